@@ -1,0 +1,54 @@
+/**
+ * What an API handler is. One file per API under `handlers/`, each exporting `create<Api>Handler(deps)`.
+ * The handler table (`handler-table.ts`) is the only source of what ApiVersions advertises: a handler that is
+ * not in it does not exist for a client, and one that is in it serves every version between its bounds.
+ */
+import type { ApiMessages } from "#protocol/api.ts";
+
+/** Who sent a request and how; immutable for the life of the request. */
+export interface RequestContext {
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  readonly correlationId: number;
+  readonly clientId: string | null;
+  readonly connection: ConnectionInfo;
+  /** Wall clock at which the frame was complete, ms. */
+  readonly receivedMs: number;
+}
+
+/** The connection a request came on, as far as handlers may know it. */
+export interface ConnectionInfo {
+  readonly id: number;
+  readonly listenerName: string;
+  /** Address the client reached us on; used when the listener advertises the accepting socket's address. */
+  readonly localHost: string;
+  readonly localPort: number;
+  readonly clientHost: string;
+  /** KIP-511 software name and version, "unknown" until ApiVersions told. */
+  clientSoftwareName: string;
+  clientSoftwareVersion: string;
+}
+
+/**
+ * Serves one API.
+ *
+ * `handle` returns the response, or a promise of it when something must happen first (a commit, a timer). It never
+ * throws for bad input: outcomes are error codes inside the response. A `null` answer sends nothing (Produce with acks=0).
+ */
+export interface ApiHandler<Req, Res> {
+  readonly api: ApiMessages<Req, Res>;
+  /** Lowest and highest version served. */
+  readonly minVersion: number;
+  readonly maxVersion: number;
+  /** Lowest version advertised when it differs from the lowest served (Produce advertises 0: KAFKA-18659). */
+  readonly advertisedMinVersion?: number;
+  /**
+   * True when the next request of the same connection may start before this one's promise settles: all effects
+   * happen before `handle` returns. Replies still leave in request order.
+   */
+  readonly isPipelined?: boolean;
+  handle(request: Req, context: RequestContext): Res | null | Promise<Res | null>;
+}
+
+// The table holds handlers of many message types; only the dispatcher, which pairs codec and handler, sees this erased form.
+export type AnyApiHandler = ApiHandler<never, unknown>;
