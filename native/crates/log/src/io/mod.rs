@@ -1,0 +1,137 @@
+//! Everything the log asks of a file system, as two small traits: real files, or memory with crash clones and injected faults.
+
+mod memory;
+mod real;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use memory::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
+pub use real::RealFileSystem;
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// For reading; must exist.
+    Read,
+    /// For reading and writing; must exist.
+    ReadWrite,
+    /// For reading and writing; created when absent.
+    Create,
+    /// For reading and writing; created when absent, emptied when present.
+    Truncate,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// File name; entries whose names are not UTF-8 are left out.
+    pub name: String,
+    /// It is a directory.
+    pub is_directory: bool,
+    /// Size of a file.
+    pub length: u64,
+}
+
+/// An open file. All positions are explicit, so a file is shared freely among threads.
+pub trait StoreFile: Send + Sync {
+    /// Reads at most `into.len()` bytes at `position`; 0 at the end.
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes at most `bytes.len()` bytes at `position`; may write fewer.
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
+    /// Current size.
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts or extends the file.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Waits until data, and the size, are on disk.
+    fn sync_data(&self) -> io::Result<()>;
+    /// The operating system's file, for sendfile; `None` in memory.
+    fn as_file(&self) -> Option<&File>;
+}
+
+/// Kept as long as the directory is in use; dropping it releases the lock.
+pub trait DirectoryLock: Send + Sync {}
+
+/// A file system.
+pub trait FileSystem: Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StoreFile>>;
+    /// Renames a file or directory, replacing a file of the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all that is in it.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+    /// Creates a directory and its parents.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Lists a directory, in any order.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
+    /// Whether a file or directory exists.
+    fn exists(&self, path: &Path) -> bool;
+    /// Time of the last change of a file, in ms since 1970.
+    fn modified_ms(&self, path: &Path) -> io::Result<i64>;
+    /// Waits until a directory's entries are on disk.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Takes the lock file; an error of kind `WouldBlock` when another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>>;
+}
+
+/// Reads until `into` is full or the file ends; returns how much.
+pub fn read_full(file: &dyn StoreFile, into: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, position + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `bytes`; on an error any prefix of them may be there.
+pub fn write_full(file: &dyn StoreFile, bytes: &[u8], position: u64) -> io::Result<()> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(rest, position + done as u64) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero)),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a whole small file, refusing more than `max_bytes`.
+pub fn read_small(files: &dyn FileSystem, path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = files.open(path, OpenMode::Read)?;
+    let length = file.length()?;
+    if length > max_bytes {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "file is larger than it may be"));
+    }
+    let mut bytes = vec![0; length as usize];
+    let count = read_full(&*file, &mut bytes, 0)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Replaces a small file so that a crash leaves either the old or the new content: write beside it, fsync, rename, fsync the
+/// directory.
+pub fn write_atomically(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = Path::new(&temporary);
+    let file = files.open(temporary, OpenMode::Truncate)?;
+    write_full(&*file, bytes, 0)?;
+    file.sync_data()?;
+    drop(file);
+    files.rename(temporary, path)?;
+    match path.parent() {
+        Some(parent) => files.sync_directory(parent),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! The native log: Kafka's on-disk format, byte for byte, written, read, recovered and retained.
+//!
+//! Two types carry it. [`LogManager`] owns log directories: their lock, identity, checkpoints, clean-shutdown marker, recovery,
+//! descriptor cache, group-commit fsync threads and retention. [`PartitionLog`] owns one partition: segments, sparse indexes,
+//! leader-epoch cache, producer state and the offsets that readers are bounded by. Record bytes are checked and patched in the
+//! caller's buffer, written with one `pwrite`, and leave again as [`FileSlice`]s that nobody copied.
+//!
+//! Errors are values: what a client is told is a [`KafkaCode`] inside [`AppendError`] or a [`ReadPlan`]; what an operator is told
+//! is a [`LogError`] with a stable code. Nothing here panics on bytes from a socket or a disk.
+#![forbid(unsafe_code)]
+
+pub mod compress;
+pub mod config;
+pub mod error;
+pub mod io;
+pub mod manager;
+pub mod partition;
+pub mod records;
+pub mod types;
+
+pub use config::{LogConfig, StoreOptions};
+pub use error::{AppendError, KafkaCode, LogError, RecordError};
+pub use manager::{LogManager, RecoveryProgress};
+pub use partition::PartitionLog;
+pub use types::{
+    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryReport, EpochEndOffset, FileSlice, Isolation,
+    LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription, PartitionReport, PartitionState, ProducerDescription,
+    ReadPlan, ReadRequest, RetentionEvent, TopicId,
+};
