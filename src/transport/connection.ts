@@ -1,0 +1,495 @@
+/**
+ * One client connection: frames in, replies out in the order of their requests.
+ *
+ * A request that can be answered at once is; its reply is collected with the others of the same data event and leaves
+ * in one write. A request that must wait takes a slot, and later replies queue behind it. Whether the next request of
+ * the connection may start meanwhile is the handler's to say (`defer(true)`); otherwise what follows waits unread.
+ *
+ * Nothing here grows without a limit: requests in flight, unsent reply bytes and frames under assembly each have one,
+ * and a connection at its limit is not read until it is below again. What it sends then waits in the kernel, and in the
+ * client.
+ */
+import type { BytePool, BytePoolWaiter } from "./byte-pool.ts";
+import { ConsumeResult, type FrameConsumer, FrameReceiver } from "./frame-receiver.ts";
+import type {
+  DirectReceiver,
+  FrameHandler,
+  SlicedReply,
+  SlicedSender,
+  SocketPort,
+  TransportStatistics,
+} from "./ports.ts";
+import { type GatherBuffer, SendQueue } from "./send-queue.ts";
+
+/** Limits of one connection. */
+export interface ConnectionLimits {
+  /** Largest frame accepted (`socket.request.max.bytes`). */
+  readonly maxFrameBytes: number;
+  /** Requests of one connection that may wait for their answer at the same time. */
+  readonly maxInFlight: number;
+  /** Unsent reply bytes above which the connection is no longer read. */
+  readonly maxUnsentBytes: number;
+}
+
+/** What the connections of one loop share. */
+export interface ConnectionEnvironment {
+  readonly limits: ConnectionLimits;
+  readonly pool: BytePool;
+  readonly handler: FrameHandler;
+  readonly sender: SlicedSender | null;
+  readonly receiver: DirectReceiver | null;
+  readonly gather: GatherBuffer;
+  readonly statistics: TransportStatistics;
+  /** Runs `connection.flush()` once the current burst of work is over. */
+  scheduleFlush(connection: Connection): void;
+}
+
+/** Addresses of a connection, fixed when it was accepted. */
+export interface ConnectionAddress {
+  readonly listenerName: string;
+  readonly localHost: string;
+  readonly localPort: number;
+  readonly clientHost: string;
+}
+
+const SlotState = { WAITING: 0, BYTES: 1, SLICED: 2, NOTHING: 3 } as const;
+
+/** Place of one reply in the order of replies. Answered exactly once; answering after the connection closed is harmless. */
+export class ReplySlot {
+  readonly #connection: Connection;
+  readonly isPipelined: boolean;
+  /** @internal */ state: number = SlotState.WAITING;
+  /** @internal */ bytes: Uint8Array | null = null;
+  /** @internal */ sliced: SlicedReply | null = null;
+
+  constructor(connection: Connection, isPipelined: boolean) {
+    this.#connection = connection;
+    this.isPipelined = isPipelined;
+  }
+
+  /** False once the connection is gone: whoever still works for it may stop. */
+  get isWanted(): boolean {
+    return !this.#connection.isClosed;
+  }
+
+  /** Answers with a frame (size prefix included). The bytes are copied. */
+  reply(bytes: Uint8Array): void {
+    if (this.state !== SlotState.WAITING) return;
+    this.state = SlotState.BYTES;
+    this.bytes = this.#connection.isClosed ? null : bytes.slice();
+    this.#connection.settle();
+  }
+
+  /** Answers with file slices; the connection owns the plan from here on. */
+  replySliced(reply: SlicedReply): void {
+    if (this.state !== SlotState.WAITING || this.#connection.isClosed) {
+      this.#connection.dropPlan(reply.plan);
+      return;
+    }
+    this.state = SlotState.SLICED;
+    this.sliced = reply;
+    this.#connection.settle();
+  }
+
+  /** Settles without sending anything (Produce with acks=0). */
+  replyNothing(): void {
+    if (this.state !== SlotState.WAITING) return;
+    this.state = SlotState.NOTHING;
+    this.#connection.settle();
+  }
+
+  /** Closes the connection instead of answering. */
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** One accepted connection. */
+export class Connection implements FrameConsumer, BytePoolWaiter {
+  readonly id: number;
+  readonly address: ConnectionAddress;
+  /** Whatever the frame handler keeps per connection. */
+  attachment: unknown = null;
+  /** Set by the receiver while a data event is being worked off. */
+  hasMoreInput = false;
+  /** Coarse time of the last byte in or out, ms; maintained with the transport's tick. */
+  lastActivityMs = 0;
+  /** Coarse time at which the frame under assembly began, or -1. */
+  frameStartedMs = -1;
+
+  readonly #environment: ConnectionEnvironment;
+  readonly #socket: SocketPort;
+  readonly #receiver: FrameReceiver;
+  readonly #queue: SendQueue;
+  #slots: ReplySlot[] = [];
+  /** Input that arrived while the connection could not take it. */
+  #held: Uint8Array[] = [];
+  #heldPosition = 0;
+  #isPaused = false;
+  #isWaitingForRoom = false;
+  #isBlockedByRequest = false;
+  #isInEvent = false;
+  #isFlushScheduled = false;
+  #isClosed = false;
+  #isClosingAfterReplies = false;
+  #corked: Uint8Array;
+  #corkedBytes = 0;
+
+  constructor(
+    id: number,
+    address: ConnectionAddress,
+    socket: SocketPort,
+    environment: ConnectionEnvironment,
+  ) {
+    this.id = id;
+    this.address = address;
+    this.#socket = socket;
+    this.#environment = environment;
+    this.#receiver = new FrameReceiver(environment.pool, this, environment.limits.maxFrameBytes);
+    this.#queue = new SendQueue(
+      socket,
+      environment.sender,
+      id,
+      environment.gather,
+      environment.statistics,
+    );
+    this.#corked = environment.gather.bytes;
+  }
+
+  /** True once the connection is closed, by either side. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** True when file slices can be sent on this connection. */
+  get canSendSlices(): boolean {
+    return this.#environment.sender !== null && this.#socket.fd >= 0;
+  }
+
+  /** Reply bytes that wait in memory. */
+  get unsentBytes(): number {
+    return this.#queue.queuedBytes + this.#corkedBytes;
+  }
+
+  /** Requests that wait for their answer. */
+  get inFlightCount(): number {
+    return this.#slots.length;
+  }
+
+  /** True when no request is in flight and nothing waits to be sent. */
+  get isQuiet(): boolean {
+    return this.#slots.length === 0 && this.#corkedBytes === 0 && this.#queue.isEmpty;
+  }
+
+  /** True while bytes of an incomplete frame are held. */
+  get isMidFrame(): boolean {
+    return this.#receiver.isMidFrame;
+  }
+
+  /** Bytes received of the frame under assembly. */
+  get midFrameBytes(): number {
+    return this.#receiver.filledBytes;
+  }
+
+  /** True when it is the client that we wait for, not the other way round. */
+  get isReading(): boolean {
+    return !this.#isPaused;
+  }
+
+  get canTakeFrame(): boolean {
+    return (
+      !this.#isClosed &&
+      !this.#isBlockedByRequest &&
+      !this.#isClosingAfterReplies &&
+      this.#slots.length < this.#environment.limits.maxInFlight &&
+      this.unsentBytes <= this.#environment.limits.maxUnsentBytes
+    );
+  }
+
+  // ---- from the socket ----
+
+  /** A chunk arrived; it belongs to the connection. */
+  onData(chunk: Uint8Array, nowMs: number): void {
+    if (this.#isClosed) return;
+    this.lastActivityMs = nowMs;
+    this.#environment.statistics.receivedBytes += chunk.length;
+    if (this.#held.length > 0 || this.#isWaitingForRoom || !this.canTakeFrame) {
+      this.#held.push(chunk);
+      this.#pause();
+      return;
+    }
+    this.#isInEvent = true;
+    this.#consume(chunk, 0);
+    this.#endEvent();
+    this.frameStartedMs = this.#receiver.isMidFrame
+      ? this.frameStartedMs < 0
+        ? nowMs
+        : this.frameStartedMs
+      : -1;
+  }
+
+  /** The kernel takes bytes again. */
+  onDrain(nowMs: number): void {
+    if (this.#isClosed) return;
+    this.lastActivityMs = nowMs;
+    if (!this.#queue.onDrain()) this.close();
+    else this.#afterSending();
+  }
+
+  /** The sender thread finished the slices of this connection. */
+  onSent(status: number, nowMs: number): void {
+    this.lastActivityMs = nowMs;
+    if (this.#isClosed) return;
+    if (!this.#queue.onSent(status)) this.close();
+    else this.#afterSending();
+  }
+
+  /** The socket is gone: forgets everything. */
+  onSocketClosed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#receiver.release();
+    this.#queue.close();
+    for (const slot of this.#slots) {
+      if (slot.sliced !== null) this.dropPlan(slot.sliced.plan);
+      slot.sliced = null;
+      slot.bytes = null;
+    }
+    this.#slots = [];
+    this.#held = [];
+    this.#corkedBytes = 0;
+    this.#environment.handler.onClose(this);
+  }
+
+  /** The byte pool has room again. */
+  onBytesAvailable(): void {
+    if (!this.#isWaitingForRoom) return;
+    this.#isWaitingForRoom = false;
+    this.#scheduleFlush();
+  }
+
+  // ---- from the frame handler, during onFrame ----
+
+  /** Answers the current frame. `bytes` (a whole frame with its size prefix) may be reused after the call. */
+  reply(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    if (this.#slots.length > 0) {
+      const slot = new ReplySlot(this, true);
+      slot.state = SlotState.BYTES;
+      slot.bytes = bytes.slice();
+      this.#slots.push(slot);
+      return;
+    }
+    this.#emit(bytes);
+  }
+
+  /** Answers the current frame with file slices; the connection owns the plan from here on. */
+  replySliced(reply: SlicedReply): void {
+    if (this.#isClosed) {
+      this.dropPlan(reply.plan);
+      return;
+    }
+    if (this.#slots.length > 0) {
+      const slot = new ReplySlot(this, true);
+      slot.state = SlotState.SLICED;
+      slot.sliced = reply;
+      this.#slots.push(slot);
+      return;
+    }
+    this.#uncork();
+    this.#queue.enqueueSliced(reply);
+    this.#scheduleFlush();
+  }
+
+  /** The current frame gets no answer. */
+  replyNothing(): void {}
+
+  /** The current frame is answered later; with `isPipelined` the next one may start before. */
+  defer(isPipelined: boolean): ReplySlot {
+    const slot = new ReplySlot(this, isPipelined);
+    this.#slots.push(slot);
+    if (!isPipelined) this.#isBlockedByRequest = true;
+    return slot;
+  }
+
+  /** Closes at once; replies that wait are lost. */
+  close(): void {
+    if (this.#isClosed) return;
+    // What was answered before the offending frame still leaves, if the kernel takes it now.
+    this.#uncork();
+    this.#queue.flush(false);
+    if (this.#queue.isEmpty) this.#socket.end();
+    else {
+      this.#socket.shutdown();
+      this.#socket.terminate();
+    }
+    this.onSocketClosed();
+  }
+
+  /** Takes no further request and closes when the last reply has left. */
+  closeAfterReplies(): void {
+    if (this.#isClosed) return;
+    this.#isClosingAfterReplies = true;
+    if (this.isQuiet) this.close();
+    else this.#scheduleFlush();
+  }
+
+  // ---- from slots and the transport ----
+
+  /** @internal Moves settled replies from the front of the line to the queue. */
+  settle(): void {
+    if (this.#isClosed) return;
+    const slots = this.#slots;
+    let settledCount = 0;
+    while (settledCount < slots.length) {
+      const slot = slots[settledCount] as ReplySlot;
+      if (slot.state === SlotState.WAITING) break;
+      if (slot.bytes !== null) {
+        this.#uncork();
+        this.#queue.enqueue(slot.bytes);
+      } else if (slot.sliced !== null) {
+        this.#uncork();
+        this.#queue.enqueueSliced(slot.sliced);
+      }
+      slot.bytes = null;
+      slot.sliced = null;
+      settledCount++;
+    }
+    if (settledCount === slots.length) this.#slots = [];
+    else if (settledCount > 0) slots.splice(0, settledCount);
+    if (this.#isBlockedByRequest) {
+      this.#isBlockedByRequest = this.#slots.some(
+        (slot) => !slot.isPipelined && slot.state === SlotState.WAITING,
+      );
+    }
+    this.#scheduleFlush();
+  }
+
+  /** @internal Sends what waits, then takes up input that was held. */
+  flush(): void {
+    this.#isFlushScheduled = false;
+    if (this.#isClosed) return;
+    this.#uncork();
+    if (!this.#queue.flush()) {
+      this.close();
+      return;
+    }
+    this.#afterSending();
+  }
+
+  /** @internal */
+  dropPlan(plan: number): void {
+    this.#environment.sender?.drop(plan);
+  }
+
+  onFrame(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#isClosed) return true;
+    this.#environment.statistics.framesCount++;
+    return this.#environment.handler.onFrame(this, bytes, start, end);
+  }
+
+  receiveDirect(into: Uint8Array, at: number, length: number): number {
+    const receiver = this.#environment.receiver;
+    const fd = this.#socket.fd;
+    if (receiver === null || fd < 0) return 0;
+    const count = receiver.receive(fd, into, at, length);
+    if (count > 0) this.#environment.statistics.receivedBytes += count;
+    return count;
+  }
+
+  #consume(chunk: Uint8Array, start: number): void {
+    const result = this.#receiver.consume(chunk, start, this);
+    this.hasMoreInput = false;
+    if (this.#isClosed) {
+      // Closed by a frame: the receiver may have taken a buffer after that.
+      this.#receiver.release();
+      return;
+    }
+    switch (result) {
+      case ConsumeResult.DONE:
+        return;
+      case ConsumeResult.STOPPED:
+        this.#hold(chunk);
+        return;
+      case ConsumeResult.NO_ROOM:
+        this.#isWaitingForRoom = true;
+        this.#hold(chunk);
+        return;
+      case ConsumeResult.BAD_SIZE:
+        this.#environment.statistics.closedBadFrameCount++;
+        this.close();
+        return;
+    }
+  }
+
+  #hold(chunk: Uint8Array): void {
+    this.#heldPosition = this.#receiver.position;
+    this.#held.unshift(chunk);
+    this.#pause();
+  }
+
+  #pause(): void {
+    if (this.#isPaused || this.#isClosed) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  /** Collects a reply, or sends it at once when it is the only one of this event. */
+  #emit(bytes: Uint8Array): void {
+    const length = bytes.length;
+    if (this.#queue.isEmpty) {
+      if (this.#corkedBytes === 0 && (!this.hasMoreInput || length > this.#corked.length)) {
+        if (!this.#queue.sendNow(bytes, length)) this.#socket.terminate();
+        return;
+      }
+      if (this.#isInEvent && this.#corkedBytes + length <= this.#corked.length) {
+        this.#corked.set(bytes, this.#corkedBytes);
+        this.#corkedBytes += length;
+        return;
+      }
+    }
+    this.#uncork();
+    this.#queue.enqueue(bytes.slice());
+    this.#scheduleFlush();
+  }
+
+  #uncork(): void {
+    const length = this.#corkedBytes;
+    if (length === 0) return;
+    this.#corkedBytes = 0;
+    if (!this.#queue.sendNow(this.#corked, length)) this.#socket.terminate();
+  }
+
+  #endEvent(): void {
+    this.#isInEvent = false;
+    if (!this.#isClosed) this.#uncork();
+  }
+
+  #afterSending(): void {
+    if (this.#isClosed) return;
+    if (this.#isClosingAfterReplies) {
+      if (this.isQuiet) this.close();
+      return;
+    }
+    while (this.#held.length > 0 && !this.#isWaitingForRoom && this.canTakeFrame) {
+      const chunk = this.#held.shift() as Uint8Array;
+      const position = this.#heldPosition;
+      this.#heldPosition = 0;
+      this.#isInEvent = true;
+      this.#consume(chunk, position);
+      this.#endEvent();
+      if (this.#isClosed) return;
+    }
+    if (this.#isPaused && this.#held.length === 0 && !this.#isWaitingForRoom && this.canTakeFrame) {
+      this.#isPaused = false;
+      this.frameStartedMs = this.#receiver.isMidFrame ? this.lastActivityMs : -1;
+      this.#socket.resume();
+    }
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled || this.#isClosed) return;
+    this.#isFlushScheduled = true;
+    this.#environment.scheduleFlush(this);
+  }
+}

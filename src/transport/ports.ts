@@ -1,0 +1,76 @@
+/**
+ * What the transport needs from outside and what it offers: a socket, a thread that sends file slices, and somebody who
+ * understands frames. The transport itself knows sizes and order, nothing of what a frame says.
+ */
+import type { Connection } from "./connection.ts";
+
+/** The part of a Bun socket that a connection uses. Bytes passed to `write` may be reused after it returns. */
+export interface SocketPort {
+  /** Returns how many bytes the kernel took; the rest is the caller's to keep. Negative when the socket is closed. */
+  write(bytes: Uint8Array, byteOffset: number, byteLength: number): number;
+  pause(): void;
+  resume(): void;
+  /** Ends the sending half, so that a file send in progress on a duplicate of the descriptor gives up as well. */
+  shutdown(): void;
+  /** Closes at once. */
+  terminate(): void;
+  /** Sends what the kernel has and closes. */
+  end(): void;
+  /** The socket's descriptor, negative where there is none (tests, TLS). */
+  readonly fd: number;
+}
+
+/** A reply whose body is partly still in segment files. The plan belongs to whoever holds this reply. */
+export interface SlicedReply {
+  /** Frame bytes without the slices, size prefix included (counting the slices). Owned by the reply. */
+  readonly head: Uint8Array;
+  /** Pairs: position in `head` before which a row's slices go, row of the plan. Ascending. */
+  readonly cuts: Float64Array;
+  readonly plan: number;
+  /** Bytes of all slices together. */
+  readonly slicesBytes: number;
+}
+
+/** Sends {@link SlicedReply}s from a thread of its own. */
+export interface SlicedSender {
+  /**
+   * Takes the plan and starts sending on a duplicate of `fd`. Nothing else may be written to the socket until
+   * `onSent` has been called with `token`.
+   */
+  send(reply: SlicedReply, fd: number, token: number): void;
+  /** Gives up a plan that will not be sent. */
+  drop(plan: number): void;
+}
+
+/** Reads straight from a descriptor into memory, past the event loop's own buffer. */
+export interface DirectReceiver {
+  /** Bytes read into `into` at `at`; 0 when nothing is there; negative on end or error, which the socket reports too. */
+  receive(fd: number, into: Uint8Array, at: number, length: number): number;
+}
+
+/** Understands frames. One instance serves all connections of a loop. */
+export interface FrameHandler {
+  onOpen(connection: Connection): void;
+  /**
+   * Handles the frame `bytes[start, end)` (size prefix excluded) and, before returning, calls exactly one of the
+   * connection's `reply`, `replySliced`, `replyNothing`, `defer` or `close`.
+   *
+   * @returns true when no view of the frame's bytes outlives the call, so that its buffer may be reused at once.
+   */
+  onFrame(connection: Connection, bytes: Uint8Array, start: number, end: number): boolean;
+  onClose(connection: Connection): void;
+}
+
+/** Counters of a transport, for metrics and tests. */
+export interface TransportStatistics {
+  acceptedCount: number;
+  refusedCount: number;
+  openCount: number;
+  framesCount: number;
+  receivedBytes: number;
+  writesCount: number;
+  slicedSendsCount: number;
+  closedIdleCount: number;
+  closedFrameDeadlineCount: number;
+  closedBadFrameCount: number;
+}

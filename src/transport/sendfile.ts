@@ -1,0 +1,35 @@
+/**
+ * The addon's part of the transport: reading from a descriptor straight into a frame buffer, and the thread that sends
+ * file slices. Nothing else in this folder knows that there is an addon; `Transport` works without one.
+ */
+import { drainSent, openSender, planDrop, planSend, recvInto } from "#native";
+import type { SlicedReply, SlicedSender } from "./ports.ts";
+import type { NativeAssist } from "./transport.ts";
+
+/** Completions fetched from the sender at a time. */
+const DRAIN_ROWS = 256;
+
+/** The native assist of a plaintext transport; one per event loop. */
+export function createNativeAssist(): NativeAssist {
+  return {
+    receiver: { receive: recvInto },
+    openSender(onSent: (token: number, status: number) => void): SlicedSender {
+      const completions = new Float64Array(DRAIN_ROWS * 2);
+      const senderId = openSender(() => {
+        for (;;) {
+          const count = drainSent(senderId, completions);
+          for (let row = 0; row < count; row++) {
+            onSent(completions[row * 2] as number, completions[row * 2 + 1] as number);
+          }
+          if (count < DRAIN_ROWS) return;
+        }
+      });
+      return {
+        send(reply: SlicedReply, fd: number, token: number): void {
+          planSend(reply.plan, senderId, fd, reply.head, reply.cuts, token);
+        },
+        drop: planDrop,
+      };
+    },
+  };
+}

@@ -1,0 +1,308 @@
+/**
+ * Listens, accepts and keeps the connections of one event loop, over Bun's own sockets.
+ *
+ * All timing is coarse: one ticker a loop looks at every connection about once a second, so no request ever costs a
+ * timer. Connections that say nothing for `connections.max.idle.ms` are closed, as are those that begin a frame and
+ * do not finish it. The second deadline grows with what has arrived, so a slow link may upload a large frame while
+ * a peer that feeds single bytes may not hold one open.
+ */
+import { BytePool } from "./byte-pool.ts";
+import { Connection, type ConnectionEnvironment, type ConnectionLimits } from "./connection.ts";
+import type {
+  DirectReceiver,
+  FrameHandler,
+  SlicedReply,
+  SlicedSender,
+  SocketPort,
+  TransportStatistics,
+} from "./ports.ts";
+import { GatherBuffer } from "./send-queue.ts";
+
+const TICK_MS = 1000;
+/** A frame under assembly earns a second for each of these. */
+const FRAME_PROGRESS_BYTES_PER_SECOND = 16 * 1024;
+
+/** Limits and deadlines of a transport. */
+export interface TransportOptions extends ConnectionLimits {
+  /** Idle time after which a connection is closed (`connections.max.idle.ms`); negative for never. */
+  readonly idleDeadlineMs: number;
+  /** Time a frame may take from its first byte, plus a second for each 16 KiB received. */
+  readonly frameDeadlineMs: number;
+  /** Connections at the same time, all listeners together (`max.connections`). */
+  readonly maxConnections: number;
+  /** Connections from one address (`max.connections.per.ip`). */
+  readonly maxConnectionsPerAddress: number;
+  /** Exceptions to it by address (`max.connections.per.ip.overrides`). */
+  readonly maxConnectionsPerAddressOverrides: ReadonlyMap<string, number>;
+  /** Bytes that frames under assembly may hold together. */
+  readonly poolBytes: number;
+  /** Bytes of idle frame buffers kept. */
+  readonly poolKeepBytes: number;
+}
+
+/** Ways past Bun's buffers, supplied by `sendfile.ts`; a transport works without them. */
+export interface NativeAssist {
+  readonly receiver: DirectReceiver;
+  /** Starts the sender; `onSent` is called on this thread for each finished reply. */
+  openSender(onSent: (token: number, status: number) => void): SlicedSender;
+}
+
+/** Where to listen. */
+export interface ListenOptions {
+  /** Kafka's listener name, `PLAINTEXT` and the like. */
+  readonly listenerName: string;
+  /** Address or name to bind; the empty string is every address. */
+  readonly hostname: string;
+  /** 0 for a free port. */
+  readonly port: number;
+  /** True when several threads listen on the same port. */
+  readonly reusePort?: boolean;
+}
+
+/** A bound listener. */
+export interface BoundListener {
+  readonly listenerName: string;
+  readonly hostname: string;
+  readonly port: number;
+}
+
+interface SocketData {
+  connection: Connection | null;
+}
+// The descriptor, pause and resume exist at run time and are missing from the published types.
+type BunSocket = Bun.Socket<SocketData> & { readonly fd?: number; pause(): void; resume(): void };
+
+class BunSocketPort implements SocketPort {
+  readonly #socket: BunSocket;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+  }
+
+  get fd(): number {
+    return this.#socket.fd ?? -1;
+  }
+
+  write(bytes: Uint8Array, byteOffset: number, byteLength: number): number {
+    return this.#socket.write(bytes, byteOffset, byteLength);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  shutdown(): void {
+    this.#socket.shutdown();
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+}
+
+/** Sockets of one event loop. */
+export class Transport {
+  readonly statistics: TransportStatistics = {
+    acceptedCount: 0,
+    refusedCount: 0,
+    openCount: 0,
+    framesCount: 0,
+    receivedBytes: 0,
+    writesCount: 0,
+    slicedSendsCount: 0,
+    closedIdleCount: 0,
+    closedFrameDeadlineCount: 0,
+    closedBadFrameCount: 0,
+  };
+  readonly #options: TransportOptions;
+  readonly #handler: FrameHandler;
+  readonly #environment: ConnectionEnvironment;
+  readonly #connections: Map<number, Connection> = new Map();
+  readonly #countByAddress: Map<string, number> = new Map();
+  readonly #listeners: Bun.TCPSocketListener<SocketData>[] = [];
+  #dirty: Connection[] = [];
+  #isFlushQueued = false;
+  #ticker: ReturnType<typeof setInterval> | null = null;
+  #nextId = 1;
+  #nowMs = 0;
+  #isStopping = false;
+  #whenEmpty: (() => void) | null = null;
+
+  constructor(options: TransportOptions, handler: FrameHandler, assist: NativeAssist | null) {
+    this.#options = options;
+    this.#handler = handler;
+    this.#nowMs = performance.now();
+    this.#environment = {
+      limits: options,
+      pool: new BytePool({ maxBytes: options.poolBytes, keepBytes: options.poolKeepBytes }),
+      handler,
+      sender: assist?.openSender((token, status) => this.#onSent(token, status)) ?? null,
+      receiver: assist?.receiver ?? null,
+      gather: new GatherBuffer(),
+      statistics: this.statistics,
+      scheduleFlush: (connection) => this.#scheduleFlush(connection),
+    };
+  }
+
+  /** Open connections. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Binds and accepts from now on.
+   *
+   * @throws the system's error (`code` EADDRINUSE, EACCES, ...) when the address cannot be bound.
+   */
+  listen(options: ListenOptions): BoundListener {
+    const listenerName = options.listenerName;
+    const listener = Bun.listen<SocketData>({
+      hostname: options.hostname === "" ? "::" : options.hostname,
+      port: options.port,
+      exclusive: options.reusePort !== true,
+      ...(options.reusePort === true ? { reusePort: true } : {}),
+      data: { connection: null },
+      socket: {
+        binaryType: "uint8array",
+        open: (socket) => this.#onOpen(socket as BunSocket, listenerName),
+        data: (socket, chunk) => socket.data.connection?.onData(chunk, this.#nowMs),
+        drain: (socket) => socket.data.connection?.onDrain(this.#nowMs),
+        close: (socket) => this.#onClose(socket as BunSocket),
+        error: (socket) => socket.terminate(),
+      },
+    } as Bun.TCPSocketListenOptions<SocketData>);
+    this.#listeners.push(listener);
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    return { listenerName, hostname: listener.hostname, port: listener.port };
+  }
+
+  /** Accepts no more connections; those that are open go on. */
+  stopListening(): void {
+    for (const listener of this.#listeners.splice(0)) listener.stop(false);
+  }
+
+  /**
+   * Stops: no new connections, no new requests; requests in flight are answered until `deadlineMs` has passed, then
+   * what is left is cut off.
+   */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#isStopping = true;
+    this.stopListening();
+    for (const connection of [...this.#connections.values()]) connection.closeAfterReplies();
+    if (this.#connections.size > 0) {
+      const timer = setTimeout(() => this.#closeAll(), deadlineMs);
+      await new Promise<void>((resolve) => {
+        this.#whenEmpty = resolve;
+      });
+      clearTimeout(timer);
+    }
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ticker = null;
+  }
+
+  #closeAll(): void {
+    for (const connection of [...this.#connections.values()]) connection.close();
+  }
+
+  #onOpen(socket: BunSocket, listenerName: string): void {
+    const clientHost = plainAddress(socket.remoteAddress);
+    const options = this.#options;
+    const addressCount = this.#countByAddress.get(clientHost) ?? 0;
+    const addressLimit =
+      options.maxConnectionsPerAddressOverrides.get(clientHost) ?? options.maxConnectionsPerAddress;
+    if (
+      this.#isStopping ||
+      this.#connections.size >= options.maxConnections ||
+      addressCount >= addressLimit
+    ) {
+      this.statistics.refusedCount++;
+      socket.data = { connection: null };
+      socket.terminate();
+      return;
+    }
+    const connection = new Connection(
+      this.#nextId++,
+      {
+        listenerName,
+        localHost: plainAddress(socket.localAddress),
+        localPort: socket.localPort,
+        clientHost,
+      },
+      new BunSocketPort(socket),
+      this.#environment,
+    );
+    connection.lastActivityMs = this.#nowMs;
+    // The listener's initial data object is shared by all its sockets: each gets its own.
+    socket.data = { connection };
+    this.#connections.set(connection.id, connection);
+    this.#countByAddress.set(clientHost, addressCount + 1);
+    this.statistics.acceptedCount++;
+    this.statistics.openCount++;
+    this.#handler.onOpen(connection);
+  }
+
+  #onClose(socket: BunSocket): void {
+    const connection = socket.data.connection;
+    if (connection === null) return;
+    socket.data.connection = null;
+    connection.onSocketClosed();
+    this.#connections.delete(connection.id);
+    this.statistics.openCount--;
+    const clientHost = connection.address.clientHost;
+    const addressCount = (this.#countByAddress.get(clientHost) ?? 1) - 1;
+    if (addressCount === 0) this.#countByAddress.delete(clientHost);
+    else this.#countByAddress.set(clientHost, addressCount);
+    if (this.#connections.size === 0) this.#whenEmpty?.();
+  }
+
+  #onSent(token: number, status: number): void {
+    this.#connections.get(token)?.onSent(status, this.#nowMs);
+  }
+
+  #scheduleFlush(connection: Connection): void {
+    this.#dirty.push(connection);
+    if (this.#isFlushQueued) return;
+    this.#isFlushQueued = true;
+    queueMicrotask(() => this.#flushDirty());
+  }
+
+  #flushDirty(): void {
+    this.#isFlushQueued = false;
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const connection of dirty) connection.flush();
+  }
+
+  #tick(): void {
+    const nowMs = performance.now();
+    this.#nowMs = nowMs;
+    const { idleDeadlineMs, frameDeadlineMs } = this.#options;
+    for (const connection of this.#connections.values()) {
+      if (idleDeadlineMs >= 0 && nowMs - connection.lastActivityMs > idleDeadlineMs) {
+        this.statistics.closedIdleCount++;
+        connection.close();
+      } else if (connection.frameStartedMs >= 0 && connection.isReading) {
+        const earnedMs = (connection.midFrameBytes / FRAME_PROGRESS_BYTES_PER_SECOND) * 1000;
+        if (nowMs - connection.frameStartedMs > frameDeadlineMs + earnedMs) {
+          this.statistics.closedFrameDeadlineCount++;
+          connection.close();
+        }
+      }
+    }
+  }
+}
+
+/** An IPv4 address that a dual-stack socket reports in IPv6 form, without the wrapping. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}
+
+export type { SlicedReply };
