@@ -1,0 +1,54 @@
+/**
+ * All broker keys: those of Kafka 4.4 (in its order of sections) and ours, found by name.
+ */
+import { CLUSTER_KEYS } from "./broker-keys/cluster.ts";
+import { GROUPS_KEYS } from "./broker-keys/groups.ts";
+import { LOG_KEYS } from "./broker-keys/log.ts";
+import { OWN_KEYS } from "./broker-keys/own.ts";
+import { QUOTAS_AND_METRICS_KEYS } from "./broker-keys/quotas-and-metrics.ts";
+import { REPLICATION_KEYS } from "./broker-keys/replication.ts";
+import { SECURITY_KEYS } from "./broker-keys/security.ts";
+import { SERVER_KEYS } from "./broker-keys/server.ts";
+import { SHARE_GROUPS_KEYS } from "./broker-keys/share-groups.ts";
+import { TIERED_STORAGE_KEYS } from "./broker-keys/tiered-storage.ts";
+import { TRANSACTIONS_KEYS } from "./broker-keys/transactions.ts";
+import type { KeyDefinition } from "./key-definition.ts";
+
+/** See the head of the file. */
+export const BROKER_KEYS: readonly KeyDefinition[] = [
+  ...CLUSTER_KEYS,
+  ...SERVER_KEYS,
+  ...LOG_KEYS,
+  ...REPLICATION_KEYS,
+  ...GROUPS_KEYS,
+  ...TRANSACTIONS_KEYS,
+  ...SHARE_GROUPS_KEYS,
+  ...SECURITY_KEYS,
+  ...QUOTAS_AND_METRICS_KEYS,
+  ...TIERED_STORAGE_KEYS,
+  ...OWN_KEYS,
+];
+
+const KEY_BY_NAME: ReadonlyMap<string, KeyDefinition> = new Map(
+  BROKER_KEYS.map((definition) => [definition.name, definition]),
+);
+
+/** The row of a broker key, or undefined for a name that is none. */
+export function brokerKey(name: string): KeyDefinition | undefined {
+  return KEY_BY_NAME.get(name);
+}
+
+/**
+ * Broker keys that stand for one setting in different units, best first. DescribeConfigs lists them as synonyms of each other.
+ */
+export function brokerSynonyms(name: string): readonly string[] {
+  if (name === "log.flush.scheduler.interval.ms") return [name];
+  return FAMILIES.find((family) => family.includes(name)) ?? [name];
+}
+
+const FAMILIES: readonly (readonly string[])[] = [
+  ["log.roll.ms", "log.roll.hours"],
+  ["log.roll.jitter.ms", "log.roll.jitter.hours"],
+  ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+  ["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+];

@@ -1,0 +1,115 @@
+/**
+ * Keys of quotas, metrics and client telemetry. Known by name, type and default.
+ * Names, types, defaults and ranges are those of Kafka 4.4.
+ */
+import type { KeyDefinition } from "../key-definition.ts";
+import { METRICS, QUOTAS, unsupported } from "../key-status.ts";
+import { atLeast } from "../valid-values.ts";
+
+/** See the head of the file. */
+export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
+  {
+    name: "metrics.num.samples",
+    type: "int",
+    default: "2",
+    valid: atLeast(1),
+    status: unsupported(METRICS),
+  },
+  {
+    name: "metrics.sample.window.ms",
+    type: "long",
+    default: "30000",
+    valid: atLeast(1),
+    status: unsupported(METRICS),
+  },
+  {
+    name: "metric.reporters",
+    type: "list",
+    default: "org.apache.kafka.common.metrics.JmxReporter",
+    update: "cluster-wide",
+    status: unsupported(METRICS),
+  },
+  {
+    name: "metrics.recording.level",
+    type: "string",
+    default: "INFO",
+    status: unsupported(METRICS),
+  },
+  { name: "kafka.metrics.reporters", type: "list", default: "", status: unsupported(METRICS) },
+  {
+    name: "kafka.metrics.polling.interval.secs",
+    type: "int",
+    default: "10",
+    valid: atLeast(1),
+    status: unsupported(METRICS),
+  },
+  {
+    name: "telemetry.max.bytes",
+    type: "int",
+    default: "1048576",
+    valid: atLeast(1),
+    status: unsupported(METRICS),
+  },
+  {
+    name: "quota.window.num",
+    type: "int",
+    default: "11",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "replication.quota.window.num",
+    type: "int",
+    default: "11",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "alter.log.dirs.replication.quota.window.num",
+    type: "int",
+    default: "11",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "controller.quota.window.num",
+    type: "int",
+    default: "11",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "quota.window.size.seconds",
+    type: "int",
+    default: "1",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "replication.quota.window.size.seconds",
+    type: "int",
+    default: "1",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "alter.log.dirs.replication.quota.window.size.seconds",
+    type: "int",
+    default: "1",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "controller.quota.window.size.seconds",
+    type: "int",
+    default: "1",
+    valid: atLeast(1),
+    status: unsupported(QUOTAS),
+  },
+  {
+    name: "client.quota.callback.class",
+    type: "class",
+    default: null,
+    status: unsupported(QUOTAS),
+  },
+];

@@ -1,0 +1,184 @@
+/**
+ * The broker's configuration as the rest of the program uses it: one property per supported key, named after it in
+ * camelCase with its unit, typed and with derived values worked out (addresses, directories).
+ */
+import type { BrokerConfig } from "./broker-config.ts";
+import { parseListeners, parseProtocolMap } from "./listeners.ts";
+import type { Listener } from "./listeners.ts";
+
+/** See the head of the file. Long values are cut to 2^53-1. */
+export interface BrokerSettings {
+  readonly nodeId: number;
+  readonly brokerRack: string | null;
+  readonly logDirs: readonly string[];
+  readonly metadataLogDir: string;
+  /** Listeners for clients: those of the controller are left out. */
+  readonly listeners: readonly Listener[];
+  /** What clients are told, one per listener for clients. An empty host stands for the address they came to. */
+  readonly advertisedListeners: readonly Listener[];
+  readonly controllerListenerNames: readonly string[];
+  readonly numNetworkThreads: number;
+  readonly socketRequestMaxBytes: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerIp: number;
+  /** Address to count. */
+  readonly maxConnectionsPerIpOverrides: ReadonlyMap<string, number>;
+  readonly connectionsMaxIdleMs: number;
+  /** -1: the built-in pool. */
+  readonly queuedMaxRequestBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly numPartitions: number;
+  readonly defaultReplicationFactor: number;
+  readonly autoCreateTopicsEnable: boolean;
+  readonly deleteTopicEnable: boolean;
+  readonly fetchMaxBytes: number;
+  readonly maxIncrementalFetchSessionCacheSlots: number;
+  readonly maxRequestPartitionSizeLimit: number;
+  readonly logRetentionCheckIntervalMs: number;
+  readonly logFlushSchedulerIntervalMs: number;
+  readonly logFlushOffsetCheckpointIntervalMs: number;
+  readonly logFlushStartOffsetCheckpointIntervalMs: number;
+  readonly replicaHighWatermarkCheckpointIntervalMs: number;
+  readonly numRecoveryThreadsPerDataDir: number;
+  readonly producerIdExpirationMs: number;
+  readonly offsetsTopicNumPartitions: number;
+  readonly offsetsTopicReplicationFactor: number;
+  readonly offsetsTopicSegmentBytes: number;
+  readonly offsetMetadataMaxBytes: number;
+  readonly offsetsRetentionMinutes: number;
+  readonly offsetsRetentionCheckIntervalMs: number;
+  readonly offsetsCommitTimeoutMs: number;
+  readonly groupMinSessionTimeoutMs: number;
+  readonly groupMaxSessionTimeoutMs: number;
+  readonly groupInitialRebalanceDelayMs: number;
+  readonly groupMaxSize: number;
+  readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
+  readonly metadataLogMaxSnapshotIntervalMs: number;
+  readonly sluiceMaxOpenFiles: number;
+  readonly sluiceVerifyOnRead: boolean;
+  readonly sluiceInMemory: boolean;
+}
+
+/** Settings, or every reason why there are none. */
+export type BrokerSettingsResult =
+  | { readonly settings: BrokerSettings; readonly errors: readonly [] }
+  | { readonly settings: null; readonly errors: readonly string[] };
+
+/** Works the settings out of a configuration, with the checks that concern several keys. */
+export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
+  const errors: string[] = [];
+  const addresses = resolveListeners(config, errors);
+  const logDirs = config.list("log.dirs").length > 0 ? config.list("log.dirs") : config.list("log.dir");
+  const [firstLogDir] = logDirs;
+  if (firstLogDir === undefined || logDirs.includes("")) {
+    errors.push("At least one log directory must be defined via log.dirs or log.dir.");
+  }
+  const perIpOverrides = new Map<string, number>();
+  for (const entry of (config.string("max.connections.per.ip.overrides") ?? "").split(",")) {
+    if (entry.trim() === "") continue;
+    const at = entry.lastIndexOf(":");
+    const count = Number(entry.slice(at + 1).trim());
+    if (at <= 0 || !Number.isInteger(count)) {
+      errors.push(`max.connections.per.ip.overrides: cannot read '${entry}'`);
+    } else perIpOverrides.set(entry.slice(0, at).trim(), count);
+  }
+  const roles = config.list("process.roles");
+  if (!roles.includes("broker") || !roles.includes("controller")) {
+    errors.push("process.roles: broker and controller run together; it must be 'broker,controller'");
+  }
+  if (errors.length > 0 || addresses === null) return { settings: null, errors };
+  const number = (name: string): number => config.number(name);
+  const settings: BrokerSettings = {
+    nodeId: number("node.id"),
+    brokerRack: config.string("broker.rack"),
+    logDirs,
+    metadataLogDir: config.string("metadata.log.dir") ?? firstLogDir ?? "",
+    listeners: addresses.listeners,
+    advertisedListeners: addresses.advertised,
+    controllerListenerNames: config.list("controller.listener.names"),
+    numNetworkThreads: number("num.network.threads"),
+    socketRequestMaxBytes: number("socket.request.max.bytes"),
+    maxConnections: number("max.connections"),
+    maxConnectionsPerIp: number("max.connections.per.ip"),
+    maxConnectionsPerIpOverrides: perIpOverrides,
+    connectionsMaxIdleMs: number("connections.max.idle.ms"),
+    queuedMaxRequestBytes: number("queued.max.request.bytes"),
+    requestTimeoutMs: number("request.timeout.ms"),
+    numPartitions: number("num.partitions"),
+    defaultReplicationFactor: number("default.replication.factor"),
+    autoCreateTopicsEnable: config.boolean("auto.create.topics.enable"),
+    deleteTopicEnable: config.boolean("delete.topic.enable"),
+    fetchMaxBytes: number("fetch.max.bytes"),
+    maxIncrementalFetchSessionCacheSlots: number("max.incremental.fetch.session.cache.slots"),
+    maxRequestPartitionSizeLimit: number("max.request.partition.size.limit"),
+    logRetentionCheckIntervalMs: number("log.retention.check.interval.ms"),
+    logFlushSchedulerIntervalMs: number("log.flush.scheduler.interval.ms"),
+    logFlushOffsetCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
+    logFlushStartOffsetCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
+    replicaHighWatermarkCheckpointIntervalMs: number("replica.high.watermark.checkpoint.interval.ms"),
+    numRecoveryThreadsPerDataDir: number("num.recovery.threads.per.data.dir"),
+    producerIdExpirationMs: number("producer.id.expiration.ms"),
+    offsetsTopicNumPartitions: number("offsets.topic.num.partitions"),
+    offsetsTopicReplicationFactor: number("offsets.topic.replication.factor"),
+    offsetsTopicSegmentBytes: number("offsets.topic.segment.bytes"),
+    offsetMetadataMaxBytes: number("offset.metadata.max.bytes"),
+    offsetsRetentionMinutes: number("offsets.retention.minutes"),
+    offsetsRetentionCheckIntervalMs: number("offsets.retention.check.interval.ms"),
+    offsetsCommitTimeoutMs: number("offsets.commit.timeout.ms"),
+    groupMinSessionTimeoutMs: number("group.min.session.timeout.ms"),
+    groupMaxSessionTimeoutMs: number("group.max.session.timeout.ms"),
+    groupInitialRebalanceDelayMs: number("group.initial.rebalance.delay.ms"),
+    groupMaxSize: number("group.max.size"),
+    metadataLogMaxRecordBytesBetweenSnapshots: number("metadata.log.max.record.bytes.between.snapshots"),
+    metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
+    sluiceMaxOpenFiles: number("sluice.max.open.files"),
+    sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
+    sluiceInMemory: config.boolean("sluice.in.memory"),
+  };
+  return { settings, errors: [] };
+}
+
+interface Addresses {
+  readonly listeners: readonly Listener[];
+  readonly advertised: readonly Listener[];
+}
+
+/** Addresses for clients and what clients are told, after all checks; null with `errors` filled. */
+function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | null {
+  const map = parseProtocolMap(config.string("listener.security.protocol.map") ?? "");
+  if (map.protocols === null) {
+    errors.push(map.error);
+    return null;
+  }
+  // The controller's listener needs no mapping of its own while it is on the default one, as in Kafka.
+  const controllerNames = config.list("controller.listener.names").map((name) => name.toUpperCase());
+  const protocols = new Map(map.protocols);
+  for (const name of controllerNames) if (!protocols.has(name)) protocols.set(name, "PLAINTEXT");
+  const configured = parseListeners("listeners", config.list("listeners"), protocols);
+  const told = parseListeners("advertised.listeners", config.list("advertised.listeners"), protocols);
+  for (const result of [configured, told]) if (result.error !== null) errors.push(result.error);
+  if (configured.listeners === null || told.listeners === null) return null;
+  const isForClients = (listener: Listener): boolean => !controllerNames.includes(listener.name);
+  const listeners = configured.listeners.filter(isForClients);
+  if (listeners.length === 0) errors.push("listeners: none is left for clients");
+  for (const listener of listeners) {
+    if (listener.securityProtocol !== "PLAINTEXT") {
+      errors.push(`listeners: ${listener.name} asks for ${listener.securityProtocol}, and only PLAINTEXT is served yet`);
+    }
+  }
+  const advertised: Listener[] = [];
+  for (const listener of told.listeners.filter(isForClients)) {
+    if (!listeners.some((other) => other.name === listener.name)) {
+      errors.push(`advertised.listeners: ${listener.name} is not among listeners`);
+    }
+    if (listener.host === "0.0.0.0") {
+      errors.push("advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.");
+    }
+  }
+  for (const listener of listeners) {
+    const override = told.listeners.find((other) => other.name === listener.name);
+    const isAnyHost = listener.host === "0.0.0.0" || listener.host === "::";
+    advertised.push(override ?? (isAnyHost ? { ...listener, host: "" } : listener));
+  }
+  return errors.length > 0 ? null : { listeners, advertised };
+}

@@ -1,0 +1,139 @@
+/**
+ * What DescribeConfigs tells of a key: the value in force, where it comes from, and every layer that has a say, best
+ * first. The layers of a topic key are its own value and then those of the broker key behind it.
+ */
+import type { BrokerConfig, ConfigValues } from "./broker-config.ts";
+import { BROKER_KEYS, brokerKey, brokerSynonyms } from "./broker-keys.ts";
+import type { KeyDefinition, KeyType } from "./key-definition.ts";
+import { isSensitive } from "./key-definition.ts";
+import { formatValue } from "./parse-value.ts";
+import { resolveTopicConfig } from "./topic-config.ts";
+import { TOPIC_KEYS } from "./topic-keys.ts";
+
+/** Kafka's numbers for where a value comes from. */
+export const ConfigSource = {
+  UNKNOWN: 0,
+  TOPIC_CONFIG: 1,
+  DYNAMIC_BROKER_CONFIG: 2,
+  DYNAMIC_DEFAULT_BROKER_CONFIG: 3,
+  STATIC_BROKER_CONFIG: 4,
+  DEFAULT_CONFIG: 5,
+} as const;
+
+/** Kafka's numbers for types in DescribeConfigs. */
+const TYPE_IDS: Readonly<Record<KeyType, number>> = {
+  boolean: 1,
+  string: 2,
+  int: 3,
+  short: 4,
+  long: 5,
+  double: 6,
+  list: 7,
+  class: 8,
+  password: 9,
+};
+
+/** One layer that has a value for the key or for a synonym of it. */
+export interface DescribedSynonym {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: number;
+}
+
+/** One key as DescribeConfigs tells it. Sensitive values are null. */
+export interface DescribedConfig {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: number;
+  readonly isReadOnly: boolean;
+  readonly isSensitive: boolean;
+  readonly synonyms: readonly DescribedSynonym[];
+  readonly typeId: number;
+  readonly doc: string | null;
+}
+
+/** Every listed key of a topic. */
+export function describeTopicConfig(broker: BrokerConfig, overrides: ConfigValues): DescribedConfig[] {
+  const config = resolveTopicConfig(broker, overrides);
+  const described: DescribedConfig[] = [];
+  for (const definition of TOPIC_KEYS) {
+    if (definition.isInternal === true) continue;
+    const value = formatValue(definition.type, config.get(definition.name) ?? null);
+    const [synonym] = definition.synonyms ?? [];
+    const layers = synonym === undefined ? [] : brokerLayers(broker, synonym.name);
+    const own = overrides.has(definition.name)
+      ? [{ name: definition.name, value, source: ConfigSource.TOPIC_CONFIG }]
+      : [];
+    described.push(describe(definition, value, [...own, ...layers], false));
+  }
+  return described;
+}
+
+/** Every listed key of this broker. */
+export function describeBrokerConfig(broker: BrokerConfig): DescribedConfig[] {
+  const described: DescribedConfig[] = [];
+  for (const definition of BROKER_KEYS) {
+    if (definition.isInternal === true) continue;
+    const layers = brokerLayers(broker, definition.name);
+    const value = formatValue(definition.type, broker.value(definition.name));
+    described.push(describe(definition, value, layers, definition.update === undefined));
+  }
+  return described;
+}
+
+/** What is stored for all brokers: only keys that are set there. */
+export function describeDynamicDefaults(broker: BrokerConfig): DescribedConfig[] {
+  const described: DescribedConfig[] = [];
+  for (const [name, text] of broker.dynamicDefaults) {
+    const definition = brokerKey(name);
+    if (definition === undefined) continue;
+    const layers = brokerLayers(broker, name).filter(
+      (layer) => layer.source === ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
+    );
+    described.push(describe(definition, text, layers, definition.update === undefined));
+  }
+  return described;
+}
+
+function describe(
+  definition: KeyDefinition,
+  value: string | null,
+  layers: readonly DescribedSynonym[],
+  isReadOnly: boolean,
+): DescribedConfig {
+  const hidden = isSensitive(definition);
+  return {
+    name: definition.name,
+    value: hidden ? null : value,
+    source: layers[0]?.source ?? ConfigSource.DEFAULT_CONFIG,
+    isReadOnly,
+    isSensitive: hidden,
+    synonyms: layers,
+    typeId: TYPE_IDS[definition.type],
+    doc: definition.doc ?? null,
+  };
+}
+
+/**
+ * The layers behind a broker key. Those that come before the first one of the key's own name are dropped, as Kafka does:
+ * `log.retention.minutes` says nothing of `log.retention.ms` being set.
+ */
+function brokerLayers(broker: BrokerConfig, name: string): DescribedSynonym[] {
+  const definition = brokerKey(name);
+  if (definition === undefined) return [];
+  const hidden = isSensitive(definition);
+  const names = brokerSynonyms(name);
+  const layers: DescribedSynonym[] = [];
+  const add = (source: number, text: (key: string) => string | null | undefined): void => {
+    for (const key of names) {
+      const value = text(key);
+      if (value !== null && value !== undefined) layers.push({ name: key, value: hidden ? null : value, source });
+    }
+  };
+  add(ConfigSource.DYNAMIC_BROKER_CONFIG, (key) => broker.dynamicValues.get(key));
+  add(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, (key) => broker.dynamicDefaults.get(key));
+  add(ConfigSource.STATIC_BROKER_CONFIG, (key) => broker.staticValues.get(key));
+  add(ConfigSource.DEFAULT_CONFIG, (key) => brokerKey(key)?.default);
+  const first = layers.findIndex((layer) => layer.name === name);
+  return first < 0 ? [] : layers.slice(first);
+}

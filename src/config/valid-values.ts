@@ -1,0 +1,117 @@
+/**
+ * Constraints on values, as data, and the check with the very sentences Kafka answers: clients and people compare them.
+ */
+
+/** A constraint on one key's value. */
+export type ValidValues =
+  | { readonly kind: "range"; readonly min: number; readonly max: number | null }
+  | { readonly kind: "range-or"; readonly min: number; readonly max: number; readonly other: number }
+  | { readonly kind: "one-of"; readonly values: readonly string[]; readonly ignoreCase: boolean }
+  | { readonly kind: "list-of"; readonly values: readonly string[] }
+  | { readonly kind: "non-empty" }
+  | { readonly kind: "throttled-replicas" };
+
+/** At least `min`. */
+export function atLeast(min: number): ValidValues {
+  return { kind: "range", min, max: null };
+}
+
+/** From `min` to `max`, both included. */
+export function between(min: number, max: number): ValidValues {
+  return { kind: "range", min, max };
+}
+
+/** From `min` to `max`, or the one value `other`. */
+export function betweenOr(min: number, max: number, other: number): ValidValues {
+  return { kind: "range-or", min, max, other };
+}
+
+/** One of the given words. */
+export function oneOf(...values: readonly string[]): ValidValues {
+  return { kind: "one-of", values, ignoreCase: false };
+}
+
+/** One of the given words in any case. */
+export function oneOfIgnoringCase(...values: readonly string[]): ValidValues {
+  return { kind: "one-of", values, ignoreCase: true };
+}
+
+/** A list whose elements are among the given words. */
+export function listOf(...values: readonly string[]): ValidValues {
+  return { kind: "list-of", values };
+}
+
+export const NON_EMPTY: ValidValues = { kind: "non-empty" };
+
+/** `*`, or a list of `partition:broker`. */
+export const THROTTLED_REPLICAS: ValidValues = { kind: "throttled-replicas" };
+
+/** A value as its type reads it. Numbers of type long beyond 2^53-1 arrive as `bigint`. */
+export type ParsedValue = string | number | bigint | boolean | readonly string[] | null;
+
+/**
+ * Checks a parsed value.
+ *
+ * @returns null when it is fine, otherwise Kafka's full sentence.
+ */
+export function checkValue(name: string, value: ParsedValue, valid: ValidValues): string | null {
+  const invalid = (shown: ParsedValue, why: string): string =>
+    `Invalid value ${showValue(shown)} for configuration ${name}: ${why}`;
+  switch (valid.kind) {
+    case "range":
+      if (typeof value !== "number" && typeof value !== "bigint") {
+        return value === null ? invalid(value, "Value must be non-null") : null;
+      }
+      if (value < valid.min) return invalid(value, `Value must be at least ${valid.min}`);
+      if (valid.max !== null && value > valid.max) {
+        return invalid(value, `Value must be no more than ${valid.max}`);
+      }
+      return null;
+    case "range-or":
+      if (typeof value !== "number" || value === valid.other) return null;
+      return value < valid.min || value > valid.max
+        ? invalid(value, `Value must be between ${valid.min} and ${valid.max} or equal to ${valid.other}`)
+        : null;
+    case "one-of": {
+      if (typeof value !== "string") return null;
+      const isKnown = valid.ignoreCase
+        ? valid.values.some((word) => word.toLowerCase() === value.toLowerCase())
+        : valid.values.includes(value);
+      if (isKnown) return null;
+      const hint = valid.ignoreCase ? "String must be one of (case insensitive): " : "String must be one of: ";
+      return invalid(value, hint + valid.values.join(", "));
+    }
+    case "list-of": {
+      if (!isList(value)) return null;
+      if (value.includes("")) return `Configuration '${name}' values must not be empty.`;
+      for (const element of value) {
+        if (!valid.values.includes(element)) {
+          return invalid(element, `String must be one of: ${valid.values.join(", ")}`);
+        }
+      }
+      return null;
+    }
+    case "non-empty":
+      return value === "" ? invalid(value, "String must be non-empty") : null;
+    case "throttled-replicas": {
+      if (!isList(value) || value.length === 0) return null;
+      if (value[0] === "*" && value.length === 1) return null;
+      if (value.every((element) => /^\d+:\d+$/.test(element.trim()))) return null;
+      return invalid(
+        value,
+        `${name} must be the literal '*' or a list of replicas in the following format: ` +
+          "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
+      );
+    }
+  }
+}
+
+function isList(value: ParsedValue): value is readonly string[] {
+  return Array.isArray(value);
+}
+
+/** A value inside a message: lists in brackets, doubles with a fraction. */
+function showValue(value: ParsedValue): string {
+  if (value === null) return "null";
+  return isList(value) ? `[${value.join(", ")}]` : String(value);
+}
