@@ -25,3 +25,14 @@ export interface ApiMessages<Req, Res> {
   readonly request: MessageCodec<Req>;
   readonly response: MessageCodec<Res>;
 }
+
+/** One message that is stored rather than sent: a record's key or value, or the content of a file. */
+export interface RecordMessages<T> extends MessageCodec<T> {
+  readonly name: string;
+  readonly kind: "metadata" | "coordinator-key" | "coordinator-value" | "data";
+  /** Record type: the int16 in front of a coordinator's key, the varint in a metadata record's frame; -1 for data. */
+  readonly type: number;
+  readonly minVersion: number;
+  readonly maxVersion: number;
+  readonly firstFlexibleVersion: number;
+}
