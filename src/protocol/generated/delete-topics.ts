@@ -59,12 +59,12 @@ function encodeDeleteTopicsRequest(
   }
   if (flexible && version < 6) {
     writer.compactArrayCount(message.topicNames.length);
-  } else {
+  } else if (!flexible) {
     writer.arrayCount(message.topicNames.length);
   }
   if (flexible && version < 6) {
     for (const element of message.topicNames) writer.compactString(element);
-  } else {
+  } else if (!flexible) {
     for (const element of message.topicNames) writer.string(element);
   }
   writer.int32(message.timeoutMs);

@@ -214,7 +214,7 @@ function encodeForgottenTopic(writer: Writer, message: ForgottenTopic, version: 
   const flexible = version >= 12;
   if (flexible && version < 13) {
     writer.compactString(message.topic);
-  } else {
+  } else if (!flexible) {
     writer.string(message.topic);
   }
   if (version >= 13) {
@@ -263,7 +263,7 @@ function encodeFetchTopic(writer: Writer, message: FetchTopic, version: number):
   const flexible = version >= 12;
   if (flexible && version < 13) {
     writer.compactString(message.topic);
-  } else {
+  } else if (!flexible) {
     writer.string(message.topic);
   }
   if (version >= 13) {
@@ -595,7 +595,7 @@ function encodeFetchableTopicResponse(
   const flexible = version >= 12;
   if (flexible && version < 13) {
     writer.compactString(message.topic);
-  } else {
+  } else if (!flexible) {
     writer.string(message.topic);
   }
   if (version >= 13) {

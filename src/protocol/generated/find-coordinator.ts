@@ -140,7 +140,7 @@ function encodeFindCoordinatorResponse(
   }
   if (flexible && version < 4) {
     writer.compactNullableString(message.errorMessage);
-  } else if (version >= 1) {
+  } else if (version >= 1 && !flexible) {
     writer.nullableString(message.errorMessage);
   }
   if (version >= 4) {

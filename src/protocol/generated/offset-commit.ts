@@ -132,7 +132,7 @@ function encodeOffsetCommitRequestTopic(
   const flexible = version >= 8;
   if (flexible && version < 10) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 10) {
@@ -306,7 +306,7 @@ function encodeOffsetCommitResponseTopic(
   const flexible = version >= 8;
   if (flexible && version < 10) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 10) {

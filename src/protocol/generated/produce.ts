@@ -97,7 +97,7 @@ function encodeTopicProduceData(writer: Writer, message: TopicProduceData, versi
   const flexible = version >= 9;
   if (flexible && version < 13) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 13) {
@@ -306,7 +306,7 @@ function encodeTopicProduceResponse(
   const flexible = version >= 9;
   if (flexible && version < 13) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 13) {

@@ -149,7 +149,7 @@ function encodeTxnOffsetCommitRequestTopic(
   const flexible = version >= 3;
   if (flexible && version < 6) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 6) {
@@ -304,7 +304,7 @@ function encodeTxnOffsetCommitResponseTopic(
   const flexible = version >= 3;
   if (flexible && version < 6) {
     writer.compactString(message.name);
-  } else {
+  } else if (!flexible) {
     writer.string(message.name);
   }
   if (version >= 6) {

@@ -601,8 +601,7 @@ function emitEncoder(layout: Layout, struct: Struct): string {
       ? [`const flexible = version >= ${conditions.firstFlexible};`]
       : [];
   const body = [...flexible, ...lines].join("\n  ");
-  const parameter = (name: string): string =>
-    new RegExp(`\\b${name}\\b`).test(body) ? name : `_${name}`;
+  const parameter = (name: string): string => (mentions(body, name) ? name : `_${name}`);
   return `function encode${struct.name}(${parameter("writer")}: Writer, ${parameter("message")}: ${struct.name}, ${parameter("version")}: number): void {\n  ${body}\n}`;
 }
 

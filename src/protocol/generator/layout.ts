@@ -189,7 +189,7 @@ export class Conditions {
       if (part.text === "") continue;
       const follows = lines.length > 0 && part.high + 1 === coveredFrom;
       const condition = this.within(follows ? { low: part.low, high: this.context.high } : part);
-      if (lines.length === 0 || part.high + 1 === coveredFrom) coveredFrom = part.low;
+      if (part.high + 1 === coveredFrom) coveredFrom = part.low;
       const lead = lines.length === 0 ? "" : "else ";
       if (condition === null) lines.push(lead === "" ? part.text : `else { ${part.text} }`);
       else lines.push(`${lead}if (${condition}) { ${part.text} }`);

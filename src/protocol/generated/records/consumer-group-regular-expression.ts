@@ -82,7 +82,7 @@ function decodeConsumerGroupRegularExpressionValue(
 function encodeConsumerGroupRegularExpressionValue(
   writer: Writer,
   message: ConsumerGroupRegularExpressionValue,
-  version: number,
+  _version: number,
 ): void {
   writer.compactArrayCount(message.topics.length);
   for (const element of message.topics) writer.compactString(element);

@@ -27,7 +27,7 @@ function decodeKRaftVersionRecord(reader: Reader, _version: number): KRaftVersio
 function encodeKRaftVersionRecord(
   writer: Writer,
   message: KRaftVersionRecord,
-  version: number,
+  _version: number,
 ): void {
   writer.int16(message.version);
   writer.int16(message.kRaftVersion);

@@ -27,7 +27,7 @@ function decodeSnapshotFooterRecord(reader: Reader, _version: number): SnapshotF
 function encodeSnapshotFooterRecord(
   writer: Writer,
   message: SnapshotFooterRecord,
-  version: number,
+  _version: number,
 ): void {
   writer.int16(message.version);
   writer.int8(0);

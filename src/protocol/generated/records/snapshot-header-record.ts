@@ -32,7 +32,7 @@ function decodeSnapshotHeaderRecord(reader: Reader, _version: number): SnapshotH
 function encodeSnapshotHeaderRecord(
   writer: Writer,
   message: SnapshotHeaderRecord,
-  version: number,
+  _version: number,
 ): void {
   writer.int16(message.version);
   writer.int64(message.lastContainedLogTimestamp);
