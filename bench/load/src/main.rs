@@ -1,0 +1,237 @@
+//! Load generator for brokers that speak the Kafka protocol.
+//!
+//! One thread, requests encoded once, bodies of fetches discarded in the kernel: its own CPU is small, so what a run shows
+//! is the broker. It makes its topic, drives the load, checks every answer and the log's end, samples the broker's CPU and
+//! memory, and prints one JSON object. A run with any error has `"isValid": false` and exit code 1: it has no score.
+
+mod admin;
+mod api;
+mod connection;
+mod end_to_end;
+mod engine;
+mod fetch;
+mod options;
+mod process;
+mod produce;
+mod report;
+mod sys;
+mod wire;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::admin::Admin;
+use crate::api::{FetchLimits, Topic};
+use crate::engine::{Measured, Plan};
+use crate::fetch::Fetch;
+use crate::options::{Options, Verb};
+use crate::produce::Produce;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = match Options::parse(&arguments) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("{message}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(result) => {
+            println!("{result}");
+            if result["isValid"] == Value::Bool(false) {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+        Err(message) => {
+            println!("{}", json!({ "isValid": false, "errors": 1, "firstError": message }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan(options: &Options) -> Result<Plan, String> {
+    Ok(Plan {
+        address: admin::resolve(&options.bootstrap)?,
+        inflight: options.inflight,
+        rate: options.rate,
+        arrivals: options.arrivals(),
+        seed: options.seed,
+        warm: options.warm,
+        measured: options.measured,
+        max_value_bytes: options.max_mib.map_or(u64::MAX, |mib| mib << 20),
+        broker_pid: options.pid,
+    })
+}
+
+fn run(options: &Options) -> Result<Value, String> {
+    let plan = plan(options)?;
+    let mut admin = Admin::connect(plan.address)?;
+    let own_name = format!("load-{}-{}", std::process::id(), produce::wall_ms());
+    let name = options.topic.clone().unwrap_or(own_name);
+    let is_own = options.topic.is_none();
+    match options.verb {
+        Verb::Delete => {
+            admin.delete_topic(&name)?;
+            Ok(json!({ "isValid": true, "deleted": name }))
+        }
+        Verb::Fill => {
+            let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+            let filled = fill(&mut admin, &plan, options, &topic)?;
+            Ok(
+                json!({ "isValid": true, "topic": name, "batchBytes": filled.batch_bytes, "endOffsets": filled.end_offsets }),
+            )
+        }
+        Verb::Produce => {
+            let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+            let outcome = produce(&mut admin, &plan, options, &topic);
+            finish(&mut admin, &name, is_own, outcome)
+        }
+        Verb::EndToEnd => {
+            let topic = admin.create_topic(&name, 1, &options.topic_config)?;
+            let versions = (admin.produce_version, admin.fetch_version);
+            let outcome =
+                end_to_end::run(&plan, versions, &topic, options.acks, options.value_bytes).map(
+                    |result| {
+                        let mut value = report::of(options, &name, &result.run);
+                        value["produceLatencyMs"] = report::latency_ms(&result.produce_ns);
+                        value
+                    },
+                );
+            finish(&mut admin, &name, is_own, outcome)
+        }
+        Verb::Fetch => {
+            let (topic, filled) = if is_own {
+                let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+                let filled = fill(&mut admin, &plan, options, &topic)?;
+                (topic, filled)
+            } else {
+                let topic = admin.find_topic(&name, options.partitions)?;
+                let end_offsets = admin.end_offsets(&name, options.partitions)?;
+                let batch_bytes = options.shape().encode(options.seed, 0).len();
+                (topic, Filled { batch_bytes, end_offsets })
+            };
+            let outcome = fetch(&admin, &plan, options, &topic, &filled);
+            finish(&mut admin, &name, is_own, outcome)
+        }
+    }
+}
+
+/// Removes a topic of our own, whatever became of the run.
+fn finish(
+    admin: &mut Admin,
+    name: &str,
+    is_own: bool,
+    outcome: Result<Value, String>,
+) -> Result<Value, String> {
+    if is_own {
+        admin.delete_topic(name)?;
+    }
+    outcome
+}
+
+fn produce(
+    admin: &mut Admin,
+    plan: &Plan,
+    options: &Options,
+    topic: &Topic,
+) -> Result<Value, String> {
+    let version = admin.produce_version;
+    let shape = options.shape();
+    let mut work =
+        Produce::new(version, topic.clone(), options.partitions, options.acks, shape, options.seed);
+    let mut measured = engine::run(plan, options.connections, &mut work)?;
+    if measured.errors == 0 {
+        let end_offsets = admin.end_offsets(&topic.name, options.partitions)?;
+        refuse(&mut measured, work.verify(&end_offsets));
+    }
+    let mut value = report::of(options, &topic.name, &measured);
+    value["apiVersion"] = json!(version);
+    value["batchBytes"] = json!(work.batch_bytes());
+    Ok(value)
+}
+
+fn refuse(measured: &mut Measured, verdict: Result<(), String>) {
+    if let Err(message) = verdict {
+        measured.errors += 1;
+        measured.first_error.get_or_insert(message);
+    }
+}
+
+struct Filled {
+    batch_bytes: usize,
+    end_offsets: Vec<i64>,
+}
+
+/// Fills each partition with the same number of equal batches, one connection a partition.
+fn fill(
+    admin: &mut Admin,
+    plan: &Plan,
+    options: &Options,
+    topic: &Topic,
+) -> Result<Filled, String> {
+    let shape = options.shape();
+    let mut work = Produce::new(
+        admin.produce_version,
+        topic.clone(),
+        options.partitions,
+        1,
+        shape,
+        options.seed,
+    );
+    let partitions = options.partitions as usize;
+    let fill_plan = Plan {
+        address: plan.address,
+        inflight: 5,
+        rate: None,
+        arrivals: plan.arrivals,
+        seed: plan.seed,
+        warm: Duration::ZERO,
+        measured: Duration::from_secs(600),
+        max_value_bytes: (options.fill_mib << 20) * partitions as u64,
+        broker_pid: None,
+    };
+    let measured = engine::run(&fill_plan, partitions, &mut work)?;
+    if let Some(message) = measured.first_error {
+        return Err(format!("filling {}: {message}", topic.name));
+    }
+    let end_offsets = admin.end_offsets(&topic.name, options.partitions)?;
+    work.verify(&end_offsets)?;
+    Ok(Filled { batch_bytes: work.batch_bytes(), end_offsets })
+}
+
+fn fetch(
+    admin: &Admin,
+    plan: &Plan,
+    options: &Options,
+    topic: &Topic,
+    filled: &Filled,
+) -> Result<Value, String> {
+    let limits = FetchLimits {
+        max_wait_ms: 500,
+        min_bytes: 1,
+        max_bytes: options.fetch_bytes.unwrap_or(filled.batch_bytes) as i32,
+    };
+    let (version, batch_bytes) = (admin.fetch_version, filled.batch_bytes);
+    let end_offsets = filled.end_offsets.clone();
+    let shape = options.shape();
+    let mut work = Fetch::new(
+        version,
+        topic.clone(),
+        limits,
+        shape,
+        batch_bytes,
+        end_offsets,
+        options.connections,
+    );
+    let measured = engine::run(plan, options.connections, &mut work)?;
+    let mut value = report::of(options, &topic.name, &measured);
+    value["apiVersion"] = json!(version);
+    value["batchBytes"] = json!(batch_bytes);
+    value["fetchBytes"] = json!(limits.max_bytes);
+    Ok(value)
+}

@@ -1,0 +1,232 @@
+//! The command line: one verb, then `--name value` pairs.
+
+use std::time::Duration;
+
+use crate::engine::Arrivals;
+use crate::produce::BatchShape;
+
+/// What to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verb {
+    Produce,
+    Fetch,
+    EndToEnd,
+    /// Creates and fills a topic for later fetches, and keeps it.
+    Fill,
+    /// Deletes the topic named by `--topic`.
+    Delete,
+}
+
+pub const USAGE: &str = "\
+usage: sluice-load VERB --bootstrap HOST:PORT [--option value]...
+
+verbs
+  produce      one batch a request
+  fetch        reads a filled topic round and round (fills one itself unless --topic is given)
+  end-to-end   one producer, one long-polling consumer
+  fill         creates a topic, fills each partition, keeps it
+  delete       deletes --topic
+
+load
+  --connections N     default 1; connection i uses partition i mod P
+  --partitions P      default 1
+  --inflight K        requests outstanding a connection, default 1 (fetch: always 1)
+  --records N         records a batch, default 1
+  --value-bytes N     bytes a record value, default 100
+  --acks A            1 or -1, default 1
+  --fetch-bytes N     fetch limit, default: one batch
+  --fill-mib N        log to fetch from, MiB of values a partition, default 64
+  --rate R            open loop: requests a second in all; without it a closed loop
+  --arrivals X        constant (default) or poisson
+  --seed N            values and arrivals, default 1
+
+phases
+  --warm-seconds S    not counted, default 1
+  --seconds S         measured, default 5
+  --max-mib N         ends the measured phase after so many MiB of values
+
+topic and broker
+  --topic NAME        default: a name of its own, deleted afterwards
+  --topic-config K=V  repeatable; of the topic created
+  --pid PID           broker whose CPU and memory are sampled
+";
+
+/// Everything that was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub verb: Verb,
+    pub bootstrap: String,
+    pub connections: usize,
+    pub partitions: i32,
+    pub inflight: usize,
+    pub shape_records: usize,
+    pub value_bytes: usize,
+    pub acks: i16,
+    pub fetch_bytes: Option<usize>,
+    pub fill_mib: u64,
+    pub rate: Option<f64>,
+    pub is_poisson: bool,
+    pub seed: u64,
+    pub warm: Duration,
+    pub measured: Duration,
+    pub max_mib: Option<u64>,
+    pub topic: Option<String>,
+    pub topic_config: Vec<(String, String)>,
+    pub pid: Option<u32>,
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name} {value}: not a number that fits"))
+}
+
+fn seconds(name: &str, value: &str) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(number(name, value)?)
+        .map_err(|error| format!("{name} {value}: {error}"))
+}
+
+impl Options {
+    /// Reads the arguments that follow the program's name.
+    pub fn parse(arguments: &[String]) -> Result<Self, String> {
+        let Some((verb, pairs)) = arguments.split_first() else { return Err("no verb".to_owned()) };
+        let verb = match verb.as_str() {
+            "produce" => Verb::Produce,
+            "fetch" => Verb::Fetch,
+            "end-to-end" => Verb::EndToEnd,
+            "fill" => Verb::Fill,
+            "delete" => Verb::Delete,
+            other => return Err(format!("unknown verb {other}")),
+        };
+        let mut options = Self {
+            verb,
+            bootstrap: String::new(),
+            connections: 1,
+            partitions: 1,
+            inflight: 1,
+            shape_records: 1,
+            value_bytes: 100,
+            acks: 1,
+            fetch_bytes: None,
+            fill_mib: 64,
+            rate: None,
+            is_poisson: false,
+            seed: 1,
+            warm: Duration::from_secs(1),
+            measured: Duration::from_secs(5),
+            max_mib: None,
+            topic: None,
+            topic_config: Vec::new(),
+            pid: None,
+        };
+        let mut rest = pairs.iter();
+        while let Some(name) = rest.next() {
+            let value = rest.next().ok_or_else(|| format!("{name} needs a value"))?;
+            options.set(name, value)?;
+        }
+        options.check()?;
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "--bootstrap" => value.clone_into(&mut self.bootstrap),
+            "--connections" => self.connections = number(name, value)?,
+            "--partitions" => self.partitions = number(name, value)?,
+            "--inflight" => self.inflight = number(name, value)?,
+            "--records" => self.shape_records = number(name, value)?,
+            "--value-bytes" => self.value_bytes = number(name, value)?,
+            "--acks" => self.acks = number(name, value)?,
+            "--fetch-bytes" => self.fetch_bytes = Some(number(name, value)?),
+            "--fill-mib" => self.fill_mib = number(name, value)?,
+            "--rate" => self.rate = Some(number(name, value)?),
+            "--arrivals" => self.is_poisson = value == "poisson",
+            "--seed" => self.seed = number(name, value)?,
+            "--warm-seconds" => self.warm = seconds(name, value)?,
+            "--seconds" => self.measured = seconds(name, value)?,
+            "--max-mib" => self.max_mib = Some(number(name, value)?),
+            "--topic" => self.topic = Some(value.to_owned()),
+            "--topic-config" => {
+                let (key, setting) =
+                    value.split_once('=').ok_or("--topic-config needs KEY=VALUE")?;
+                self.topic_config.push((key.to_owned(), setting.to_owned()));
+            }
+            "--pid" => self.pid = Some(number(name, value)?),
+            other => return Err(format!("unknown option {other}")),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let rules = [
+            (!self.bootstrap.is_empty(), "--bootstrap is missing"),
+            ((1..=10_000).contains(&self.connections), "--connections: 1 to 10000"),
+            ((1..=10_000).contains(&self.partitions), "--partitions: 1 to 10000"),
+            ((1..=1000).contains(&self.inflight), "--inflight: 1 to 1000"),
+            ((1..=1_000_000).contains(&self.shape_records), "--records: 1 to 1000000"),
+            (
+                self.shape_records.saturating_mul(self.value_bytes) <= 64 << 20,
+                "a batch holds at most 64 MiB",
+            ),
+            (
+                matches!(self.acks, 1 | -1),
+                "--acks: 1 or -1 (unanswered requests cannot be checked)",
+            ),
+            (self.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "--rate: above 0"),
+            (
+                self.verb != Verb::Fetch || self.inflight == 1,
+                "fetch has one request outstanding a connection",
+            ),
+            (
+                !matches!(self.verb, Verb::Fill | Verb::Delete) || self.topic.is_some(),
+                "--topic is missing",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, message)) => Err((*message).to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn shape(&self) -> BatchShape {
+        BatchShape { records: self.shape_records, value_bytes: self.value_bytes }
+    }
+
+    pub fn arrivals(&self) -> Arrivals {
+        if self.is_poisson { Arrivals::Poisson } else { Arrivals::Constant }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn reads_pairs_and_keeps_defaults() -> Result<(), String> {
+        let options =
+            parse("produce --bootstrap h:1 --records 1200 --acks -1 --topic-config a.b=c=d")?;
+        assert_eq!(options.verb, Verb::Produce);
+        assert_eq!((options.shape_records, options.acks, options.connections), (1200, -1, 1));
+        assert_eq!(options.topic_config, vec![("a.b".to_owned(), "c=d".to_owned())]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_run() {
+        for line in [
+            "",
+            "dance --bootstrap h:1",
+            "produce",
+            "produce --bootstrap h:1 --acks 0",
+            "produce --bootstrap h:1 --records",
+            "fetch --bootstrap h:1 --inflight 2",
+            "fill --bootstrap h:1",
+            "produce --bootstrap h:1 --rate 0",
+            "produce --bootstrap h:1 --seconds -1",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The few Linux calls that the standard library does not offer: epoll, a timer descriptor, discarding received bytes,
+//! and the clock tick of /proc. The only unsafe code of the generator.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// What a descriptor is watched for, besides reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    Read,
+    ReadWrite,
+}
+
+impl Interest {
+    fn mask(self) -> u32 {
+        let read = libc::EPOLLIN | libc::EPOLLRDHUP;
+        (if self == Interest::Read { read } else { read | libc::EPOLLOUT }) as u32
+    }
+}
+
+/// One wake-up: the token given at registration, and whether there is something to read (else it takes bytes again).
+#[derive(Clone, Copy)]
+pub struct Event {
+    pub token: u64,
+    pub is_readable: bool,
+}
+
+/// A level-triggered epoll instance.
+pub struct Poll {
+    epoll: OwnedFd,
+    raw: Vec<libc::epoll_event>,
+}
+
+impl Poll {
+    pub fn new(capacity: usize) -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: `fd` was just created, is valid, and nothing else owns it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { epoll, raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity.max(1)] })
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: RawFd,
+        token: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: interest.mask(), u64: token };
+        // SAFETY: `event` outlives the call; both descriptors are open (the kernel checks them anyway).
+        checked(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) })?;
+        Ok(())
+    }
+
+    pub fn add(&self, fd: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, interest)
+    }
+
+    pub fn change(&self, fd: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, interest)
+    }
+
+    /// Waits at most `timeout_ms` and puts what happened into `events`.
+    pub fn wait(&mut self, timeout_ms: i32, events: &mut Vec<Event>) -> io::Result<()> {
+        events.clear();
+        let capacity = self.raw.len() as libc::c_int;
+        // SAFETY: the kernel writes at most `capacity` entries into `raw`, which has that many.
+        let result = unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), self.raw.as_mut_ptr(), capacity, timeout_ms)
+        };
+        let count = match checked(result) {
+            Ok(count) => count as usize,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        events.extend(self.raw[..count].iter().map(|event| {
+            let bits = event.events;
+            Event {
+                token: event.u64,
+                // A closed or broken socket is reported as readable: reading tells what happened.
+                is_readable: bits & !(libc::EPOLLOUT as u32) != 0,
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// A one-shot timer that epoll can wait for, at nanosecond resolution: epoll's own time-out has milliseconds.
+pub struct Alarm {
+    fd: OwnedFd,
+}
+
+impl Alarm {
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = checked(unsafe {
+            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
+        })?;
+        // SAFETY: `fd` was just created, is valid, and nothing else owns it.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Rings once after `delay`; arming again also clears an earlier ring.
+    pub fn ring_after(&self, delay: Duration) -> io::Result<()> {
+        let delay = delay.max(Duration::from_nanos(1));
+        let spec = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: delay.as_secs() as libc::time_t,
+                tv_nsec: libc::c_long::from(delay.subsec_nanos()),
+            },
+        };
+        // SAFETY: `spec` outlives the call; a null old value is allowed.
+        checked(unsafe {
+            libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const spec, std::ptr::null_mut())
+        })?;
+        Ok(())
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Takes up to `length_bytes` out of a socket's receive queue without copying them anywhere.
+///
+/// Returns how many there were; 0 means the peer closed; `WouldBlock` that none are there yet.
+pub fn discard(socket: &impl AsRawFd, length_bytes: usize) -> io::Result<usize> {
+    // SAFETY: with MSG_TRUNC a TCP socket writes nothing to the buffer, so null is allowed for it (tcp(7)).
+    let taken = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            std::ptr::null_mut(),
+            length_bytes,
+            libc::MSG_TRUNC | libc::MSG_DONTWAIT,
+        )
+    };
+    if taken < 0 { Err(io::Error::last_os_error()) } else { Ok(taken as usize) }
+}
+
+/// Clock ticks a second: the unit of CPU time in /proc.
+pub fn ticks_per_second() -> f64 {
+    // SAFETY: no pointers are passed.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    if ticks > 0 { ticks as f64 } else { 100.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn discards_bytes_and_keeps_the_rest() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut sender = TcpStream::connect(listener.local_addr()?)?;
+        let (mut receiver, _) = listener.accept()?;
+        sender.write_all(&[1; 5000])?;
+        sender.write_all(&[2; 10])?;
+        let mut poll = Poll::new(4)?;
+        poll.add(&receiver, 7, Interest::Read)?;
+        let (mut left, mut events) = (5000, Vec::new());
+        while left > 0 {
+            poll.wait(1000, &mut events)?;
+            assert_eq!(events.first().map(|event| event.token), Some(7));
+            left -= discard(&receiver, left)?;
+        }
+        let mut rest = [0; 10];
+        receiver.read_exact(&mut rest)?;
+        assert_eq!(rest, [2; 10]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_alarm_rings() -> io::Result<()> {
+        let (alarm, mut poll, mut events) = (Alarm::new()?, Poll::new(1)?, Vec::new());
+        poll.add(&alarm, 3, Interest::Read)?;
+        alarm.ring_after(Duration::from_micros(200))?;
+        poll.wait(5000, &mut events)?;
+        assert_eq!(events.len(), 1);
+        Ok(())
+    }
+}
