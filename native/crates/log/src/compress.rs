@@ -253,9 +253,9 @@ fn compress_gzip(level: Option<i32>, bytes: &[u8]) -> Result<Vec<u8>, CompressEr
         _ => flate2::Compression::default(),
     };
     let mut output = Vec::with_capacity(bytes.len() / 2 + 64);
-    flate2::bufread::GzEncoder::new(bytes, level).read_to_end(&mut output).map_err(|error| {
-        CompressError::Failed { codec: Codec::Gzip, detail: error.to_string() }
-    })?;
+    flate2::bufread::GzEncoder::new(bytes, level)
+        .read_to_end(&mut output)
+        .map_err(|error| CompressError::Failed { codec: Codec::Gzip, detail: error.to_string() })?;
     Ok(output)
 }
 
@@ -366,8 +366,10 @@ impl Read for SnappyReader<'_> {
 }
 
 fn compress_snappy(bytes: &[u8]) -> Result<Vec<u8>, CompressError> {
-    let failed =
-        |error: snap::Error| CompressError::Failed { codec: Codec::Snappy, detail: error.to_string() };
+    let failed = |error: snap::Error| CompressError::Failed {
+        codec: Codec::Snappy,
+        detail: error.to_string(),
+    };
     let mut encoder = snap::raw::Encoder::new();
     let mut output = Vec::with_capacity(bytes.len() / 2 + 64);
     output.extend_from_slice(&XERIAL_MAGIC);

@@ -68,7 +68,9 @@ impl fmt::Display for RecordsError {
             }
             Self::BytesRemain => formatter
                 .write_str("Incorrect declared batch size, records still remaining in file"),
-            Self::BadVarint => formatter.write_str("Found invalid record structure: varint is too long"),
+            Self::BadVarint => {
+                formatter.write_str("Found invalid record structure: varint is too long")
+            }
             Self::NegativeLength(length) => {
                 write!(formatter, "Invalid record size: {length} is negative")
             }
@@ -250,12 +252,13 @@ fn zigzag64(value: u64) -> i64 {
 /// Reads the fields of one record from exactly its body. Running past the body is [`RecordsError::WrongLength`].
 fn parse_body(body: &[u8], prefix_bytes: usize) -> Result<RecordRef<'_>, RecordsError> {
     let mut cursor = Cursor { bytes: body };
-    let record = parse_fields(&mut cursor, prefix_bytes + body.len()).map_err(|error| match error {
-        RecordsError::PrematureEnd => {
-            RecordsError::WrongLength { declared: body.len(), read: body.len() }
-        }
-        other => other,
-    })?;
+    let record =
+        parse_fields(&mut cursor, prefix_bytes + body.len()).map_err(|error| match error {
+            RecordsError::PrematureEnd => {
+                RecordsError::WrongLength { declared: body.len(), read: body.len() }
+            }
+            other => other,
+        })?;
     if cursor.bytes.is_empty() {
         Ok(record)
     } else {
@@ -283,13 +286,12 @@ fn parse_fields<'a>(
     let raw_headers = cursor.bytes;
     for _ in 0..header_count {
         let length = cursor.varint()?;
-        let length = usize::try_from(length)
-            .map_err(|_| RecordsError::NegativeHeaderKeyLength(length))?;
+        let length =
+            usize::try_from(length).map_err(|_| RecordsError::NegativeHeaderKeyLength(length))?;
         cursor.take(length)?;
         cursor.sized()?;
     }
-    let raw_headers =
-        raw_headers.get(..raw_headers.len() - cursor.bytes.len()).unwrap_or_default();
+    let raw_headers = raw_headers.get(..raw_headers.len() - cursor.bytes.len()).unwrap_or_default();
     Ok(RecordRef {
         attributes,
         timestamp_delta,
@@ -321,8 +323,7 @@ impl<'a> RecordIter<'a> {
     fn read(&mut self) -> Result<RecordRef<'a>, RecordsError> {
         let mut cursor = Cursor { bytes: self.bytes };
         let length = cursor.varint()?;
-        let length =
-            usize::try_from(length).map_err(|_| RecordsError::NegativeLength(length))?;
+        let length = usize::try_from(length).map_err(|_| RecordsError::NegativeLength(length))?;
         let prefix_bytes = self.bytes.len() - cursor.bytes.len();
         let body = cursor.take(length)?;
         self.bytes = cursor.bytes;

@@ -213,10 +213,7 @@ fn lz4_lies_are_refused() {
         frame
     };
     assert_eq!(corrupt(Codec::Lz4, &with(0, 0)), "the magic number is wrong");
-    assert_eq!(
-        corrupt(Codec::Lz4, &with(6, 0)),
-        "the frame descriptor's checksum does not match"
-    );
+    assert_eq!(corrupt(Codec::Lz4, &with(6, 0)), "the frame descriptor's checksum does not match");
     assert_eq!(corrupt(Codec::Lz4, &with(9, 1)), "a block is larger than the frame allows");
     assert_eq!(corrupt(Codec::Lz4, &with(12, 1)), "a block's checksum does not match");
     for (flags, sizes, detail) in [

@@ -200,12 +200,16 @@ fn lies_inside_a_record_are_named() {
     }
     // A key length of -2 is null too, as in Kafka.
     let all = by_slice(&[0x0c, 0, 0, 0, 3, 3, 0], 1).expect("reads");
-    assert_eq!(all.first().map(|record| (record.key.is_none(), record.value.is_none())), Some((true, true)));
+    assert_eq!(
+        all.first().map(|record| (record.key.is_none(), record.value.is_none())),
+        Some((true, true))
+    );
 }
 
 #[test]
 fn a_huge_record_is_summarised_without_being_held() {
-    let mut builder = BatchBuilder::new(BatchOptions { codec: Codec::Gzip, ..BatchOptions::default() });
+    let mut builder =
+        BatchBuilder::new(BatchOptions { codec: Codec::Gzip, ..BatchOptions::default() });
     builder.append(0, Some(b"key"), Some(&vec![0; 4_000_000]), []);
     let batch = builder.finish().expect("builds");
     let (bytes, count) = payload(&batch);
@@ -227,7 +231,10 @@ fn a_failing_decompressor_is_an_error_not_an_end() {
     let batch = build(&simple(20), Codec::Zstd);
     let (bytes, count) = payload(&batch);
     let cut = &bytes[..bytes.len() - 3];
-    assert!(matches!(by_stream(open_reader(Codec::Zstd, cut), count), Err(RecordsError::Corrupt(_))));
+    assert!(matches!(
+        by_stream(open_reader(Codec::Zstd, cut), count),
+        Err(RecordsError::Corrupt(_))
+    ));
 }
 
 fn any_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {

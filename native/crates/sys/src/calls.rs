@@ -1,0 +1,196 @@
+//! One safe function per system call. Each retries on EINTR, and each unsafe block is that one call.
+
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Turns libc's -1 into the error it stands for.
+fn checked(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn checked_size(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Repeats a call that a signal interrupted.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A second descriptor for the same open socket or file, closed on exec.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes an integer and touches no memory of ours.
+    let copy = checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel just made this descriptor for us and nothing else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Makes sure that calls on this descriptor do not block. Shared by all duplicates of it.
+pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
+    // SAFETY: F_GETFL takes no third argument and touches no memory of ours.
+    let flags = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK == 0 {
+        // SAFETY: F_SETFL takes an integer and touches no memory of ours.
+        checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    }
+    Ok(())
+}
+
+/// Receives what is there, at most `into.len()` bytes, without waiting. 0 is the end of the stream.
+pub(crate) fn receive(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    uninterrupted(|| {
+        // SAFETY: pointer and length are those of one exclusive slice; the kernel writes at most that many bytes into it.
+        checked_size(unsafe {
+            libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+        })
+    })
+}
+
+/// Sends what the socket takes without waiting. `more` announces that bytes follow at once, so that the kernel does not send a
+/// short segment for these.
+pub(crate) fn send(fd: RawFd, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    uninterrupted(|| {
+        // SAFETY: pointer and length are those of one slice, which the kernel only reads.
+        checked_size(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+    })
+}
+
+/// Sends at most `length` bytes of a file from `position`, inside the kernel. 0 means that the file ends there.
+///
+/// Blocks while the file's pages are read from disk; on a socket that is not in non-blocking mode also while it is full.
+pub(crate) fn send_file(
+    socket: RawFd,
+    file: RawFd,
+    position: u64,
+    length: usize,
+) -> io::Result<usize> {
+    let start = i64::try_from(position).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    uninterrupted(|| {
+        let mut offset = start;
+        // SAFETY: the offset is a local that outlives the call; the kernel reads and writes that one value.
+        checked_size(unsafe { libc::sendfile(socket, file, &raw mut offset, length) })
+    })
+}
+
+/// Sets a socket option whose value is an int.
+pub(crate) fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let size = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: pointer and size describe one local int, which the kernel only reads.
+    checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
+    Ok(())
+}
+
+/// A counter that another thread waits for, through [`Epoll`].
+#[derive(Debug)]
+pub struct EventFd {
+    fd: OwnedFd,
+}
+
+impl EventFd {
+    /// Makes one, at zero.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes two integers and touches no memory of ours.
+        let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the kernel just made this descriptor for us and nothing else knows its number.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Wakes whoever waits. A counter that is full has woken them already.
+    pub fn signal(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: pointer and length are those of one local array, which the kernel only reads.
+        let _ = unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Its descriptor, to be watched.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// What a descriptor is watched for. Both are edge-triggered: told once, and again only after it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// It became readable.
+    Readable,
+    /// It became writable.
+    Writable,
+}
+
+/// A descriptor that became ready, or failed; the next call on it tells which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpollEvent {
+    /// The key it was added with.
+    pub key: u64,
+}
+
+/// Waits for many descriptors at once.
+#[derive(Debug)]
+pub struct Epoll {
+    fd: OwnedFd,
+}
+
+/// Events taken per wait.
+const EVENT_COUNT: usize = 64;
+
+impl Epoll {
+    /// Makes one that watches nothing.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: epoll_create1 takes an integer and touches no memory of ours.
+        let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel just made this descriptor for us and nothing else knows its number.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Watches a descriptor under `key`. It must be removed before it is closed while duplicates of it live on.
+    pub fn add(&self, fd: RawFd, interest: Interest, key: u64) -> io::Result<()> {
+        let flag = match interest {
+            Interest::Readable => libc::EPOLLIN,
+            Interest::Writable => libc::EPOLLOUT,
+        };
+        let mut event = libc::epoll_event { events: (flag | libc::EPOLLET) as u32, u64: key };
+        // SAFETY: the event is a local that outlives the call; the kernel only reads it.
+        checked(unsafe {
+            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
+        })?;
+        Ok(())
+    }
+
+    /// Stops watching a descriptor.
+    pub fn remove(&self, fd: RawFd) -> io::Result<()> {
+        // SAFETY: EPOLL_CTL_DEL ignores the event, which may be null since Linux 2.6.9.
+        checked(unsafe {
+            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut())
+        })?;
+        Ok(())
+    }
+
+    /// Appends what is ready to `into`; waits for it when `wait` is true. A signal ends the wait early with nothing.
+    pub fn wait(&self, into: &mut Vec<EpollEvent>, wait: bool) -> io::Result<()> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENT_COUNT];
+        let timeout = if wait { -1 } else { 0 };
+        // SAFETY: pointer and count are those of one local array; the kernel writes at most that many events into it.
+        let outcome = checked(unsafe {
+            libc::epoll_wait(
+                self.fd.as_raw_fd(),
+                events.as_mut_ptr(),
+                EVENT_COUNT as c_int,
+                timeout,
+            )
+        });
+        let count = match outcome {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            other => other?,
+        };
+        let ready = events.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
+        into.extend(ready.iter().map(|event| EpollEvent { key: event.u64 }));
+        Ok(())
+    }
+}

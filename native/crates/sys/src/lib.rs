@@ -1,0 +1,21 @@
+//! The system calls that the standard library does not offer, and the thread that sends files.
+//!
+//! This is the only crate of the workspace with unsafe code. Everything unsafe is one libc call in [`calls`], wrapped so that
+//! its arguments are slices and typed values; the rest of the crate, and all of the other crates, are safe Rust on top.
+//!
+//! Descriptors of sockets come from JavaScript as plain numbers. A number that is not open, or has become somebody else's,
+//! makes these calls fail or act on the wrong descriptor, never on memory that is not ours; whoever passes one vouches that
+//! the socket is open for the length of the call. [`Sender`] duplicates it at once and so needs no longer promise.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sluice-sys uses epoll, eventfd and sendfile: Linux only");
+
+mod calls;
+mod sender;
+mod socket;
+
+pub use calls::{Epoll, EpollEvent, EventFd, Interest, duplicate, set_nonblocking};
+pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};
+pub use socket::{
+    Received, receive_into, set_no_delay, set_receive_buffer_bytes, set_send_buffer_bytes,
+};
