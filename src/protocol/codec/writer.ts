@@ -157,7 +157,9 @@ export class Writer {
   string(value: string): void {
     const at = this.length;
     this.int16(0);
-    this.#view.setInt16(at, this.#text(value));
+    // The text may replace the buffer, so the view is looked up after it.
+    const length = this.#text(value);
+    this.#view.setInt16(at, length);
   }
 
   nullableString(value: string | null): void {

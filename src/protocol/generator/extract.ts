@@ -200,7 +200,7 @@ function joinFields(
       ...(nullable === "none" ? {} : { nullableVersions: nullable }),
       ...(tagged === "none" ? {} : { taggedVersions: tagged, tag: field.tag ?? 0 }),
       ...(field.default === undefined ? {} : { default: String(field.default) }),
-      ...(field.ignorable === true ? { ignorable: true } : {}),
+      ...(now?.ignorable === true || before?.ignorable === true ? { ignorable: true } : {}),
       ...(field.mapKey === true ? { mapKey: true } : {}),
       ...(children === undefined ? {} : { fields: children }),
     });

@@ -54,17 +54,18 @@ function extract(directories: readonly string[]): void {
     }
   }
   if (predecessors.size === 0) throw new Error(`${PREDECESSOR} is not among the jars`);
+  const texts = new Map<string, string>();
+  const add = (path: string, schema: unknown): void => {
+    texts.set(`src/protocol/schema/${path}.json`, JSON.stringify(schema));
+  };
+  for (const api of extractApis(current, predecessors)) add(kebabCase(api.name), api);
+  for (const record of extractRecords(current)) add(`records/${kebabCase(record.name)}`, record);
+  for (const file of readdirSync(SCHEMA)) {
+    if (file.endsWith(".json") && file !== "error-codes.json") rmSync(join(SCHEMA, file));
+  }
   rmSync(join(SCHEMA, "records"), { recursive: true, force: true });
   mkdirSync(join(SCHEMA, "records"), { recursive: true });
-  for (const api of extractApis(current, predecessors)) {
-    writeFileSync(join(SCHEMA, `${kebabCase(api.name)}.json`), `${JSON.stringify(api, null, 2)}\n`);
-  }
-  for (const record of extractRecords(current)) {
-    writeFileSync(
-      join(SCHEMA, "records", `${kebabCase(record.name)}.json`),
-      `${JSON.stringify(record, null, 2)}\n`,
-    );
-  }
+  for (const [path, text] of format(texts)) writeFileSync(join(ROOT, path), text);
 }
 
 /** Keeps names, codes and retriability; descriptions are ours (`error-texts.ts`). */
