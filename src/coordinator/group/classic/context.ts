@@ -1,0 +1,173 @@
+/**
+ * What the parts of the classic protocol share: settings, timers, the kinds of event that come back to them, and the few
+ * verbs that answer parked requests.
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import type { Step, TimerBook } from "../../runtime/step.ts";
+import type { GroupCoordinatorConfig } from "../config.ts";
+import type { JoinOutput, JoinProtocol, ParkedOutput, SyncOutput } from "../messages.ts";
+import type { GroupCoordinatorRecord } from "../records.ts";
+import type { ClassicGroup, ClassicMember } from "./classic-group.ts";
+
+/** What a timer of the group coordinator is for. */
+export type TimerAction =
+  | { readonly kind: "session"; readonly groupId: string; readonly memberId: string }
+  | {
+      readonly kind: "initial-delay";
+      readonly groupId: string;
+      readonly delayMs: number;
+      readonly remainingMs: number;
+    }
+  | { readonly kind: "join-deadline"; readonly groupId: string }
+  | { readonly kind: "sync-deadline"; readonly groupId: string; readonly generationId: number }
+  | { readonly kind: "offset-retention" };
+
+/** What must happen when the records of a step are in the log, or can't be written. */
+export type AppendToken =
+  /** A group exists from now on; `waiter` asked for it. */
+  | { readonly kind: "group-created"; readonly groupId: string; readonly waiter: number | null }
+  /** The leader's assignment is stored. */
+  | {
+      readonly kind: "assignment-stored";
+      readonly groupId: string;
+      readonly generationId: number;
+      readonly assignments: ReadonlyMap<string, Uint8Array>;
+    }
+  /** A static member came back under a new id without a rebalance. */
+  | {
+      readonly kind: "static-member-replaced";
+      readonly groupId: string;
+      readonly groupInstanceId: string;
+      readonly oldMemberId: string;
+      readonly newMemberId: string;
+      readonly oldLeader: string | null;
+      readonly oldProtocols: readonly JoinProtocol[];
+      readonly oldRebalanceTimeoutMs: number;
+      readonly oldSessionTimeoutMs: number;
+      readonly canSkipAssignment: boolean;
+      readonly waiter: number;
+    };
+
+export type GroupStep = Step<GroupCoordinatorRecord, ParkedOutput, AppendToken>;
+
+/** Surroundings of the classic protocol. */
+export interface ClassicContext {
+  readonly config: GroupCoordinatorConfig;
+  readonly timers: TimerBook<TimerAction>;
+}
+
+const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
+
+/** Key of a member's session timer. Lengths keep keys of different groups apart whatever the ids contain. */
+export function sessionTimerKey(groupId: string, memberId: string): string {
+  return `session:${groupId.length}:${groupId}:${memberId}`;
+}
+
+export function joinTimerKey(groupId: string): string {
+  return `join:${groupId}`;
+}
+
+export function syncTimerKey(groupId: string): string {
+  return `sync:${groupId}`;
+}
+
+/** A JoinGroup answer that only says why not. */
+export function joinRefused(memberId: string, errorCode: number): JoinOutput {
+  return {
+    api: "join",
+    errorCode,
+    generationId: -1,
+    protocolType: null,
+    protocolName: null,
+    leader: "",
+    skipAssignment: false,
+    memberId,
+    members: [],
+  };
+}
+
+/** A JoinGroup answer with the current generation. */
+export function joinAccepted(
+  group: ClassicGroup,
+  memberId: string,
+  options: { isMemberListed: boolean; leader?: string | null; skipAssignment?: boolean },
+): JoinOutput {
+  const leader = options.leader === undefined ? group.leaderId : options.leader;
+  return {
+    api: "join",
+    errorCode: ErrorCode.NONE,
+    generationId: group.generationId,
+    protocolType: group.protocolType,
+    protocolName: group.protocolName,
+    leader: leader ?? "",
+    skipAssignment: options.skipAssignment ?? false,
+    memberId,
+    members: options.isMemberListed ? group.joinedMembers() : [],
+  };
+}
+
+export function syncRefused(errorCode: number): SyncOutput {
+  return { api: "sync", errorCode, protocolType: null, protocolName: null, assignment: EMPTY_BYTES };
+}
+
+/** Answers a member's parked JoinGroup, if there is one. */
+export function completeJoin(
+  step: GroupStep,
+  group: ClassicGroup,
+  member: ClassicMember,
+  output: JoinOutput,
+): void {
+  if (member.joinWaiter === null) return;
+  step.reply(member.joinWaiter, output);
+  group.setJoinWaiter(member, null);
+}
+
+/** Answers a member's parked SyncGroup; false when there is none. */
+export function completeSync(step: GroupStep, member: ClassicMember, output: SyncOutput): boolean {
+  if (member.syncWaiter === null) return false;
+  step.reply(member.syncWaiter, output);
+  member.syncWaiter = null;
+  return true;
+}
+
+/** Starts a member's session anew. */
+export function resetSession(
+  context: ClassicContext,
+  step: GroupStep,
+  group: ClassicGroup,
+  member: ClassicMember,
+  timeoutMs: number = member.sessionTimeoutMs,
+): void {
+  const { groupId } = group;
+  const { memberId } = member;
+  const action: TimerAction = { kind: "session", groupId, memberId };
+  context.timers.set(step.timers, sessionTimerKey(groupId, memberId), timeoutMs, action);
+}
+
+/** Ends a member's session timer. */
+export function endSession(
+  context: ClassicContext,
+  step: GroupStep,
+  groupId: string,
+  memberId: string,
+): void {
+  context.timers.clear(step.timers, sessionTimerKey(groupId, memberId));
+}
+
+/**
+ * Checks that a request comes from a current member.
+ *
+ * @returns NONE; FENCED_INSTANCE_ID when another member runs under the same instance id; UNKNOWN_MEMBER_ID.
+ */
+export function checkMember(
+  group: ClassicGroup,
+  memberId: string,
+  groupInstanceId: string | null,
+): number {
+  if (groupInstanceId !== null) {
+    const current = group.staticMemberId(groupInstanceId);
+    if (current === undefined) return ErrorCode.UNKNOWN_MEMBER_ID;
+    if (current !== memberId) return ErrorCode.FENCED_INSTANCE_ID;
+  }
+  return group.member(memberId) === undefined ? ErrorCode.UNKNOWN_MEMBER_ID : ErrorCode.NONE;
+}

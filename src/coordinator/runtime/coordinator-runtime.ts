@@ -1,0 +1,464 @@
+/**
+ * Runs coordinator state machines: one shard for each partition of their internal topic that this broker leads.
+ *
+ * ```
+ *   request ──▶ shard decides ──▶ records ──▶ replay into the shard ──▶ batch ──▶ append ──▶ committed ──▶ response
+ *                    │                                                                          │
+ *                    └── replies to parked requests, timers: at once       afterAppend event ◀──┘
+ * ```
+ * - Operations of a partition run one at a time and build on each other before anything is written. Their records share
+ *   batches: one append is under way, the rest collects behind it, so the cost of a flush is divided by the load.
+ * - When an append fails, nothing behind it has been written. All of it is undone and answered with the error.
+ * - An operation without records is answered when everything decided before it is committed.
+ * - Loading replays the log into a fresh shard; meanwhile requests get COORDINATOR_LOAD_IN_PROGRESS.
+ *
+ * The driver takes no decisions about groups or transactions; the shards take no decisions about time or I/O.
+ */
+import { assert } from "#common/assert.ts";
+import { ErrorCode } from "#common/error-code.ts";
+import type { Clock, Scheduler, Timer } from "#common/time.ts";
+import { appendError, operationError } from "./append-errors.ts";
+import type { PartitionLoader, PartitionWriter } from "./ports.ts";
+import { errorCodeOf } from "./ports.ts";
+import { Step } from "./step.ts";
+import { TimerDriver } from "./timer-driver.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** State machine of one partition. */
+export interface CoordinatorShard<CoordinatorRecord, Parked, AppendToken> {
+  readonly timeline: Timeline;
+  replay(record: CoordinatorRecord, nowMs: number): void;
+  onLoaded(step: Step<CoordinatorRecord, Parked, AppendToken>): void;
+  onTimer(step: Step<CoordinatorRecord, Parked, AppendToken>, key: string, token: number): void;
+  /** @param errorCode - NONE, or the failure as members are told of it. */
+  onAppended(
+    step: Step<CoordinatorRecord, Parked, AppendToken>,
+    token: AppendToken,
+    errorCode: number,
+  ): void;
+  /** After an undo: answers what is parked in things that no longer exist. Produces no records. */
+  buryOrphans(step: Step<CoordinatorRecord, Parked, AppendToken>, errorCode: number): void;
+  /** The last event: answers everything that is parked. Produces no records. */
+  onUnloaded(step: Step<CoordinatorRecord, Parked, AppendToken>, errorCode: number): void;
+}
+
+/** A record as bytes. */
+export interface RecordBytes {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+}
+
+/** Bytes of a coordinator's records. */
+export interface RecordFormat<CoordinatorRecord> {
+  /** @throws when a field does not fit its type; the operation is refused with UNKNOWN_SERVER_ERROR. */
+  encode(record: CoordinatorRecord): RecordBytes;
+  /** @returns `null` for records that this coordinator does not know. */
+  decode(key: Uint8Array | null, value: Uint8Array | null): CoordinatorRecord | null;
+  /** One complete v2 batch with base offset 0. */
+  encodeBatch(records: readonly RecordBytes[], timestampMs: number): Uint8Array;
+}
+
+/** What became of an operation. */
+export type Outcome<Output> =
+  | { readonly kind: "done"; readonly output: Output }
+  /** Nothing was changed, or what was changed has been undone. */
+  | { readonly kind: "failed"; readonly errorCode: number };
+
+export interface CoordinatorRuntimeDeps<Shard, CoordinatorRecord> {
+  readonly writer: PartitionWriter;
+  readonly loader: PartitionLoader;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly format: RecordFormat<CoordinatorRecord>;
+  /** How long an operation waits for its commit before it is answered with COORDINATOR_NOT_AVAILABLE, ms. */
+  readonly commitTimeoutMs: number;
+  createShard(partition: number): Shard;
+}
+
+/** An operation that waits for its batch. */
+interface Operation<AppendToken> {
+  readonly token: AppendToken | null;
+  /** Answers the request; only the first call counts. */
+  settle(errorCode: number): void;
+}
+
+interface Batch<AppendToken> {
+  readonly records: RecordBytes[];
+  readonly operations: Operation<AppendToken>[];
+  readonly timestampMs: number;
+  sizeBytes: number;
+  lastSequence: number;
+  deadline: Timer;
+}
+
+interface Context<Shard, AppendToken> {
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly shard: Shard;
+  readonly timers: TimerDriver;
+  state: "loading" | "active" | "failed" | "closed";
+  /** The first one is being appended. */
+  batches: Batch<AppendToken>[];
+  isAppending: boolean;
+}
+
+/** Bytes of a batch header, and the most that frames one record's key and value. */
+const BATCH_OVERHEAD_BYTES = 61;
+const RECORD_OVERHEAD_BYTES = 32;
+
+/** The shards of one coordinator. */
+export class CoordinatorRuntime<
+  Shard extends CoordinatorShard<CoordinatorRecord, Parked, AppendToken>,
+  CoordinatorRecord,
+  Parked,
+  AppendToken,
+> {
+  readonly #deps: CoordinatorRuntimeDeps<Shard, CoordinatorRecord>;
+  readonly #contexts = new Map<number, Context<Shard, AppendToken>>();
+  readonly #parked = new Map<number, (response: Parked) => void>();
+  #nextWaiter = 1;
+
+  constructor(deps: CoordinatorRuntimeDeps<Shard, CoordinatorRecord>) {
+    this.#deps = deps;
+  }
+
+  // ---- leadership
+
+  /**
+   * This broker leads `partition` from `leaderEpoch` on: loads its shard.
+   *
+   * @returns when requests are served. Rejects with the loader's error; requests get NOT_COORDINATOR then, until the
+   *   partition is loaded again. An epoch that is not newer than the one served changes nothing.
+   */
+  async load(partition: number, leaderEpoch: number): Promise<void> {
+    const known = this.#contexts.get(partition);
+    if (known !== undefined && known.state !== "failed" && known.leaderEpoch >= leaderEpoch) return;
+    this.unload(partition);
+    const { clock, scheduler, format, loader } = this.#deps;
+    const shard = this.#deps.createShard(partition);
+    const context: Context<Shard, AppendToken> = {
+      partition,
+      leaderEpoch,
+      shard,
+      timers: new TimerDriver(clock, scheduler, (key, token) => {
+        this.#event(context, (step) => shard.onTimer(step, key, token));
+      }),
+      state: "loading",
+      batches: [],
+      isAppending: false,
+    };
+    this.#contexts.set(partition, context);
+    const nowMs = clock.nowMs();
+    try {
+      await loader.load(partition, ({ key, value }) => {
+        if (context.state !== "loading") return;
+        const record = format.decode(key, value);
+        if (record !== null) shard.replay(record, nowMs);
+      });
+    } catch (error) {
+      if (context.state === "loading") context.state = "failed";
+      throw error;
+    }
+    if (context.state !== "loading") return;
+    context.state = "active";
+    this.#event(context, (step) => shard.onLoaded(step));
+  }
+
+  /** This broker no longer leads `partition`: everything that waits is answered with NOT_COORDINATOR. */
+  unload(partition: number): void {
+    const context = this.#contexts.get(partition);
+    if (context === undefined) return;
+    this.#contexts.delete(partition);
+    const wasActive = context.state === "active";
+    context.state = "closed";
+    context.timers.clear();
+    const batches = context.batches;
+    context.batches = [];
+    for (const batch of batches) this.#settleBatch(batch, ErrorCode.NOT_COORDINATOR);
+    if (!wasActive) return;
+    const step = this.#newStep();
+    context.shard.onUnloaded(step, ErrorCode.NOT_COORDINATOR);
+    this.#deliver(step);
+  }
+
+  /** Partitions whose shards are loaded or loading. */
+  partitions(): number[] {
+    return [...this.#contexts.keys()];
+  }
+
+  /** NONE when requests for `partition` are served; otherwise what they are answered with. */
+  stateError(partition: number): number {
+    switch (this.#contexts.get(partition)?.state) {
+      case "active":
+        return ErrorCode.NONE;
+      case "loading":
+        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+      default:
+        return ErrorCode.NOT_COORDINATOR;
+    }
+  }
+
+  // ---- operations
+
+  /** Runs an operation that may write; settles when all it decided, and all it built on, is committed. */
+  write<Output>(
+    partition: number,
+    run: (shard: Shard, step: Step<CoordinatorRecord, Parked, AppendToken>) => Output,
+  ): Promise<Outcome<Output>> {
+    const context = this.#contexts.get(partition);
+    if (context === undefined || context.state !== "active") {
+      return Promise.resolve({ kind: "failed", errorCode: this.stateError(partition) });
+    }
+    return new Promise((resolve) => {
+      const step = this.#newStep();
+      const sequence = context.shard.timeline.begin();
+      const output = run(context.shard, step);
+      this.#finish(context, step, sequence, (errorCode) => {
+        resolve(
+          errorCode === ErrorCode.NONE
+            ? { kind: "done", output }
+            : { kind: "failed", errorCode: operationError(errorCode) },
+        );
+      });
+    });
+  }
+
+  /** Runs an operation whose answer comes as a reply, maybe much later; writing is as in `write`. */
+  park(
+    partition: number,
+    run: (
+      shard: Shard,
+      step: Step<CoordinatorRecord, Parked, AppendToken>,
+      waiter: number,
+    ) => void,
+  ): Promise<Outcome<Parked>> {
+    const context = this.#contexts.get(partition);
+    if (context === undefined || context.state !== "active") {
+      return Promise.resolve({ kind: "failed", errorCode: this.stateError(partition) });
+    }
+    return new Promise((resolve) => {
+      const waiter = this.#nextWaiter++;
+      this.#parked.set(waiter, (output) => resolve({ kind: "done", output }));
+      const step = this.#newStep();
+      const sequence = context.shard.timeline.begin();
+      run(context.shard, step, waiter);
+      // A failed append reaches the request through the shard, which knows what else it means.
+      this.#finish(context, step, sequence, () => {});
+    });
+  }
+
+  /** Looks at committed state, at once. */
+  read<Output>(partition: number, run: (shard: Shard) => Output): Outcome<Output> {
+    const context = this.#contexts.get(partition);
+    if (context === undefined || context.state !== "active") {
+      return { kind: "failed", errorCode: this.stateError(partition) };
+    }
+    return { kind: "done", output: run(context.shard) };
+  }
+
+  // ---- inside
+
+  #newStep(): Step<CoordinatorRecord, Parked, AppendToken> {
+    return new Step(this.#deps.clock.nowMs());
+  }
+
+  #event(
+    context: Context<Shard, AppendToken>,
+    run: (step: Step<CoordinatorRecord, Parked, AppendToken>) => void,
+  ): void {
+    if (context.state !== "active") return;
+    const step = this.#newStep();
+    const sequence = context.shard.timeline.begin();
+    run(step);
+    this.#finish(context, step, sequence, () => {});
+  }
+
+  /** Queues the records of a step that just ran, applies them, and carries out its effects. */
+  #finish(
+    context: Context<Shard, AppendToken>,
+    step: Step<CoordinatorRecord, Parked, AppendToken>,
+    sequence: number,
+    settle: (errorCode: number) => void,
+  ): void {
+    const { shard } = context;
+    if (step.records.length === 0) {
+      this.#deliver(step, context);
+      const last = context.batches.at(-1);
+      if (last === undefined) {
+        shard.timeline.commit(sequence);
+        settle(ErrorCode.NONE);
+      } else {
+        last.lastSequence = sequence;
+        last.operations.push({ token: null, settle });
+      }
+      return;
+    }
+    const maxBytes = this.#deps.writer.maxBatchBytes(context.partition) - BATCH_OVERHEAD_BYTES;
+    const chunks = this.#encode(step, maxBytes);
+    if (chunks === null) {
+      // Undone before it counted: nothing of it is visible, and nothing behind it is affected.
+      shard.timeline.rollback(sequence - 1);
+      this.#deliver(step, context);
+      this.#fail(context, [{ token: step.afterAppend, settle }], ErrorCode.MESSAGE_TOO_LARGE);
+      return;
+    }
+    let chunkSequence = sequence;
+    chunks.forEach((chunk, index) => {
+      const isLast = index === chunks.length - 1;
+      if (index > 0) chunkSequence = shard.timeline.begin();
+      if (step.isReplayed) {
+        for (const record of chunk.records) shard.replay(record, step.nowMs);
+      }
+      const operation = { token: isLast ? step.afterAppend : null, settle };
+      const onChunk = isLast ? operation : { token: null, settle: ignoreSuccess(settle) };
+      this.#enqueue(context, chunk, maxBytes, step.nowMs, chunkSequence, onChunk);
+    });
+    this.#deliver(step, context);
+    this.#pump(context);
+  }
+
+  /** Encodes a step's records into as many chunks as they need; `null` when they can't be stored. */
+  #encode(
+    step: Step<CoordinatorRecord, Parked, AppendToken>,
+    maxBytes: number,
+  ): Chunk<CoordinatorRecord>[] | null {
+    let chunk: Chunk<CoordinatorRecord> = { records: [], encoded: [], sizeBytes: 0 };
+    const chunks = [chunk];
+    for (const record of step.records) {
+      let bytes: RecordBytes;
+      try {
+        bytes = this.#deps.format.encode(record);
+      } catch {
+        return null;
+      }
+      const sizeBytes = bytes.key.length + (bytes.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
+      if (sizeBytes > maxBytes) return null;
+      if (chunk.sizeBytes + sizeBytes > maxBytes) {
+        if (step.isAtomic) return null;
+        chunk = { records: [], encoded: [], sizeBytes: 0 };
+        chunks.push(chunk);
+      }
+      chunk.records.push(record);
+      chunk.encoded.push(bytes);
+      chunk.sizeBytes += sizeBytes;
+    }
+    return chunks;
+  }
+
+  #enqueue(
+    context: Context<Shard, AppendToken>,
+    chunk: Chunk<CoordinatorRecord>,
+    maxBytes: number,
+    nowMs: number,
+    sequence: number,
+    operation: Operation<AppendToken>,
+  ): void {
+    let batch = context.batches.at(-1);
+    const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
+    if (batch === undefined || !isOpen || batch.sizeBytes + chunk.sizeBytes > maxBytes) {
+      const opened: Batch<AppendToken> = {
+        records: [],
+        operations: [],
+        timestampMs: nowMs,
+        sizeBytes: 0,
+        lastSequence: sequence,
+        deadline: this.#deps.scheduler.after(this.#deps.commitTimeoutMs, () => {
+          for (const late of opened.operations) late.settle(ErrorCode.REQUEST_TIMED_OUT);
+        }),
+      };
+      batch = opened;
+      context.batches.push(opened);
+    }
+    for (const bytes of chunk.encoded) batch.records.push(bytes);
+    batch.sizeBytes += chunk.sizeBytes;
+    batch.lastSequence = sequence;
+    batch.operations.push(operation);
+  }
+
+  /** Appends the first batch unless one is under way. */
+  #pump(context: Context<Shard, AppendToken>): void {
+    const batch = context.batches[0];
+    if (batch === undefined || context.isAppending || context.state !== "active") return;
+    context.isAppending = true;
+    const bytes = this.#deps.format.encodeBatch(batch.records, batch.timestampMs);
+    this.#deps.writer.append(context.partition, bytes).then(
+      () => this.#onCommitted(context),
+      (error: unknown) => this.#onAppendFailed(context, errorCodeOf(error)),
+    );
+  }
+
+  #onCommitted(context: Context<Shard, AppendToken>): void {
+    context.isAppending = false;
+    if (context.state !== "active") return;
+    const batch = context.batches.shift();
+    assert(batch !== undefined, "an append ended that nobody started");
+    context.shard.timeline.commit(batch.lastSequence);
+    for (const { token } of batch.operations) {
+      if (token === null) continue;
+      this.#event(context, (step) => context.shard.onAppended(step, token, ErrorCode.NONE));
+    }
+    this.#settleBatch(batch, ErrorCode.NONE);
+    this.#pump(context);
+  }
+
+  #onAppendFailed(context: Context<Shard, AppendToken>, errorCode: number): void {
+    context.isAppending = false;
+    if (context.state !== "active") return;
+    const batches = context.batches;
+    context.batches = [];
+    const { timeline } = context.shard;
+    timeline.rollback(timeline.committed);
+    for (const { deadline } of batches) deadline.cancel();
+    const operations = batches.flatMap((batch) => batch.operations);
+    this.#fail(context, operations, errorCode);
+    this.#pump(context);
+  }
+
+  /** Tells the shard and the callers of operations that were undone. */
+  #fail(
+    context: Context<Shard, AppendToken>,
+    operations: readonly Operation<AppendToken>[],
+    errorCode: number,
+  ): void {
+    const memberError = appendError(errorCode);
+    const step = this.#newStep();
+    context.shard.buryOrphans(step, memberError);
+    this.#deliver(step, context);
+    for (const { token } of operations) {
+      if (token === null) continue;
+      this.#event(context, (next) => context.shard.onAppended(next, token, memberError));
+    }
+    for (const { settle } of operations) settle(errorCode);
+  }
+
+  #settleBatch(batch: Batch<AppendToken>, errorCode: number): void {
+    batch.deadline.cancel();
+    for (const { settle } of batch.operations) settle(errorCode);
+  }
+
+  #deliver(
+    step: Step<CoordinatorRecord, Parked, AppendToken>,
+    context: Context<Shard, AppendToken> | null = null,
+  ): void {
+    for (const { waiter, response } of step.replies) {
+      const resolve = this.#parked.get(waiter);
+      this.#parked.delete(waiter);
+      resolve?.(response);
+    }
+    if (context === null) return;
+    for (const effect of step.timers) context.timers.apply(effect);
+  }
+}
+
+interface Chunk<CoordinatorRecord> {
+  readonly records: CoordinatorRecord[];
+  readonly encoded: RecordBytes[];
+  sizeBytes: number;
+}
+
+/** For the first parts of an operation that spans batches: only their failure answers it. */
+function ignoreSuccess(settle: (errorCode: number) => void): (errorCode: number) => void {
+  return (errorCode) => {
+    if (errorCode !== ErrorCode.NONE) settle(errorCode);
+  };
+}

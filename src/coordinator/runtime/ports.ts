@@ -1,0 +1,42 @@
+/**
+ * What the coordinator runtime needs from the rest of the broker, as narrow ports. `broker/` supplies the adapters; tests
+ * supply memory.
+ */
+
+/** Writes to the internal topic of a coordinator. */
+export interface PartitionWriter {
+  /**
+   * Appends one record batch to a partition this broker leads.
+   *
+   * @param batch - complete v2 batch with base offset 0; owned by the writer from here on.
+   * @returns base offset, once the batch is committed (and flushed, where the topic says so).
+   *   Rejects with an error that carries a Kafka error code as `errorCode` (see {@link errorCodeOf}); the batch may or may
+   *   not be in the log then, but must never become visible after a later append succeeded.
+   */
+  append(partition: number, batch: Uint8Array): Promise<number>;
+  /** Largest batch that `append` takes, in bytes: `max.message.bytes` of the topic. */
+  maxBatchBytes(partition: number): number;
+}
+
+/** One record as read back from the log. */
+export interface LoadedRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+}
+
+/** Reads the internal topic of a coordinator from its log start to its high watermark. */
+export interface PartitionLoader {
+  /** Calls `onRecord` in offset order, control batches left out; bytes are only valid during the call. */
+  load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void>;
+}
+
+/** What went wrong with an append, as a Kafka error code; -1 (UNKNOWN_SERVER_ERROR) for an error without one. */
+export function errorCodeOf(error: unknown): number {
+  if (typeof error === "object" && error !== null) {
+    if ("errorCode" in error && typeof error.errorCode === "number") return error.errorCode;
+    if ("code" in error && typeof error.code === "number") return error.code;
+  }
+  return -1;
+}
