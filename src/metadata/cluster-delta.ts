@@ -1,0 +1,316 @@
+/**
+ * Changes on top of an image. Records are replayed into the delta, whether they come from the log at start or were just
+ * committed; `apply` gives the next image, and the sets of changed things tell publishers what to act on.
+ *
+ * A replay never fails on a record Kafka wrote: a record about something unknown (a partition of a topic that a later
+ * record deleted) is a programmer error in our own log and an assertion, except where Kafka itself is lenient.
+ */
+import { assert } from "#common/assert.ts";
+import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import type { PartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
+import type { PartitionRecord } from "#protocol/generated/records/partition-record.ts";
+import type { RegisterBrokerRecord } from "#protocol/generated/records/register-broker-record.ts";
+import { resourceKey, ResourceType } from "./cluster-image.ts";
+import type { BrokerImage, ClusterImage, PartitionImage, TopicImage } from "./cluster-image.ts";
+
+/** Leader value of a PartitionChangeRecord that leaves the leader alone. */
+export const NO_LEADER_CHANGE = -2;
+
+/** See the head of the file. Not reusable after `apply`. */
+export class ClusterDelta {
+  readonly base: ClusterImage;
+  readonly #topics = new Map<string, TopicImage | null>();
+  readonly #brokers = new Map<number, BrokerImage | null>();
+  readonly #configs = new Map<string, Map<string, string>>();
+  readonly #features = new Map<string, number>();
+  readonly #carried = new Map<string, MetadataRecord | null>();
+  #nextProducerId: bigint | null = null;
+  #recordCount = 0;
+
+  constructor(base: ClusterImage) {
+    this.base = base;
+  }
+
+  /** Records replayed so far. */
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
+  /** Topics of the base image that are gone. A topic deleted and created again under its name is in both lists. */
+  deletedTopics(): TopicImage[] {
+    const deleted: TopicImage[] = [];
+    for (const [id, topic] of this.#topics) {
+      const before = this.base.topicsById.get(id);
+      if (topic === null && before !== undefined) deleted.push(before);
+    }
+    return deleted;
+  }
+
+  /** Topics that are new or have new or changed partitions, as they are now, with what they were. */
+  changedTopics(): { now: TopicImage; before: TopicImage | undefined }[] {
+    const changed: { now: TopicImage; before: TopicImage | undefined }[] = [];
+    for (const [id, topic] of this.#topics) {
+      if (topic !== null) changed.push({ now: topic, before: this.base.topicsById.get(id) });
+    }
+    return changed;
+  }
+
+  /** Keys ({@link resourceKey}) of resources whose values changed. */
+  changedConfigs(): Iterable<string> {
+    return this.#configs.keys();
+  }
+
+  /** Ids of brokers that were registered, changed or removed. */
+  changedBrokers(): Iterable<number> {
+    return this.#brokers.keys();
+  }
+
+  /** Adds the effect of one record. */
+  replay(entry: MetadataRecord): void {
+    this.#recordCount += 1;
+    switch (entry.kind) {
+      case "TopicRecord": {
+        const { name, topicId } = entry.record;
+        this.#topics.set(topicId, { name, id: topicId, partitions: [] });
+        return;
+      }
+      case "PartitionRecord":
+        return this.#replayPartition(entry.record);
+      case "PartitionChangeRecord":
+        return this.#replayPartitionChange(entry.record);
+      case "RemoveTopicRecord": {
+        const topic = this.#topic(entry.record.topicId);
+        assert(topic !== undefined, `RemoveTopicRecord of unknown topic id ${entry.record.topicId}`);
+        this.#topics.set(topic.id, null);
+        const key = resourceKey(ResourceType.TOPIC, topic.name);
+        if (this.base.configs.has(key) || this.#configs.has(key)) this.#configs.set(key, new Map());
+        return;
+      }
+      case "ConfigRecord": {
+        const { resourceType, resourceName, name, value } = entry.record;
+        const values = this.#configsToChange(resourceKey(resourceType, resourceName));
+        if (value === null) values.delete(name);
+        else values.set(name, value);
+        return;
+      }
+      case "FeatureLevelRecord":
+        this.#features.set(entry.record.name, entry.record.featureLevel);
+        return;
+      case "ProducerIdsRecord":
+        this.#nextProducerId = entry.record.nextProducerId;
+        return;
+      case "RegisterBrokerRecord":
+        this.#brokers.set(entry.record.brokerId, brokerFromRecord(entry.record));
+        return;
+      case "UnregisterBrokerRecord":
+        this.#brokers.set(entry.record.brokerId, null);
+        return;
+      case "FenceBrokerRecord":
+        return this.#changeBroker(entry.record.id, { isFenced: true });
+      case "UnfenceBrokerRecord":
+        return this.#changeBroker(entry.record.id, { isFenced: false });
+      case "BrokerRegistrationChangeRecord": {
+        const { brokerId, fenced, inControlledShutdown, logDirs, cordonedLogDirs } = entry.record;
+        return this.#changeBroker(brokerId, {
+          ...(fenced === 0 ? {} : { isFenced: fenced > 0 }),
+          ...(inControlledShutdown === 0 ? {} : { isInControlledShutdown: inControlledShutdown > 0 }),
+          ...(logDirs.length === 0 ? {} : { logDirs }),
+          ...(cordonedLogDirs === null ? {} : { cordonedLogDirs }),
+        });
+      }
+      case "ClearElrRecord":
+        return this.#clearElr(entry.record.topicName);
+      case "NoOpRecord":
+      case "ZkMigrationStateRecord":
+      case "BeginTransactionRecord":
+      case "EndTransactionRecord":
+      case "AbortTransactionRecord":
+        return;
+      case "AccessControlEntryRecord":
+        return this.#carry(`acl:${entry.record.id}`, entry);
+      case "RemoveAccessControlEntryRecord":
+        return this.#carry(`acl:${entry.record.id}`, null);
+      case "UserScramCredentialRecord":
+        return this.#carry(`scram:${entry.record.mechanism}:${entry.record.name}`, entry);
+      case "RemoveUserScramCredentialRecord":
+        return this.#carry(`scram:${entry.record.mechanism}:${entry.record.name}`, null);
+      case "DelegationTokenRecord":
+        return this.#carry(`token:${entry.record.tokenId}`, entry);
+      case "RemoveDelegationTokenRecord":
+        return this.#carry(`token:${entry.record.tokenId}`, null);
+      case "ClientQuotaRecord": {
+        const { entity, key, remove } = entry.record;
+        const identity = JSON.stringify(entity.map(({ entityType, entityName }) => [entityType, entityName]).sort());
+        return this.#carry(`quota:${identity}:${key}`, remove ? null : entry);
+      }
+      case "RegisterControllerRecord":
+        return this.#carry(`controller:${entry.record.controllerId}`, entry);
+      case "UnregisterControllerRecord":
+        return this.#carry(`controller:${entry.record.controllerId}`, null);
+    }
+  }
+
+  /** The image after every replayed record. */
+  apply(offset: number, epoch: number): ClusterImage {
+    const { base } = this;
+    const topicsById = this.#topics.size === 0 ? base.topicsById : new Map(base.topicsById);
+    const topicsByName = this.#topics.size === 0 ? base.topicsByName : new Map(base.topicsByName);
+    if (topicsById instanceof Map && topicsByName instanceof Map && this.#topics.size > 0) {
+      // Deletions first: a topic may have been deleted and created again under the same name.
+      for (const [id, topic] of this.#topics) {
+        if (topic !== null) continue;
+        const before = base.topicsById.get(id);
+        topicsById.delete(id);
+        if (before !== undefined) topicsByName.delete(before.name);
+      }
+      for (const [id, topic] of this.#topics) {
+        if (topic === null) continue;
+        topicsById.set(id, topic);
+        topicsByName.set(topic.name, topic);
+      }
+    }
+    const configs = new Map<string, ReadonlyMap<string, string>>(base.configs);
+    for (const [key, values] of this.#configs) {
+      if (values.size === 0) configs.delete(key);
+      else configs.set(key, values);
+    }
+    return {
+      offset,
+      epoch,
+      brokers: overlay(base.brokers, this.#brokers),
+      topicsByName,
+      topicsById,
+      configs: this.#configs.size === 0 ? base.configs : configs,
+      features: overlayFeatures(base.features, this.#features),
+      nextProducerId: this.#nextProducerId ?? base.nextProducerId,
+      carried: overlay(base.carried, this.#carried),
+    };
+  }
+
+  #topic(id: string): TopicImage | undefined {
+    const changed = this.#topics.get(id);
+    return changed === undefined ? this.base.topicsById.get(id) : (changed ?? undefined);
+  }
+
+  #replayPartition(record: PartitionRecord): void {
+    const topic = this.#topic(record.topicId);
+    assert(topic !== undefined, `PartitionRecord of unknown topic id ${record.topicId}`);
+    const partitions = [...topic.partitions];
+    partitions[record.partitionId] = partitionFromRecord(record);
+    this.#topics.set(topic.id, { ...topic, partitions });
+  }
+
+  #replayPartitionChange(record: PartitionChangeRecord): void {
+    const topic = this.#topic(record.topicId);
+    const before = topic?.partitions[record.partitionId];
+    assert(
+      topic !== undefined && before !== undefined,
+      `PartitionChangeRecord of unknown partition ${record.topicId}-${record.partitionId}`,
+    );
+    const hasNewLeader = record.leader !== NO_LEADER_CHANGE;
+    const partitions = [...topic.partitions];
+    partitions[record.partitionId] = {
+      partitionId: before.partitionId,
+      leader: hasNewLeader ? record.leader : before.leader,
+      leaderEpoch: before.leaderEpoch + (hasNewLeader ? 1 : 0),
+      partitionEpoch: before.partitionEpoch + 1,
+      leaderRecoveryState: record.leaderRecoveryState === -1 ? before.leaderRecoveryState : record.leaderRecoveryState,
+      replicas: record.replicas ?? before.replicas,
+      isr: record.isr ?? before.isr,
+      removingReplicas: record.removingReplicas ?? before.removingReplicas,
+      addingReplicas: record.addingReplicas ?? before.addingReplicas,
+      directories: record.directories ?? before.directories,
+      eligibleLeaderReplicas: record.eligibleLeaderReplicas ?? before.eligibleLeaderReplicas,
+      lastKnownElr: record.lastKnownElr ?? before.lastKnownElr,
+    };
+    this.#topics.set(topic.id, { ...topic, partitions });
+  }
+
+  #clearElr(topicName: string): void {
+    for (const topic of this.base.topicsById.values()) {
+      if (topicName !== "" && topic.name !== topicName) continue;
+      const current = this.#topic(topic.id);
+      if (current === undefined) continue;
+      const partitions = current.partitions.map((partition) => ({
+        ...partition,
+        eligibleLeaderReplicas: [],
+        lastKnownElr: [],
+      }));
+      this.#topics.set(topic.id, { ...current, partitions });
+    }
+  }
+
+  #configsToChange(key: string): Map<string, string> {
+    let values = this.#configs.get(key);
+    if (values === undefined) {
+      values = new Map(this.base.configs.get(key));
+      this.#configs.set(key, values);
+    }
+    return values;
+  }
+
+  #changeBroker(id: number, change: Partial<BrokerImage>): void {
+    const changed = this.#brokers.get(id);
+    const before = changed === undefined ? this.base.brokers.get(id) : changed;
+    assert(before !== undefined && before !== null, `change of broker ${id}, which is not registered`);
+    this.#brokers.set(id, { ...before, ...change });
+  }
+
+  #carry(key: string, entry: MetadataRecord | null): void {
+    this.#carried.set(key, entry);
+  }
+}
+
+function overlay<K, V>(base: ReadonlyMap<K, V>, changes: ReadonlyMap<K, V | null>): ReadonlyMap<K, V> {
+  if (changes.size === 0) return base;
+  const result = new Map(base);
+  for (const [key, value] of changes) {
+    if (value === null) result.delete(key);
+    else result.set(key, value);
+  }
+  return result;
+}
+
+/** A feature at level 0 is the same as an absent one. */
+function overlayFeatures(
+  base: ReadonlyMap<string, number>,
+  changes: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  return overlay(base, new Map([...changes].map(([name, level]) => [name, level === 0 ? null : level])));
+}
+
+function partitionFromRecord(record: PartitionRecord): PartitionImage {
+  return {
+    partitionId: record.partitionId,
+    leader: record.leader,
+    leaderEpoch: record.leaderEpoch,
+    partitionEpoch: record.partitionEpoch,
+    leaderRecoveryState: record.leaderRecoveryState,
+    replicas: record.replicas,
+    isr: record.isr,
+    removingReplicas: record.removingReplicas,
+    addingReplicas: record.addingReplicas,
+    directories: record.directories,
+    eligibleLeaderReplicas: record.eligibleLeaderReplicas ?? [],
+    lastKnownElr: record.lastKnownElr ?? [],
+  };
+}
+
+function brokerFromRecord(record: RegisterBrokerRecord): BrokerImage {
+  return {
+    id: record.brokerId,
+    epoch: record.brokerEpoch,
+    incarnationId: record.incarnationId,
+    endpoints: record.endPoints,
+    features: record.features.map(({ name, minSupportedVersion, maxSupportedVersion }) => ({
+      name,
+      min: minSupportedVersion,
+      max: maxSupportedVersion,
+    })),
+    rack: record.rack,
+    isFenced: record.fenced,
+    isInControlledShutdown: record.inControlledShutdown,
+    logDirs: record.logDirs,
+    cordonedLogDirs: record.cordonedLogDirs ?? [],
+  };
+}
