@@ -199,7 +199,10 @@ function joinFields(
       versions,
       ...(nullable === "none" ? {} : { nullableVersions: nullable }),
       ...(tagged === "none" ? {} : { taggedVersions: tagged, tag: field.tag ?? 0 }),
-      ...(field.default === undefined ? {} : { default: String(field.default) }),
+      // Kafka takes a bare null for "no default given"; the default null is written as text.
+      ...(field.default === undefined || field.default === null
+        ? {}
+        : { default: String(field.default) }),
       ...(now?.ignorable === true || before?.ignorable === true ? { ignorable: true } : {}),
       ...(field.mapKey === true ? { mapKey: true } : {}),
       ...(children === undefined ? {} : { fields: children }),

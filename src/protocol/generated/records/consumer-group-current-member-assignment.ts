@@ -132,7 +132,7 @@ export function makeTopicPartitions(init: Partial<TopicPartitions> = {}): TopicP
   return {
     topicId: init.topicId ?? ZERO_UUID,
     partitions: init.partitions ?? [],
-    assignmentEpochs: init.assignmentEpochs ?? null,
+    assignmentEpochs: init.assignmentEpochs === undefined ? [] : init.assignmentEpochs,
   };
 }
 
@@ -142,7 +142,7 @@ function decodeTopicPartitions(reader: Reader, _version: number): TopicPartition
   const partitions: number[] = [];
   for (let index = 0; index < partitionsCount && reader.failure === null; index += 1)
     partitions.push(reader.int32());
-  let assignmentEpochs: number[] | null = null;
+  let assignmentEpochs: number[] | null = [];
   for (
     let remaining = reader.tagCount();
     remaining > 0 && reader.failure === null;
@@ -172,9 +172,9 @@ function encodeTopicPartitions(writer: Writer, message: TopicPartitions, _versio
   writer.compactArrayCount(message.partitions.length);
   for (const element of message.partitions) writer.int32(element);
   let tagCount = 0;
-  if (message.assignmentEpochs !== null) tagCount += 1;
+  if (message.assignmentEpochs === null || message.assignmentEpochs.length > 0) tagCount += 1;
   writer.unsignedVarint(tagCount);
-  if (message.assignmentEpochs !== null) {
+  if (message.assignmentEpochs === null || message.assignmentEpochs.length > 0) {
     const mark = writer.beginTag(0);
     writer.compactArrayCount(
       message.assignmentEpochs === null ? -1 : message.assignmentEpochs.length,

@@ -77,7 +77,10 @@ export function makeConsumerGroupMemberMetadataValue(
     subscribedTopicRegex: init.subscribedTopicRegex === undefined ? "" : init.subscribedTopicRegex,
     rebalanceTimeoutMs: init.rebalanceTimeoutMs ?? -1,
     serverAssignor: init.serverAssignor === undefined ? "" : init.serverAssignor,
-    classicMemberMetadata: init.classicMemberMetadata ?? null,
+    classicMemberMetadata:
+      init.classicMemberMetadata === undefined
+        ? makeClassicMemberMetadata()
+        : init.classicMemberMetadata,
   };
 }
 
@@ -96,7 +99,7 @@ function decodeConsumerGroupMemberMetadataValue(
   const subscribedTopicRegex: string | null = reader.compactNullableString();
   const rebalanceTimeoutMs = reader.int32();
   const serverAssignor: string | null = reader.compactNullableString();
-  let classicMemberMetadata: ClassicMemberMetadata | null = null;
+  let classicMemberMetadata: ClassicMemberMetadata | null = makeClassicMemberMetadata();
   for (
     let remaining = reader.tagCount();
     remaining > 0 && reader.failure === null;
@@ -142,9 +145,16 @@ function encodeConsumerGroupMemberMetadataValue(
   writer.int32(message.rebalanceTimeoutMs);
   writer.compactNullableString(message.serverAssignor);
   let tagCount = 0;
-  if (message.classicMemberMetadata !== null) tagCount += 1;
+  if (
+    message.classicMemberMetadata === null ||
+    !isDefaultClassicMemberMetadata(message.classicMemberMetadata)
+  )
+    tagCount += 1;
   writer.unsignedVarint(tagCount);
-  if (message.classicMemberMetadata !== null) {
+  if (
+    message.classicMemberMetadata === null ||
+    !isDefaultClassicMemberMetadata(message.classicMemberMetadata)
+  ) {
     const mark = writer.beginTag(0);
     if (message.classicMemberMetadata === null) {
       writer.int8(-1);
@@ -191,6 +201,10 @@ function encodeClassicMemberMetadata(
   writer.compactArrayCount(message.supportedProtocols.length);
   for (const element of message.supportedProtocols) encodeClassicProtocol(writer, element, version);
   writer.int8(0);
+}
+
+function isDefaultClassicMemberMetadata(message: ClassicMemberMetadata): boolean {
+  return message.sessionTimeoutMs === 0 && message.supportedProtocols.length === 0;
 }
 
 /** ClassicProtocol: versions 0-0. */
