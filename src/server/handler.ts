@@ -29,6 +29,27 @@ export interface ConnectionInfo {
   clientSoftwareVersion: string;
 }
 
+/** A response whose records stay in segment files until they are sent: the plan knows where the bytes are. */
+export class SlicedResponse<Res> {
+  readonly response: Res;
+  /** Plan of the native log; whoever holds this response owns it. */
+  readonly plan: number;
+  /** Bytes of all slices together. */
+  readonly slicesBytes: number;
+
+  constructor(response: Res, plan: number, slicesBytes: number) {
+    this.response = response;
+    this.plan = plan;
+    this.slicesBytes = slicesBytes;
+  }
+}
+
+/** Answer of a handler that wants the connection closed: the only way to tell a client that waits for no reply. */
+export const CLOSE_CONNECTION: unique symbol = Symbol("close connection");
+
+/** What a handler answers: a response, a response with slices, nothing, or the end of the connection. */
+export type HandlerResult<Res> = Res | SlicedResponse<Res> | typeof CLOSE_CONNECTION | null;
+
 /**
  * Serves one API.
  *
@@ -47,7 +68,9 @@ export interface ApiHandler<Req, Res> {
    * happen before `handle` returns. Replies still leave in request order.
    */
   readonly isPipelined?: boolean;
-  handle(request: Req, context: RequestContext): Res | null | Promise<Res | null>;
+  /** True when no view of the request's bytes is kept once `handle` has returned, even if the answer comes later. */
+  readonly isFrameReleased?: boolean;
+  handle(request: Req, context: RequestContext): HandlerResult<Res> | Promise<HandlerResult<Res>>;
 }
 
 // The table holds handlers of many message types; only the dispatcher, which pairs codec and handler, sees this erased form.

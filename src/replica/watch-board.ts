@@ -1,0 +1,88 @@
+/**
+ * Who waits for which partition. Native watches are one-shot and wake a thread once for many partitions; the board
+ * turns that into calls to the operations concerned, and arms a partition's watch again while somebody still waits.
+ *
+ * The order that makes this safe: arm the watch, then look. Whatever happens after the look finds the watch armed.
+ */
+import type { LogPort } from "./log-port.ts";
+
+/** Handles taken from the native side at a time. */
+const DRAIN_COUNT = 1024;
+
+/** Something that waits for partitions to change. */
+export interface WatchingOperation {
+  /** A watched partition changed. The operation looks again and leaves the board if it is done. */
+  onPartitionChanged(handle: number): void;
+}
+
+interface WatchedPartition {
+  readonly operations: Set<WatchingOperation>;
+  isArmed: boolean;
+}
+
+/** Operations waiting on native partitions, for one thread. */
+export class WatchBoard {
+  readonly #log: LogPort;
+  readonly #partitions: Map<number, WatchedPartition> = new Map();
+  readonly #handles: Float64Array = new Float64Array(DRAIN_COUNT);
+  #workerId: number | null = null;
+
+  constructor(log: LogPort) {
+    this.#log = log;
+  }
+
+  /** Partitions somebody waits for. */
+  get partitionCount(): number {
+    return this.#partitions.size;
+  }
+
+  /** Puts an operation on the board. It must look at the partition's state after this, not before. */
+  add(handle: number, operation: WatchingOperation): void {
+    let partition = this.#partitions.get(handle);
+    if (partition === undefined) {
+      partition = { operations: new Set(), isArmed: false };
+      this.#partitions.set(handle, partition);
+    }
+    partition.operations.add(operation);
+    this.#arm(handle, partition);
+  }
+
+  /** Takes an operation off a partition; harmless when it is not there. */
+  remove(handle: number, operation: WatchingOperation): void {
+    const partition = this.#partitions.get(handle);
+    if (partition === undefined) return;
+    partition.operations.delete(operation);
+    // An armed watch stays: it fires once more for nobody, unless somebody comes first.
+    if (partition.operations.size === 0) this.#partitions.delete(handle);
+  }
+
+  #arm(handle: number, partition: WatchedPartition): void {
+    if (partition.isArmed) return;
+    partition.isArmed = true;
+    this.#workerId ??= this.#log.openWaker(() => this.#onWake());
+    this.#log.watch(handle, this.#workerId);
+  }
+
+  #onWake(): void {
+    const workerId = this.#workerId;
+    if (workerId === null) return;
+    for (;;) {
+      const count = this.#log.drainWakes(workerId, this.#handles);
+      // Operations may come and go while others look, so the handles are copied first.
+      const handles = Array.from(this.#handles.subarray(0, count));
+      for (const handle of handles) this.#onPartitionChanged(handle);
+      if (count < DRAIN_COUNT) return;
+    }
+  }
+
+  #onPartitionChanged(handle: number): void {
+    const partition = this.#partitions.get(handle);
+    if (partition === undefined) return;
+    partition.isArmed = false;
+    // Mostly the first look is the last. Whoever stays looks again after the arming: a change in between would be lost.
+    for (const operation of [...partition.operations]) operation.onPartitionChanged(handle);
+    if (partition.operations.size === 0) return;
+    this.#arm(handle, partition);
+    for (const operation of [...partition.operations]) operation.onPartitionChanged(handle);
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * From a frame to its handler and back; the first of the files a produce or a fetch goes through.
+ *
+ * The dispatcher reads the header, looks the API up in the handler table, decodes the body and calls the handler. A
+ * handler that can answer at once is answered within the data event that brought its frame: no promise, no closure, no
+ * timer. What cannot be read closes its connection, as in Kafka: after bytes that make no sense there is no telling where
+ * the next request begins. The one exception is an ApiVersions request of a version from the future, which is answered
+ * in version 0 so that the client can step down (KIP-511).
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import { Reader } from "#protocol/codec/reader.ts";
+import type { Connection, ReplySlot } from "#transport/connection.ts";
+import type { FrameHandler } from "#transport/ports.ts";
+import {
+  type AnyApiHandler,
+  CLOSE_CONNECTION,
+  type ConnectionInfo,
+  type HandlerResult,
+  type RequestContext,
+  SlicedResponse,
+} from "./handler.ts";
+import type { HandlerTable } from "./handler-table.ts";
+import type { ReplyEncoder } from "./reply-encoder.ts";
+import { API_VERSIONS_KEY, HEADER_BYTES_MIN, readInt16 } from "./request-header.ts";
+
+/** What a dispatcher reports to the outside. */
+export interface DispatcherEvents {
+  /** A handler failed in a way that it should not: its connection has been closed. */
+  onHandlerFailure(error: unknown, context: RequestContext): void;
+}
+
+/** Routes the frames of one event loop. */
+export class Dispatcher implements FrameHandler {
+  readonly #table: HandlerTable;
+  readonly #encoder: ReplyEncoder;
+  readonly #events: DispatcherEvents;
+  readonly #nowMs: () => number;
+  readonly #reader: Reader = new Reader(new Uint8Array(0));
+
+  constructor(
+    table: HandlerTable,
+    encoder: ReplyEncoder,
+    events: DispatcherEvents,
+    nowMs: () => number,
+  ) {
+    this.#table = table;
+    this.#encoder = encoder;
+    this.#events = events;
+    this.#nowMs = nowMs;
+  }
+
+  onOpen(connection: Connection): void {
+    const info: ConnectionInfo = {
+      id: connection.id,
+      listenerName: connection.address.listenerName,
+      localHost: connection.address.localHost,
+      localPort: connection.address.localPort,
+      clientHost: connection.address.clientHost,
+      clientSoftwareName: "unknown",
+      clientSoftwareVersion: "unknown",
+    };
+    connection.attachment = info;
+  }
+
+  onClose(connection: Connection): void {
+    connection.attachment = null;
+  }
+
+  onFrame(connection: Connection, bytes: Uint8Array, start: number, end: number): boolean {
+    if (end - start < HEADER_BYTES_MIN) {
+      connection.close();
+      return true;
+    }
+    const apiKey = readInt16(bytes, start);
+    const apiVersion = readInt16(bytes, start + 2);
+    const handler = this.#table.get(apiKey);
+    if (handler === undefined) {
+      connection.close();
+      return true;
+    }
+    const isServed = apiVersion >= handler.minVersion && apiVersion <= handler.maxVersion;
+    if (!isServed && apiKey !== API_VERSIONS_KEY) {
+      connection.close();
+      return true;
+    }
+    const reader = this.#reader;
+    reader.reset(bytes, start + 4, end);
+    const correlationId = reader.int32();
+    const clientId = reader.nullableString();
+    if (apiVersion >= handler.api.firstFlexibleVersion) reader.skipTags();
+    if (reader.failure !== null) {
+      connection.close();
+      return true;
+    }
+    if (!isServed) {
+      connection.reply(this.#unsupportedApiVersions(handler, correlationId));
+      return true;
+    }
+    const request = handler.api.request.decode(reader, apiVersion);
+    if (reader.failure !== null) {
+      connection.close();
+      return true;
+    }
+    const context: RequestContext = {
+      apiKey,
+      apiVersion,
+      correlationId,
+      clientId,
+      connection: connection.attachment as ConnectionInfo,
+      receivedMs: this.#nowMs(),
+    };
+    this.#serve(handler, request, context, connection);
+    return handler.isFrameReleased === true;
+  }
+
+  #serve(
+    handler: AnyApiHandler,
+    request: never,
+    context: RequestContext,
+    connection: Connection,
+  ): void {
+    let result: HandlerResult<unknown> | Promise<HandlerResult<unknown>>;
+    try {
+      result = handler.handle(request, context);
+    } catch (error) {
+      this.#fail(error, context, connection);
+      return;
+    }
+    if (result instanceof Promise) {
+      const slot = connection.defer(handler.isPipelined === true);
+      result.then(
+        (settled) => this.#answer(handler, settled, context, connection, slot),
+        (error: unknown) => this.#fail(error, context, connection),
+      );
+      return;
+    }
+    this.#answer(handler, result, context, connection, null);
+  }
+
+  /** Encodes and hands over one answer: to the slot when there is one, else to the connection directly. */
+  #answer(
+    handler: AnyApiHandler,
+    result: HandlerResult<unknown>,
+    context: RequestContext,
+    connection: Connection,
+    slot: ReplySlot | null,
+  ): void {
+    const target = slot ?? connection;
+    if (connection.isClosed) {
+      if (result instanceof SlicedResponse) this.#encoder.drop(result.plan);
+      return;
+    }
+    if (result === null) {
+      target.replyNothing();
+      return;
+    }
+    if (result === CLOSE_CONNECTION) {
+      connection.close();
+      return;
+    }
+    const { apiVersion, correlationId } = context;
+    try {
+      if (result instanceof SlicedResponse) {
+        const reply = this.#encoder.encodeSliced(
+          handler.api,
+          apiVersion,
+          correlationId,
+          result.response,
+          result.plan,
+          result.slicesBytes,
+          connection.canSendSlices,
+        );
+        if (reply === null) connection.close();
+        else if (reply instanceof Uint8Array) target.reply(reply);
+        else target.replySliced(reply);
+      } else {
+        target.reply(this.#encoder.encode(handler.api, apiVersion, correlationId, result));
+      }
+    } catch (error) {
+      this.#fail(error, context, connection);
+    }
+  }
+
+  #fail(error: unknown, context: RequestContext, connection: Connection): void {
+    connection.close();
+    this.#events.onHandlerFailure(error, context);
+  }
+
+  /** The version 0 answer to an ApiVersions request we cannot read: the versions of this API alone (KIP-511). */
+  #unsupportedApiVersions(handler: AnyApiHandler, correlationId: number): Uint8Array {
+    return this.#encoder.encode(handler.api, 0, correlationId, {
+      errorCode: ErrorCode.UNSUPPORTED_VERSION,
+      apiKeys: [
+        {
+          apiKey: API_VERSIONS_KEY,
+          minVersion: handler.minVersion,
+          maxVersion: handler.maxVersion,
+        },
+      ],
+      throttleTimeMs: 0,
+      supportedFeatures: [],
+      finalizedFeaturesEpoch: -1,
+      finalizedFeatures: [],
+      zkMigrationReady: false,
+    });
+  }
+}

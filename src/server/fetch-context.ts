@@ -1,0 +1,110 @@
+/**
+ * What one fetch request reads, after its session has been consulted: the session's partitions with the request's
+ * changes applied, or just what the request names.
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import type { FetchPartition, FetchRequest } from "#protocol/generated/fetch.ts";
+import {
+  FINAL_EPOCH,
+  type FetchSession,
+  type FetchSessionCache,
+  INITIAL_EPOCH,
+  INVALID_SESSION_ID,
+  nextEpoch,
+  partitionKey,
+  type SessionPartition,
+} from "./fetch-session.ts";
+
+/** First version whose requests name topics by id. */
+export const FIRST_VERSION_WITH_TOPIC_IDS = 13;
+
+/** What to read and how to answer. */
+export interface FetchContext {
+  /**
+   * - `sessionless`: answer everything, session id 0.
+   * - `full`: answer everything and try to start a session.
+   * - `incremental`: answer what changed.
+   */
+  readonly kind: "sessionless" | "full" | "incremental";
+  readonly session: FetchSession | null;
+  readonly partitions: Map<string, SessionPartition>;
+}
+
+/** Finds or opens the context of a request, or the error that is its whole answer. */
+export function openFetchContext(
+  cache: FetchSessionCache,
+  request: FetchRequest,
+  apiVersion: number,
+  nowMs: number,
+): FetchContext | number {
+  const usesIds = apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS;
+  const { sessionId, sessionEpoch } = request;
+  if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
+    // A full request ends the session it names.
+    if (sessionId !== INVALID_SESSION_ID) cache.remove(sessionId);
+    const partitions = new Map<string, SessionPartition>();
+    update(partitions, request, usesIds);
+    return {
+      kind: sessionEpoch === FINAL_EPOCH ? "sessionless" : "full",
+      session: null,
+      partitions,
+    };
+  }
+  const session = cache.get(sessionId);
+  if (session === undefined) return ErrorCode.FETCH_SESSION_ID_NOT_FOUND;
+  if (session.epoch !== sessionEpoch) return ErrorCode.INVALID_FETCH_SESSION_EPOCH;
+  if (session.usesTopicIds !== usesIds) return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR;
+  update(session.partitions, request, usesIds);
+  for (const { topic, topicId, partitions } of request.forgottenTopicsData) {
+    for (const index of partitions) {
+      session.partitions.delete(partitionKey(topic, topicId, index, usesIds));
+    }
+  }
+  if (session.partitions.size === 0) {
+    cache.remove(session.id);
+    return { kind: "sessionless", session: null, partitions: session.partitions };
+  }
+  cache.touch(session, nowMs);
+  session.epoch = nextEpoch(session.epoch);
+  return { kind: "incremental", session, partitions: session.partitions };
+}
+
+function update(
+  partitions: Map<string, SessionPartition>,
+  request: FetchRequest,
+  usesIds: boolean,
+): void {
+  for (const topic of request.topics) {
+    for (const wanted of topic.partitions) {
+      const key = partitionKey(topic.topic, topic.topicId, wanted.partition, usesIds);
+      const known = partitions.get(key);
+      if (known === undefined) partitions.set(key, added(topic.topic, topic.topicId, wanted));
+      else move(known, wanted);
+    }
+  }
+}
+
+function added(topic: string, topicId: string, wanted: FetchPartition): SessionPartition {
+  return {
+    topic,
+    topicId,
+    index: wanted.partition,
+    fetchOffset: wanted.fetchOffset,
+    maxBytes: wanted.partitionMaxBytes,
+    currentLeaderEpoch: wanted.currentLeaderEpoch,
+    lastFetchedEpoch: wanted.lastFetchedEpoch,
+    followerLogStartOffset: wanted.logStartOffset,
+    highWatermark: -1,
+    logStartOffset: -1,
+    entry: undefined,
+    generation: -1,
+  };
+}
+
+function move(known: SessionPartition, wanted: FetchPartition): void {
+  known.fetchOffset = wanted.fetchOffset;
+  known.maxBytes = wanted.partitionMaxBytes;
+  known.currentLeaderEpoch = wanted.currentLeaderEpoch;
+  known.lastFetchedEpoch = wanted.lastFetchedEpoch;
+  known.followerLogStartOffset = wanted.logStartOffset;
+}

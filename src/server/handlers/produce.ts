@@ -1,0 +1,255 @@
+/**
+ * Produce (key 0): appends record batches to partitions. Second of the files a produce goes through.
+ *
+ * Each partition's records go to the native log in one call, which validates them, assigns offsets in place and writes
+ * them. With acks=0 and 1 the answer leaves in the same turn of the event loop. With acks=all it leaves when the records
+ * are as safe as the topic promises: fsynced by group commit unless the topic says otherwise.
+ *
+ * - v0-v2: message formats 0 and 1; refused like Kafka 4 does, but advertised, since librdkafka takes a broker that
+ *   does not offer v0 for one that cannot compress (KAFKA-18659).
+ * - v3: transactional id, record batches (KIP-98).
+ * - v4: KAFKA_STORAGE_ERROR. v5: log start offset. v6: as v5.
+ * - v7: zstd (KIP-110); earlier versions answer UNSUPPORTED_COMPRESSION_TYPE for it.
+ * - v8: record errors and message (KIP-467). v9: flexible.
+ * - v10: current leader and node endpoints (KIP-951). v11, v12: transactions (KIP-890).
+ * - v13: topics by id (KIP-516).
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import type { ApiMessages } from "#protocol/api.ts";
+import {
+  type PartitionProduceData,
+  type PartitionProduceResponse,
+  ProduceApi,
+  type ProduceRequest,
+  type ProduceResponse,
+  type TopicProduceData,
+  type TopicProduceResponse,
+} from "#protocol/generated/produce.ts";
+import { AppendOrigin } from "#replica/log-port.ts";
+import type { PartitionDirectory, TopicEntry } from "#replica/partition-directory.ts";
+import type { PendingAppend, ReplicaManager } from "#replica/replica-manager.ts";
+import {
+  type ApiHandler,
+  CLOSE_CONNECTION,
+  type HandlerResult,
+  type RequestContext,
+} from "../handler.ts";
+
+/** The client id under which Kafka's own tools may write to internal topics. */
+const ADMIN_CLIENT_ID = "__admin_client";
+const FIRST_VERSION_WITH_ZSTD = 7;
+const FIRST_VERSION_WITH_TOPIC_IDS = 13;
+
+// Record batch: base offset 8, length 4, partition leader epoch 4, magic 1, crc 4, attributes 2.
+const MAGIC_POSITION = 16;
+const ATTRIBUTES_POSITION = 21;
+const TRANSACTIONAL_BIT = 0x10;
+const CODEC_BITS = 0x07;
+const CODEC_ZSTD = 4;
+
+/** What the handler works with. */
+export interface ProduceDependencies {
+  readonly directory: PartitionDirectory;
+  readonly replicas: ReplicaManager;
+  isInternalTopic(name: string): boolean;
+}
+
+/** Serves Produce. */
+export function createProduceHandler(
+  dependencies: ProduceDependencies,
+): ApiHandler<ProduceRequest, ProduceResponse> {
+  return new ProduceHandler(dependencies);
+}
+
+/** An answer that waits for a flush, and what it waits for. */
+interface WaitingPartition {
+  readonly append: PendingAppend;
+  readonly response: PartitionProduceResponse;
+}
+
+class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
+  readonly api: ApiMessages<ProduceRequest, ProduceResponse> = ProduceApi;
+  readonly minVersion: number = 3;
+  readonly maxVersion: number = 13;
+  readonly advertisedMinVersion: number = 0;
+  readonly isPipelined: boolean = true;
+  readonly isFrameReleased: boolean = true;
+  readonly #dependencies: ProduceDependencies;
+
+  constructor(dependencies: ProduceDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  handle(
+    request: ProduceRequest,
+    context: RequestContext,
+  ): HandlerResult<ProduceResponse> | Promise<HandlerResult<ProduceResponse>> {
+    const refusal = requestRefusal(request);
+    const responses: TopicProduceResponse[] = [];
+    const waiting: WaitingPartition[] = [];
+    let hasError = false;
+    for (const topicData of withoutRepeatedTopics(request.topicData)) {
+      const topic =
+        context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS
+          ? this.#dependencies.directory.topicById(topicData.topicId)
+          : this.#dependencies.directory.topicByName(topicData.name);
+      const partitionResponses: PartitionProduceResponse[] = [];
+      for (const data of withoutRepeatedPartitions(topicData.partitionData)) {
+        const response = this.#append(topic, data, request, context, refusal, waiting);
+        if (response.errorCode !== ErrorCode.NONE) hasError = true;
+        partitionResponses.push(response);
+      }
+      responses.push({ name: topicData.name, topicId: topicData.topicId, partitionResponses });
+    }
+    if (request.acks === 0) return hasError ? CLOSE_CONNECTION : null;
+    const response: ProduceResponse = { responses, throttleTimeMs: 0, nodeEndpoints: [] };
+    if (waiting.length === 0) return response;
+    return this.#respondWhenFlushed(response, waiting, request.timeoutMs);
+  }
+
+  #append(
+    topic: TopicEntry | undefined,
+    data: PartitionProduceData,
+    request: ProduceRequest,
+    context: RequestContext,
+    refusal: number,
+    waiting: WaitingPartition[],
+  ): PartitionProduceResponse {
+    if (refusal === ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) return failed(data, refusal);
+    if (topic === undefined && context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) {
+      return failed(data, ErrorCode.UNKNOWN_TOPIC_ID);
+    }
+    const partition = topic?.partitions[data.index];
+    if (topic === undefined || partition === undefined) {
+      return failed(data, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    }
+    const records = data.records;
+    if (records === null) return failed(data, ErrorCode.INVALID_RECORD);
+    if (
+      context.apiVersion < FIRST_VERSION_WITH_ZSTD &&
+      (batchAttributes(records) & CODEC_BITS) === CODEC_ZSTD
+    ) {
+      return failed(data, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
+    }
+    if (refusal !== ErrorCode.NONE) return failed(data, refusal);
+    if (
+      this.#dependencies.isInternalTopic(topic.name) &&
+      context.clientId !== ADMIN_CLIENT_ID
+    ) {
+      return failed(data, ErrorCode.INVALID_TOPIC_EXCEPTION);
+    }
+    const replicas = this.#dependencies.replicas;
+    const outcome = replicas.append(
+      partition.handle,
+      records,
+      partition.leaderEpoch,
+      request.acks,
+      AppendOrigin.CLIENT,
+    );
+    const response: PartitionProduceResponse = {
+      index: data.index,
+      errorCode: outcome.errorCode,
+      baseOffset: outcome.baseOffset,
+      logAppendTimeMs: outcome.appendTimeMs,
+      logStartOffset: outcome.logStartOffset,
+      recordErrors: [],
+      errorMessage: null,
+      currentLeader: NO_LEADER,
+    };
+    if (outcome.errorCode !== ErrorCode.NONE) this.#explain(response, outcome.recordErrorCount);
+    else if (outcome.mustWait) {
+      waiting.push({
+        append: { handle: partition.handle, lastOffset: outcome.lastOffset, errorCode: 0 },
+        response,
+      });
+    }
+    return response;
+  }
+
+  #explain(response: PartitionProduceResponse, recordErrorCount: number): void {
+    response.logStartOffset = -1;
+    const errors = this.#dependencies.replicas.takeAppendErrors();
+    response.errorMessage = errors.message;
+    if (recordErrorCount === 0) return;
+    response.recordErrors = errors.recordErrors.map(({ batchIndex, message }) => ({
+      batchIndex,
+      batchIndexErrorMessage: message,
+    }));
+  }
+
+  async #respondWhenFlushed(
+    response: ProduceResponse,
+    waiting: readonly WaitingPartition[],
+    timeoutMs: number,
+  ): Promise<ProduceResponse> {
+    await this.#dependencies.replicas.awaitFlushed(
+      waiting.map(({ append }) => append),
+      timeoutMs,
+    );
+    for (const { append, response: partitionResponse } of waiting) {
+      partitionResponse.errorCode = append.errorCode;
+    }
+    return response;
+  }
+}
+
+const NO_LEADER: { leaderId: number; leaderEpoch: number } = { leaderId: -1, leaderEpoch: -1 };
+
+/** An error that every partition of the request gets, or NONE. */
+function requestRefusal(request: ProduceRequest): number {
+  const isTransactional = request.topicData.some(({ partitionData }) =>
+    partitionData.some(
+      ({ records }) => records !== null && (batchAttributes(records) & TRANSACTIONAL_BIT) !== 0,
+    ),
+  );
+  if (isTransactional) {
+    return request.transactionalId === null
+      ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+      : ErrorCode.INVALID_TXN_STATE;
+  }
+  if (request.acks < -1 || request.acks > 1) return ErrorCode.INVALID_REQUIRED_ACKS;
+  return ErrorCode.NONE;
+}
+
+/** Attributes of the first batch, 0 when there is none of a format that has them. */
+function batchAttributes(records: Uint8Array): number {
+  return records.length > ATTRIBUTES_POSITION + 1 && records[MAGIC_POSITION] === 2
+    ? (records[ATTRIBUTES_POSITION + 1] as number)
+    : 0;
+}
+
+function failed(data: PartitionProduceData, errorCode: number): PartitionProduceResponse {
+  return {
+    index: data.index,
+    errorCode,
+    baseOffset: -1,
+    logAppendTimeMs: -1,
+    logStartOffset: -1,
+    recordErrors: [],
+    errorMessage: null,
+    currentLeader: NO_LEADER,
+  };
+}
+
+/** Topics with the partitions of a repeated topic joined: a partition is written to, and answered for, once. */
+function withoutRepeatedTopics(topics: readonly TopicProduceData[]): readonly TopicProduceData[] {
+  if (topics.length < 2) return topics;
+  const byIdentity = new Map<string, TopicProduceData>();
+  for (const topic of topics) {
+    const identity = `${topic.topicId}/${topic.name}`;
+    const first = byIdentity.get(identity);
+    if (first === undefined) byIdentity.set(identity, topic);
+    else first.partitionData.push(...topic.partitionData);
+  }
+  return byIdentity.size === topics.length ? topics : [...byIdentity.values()];
+}
+
+/** Of a partition named several times only the last counts, as in Kafka. */
+function withoutRepeatedPartitions(
+  partitions: readonly PartitionProduceData[],
+): readonly PartitionProduceData[] {
+  if (partitions.length < 2) return partitions;
+  const byIndex = new Map<number, PartitionProduceData>();
+  for (const partition of partitions) byIndex.set(partition.index, partition);
+  return byIndex.size === partitions.length ? partitions : [...byIndex.values()];
+}
