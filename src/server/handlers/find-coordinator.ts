@@ -1,0 +1,75 @@
+/**
+ * FindCoordinator (key 10): which broker coordinates a group. On one node that is always this broker; what remains is to
+ * make sure that the internal topic exists.
+ *
+ * - v0: groups only. v1: key type (group 0, transaction 1), throttle time, error message.
+ * - v2: as v1. v3: flexible. v4: many keys at once (KIP-699). v5: TRANSACTION_ABORTABLE known (KIP-890).
+ * - v6: share coordinators, key type 2 (KIP-932).
+ *
+ * Transactional ids have no coordinator before transactions are served: COORDINATOR_NOT_AVAILABLE, as Kafka answers while it
+ * can't create `__transaction_state`. Share keys are refused with INVALID_REQUEST, as by a Kafka without share groups.
+ */
+import { ErrorCode, errorInfo } from "#common/error-code.ts";
+import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
+import {
+  type Coordinator,
+  FindCoordinatorApi,
+  type FindCoordinatorRequest,
+  type FindCoordinatorResponse,
+  makeCoordinator,
+  makeFindCoordinatorResponse,
+} from "#protocol/generated/find-coordinator.ts";
+import type { ApiHandler, ConnectionInfo } from "../handler.ts";
+
+const KEY_TYPE_GROUP = 0;
+const KEY_TYPE_TRANSACTION = 1;
+const FIRST_BATCHED_VERSION = 4;
+
+/** Where clients of a connection reach this broker. */
+export interface BrokerAddress {
+  readonly nodeId: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What the handler works with. */
+export interface FindCoordinatorDeps {
+  readonly groups: GroupCoordinator;
+  thisBroker(connection: ConnectionInfo): BrokerAddress;
+  /** True once transactions are served: then transactional ids are coordinated here as well. */
+  readonly coordinatesTransactions: boolean;
+}
+
+/** Serves FindCoordinator. */
+export function createFindCoordinatorHandler(
+  deps: FindCoordinatorDeps,
+): ApiHandler<FindCoordinatorRequest, FindCoordinatorResponse> {
+  const readiness = (keyType: number): number | Promise<number> => {
+    if (keyType === KEY_TYPE_GROUP) return deps.groups.ensureReady();
+    if (keyType !== KEY_TYPE_TRANSACTION) return ErrorCode.INVALID_REQUEST;
+    return deps.coordinatesTransactions ? ErrorCode.NONE : ErrorCode.COORDINATOR_NOT_AVAILABLE;
+  };
+  const located = (key: string, errorCode: number, connection: ConnectionInfo): Coordinator => {
+    if (errorCode === ErrorCode.NONE) {
+      return makeCoordinator({ key, ...deps.thisBroker(connection), errorMessage: "" });
+    }
+    const errorMessage = errorInfo(errorCode).description;
+    return makeCoordinator({ key, nodeId: -1, host: "", port: -1, errorCode, errorMessage });
+  };
+  return {
+    api: FindCoordinatorApi,
+    minVersion: 0,
+    maxVersion: 6,
+    isFrameReleased: true,
+    async handle(request, context) {
+      const errorCode = await readiness(request.keyType);
+      if (context.apiVersion >= FIRST_BATCHED_VERSION) {
+        const coordinators = request.coordinatorKeys.map((key) =>
+          located(key, errorCode, context.connection),
+        );
+        return makeFindCoordinatorResponse({ coordinators });
+      }
+      return makeFindCoordinatorResponse(located(request.key, errorCode, context.connection));
+    },
+  };
+}
