@@ -1,0 +1,116 @@
+/** The native load generator as seen from the runner: built once, run once a measurement, one JSON object back. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { LoadResult } from "./record.ts";
+import { root, runCommand } from "./systems/system.ts";
+import type { Workload } from "./workloads/workload.ts";
+
+const targetDirectory = process.env["CARGO_TARGET_DIR"] ?? join(root, "bench/load/target");
+
+/** Path of the generator. */
+export const loadBinary: string = join(targetDirectory, "release/sluice-load");
+
+/** Builds the generator from its lockfile; quick when nothing changed. */
+export async function buildLoadGenerator(): Promise<void> {
+  await runCommand(["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", "bench/load/Cargo.toml"]);
+  if (!existsSync(loadBinary)) throw new Error(`${loadBinary} is missing after its build`);
+}
+
+/** What a run adds to its workload. */
+export interface LoadOptions {
+  readonly bootstrap: string;
+  readonly pid?: number;
+  readonly seed: number;
+  readonly seconds: number;
+  readonly warmSeconds: number;
+  /** A topic that is there already; without it the run makes and deletes its own. */
+  readonly topic?: string;
+  readonly topicConfig: Readonly<Record<string, string>>;
+  readonly maxMib?: number;
+  readonly fillMib?: number;
+}
+
+/** Arguments of the generator for a workload. `verb` is the workload's own unless given. */
+export function loadArguments(workload: Workload, options: LoadOptions, verb: string = workload.verb): string[] {
+  const pairs: [string, string | number | undefined][] = [
+    ["--bootstrap", options.bootstrap],
+    ["--connections", workload.connections],
+    ["--partitions", workload.partitions],
+    ["--inflight", workload.inflight],
+    ["--records", workload.records],
+    ["--value-bytes", workload.valueBytes],
+    ["--acks", workload.acks],
+    ["--fetch-bytes", workload.fetchBytes],
+    ["--fill-mib", options.fillMib ?? workload.fillMib],
+    ["--rate", workload.ratePerSecond],
+    ["--seed", options.seed],
+    ["--warm-seconds", options.warmSeconds],
+    ["--seconds", options.seconds],
+    ["--max-mib", options.maxMib ?? workload.maxMib],
+    ["--topic", options.topic],
+    ["--pid", options.pid],
+    ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => ["--topic-config", `${key}=${value}`]),
+  ];
+  return [
+    verb,
+    ...pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)])),
+  ];
+}
+
+async function runGenerator(argumentsGiven: readonly string[], timeoutMs: number): Promise<LoadResult> {
+  const process_ = Bun.spawn([loadBinary, ...argumentsGiven], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: timeoutMs,
+  });
+  const [output, errors] = await Promise.all([
+    new Response(process_.stdout).text(),
+    new Response(process_.stderr).text(),
+    process_.exited,
+  ]);
+  try {
+    return JSON.parse(output) as LoadResult;
+  } catch {
+    const reason = process_.signalCode === null ? errors.trim() : `stopped by ${process_.signalCode}`;
+    return { ...failed, firstError: reason === "" ? "no output" : reason };
+  }
+}
+
+const noLatency = { count: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
+const failed: LoadResult = {
+  isValid: false,
+  errors: 1,
+  firstError: null,
+  elapsedSeconds: 0,
+  requests: 0,
+  records: 0,
+  valueBytes: 0,
+  wireBytes: 0,
+  requestsPerSecond: 0,
+  recordsPerSecond: 0,
+  valueMibPerSecond: 0,
+  wireMibPerSecond: 0,
+  latencyMs: noLatency,
+  backlogMax: 0,
+  generatorCpuSeconds: 0,
+};
+
+/**
+ * Runs one workload once. Never throws for a failed run: its result says so (`isValid`, `firstError`).
+ */
+export async function runLoad(workload: Workload, options: LoadOptions, verb?: string): Promise<LoadResult> {
+  const timeoutMs = (options.seconds + options.warmSeconds + 120) * 1000;
+  const result = await runGenerator(loadArguments(workload, options, verb), timeoutMs);
+  return { ...failed, ...result };
+}
+
+/** Fills a topic for later fetches and keeps it. */
+export function fillTopic(workload: Workload, options: LoadOptions): Promise<LoadResult> {
+  return runLoad({ ...workload, inflight: 1 }, options, "fill");
+}
+
+/** Deletes a topic. */
+export function deleteTopic(bootstrap: string, topic: string): Promise<LoadResult> {
+  return runGenerator(["delete", "--bootstrap", bootstrap, "--topic", topic], 60_000);
+}

@@ -1,0 +1,164 @@
+/** A comparison as text: coloured columns on a terminal, the same without colour in a pipe. */
+import {
+  memoryGoalMib,
+  spreadOfRuns,
+  startUpGoalMs,
+  subject,
+  type BenchRecord,
+  type CaseRecord,
+  type SystemRuns,
+  type Verdict,
+} from "./record.ts";
+import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
+
+/** Colours text; the identity where output is no terminal. */
+export type Paint = (colour: "green" | "red" | "yellow" | "dim" | "bold", text: string) => string;
+
+const codes = { green: 32, red: 31, yellow: 33, dim: 2, bold: 1 } as const;
+
+/** Picks colours for a stream: none in a pipe or under NO_COLOR. */
+export function paintFor(stream: { readonly isTTY?: boolean }): Paint {
+  const isPlain = stream.isTTY !== true || (process.env["NO_COLOR"] ?? "") !== "";
+  return (colour, text) => (isPlain ? text : `\u001b[${codes[colour]}m${text}\u001b[0m`);
+}
+
+const verdictColours = { met: "green", missed: "red", "no score": "yellow", "no goal": "dim" } as const;
+
+function verdictText(verdict: Verdict, target: number | undefined): string {
+  if (verdict === "no score" || target === undefined) return verdict === "no goal" ? "" : verdict;
+  return `≤ ${target} ${verdict}`;
+}
+
+/** Column titles of the case table. */
+export const caseColumns: readonly string[] = [
+  "case",
+  "system",
+  "requests/s",
+  "MiB/s",
+  "p50 ms",
+  "p99 ms",
+  "CPU s/GiB",
+  "CPU s/100k requests",
+  "RSS MiB",
+  "ratio",
+  "goal",
+];
+
+/** One line a system for one case, unpadded and uncoloured. */
+export function caseRows(record: CaseRecord): string[][] {
+  const names = Object.keys(record.systems);
+  return names.map((name, index) => {
+    const runs = record.systems[name];
+    const figures = [
+      formatSpread(spreadOfRuns(runs, (run) => run.requestsPerSecond)),
+      medianOf(runs, (run) => run.valueMibPerSecond),
+      medianOf(runs, (run) => run.latencyMs.p50),
+      medianOf(runs, (run) => run.latencyMs.p99),
+      formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPerValueGib)),
+      formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPer100kRequests)),
+      medianOf(runs, (run) => run.broker?.residentMib),
+    ];
+    const isFirst = index === 0;
+    const ratio = isFirst && record.ratio !== null ? formatNumber(record.ratio) : "";
+    const goal = isFirst ? verdictText(record.verdict, record.workload.target) : "";
+    return [isFirst ? record.workload.name : "", name, ...figures, ratio, goal];
+  });
+}
+
+function medianOf(runs: SystemRuns | undefined, figure: Parameters<typeof spreadOfRuns>[1]): string {
+  const spread = spreadOfRuns(runs, figure);
+  return spread === null ? "–" : formatNumber(spread.median);
+}
+
+function pad(rows: readonly (readonly string[])[]): string[][] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  }
+  return rows.map((row) =>
+    row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))),
+  );
+}
+
+/** The case table. */
+export function formatCases(cases: readonly CaseRecord[], paint: Paint): string {
+  const rows: { cells: string[]; verdict: Verdict | null }[] = [{ cells: [...caseColumns], verdict: null }];
+  for (const record of cases) {
+    for (const [index, cells] of caseRows(record).entries()) {
+      rows.push({ cells, verdict: index === 0 ? record.verdict : null });
+    }
+  }
+  const padded = pad(rows.map((row) => row.cells));
+  const lines = padded.map((cells, index) => {
+    const verdict = rows[index]?.verdict ?? null;
+    if (index === 0) return paint("bold", cells.join("  ").trimEnd());
+    if (verdict === null) return paint("dim", cells.join("  ").trimEnd());
+    const [ratio = "", goal = ""] = cells.slice(-2);
+    return `${cells.slice(0, -2).join("  ")}  ${paint(verdictColours[verdict], `${ratio}  ${goal}`.trimEnd())}`;
+  });
+  return lines.join("\n");
+}
+
+/** First errors of runs without a score, one a line. */
+export function formatErrors(cases: readonly CaseRecord[], paint: Paint): string {
+  return cases
+    .flatMap((record) =>
+      Object.entries(record.systems).flatMap(([name, runs]) =>
+        runs.runs
+          .filter((run) => !run.isValid)
+          .slice(0, 1)
+          .map((run) => paint("red", `${record.workload.name} on ${name}: ${run.errors} errors, first: ${run.firstError ?? "nothing went through"}`)),
+      ),
+    )
+    .join("\n");
+}
+
+/** Start-up and memory: label, system, figure, goal text and whether it was met (only the subject has goals). */
+export function wholeRows(record: BenchRecord): { cells: string[]; verdict: Verdict }[] {
+  return Object.entries(record.systems).flatMap(([name, system]) => {
+    const startUp = spreadOf(system.startUpMs);
+    const verdictOf = (value: number | undefined, goal: number): Verdict => {
+      if (name !== subject || value === undefined) return "no goal";
+      return value <= goal ? "met" : "missed";
+    };
+    const startVerdict = verdictOf(startUp?.median, startUpGoalMs);
+    const memoryVerdict = verdictOf(system.residentAfterLoadMib, memoryGoalMib);
+    const goal = (verdict: Verdict, limit: string): string => (verdict === "no goal" ? "" : `≤ ${limit} ${verdict}`);
+    return [
+      {
+        cells: ["empty start to first answer, ms", name, formatSpread(startUp), goal(startVerdict, String(startUpGoalMs))],
+        verdict: startVerdict,
+      },
+      {
+        cells: ["RSS idle, MiB", name, formatNumber(system.residentIdleMib), ""],
+        verdict: "no goal",
+      },
+      {
+        cells: ["RSS after the load, MiB", name, formatNumber(system.residentAfterLoadMib), goal(memoryVerdict, String(memoryGoalMib))],
+        verdict: memoryVerdict,
+      },
+    ];
+  });
+}
+
+/** Everything about a comparison. */
+export function formatRecord(record: BenchRecord, paint: Paint): string {
+  const whole = wholeRows(record);
+  const padded = pad(whole.map((row) => row.cells));
+  const lines = padded.map((cells, index) => {
+    const verdict = whole[index]?.verdict ?? "no goal";
+    const text = cells.join("  ").trimEnd();
+    return verdict === "no goal" ? text : paint(verdictColours[verdict], text);
+  });
+  const systems = Object.entries(record.systems).map(([name, system]) => `${name}: ${system.version}`);
+  const machine = record.machine;
+  const head = [
+    ...systems,
+    `${machine["processor"]}, ${machine["cores"]} cores, ${machine["kernel"]}; median (min–max) of ${record.options.runs} runs of ${record.options.secondsPerRun} s`,
+    "ratio: CPU of the first system over the second's, by GiB of record values or by request as the case is about",
+  ];
+  const errors = formatErrors(record.cases, paint);
+  const parts = [head.map((line) => paint("dim", line)).join("\n"), formatCases(record.cases, paint), lines.join("\n")];
+  if (errors !== "") parts.push(errors);
+  return parts.join("\n\n");
+}
