@@ -1,8 +1,11 @@
 //! One safe function per system call. Each retries on EINTR, and each unsafe block is that one call.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Turns libc's -1 into the error it stands for.
 fn checked(result: c_int) -> io::Result<c_int> {
@@ -85,6 +88,31 @@ pub(crate) fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> 
     // SAFETY: pointer and size describe one local int, which the kernel only reads.
     checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
     Ok(())
+}
+
+/// Size of the file system that holds a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystemSpace {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What this process may still write.
+    pub usable_bytes: u64,
+}
+
+/// Size of the file system that holds `path`.
+pub fn file_system_space(path: &Path) -> io::Result<FileSystemSpace> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut space = MaybeUninit::<libc::statvfs>::uninit();
+    uninterrupted(|| {
+        // SAFETY: the path is a terminated string and the struct a local; both outlive the call, which fills the struct.
+        checked(unsafe { libc::statvfs(path.as_ptr(), space.as_mut_ptr()) })
+    })?;
+    // SAFETY: the call succeeded, so the struct is filled.
+    let space = unsafe { space.assume_init() };
+    Ok(FileSystemSpace {
+        total_bytes: space.f_blocks.saturating_mul(space.f_frsize),
+        usable_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+    })
 }
 
 /// A counter that another thread waits for, through [`Epoll`].
@@ -192,5 +220,17 @@ impl Epoll {
         let ready = events.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
         into.extend(ready.iter().map(|event| EpollEvent { key: event.u64 }));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_has_a_size_and_a_missing_path_has_none() {
+        let space = file_system_space(&std::env::temp_dir()).expect("asks");
+        assert!(space.total_bytes > 0 && space.usable_bytes <= space.total_bytes);
+        assert!(file_system_space(Path::new("/no/such/path")).is_err());
     }
 }

@@ -14,7 +14,10 @@ mod calls;
 mod sender;
 mod socket;
 
-pub use calls::{Epoll, EpollEvent, EventFd, Interest, duplicate, set_nonblocking};
+pub use calls::{
+    Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, duplicate, file_system_space,
+    set_nonblocking,
+};
 pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};
 pub use socket::{
     Received, receive_into, set_no_delay, set_receive_buffer_bytes, set_send_buffer_bytes,

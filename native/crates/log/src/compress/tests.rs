@@ -113,7 +113,7 @@ fn bombs_cost_no_more_than_the_cap() {
         // The streaming reader holds a block, not the content.
         let mut reader = open_reader(codec, &bomb);
         let mut window = [1; 4096];
-        assert_eq!(reader.read(&mut window).expect("reads") > 0, true);
+        assert!(reader.read(&mut window).expect("reads") > 0);
         assert_eq!(window.first(), Some(&0));
     }
 }

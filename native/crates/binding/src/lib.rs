@@ -1,0 +1,25 @@
+//! The addon: what `native/binding.js` exports.
+//!
+//! This crate converts and decides nothing. Decisions about records are in `sluice-log`, system calls in `sluice-sys`, and
+//! what a client is told in TypeScript. Three rules hold throughout:
+//!
+//! - Every export catches panics: an unwinding panic would take the process down.
+//! - Partitions, stores, plans, wakers and senders are numbers (a slot and its generation, see [`slots`]), shared by all Workers
+//!   of the process. A stale number is an answer, never a crash.
+//! - Exports on the path of a request take numbers and typed arrays and return numbers; results go into an array of the
+//!   caller's. Everything else speaks JSON.
+//!
+//! `native/binding.d.ts` is generated from the comments here.
+
+// The exports are reached through the registration that their attribute generates, not by name.
+#![allow(unreachable_pub)]
+
+mod bytes;
+mod error;
+mod read;
+mod slots;
+mod socket;
+mod store;
+mod views;
+mod wake;
+mod write;

@@ -1,0 +1,308 @@
+//! Fetching: a plan of file slices, which is then copied into memory or handed to the sending thread.
+//!
+//! Rows of a request:  handle, fetch offset, partition max bytes, current leader epoch or -1, last fetched epoch or -1, log start
+//! offset of the follower or -1. Rows of the answer: error, high watermark, last stable offset, log start offset, bytes,
+//! diverging epoch or -1, diverging end offset or -1, count of aborted transactions, preferred read replica (-1), reserved.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use napi_derive::napi;
+use sluice_log::{AbortedTransaction, FileSlice, Isolation, KafkaCode, ReadPlan, ReadRequest};
+use sluice_sys::{Part, SendJob, SliceSource};
+
+use crate::error::{Result, invalid, unknown};
+use crate::slots::SlotTable;
+use crate::socket::sender_of;
+use crate::store::{PARTITIONS, partition_of};
+use crate::views::{BytesMut, NumbersMut};
+use crate::write::fill;
+
+const REQUEST_COLUMNS: usize = 6;
+const ANSWER_COLUMNS: usize = 10;
+
+/// What one row of a fetch may send.
+#[derive(Default)]
+struct Row {
+    slice: Option<FileSlice>,
+    aborted: Vec<AbortedTransaction>,
+}
+
+static PLANS: SlotTable<Arc<Vec<Row>>> = SlotTable::new();
+
+/// A segment file as the sending thread wants it.
+struct SegmentSource(FileSlice);
+
+impl SliceSource for SegmentSource {
+    fn file(&self) -> Option<&File> {
+        self.0.file.as_file()
+    }
+
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.file.read_at(into, position)
+    }
+}
+
+fn isolation_of(isolation: f64) -> Result<Isolation> {
+    match isolation as i32 {
+        0 => Ok(Isolation::ReadUncommitted),
+        1 => Ok(Isolation::ReadCommitted),
+        2 => Ok(Isolation::LogEnd),
+        other => Err(invalid(format!("isolation {other} is unknown"))),
+    }
+}
+
+fn unknown_row(answer: &mut [f64]) {
+    let code = f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0);
+    fill(answer, &[code, -1.0, -1.0, -1.0, 0.0, -1.0, -1.0, 0.0, -1.0, 0.0]);
+}
+
+fn answer_row(answer: &mut [f64], read: &ReadPlan) {
+    let (epoch, end_offset) = read.diverging.map_or((-1.0, -1.0), |diverging| {
+        (f64::from(diverging.epoch), diverging.end_offset as f64)
+    });
+    fill(
+        answer,
+        &[
+            f64::from(read.code.0),
+            read.high_watermark as f64,
+            read.last_stable_offset as f64,
+            read.log_start_offset as f64,
+            read.bytes() as f64,
+            epoch,
+            end_offset,
+            read.aborted.as_ref().map_or(0, Vec::len) as f64,
+            -1.0,
+            0.0,
+        ],
+    );
+}
+
+/// Plans a fetch of `count` rows (see the top of this file for the columns) and returns the plan's id, or 0 when there is
+/// nothing to send and nothing to drop. `isolation` is 0 uncommitted, 1 committed, 2 up to the log end.
+///
+/// `maxBytes` bounds all rows together; with `minOneMessage` the first row that has records gives one batch whatever the limits
+/// say (KIP-74). A plan keeps its files open: end it with `planSend` or `planDrop`.
+#[napi(catch_unwind)]
+pub fn fetch(
+    requests: &[f64],
+    count: f64,
+    max_bytes: f64,
+    min_one_message: bool,
+    isolation: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> Result<f64> {
+    let count = count as usize;
+    let isolation = isolation_of(isolation)?;
+    let (Some(requests), Some(answers)) = (
+        requests.get(..count.saturating_mul(REQUEST_COLUMNS)),
+        out.get_mut(..count.saturating_mul(ANSWER_COLUMNS)),
+    ) else {
+        return Err(invalid("an array is shorter than its rows"));
+    };
+    let mut budget = max_bytes as i64;
+    let mut is_first_due = min_one_message;
+    let mut rows = Vec::new();
+    let lines = requests.chunks_exact(REQUEST_COLUMNS);
+    for (index, (request, answer)) in
+        lines.zip(answers.chunks_exact_mut(ANSWER_COLUMNS)).enumerate()
+    {
+        let &[handle, offset, row_bytes, leader_epoch, last_epoch, _] = request else { continue };
+        let Some(partition) = PARTITIONS.get(handle) else {
+            unknown_row(answer);
+            continue;
+        };
+        let read = partition.log.read(&ReadRequest {
+            offset: offset as i64,
+            max_bytes: (row_bytes as i64).min(budget),
+            min_one_message: is_first_due,
+            isolation,
+            current_leader_epoch: leader_epoch as i32,
+            last_fetched_epoch: last_epoch as i32,
+        });
+        answer_row(answer, &read);
+        let bytes = read.bytes() as i64;
+        if bytes > 0 {
+            is_first_due = false;
+            budget = budget.saturating_sub(bytes).max(0);
+        }
+        let aborted = read.aborted.unwrap_or_default();
+        if bytes > 0 || !aborted.is_empty() {
+            rows.resize_with(index, Row::default);
+            rows.push(Row { slice: read.slice, aborted });
+        }
+    }
+    if rows.is_empty() {
+        return Ok(0.0);
+    }
+    PLANS.insert(Arc::new(rows)).ok_or_else(|| invalid("too many plans are open"))
+}
+
+fn plan_of(plan: f64) -> Result<Arc<Vec<Row>>> {
+    PLANS.get(plan).ok_or_else(|| unknown("the plan"))
+}
+
+/// Aborted transactions that overlap a row, as JSON: `[[producerId, firstOffset], ...]`, ids as text. The row keeps them.
+#[napi(catch_unwind)]
+pub fn take_aborted(plan: f64, row: f64) -> Result<String> {
+    let plan = plan_of(plan)?;
+    let pairs: Vec<(String, i64)> = plan
+        .get(row as usize)
+        .map(|row| row.aborted.as_slice())
+        .unwrap_or_default()
+        .iter()
+        .map(|aborted| (aborted.producer_id.to_string(), aborted.first_offset))
+        .collect();
+    serde_json::to_string(&pairs).map_err(|error| invalid(error.to_string()))
+}
+
+/// Copies a row's records into `into` at `at` and returns how many bytes; fewer than planned only when `into` ends or the
+/// log was truncated meanwhile. Reads the file: on a cold log this waits for the disk.
+#[napi(catch_unwind)]
+pub fn plan_copy(
+    plan: f64,
+    row: f64,
+    #[napi(ts_arg_type = "Uint8Array")] mut into: BytesMut<'_>,
+    at: f64,
+) -> Result<f64> {
+    let plan = plan_of(plan)?;
+    let Some(slice) = plan.get(row as usize).and_then(|row| row.slice.as_ref()) else {
+        return Ok(0.0);
+    };
+    let target = into.get_mut(at as usize..).ok_or_else(|| invalid("the position is outside"))?;
+    let count = slice.read_into(0, target).map_err(|error| {
+        crate::error::CodedError::new(sluice_log::LogError::IO, error.to_string())
+    })?;
+    Ok(count as f64)
+}
+
+/// Sends a plan on a socket from the sending thread and ends the plan. `head` is the answer without its slices; `cuts` are
+/// pairs of a position in it and the row whose slice goes there, ascending. The completion comes through `drainSent` with
+/// `token`; until then nothing else may be written to the socket.
+#[napi(catch_unwind)]
+pub fn plan_send(
+    plan: f64,
+    sender_id: f64,
+    fd: f64,
+    head: &[u8],
+    cuts: &[f64],
+    token: f64,
+) -> Result<()> {
+    let sender = sender_of(sender_id)?;
+    let rows = PLANS.remove(plan).ok_or_else(|| unknown("the plan"))?;
+    let mut parts = Vec::with_capacity(cuts.len() + 1);
+    let mut from = 0;
+    for cut in cuts.chunks_exact(2) {
+        let &[position, row] = cut else { continue };
+        let position = position as usize;
+        if position < from || position > head.len() {
+            return Err(invalid("the cuts are not ascending positions in the head"));
+        }
+        if position > from {
+            parts.push(Part::Head(from..position));
+        }
+        from = position;
+        if let Some(slice) = rows.get(row as usize).and_then(|row| row.slice.clone()) {
+            let (position, length) = (slice.position, slice.length);
+            parts.push(Part::Slice { source: Arc::new(SegmentSource(slice)), position, length });
+        }
+    }
+    if from < head.len() {
+        parts.push(Part::Head(from..head.len()));
+    }
+    sender.send(fd as i32, SendJob { token: token as u64, head: head.to_vec(), parts });
+    Ok(())
+}
+
+/// Ends a plan that is not sent. A plan that has ended already is no matter.
+#[napi(catch_unwind)]
+pub fn plan_drop(plan: f64) {
+    PLANS.remove(plan);
+}
+
+/// Offset of the first record at or after `timestamp`, or of a special: -1 latest, -2 earliest, -3 largest timestamp, -4 earliest
+/// local, -5 latest tiered. Returns a Kafka error code; `out`: offset, timestamp, leader epoch, each -1 for none.
+#[napi(catch_unwind)]
+pub fn offset_for_timestamp(
+    handle: f64,
+    timestamp: f64,
+    isolation: f64,
+    leader_epoch: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> Result<f64> {
+    let isolation = isolation_of(isolation)?;
+    let Some(partition) = PARTITIONS.get(handle) else {
+        fill(&mut out, &[-1.0, -1.0, -1.0]);
+        return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
+    };
+    let found =
+        partition.log.offset_for_timestamp(timestamp as i64, isolation, leader_epoch as i32);
+    fill(&mut out, &[found.offset as f64, found.timestamp as f64, f64::from(found.leader_epoch)]);
+    Ok(f64::from(found.code.0))
+}
+
+/// Where a leader epoch ends. Returns a Kafka error code; `out`: epoch, end offset.
+#[napi(catch_unwind)]
+pub fn end_offset_for_epoch(
+    handle: f64,
+    current_leader_epoch: f64,
+    epoch: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> f64 {
+    let outcome =
+        PARTITIONS.get(handle).ok_or(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION).and_then(|partition| {
+            partition.log.end_offset_for_epoch(current_leader_epoch as i32, epoch as i32)
+        });
+    match outcome {
+        Ok(end) => {
+            fill(&mut out, &[f64::from(end.epoch), end.end_offset as f64]);
+            0.0
+        }
+        Err(code) => {
+            fill(&mut out, &[-1.0, -1.0]);
+            f64::from(code.0)
+        }
+    }
+}
+
+/// Offsets and sizes now. Returns 0 or 3 for a stale handle; `out`: log start, log end, high watermark, last stable, flushed,
+/// size in bytes, leader epoch, segment count.
+#[napi(catch_unwind)]
+pub fn partition_state(
+    handle: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> f64 {
+    let Some(partition) = PARTITIONS.get(handle) else {
+        return f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0);
+    };
+    let state = partition.log.state();
+    fill(
+        &mut out,
+        &[
+            state.log_start_offset as f64,
+            state.log_end_offset as f64,
+            state.high_watermark as f64,
+            state.last_stable_offset as f64,
+            state.flushed_offset as f64,
+            state.size_bytes as f64,
+            f64::from(state.leader_epoch),
+            state.segment_count as f64,
+        ],
+    );
+    0.0
+}
+
+/// Topic, index, id and directory of a partition as JSON.
+#[napi(catch_unwind)]
+pub fn describe_partition(handle: f64) -> Result<String> {
+    let partition = partition_of(handle)?;
+    Ok(serde_json::json!({
+        "topic": partition.log.topic(),
+        "partition": partition.log.partition(),
+        "topicId": partition.log.topic_id().to_string(),
+        "dir": partition.log.directory(),
+        "quarantined": partition.log.quarantined(),
+    })
+    .to_string())
+}

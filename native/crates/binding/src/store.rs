@@ -1,0 +1,253 @@
+//! Stores and partitions: opening, creating, configuring, describing, closing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::AsyncTask;
+use napi_derive::napi;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sluice_log::{
+    DirectoryDescription, LogConfig, LogError, LogListener, LogManager, OpenReport, PartitionLog,
+    PartitionReport, RecoveryProgress, StoreOptions, TopicId,
+};
+
+use crate::error::{Job, Result, coded, invalid, unknown};
+use crate::slots::SlotTable;
+use crate::wake::Watches;
+
+/// One open partition.
+pub(crate) struct Partition {
+    pub(crate) log: Arc<PartitionLog>,
+    pub(crate) watches: Arc<Watches>,
+    store: Arc<LogManager>,
+}
+
+/// Partitions of all stores of the process.
+pub(crate) static PARTITIONS: SlotTable<Arc<Partition>> = SlotTable::new();
+static STORES: SlotTable<Arc<LogManager>> = SlotTable::new();
+/// Of the store that was opened last.
+static PROGRESS: Mutex<Option<Arc<RecoveryProgress>>> = Mutex::new(None);
+
+pub(crate) fn partition_of(handle: f64) -> Result<Arc<Partition>> {
+    PARTITIONS.get(handle).ok_or_else(|| unknown("the partition"))
+}
+
+fn store_of(store_id: f64) -> Result<Arc<LogManager>> {
+    STORES.get(store_id).ok_or_else(|| unknown("the store"))
+}
+
+fn parse<T: DeserializeOwned>(json: &str, what: &str) -> Result<T, LogError> {
+    serde_json::from_str(json)
+        .map_err(|error| LogError::new(LogError::INVALID_ARGUMENT, format!("{what}: {error}")))
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<String, LogError> {
+    serde_json::to_string(value)
+        .map_err(|error| LogError::new(LogError::INVALID_ARGUMENT, error.to_string()))
+}
+
+/// Gives a partition its handle and listens to it.
+fn register(store: &Arc<LogManager>, log: Arc<PartitionLog>) -> Result<f64, LogError> {
+    PARTITIONS
+        .insert_with(|handle| {
+            let watches = Arc::new(Watches::new(handle));
+            log.add_listener(Arc::clone(&watches) as Arc<dyn LogListener>);
+            Arc::new(Partition { log, watches, store: Arc::clone(store) })
+        })
+        .ok_or_else(|| LogError::new(LogError::INVALID_ARGUMENT, "too many partitions"))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OpenedPartition {
+    handle: f64,
+    #[serde(flatten)]
+    report: PartitionReport,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    store_id: f64,
+    cluster_id: String,
+    node_id: i32,
+    dirs: Vec<sluice_log::DirectoryReport>,
+    was_clean: bool,
+    partitions: Vec<OpenedPartition>,
+}
+
+fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, LogError> {
+    let options: StoreOptions = parse(options_json, "store options")?;
+    let store = Arc::new(LogManager::open(options, progress)?);
+    let OpenReport { cluster_id, node_id, dirs, was_clean, partitions } = store.report();
+    let logs = store.partitions();
+    let mut opened = Vec::with_capacity(partitions.len());
+    for (report, log) in partitions.into_iter().zip(logs) {
+        opened.push(OpenedPartition { handle: register(&store, log)?, report });
+    }
+    let store_id = STORES
+        .insert(store)
+        .ok_or_else(|| LogError::new(LogError::INVALID_ARGUMENT, "too many stores"))?;
+    to_json(&Opened { store_id, cluster_id, node_id, dirs, was_clean, partitions: opened })
+}
+
+/// Opens log directories and recovers the partitions in them, off the calling thread.
+///
+/// Takes `{ dirs, clusterId, nodeId, defaults, recoveryThreads, maxOpenFiles, verifyOnRead, inMemory? }` and resolves to
+/// `{ storeId, clusterId, nodeId, dirs, wasClean, partitions }`, both as JSON. Rejects with `code` LOG_DIR_LOCKED,
+/// LOG_DIR_NOT_WRITABLE, CLUSTER_ID_MISMATCH, NODE_ID_MISMATCH, META_PROPERTIES_INVALID or INVALID_ARGUMENT; then nothing stays
+/// locked.
+#[napi(catch_unwind, ts_return_type = "Promise<string>")]
+pub fn open_store(options_json: String) -> AsyncTask<Job<String>> {
+    let progress = Arc::new(RecoveryProgress::new());
+    *PROGRESS.lock() = Some(Arc::clone(&progress));
+    AsyncTask::new(Job::new(move || open(&options_json, progress)))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Progress {
+    total: u64,
+    done: u64,
+    current_partition: String,
+}
+
+/// How far the `openStore` that began last is: `{ total, done, currentPartition }` as JSON.
+#[napi(catch_unwind)]
+pub fn recovery_progress() -> Result<String> {
+    let progress = PROGRESS.lock().clone().unwrap_or_default();
+    to_json(&Progress {
+        total: progress.total(),
+        done: progress.done(),
+        current_partition: progress.current_partition(),
+    })
+    .map_err(coded)
+}
+
+/// Creates an empty partition and returns its handle. `dir` is an index into the store's directories, or -1 for the one with
+/// the fewest partitions; `configJson` a resolved `LogConfig`. Throws with `code` PARTITION_EXISTS, INVALID_ARGUMENT,
+/// LOG_POISONED or LOG_IO; then nothing was created.
+#[napi(catch_unwind)]
+pub fn create_partition(
+    store_id: f64,
+    topic: String,
+    partition: f64,
+    topic_id: String,
+    dir: f64,
+    config_json: String,
+) -> Result<f64> {
+    let store = store_of(store_id)?;
+    let topic_id = TopicId::parse(&topic_id).ok_or_else(|| invalid("the topic id is not valid"))?;
+    let config: LogConfig = parse(&config_json, "log config").map_err(coded)?;
+    let dir = (dir >= 0.0).then_some(dir as usize);
+    let log =
+        store.create_partition(&topic, partition as i32, topic_id, dir, config).map_err(coded)?;
+    register(&store, log).map_err(coded)
+}
+
+/// Deletes a partition: its directory is renamed at once and removed after `file.delete.delay.ms`. The handle is stale from
+/// here on, and whoever watches it is woken.
+#[napi(catch_unwind)]
+pub fn delete_partition(handle: f64) -> Result<()> {
+    let partition = partition_of(handle)?;
+    partition.store.delete_partition(&partition.log).map_err(coded)?;
+    PARTITIONS.remove(handle);
+    partition.watches.on_change();
+    Ok(())
+}
+
+/// Replaces a partition's settings (a resolved `LogConfig` as JSON).
+#[napi(catch_unwind)]
+pub fn configure_partition(handle: f64, config_json: String) -> Result<()> {
+    let partition = partition_of(handle)?;
+    partition.log.configure(parse(&config_json, "log config").map_err(coded)?);
+    Ok(())
+}
+
+/// This replica leads the partition from `leaderEpoch` on.
+#[napi(catch_unwind)]
+pub fn set_leader(handle: f64, leader_epoch: f64) -> Result<()> {
+    partition_of(handle)?.log.set_leader(leader_epoch as i32).map_err(coded)
+}
+
+/// This replica follows under `leaderEpoch`: only raw appends are taken.
+#[napi(catch_unwind)]
+pub fn set_follower(handle: f64, leader_epoch: f64) -> Result<()> {
+    partition_of(handle)?.log.set_follower(leader_epoch as i32).map_err(coded)
+}
+
+/// Flushes everything, writes checkpoints, snapshots and the clean-shutdown marker, and unlocks the directories. All
+/// handles of the store are stale when the promise settles, also when it rejects.
+#[napi(catch_unwind, ts_return_type = "Promise<void>")]
+pub fn close_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
+    let store = store_of(store_id)?;
+    STORES.remove(store_id);
+    Ok(AsyncTask::new(Job::new(move || {
+        let outcome = store.close();
+        let gone = PARTITIONS.remove_where(|partition| Arc::ptr_eq(&partition.store, &store));
+        for partition in gone {
+            partition.watches.on_change();
+        }
+        outcome
+    })))
+}
+
+/// Writes the recovery-point, log-start-offset and replication-offset checkpoints.
+#[napi(catch_unwind, ts_return_type = "Promise<void>")]
+pub fn checkpoint_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
+    let store = store_of(store_id)?;
+    Ok(AsyncTask::new(Job::new(move || store.checkpoint())))
+}
+
+/// Applies retention at the given time; resolves to `[{ topic, partition, deletedSegments, newLogStartOffset, reason }]` as
+/// JSON.
+#[napi(catch_unwind, ts_return_type = "Promise<string>")]
+pub fn run_retention(store_id: f64, now_ms: f64) -> Result<AsyncTask<Job<String>>> {
+    let store = store_of(store_id)?;
+    Ok(AsyncTask::new(Job::new(move || to_json(&store.run_retention(now_ms as i64)))))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Directory {
+    /// Size of the file system, -1 when unknown.
+    total_bytes: i64,
+    usable_bytes: i64,
+    #[serde(flatten)]
+    description: DirectoryDescription,
+}
+
+/// Sizes, one entry per log directory, as JSON: `{ path, directoryId, totalBytes, usableBytes, error, partitions: [{ topic,
+/// partition, sizeBytes, offsetLag }] }`. Bytes of the file system are -1 where they are not known.
+#[napi(catch_unwind)]
+pub fn describe_store(store_id: f64) -> Result<String> {
+    let directories: Vec<Directory> = store_of(store_id)?
+        .describe()
+        .into_iter()
+        .map(|description| {
+            let space = sluice_sys::file_system_space(Path::new(&description.path)).ok();
+            let bytes = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
+            Directory {
+                total_bytes: bytes(space.map(|space| space.total_bytes)).unwrap_or(-1),
+                usable_bytes: bytes(space.map(|space| space.usable_bytes)).unwrap_or(-1),
+                description,
+            }
+        })
+        .collect();
+    to_json(&directories).map_err(coded)
+}
+
+/// Producers that the partition remembers, as JSON (see `DescribeProducers`).
+#[napi(catch_unwind)]
+pub fn describe_producers(handle: f64) -> Result<String> {
+    to_json(&partition_of(handle)?.log.producers()).map_err(coded)
+}
+
+/// Makes everything appended to the partition so far durable before the promise resolves.
+#[napi(catch_unwind, ts_return_type = "Promise<void>")]
+pub fn flush_partition(handle: f64) -> Result<AsyncTask<Job<()>>> {
+    let partition = partition_of(handle)?;
+    Ok(AsyncTask::new(Job::new(move || partition.log.flush())))
+}

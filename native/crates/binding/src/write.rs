@@ -1,0 +1,164 @@
+//! Appending, and the other calls that change a partition.
+
+use std::cell::RefCell;
+
+use napi_derive::napi;
+use serde::Serialize;
+use sluice_log::{AppendError, AppendRequest, KafkaCode, Origin, RecordError};
+
+use crate::error::{Result, coded, invalid};
+use crate::store::{PARTITIONS, partition_of};
+use crate::views::{BytesMut, NumbersMut};
+use crate::wake::counting_woken;
+
+thread_local! {
+    static LAST_REFUSAL: RefCell<Option<AppendError>> = const { RefCell::new(None) };
+}
+
+/// Writes results into the caller's array; a shorter array takes what fits.
+pub(crate) fn fill(out: &mut [f64], values: &[f64]) {
+    for (place, value) in out.iter_mut().zip(values) {
+        *place = *value;
+    }
+}
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+/// Appends record batches and returns a Kafka error code.
+///
+/// `records` is validated and patched in place (base offset, leader epoch, max timestamp) and written; it is not kept.
+/// `leaderEpoch` -1 takes any; `acks` as in Produce; `origin` 0 client, 1 coordinator, 2 raw follower.
+/// `out`: base offset, last offset, append time in ms or -1, log start offset, 1 when the answer must wait until the flushed
+/// offset is beyond the last offset, count of record errors (see `takeAppendErrors`), workers woken.
+#[napi(catch_unwind)]
+#[allow(clippy::too_many_arguments)]
+pub fn append(
+    handle: f64,
+    #[napi(ts_arg_type = "Uint8Array")] mut records: BytesMut<'_>,
+    leader_epoch: f64,
+    acks: f64,
+    origin: f64,
+    now_ms: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> Result<f64> {
+    let Some(partition) = PARTITIONS.get(handle) else {
+        fill(&mut out, &[-1.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0]);
+        return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
+    };
+    let origin = match origin as i32 {
+        0 => Origin::Client,
+        1 => Origin::Coordinator,
+        2 => Origin::RawFollower,
+        other => return Err(invalid(format!("origin {other} is unknown"))),
+    };
+    let request = AppendRequest {
+        leader_epoch: leader_epoch as i32,
+        acks: acks as i16,
+        origin,
+        now_ms: now_ms as i64,
+    };
+    let (outcome, woken_count) = counting_woken(|| partition.log.append(&mut records, &request));
+    match outcome {
+        Ok(landed) => {
+            fill(
+                &mut out,
+                &[
+                    landed.base_offset as f64,
+                    landed.last_offset as f64,
+                    landed.append_time_ms as f64,
+                    landed.log_start_offset as f64,
+                    flag(landed.await_sync),
+                    0.0,
+                    f64::from(woken_count),
+                ],
+            );
+            Ok(0.0)
+        }
+        Err(refusal) => {
+            let log_start_offset = partition.log.state().log_start_offset as f64;
+            let count = refusal.record_errors.len() as f64;
+            fill(
+                &mut out,
+                &[-1.0, -1.0, -1.0, log_start_offset, 0.0, count, f64::from(woken_count)],
+            );
+            let code = refusal.code.0;
+            LAST_REFUSAL.with_borrow_mut(|last| *last = Some(refusal));
+            Ok(f64::from(code))
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    message: String,
+    record_errors: Vec<RecordError>,
+}
+
+/// Why this thread's last refused append was refused: `{ message, recordErrors: [{ batchIndex, message }] }` as JSON. A second
+/// call finds nothing: an empty message.
+#[napi(catch_unwind)]
+pub fn take_append_errors() -> Result<String> {
+    let refusal = LAST_REFUSAL.with_borrow_mut(Option::take).map_or_else(
+        || Refusal { message: String::new(), record_errors: Vec::new() },
+        |refusal| Refusal { message: refusal.message, record_errors: refusal.record_errors },
+    );
+    serde_json::to_string(&refusal).map_err(|error| invalid(error.to_string()))
+}
+
+/// Moves the log start offset up to `offset` (-1: the high watermark). Returns a Kafka error code; `out[0]` is the new low
+/// watermark.
+#[napi(catch_unwind)]
+pub fn delete_records(
+    handle: f64,
+    offset: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> f64 {
+    let outcome = PARTITIONS
+        .get(handle)
+        .ok_or(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION)
+        .and_then(|partition| partition.log.delete_records(offset as i64));
+    match outcome {
+        Ok(low_watermark) => {
+            fill(&mut out, &[low_watermark as f64]);
+            0.0
+        }
+        Err(code) => {
+            fill(&mut out, &[-1.0]);
+            f64::from(code.0)
+        }
+    }
+}
+
+/// Cuts the log so that it ends at `offset`; nothing when it ends before. Returns a Kafka error code.
+#[napi(catch_unwind)]
+pub fn truncate_to(handle: f64, offset: f64) -> f64 {
+    let Some(partition) = PARTITIONS.get(handle) else {
+        return f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0);
+    };
+    match partition.log.truncate_to(offset as i64) {
+        Ok(()) => 0.0,
+        Err(error) => f64::from(error.kafka_code().0),
+    }
+}
+
+/// Drops everything: the log is empty and starts at `offset`.
+#[napi(catch_unwind)]
+pub fn truncate_fully_and_start_at(handle: f64, offset: f64) -> Result<()> {
+    partition_of(handle)?.log.truncate_fully_and_start_at(offset as i64).map_err(coded)
+}
+
+/// Whether the partition's high watermark follows its log end (a single replica; the default) or `setHighWatermark`.
+#[napi(catch_unwind)]
+pub fn set_high_watermark_follows_log_end(handle: f64, follows: bool) -> Result<()> {
+    partition_of(handle)?.log.set_high_watermark_follows_log_end(follows);
+    Ok(())
+}
+
+/// Moves the high watermark, bounded by log start and log end, and returns where it is now.
+#[napi(catch_unwind)]
+pub fn set_high_watermark(handle: f64, offset: f64) -> Result<f64> {
+    Ok(partition_of(handle)?.log.set_high_watermark(offset as i64) as f64)
+}
