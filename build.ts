@@ -1,0 +1,260 @@
+/**
+ * One entry for everything that is built: the native addon, the generated protocol code, the bundles.
+ *
+ *   bun build.ts addon [--debug] [--check]   native/binding.js, binding.d.ts and the .node beside them
+ *   bun build.ts codegen                     src/protocol/generated, where Kafka's jars are at hand
+ *   bun build.ts bundle                      dist/log.js (Node and Bun) and dist/main.js (Bun)
+ *   bun build.ts all [--debug]               the three of them
+ *
+ * Each step compares a hash of its inputs with the one it left in `.cache/build/` and does nothing when they agree, so a
+ * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon is up to date and with 1 when not.
+ * Cargo's output goes to `native/target`, or to CARGO_TARGET_DIR where that is set.
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+
+const root: string = import.meta.dir;
+const isTerminal: boolean = process.stderr.isTTY === true;
+
+/** Ends the build with one clear message and, where known, the way out. */
+class BuildError extends Error {
+  override readonly name = "BuildError";
+  readonly remedy: string | null;
+
+  constructor(message: string, remedy: string | null = null) {
+    super(message);
+    this.remedy = remedy;
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${isTerminal ? "\u001b[2mbuild\u001b[0m" : "build"} ${text}\n`);
+}
+
+/** Files below `directory`, sorted, without what Cargo and the tests leave there. */
+function filesBelow(directory: string, accepts: (name: string) => boolean): string[] {
+  const found: string[] = [];
+  const walk = (path: string): void => {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.name === "target" || entry.name === "node_modules" || entry.name.startsWith(".")) continue;
+      const child = join(path, entry.name);
+      if (entry.isDirectory()) walk(child);
+      else if (accepts(entry.name)) found.push(child);
+    }
+  };
+  if (existsSync(directory)) walk(directory);
+  return found.sort();
+}
+
+/** Hash of names and contents, and of whatever else the result depends on. */
+function hashOf(files: readonly string[], also: readonly string[]): string {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for (const text of also) hasher.update(`${text}\0`);
+  for (const file of files) {
+    hasher.update(`${relative(root, file)}\0`);
+    hasher.update(readFileSync(file));
+  }
+  return hasher.digest("hex");
+}
+
+const stampPath = (step: string): string => join(root, ".cache", "build", step);
+
+function isFresh(step: string, hash: string, outputs: readonly string[]): boolean {
+  const stamp = stampPath(step);
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === hash && outputs.every((path) => existsSync(path));
+}
+
+function stamp(step: string, hash: string): void {
+  mkdirSync(join(root, ".cache", "build"), { recursive: true });
+  writeFileSync(stampPath(step), hash);
+}
+
+/** Runs a command with a line that says so; on a terminal the line counts the seconds until it ends. */
+async function run(name: string, command: string[], environment: Record<string, string> = {}): Promise<void> {
+  const started = performance.now();
+  const elapsed = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
+  say(name);
+  const child = Bun.spawn(command, {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const ticker = isTerminal
+    ? setInterval(() => process.stderr.write(`\r\u001b[2m      ${elapsed()}\u001b[0m`), 500)
+    : null;
+  const [output, errors, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (ticker !== null) {
+    clearInterval(ticker);
+    process.stderr.write("\r\u001b[K");
+  }
+  if (status !== 0) {
+    process.stderr.write(`${output}${errors}`);
+    throw new BuildError(`${name} failed (exit ${status})`);
+  }
+  say(`${name}: done in ${elapsed()}`);
+}
+
+// ---- addon ----
+
+const nativeDirectory: string = join(root, "native");
+const binding: string = join(nativeDirectory, "binding.js");
+const bindingTypes: string = join(nativeDirectory, "binding.d.ts");
+
+interface AddonOptions {
+  readonly isDebug: boolean;
+  readonly isCheck: boolean;
+}
+
+function addonBinaries(): string[] {
+  return readdirSync(nativeDirectory).filter((name) => name.endsWith(".node"));
+}
+
+function addonHash(isDebug: boolean): string {
+  const sources = filesBelow(nativeDirectory, (name) => name.endsWith(".rs") || name === "Cargo.toml" || name === "Cargo.lock")
+    // Tests do not end up in the addon.
+    .filter((path) => !path.endsWith("/tests.rs") && !path.includes("/tests/") && !path.includes("/fuzz/"));
+  return hashOf(sources, [isDebug ? "debug" : "release", process.platform, process.arch, "layout 1"]);
+}
+
+/** Whether the addon is what its sources say. A release build also serves where a debug build is asked for. */
+function isAddonFresh(isDebug: boolean): boolean {
+  if (addonBinaries().length === 0) return false;
+  const outputs = [binding, bindingTypes];
+  return (
+    isFresh("addon", addonHash(false), outputs) || (isDebug && isFresh("addon", addonHash(true), outputs))
+  );
+}
+
+async function buildAddon(options: AddonOptions): Promise<void> {
+  if (isAddonFresh(options.isDebug)) return;
+  if (options.isCheck) throw new BuildError("the addon is older than its sources", "bun build.ts addon");
+  if (Bun.which("cargo") === null) {
+    throw new BuildError(
+      "cargo was not found: the native log is built from source",
+      "Install Rust 1.89 or newer (rustup), then run this again.",
+    );
+  }
+  // The hash is taken first: an edit during the build makes the next run build again.
+  const hash = addonHash(options.isDebug);
+  for (const stale of addonBinaries()) rmSync(join(nativeDirectory, stale));
+  await run(options.isDebug ? "native addon (debug)" : "native addon", [
+    process.execPath,
+    join(root, "node_modules", "@napi-rs", "cli", "dist", "cli.js"),
+    "build",
+    "--platform",
+    ...(options.isDebug ? [] : ["--release"]),
+    "--manifest-path",
+    join(nativeDirectory, "crates", "binding", "Cargo.toml"),
+    "--package-json-path",
+    join(root, "package.json"),
+    "--target-dir",
+    process.env["CARGO_TARGET_DIR"] ?? join(nativeDirectory, "target"),
+    "--output-dir",
+    nativeDirectory,
+    "--js",
+    "binding.js",
+    "--dts",
+    "binding.d.ts",
+    "--esm",
+    "--",
+    "--locked",
+  ]);
+  stamp("addon", hash);
+}
+
+// ---- generated code ----
+
+async function generateCode(): Promise<void> {
+  const generator = join(root, "src", "protocol", "generator", "main.ts");
+  if (!existsSync(generator)) {
+    say("codegen: no generator here");
+    return;
+  }
+  // The generator finds the jars by itself, and only checks what it can where they are missing.
+  await run("codegen", [process.execPath, generator]);
+}
+
+// ---- bundles ----
+
+/** The addon stays a file of its own beside the bundle's folder; its loader finds the .node from there. */
+const nativeIsOutside: Bun.BunPlugin = {
+  name: "native addon outside of the bundle",
+  setup(build) {
+    build.onResolve({ filter: /^#native$/ }, () => ({ path: "../native/binding.js", external: true }));
+  },
+};
+
+interface Bundle {
+  readonly entry: string;
+  readonly output: string;
+  readonly target: "node" | "bun";
+}
+
+const bundles: readonly Bundle[] = [
+  { entry: "src/log/index.ts", output: "log.js", target: "node" },
+  { entry: "src/main.ts", output: "main.js", target: "bun" },
+];
+
+async function buildBundles(): Promise<void> {
+  const sources = filesBelow(join(root, "src"), (name) => name.endsWith(".ts"));
+  const hash = hashOf([...sources, join(root, "package.json")], [Bun.version]);
+  const present = bundles.filter((bundle) => existsSync(join(root, bundle.entry)));
+  if (isFresh("bundle", hash, present.map((bundle) => join(root, "dist", bundle.output)))) return;
+  for (const bundle of present) {
+    const started = performance.now();
+    const result = await Bun.build({
+      entrypoints: [join(root, bundle.entry)],
+      outdir: join(root, "dist"),
+      naming: bundle.output,
+      target: bundle.target,
+      format: "esm",
+      sourcemap: "linked",
+      plugins: [nativeIsOutside],
+      throw: false,
+    });
+    if (!result.success) {
+      throw new BuildError(`dist/${bundle.output} failed\n${result.logs.map(String).join("\n")}`);
+    }
+    say(`dist/${bundle.output}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  }
+  stamp("bundle", hash);
+}
+
+// ---- command line ----
+
+const [verb = "all", ...flags] = process.argv.slice(2).filter((argument) => argument !== "--");
+const options: AddonOptions = { isDebug: flags.includes("--debug"), isCheck: flags.includes("--check") };
+const unknownFlag = flags.find((flag) => flag !== "--debug" && flag !== "--check");
+
+try {
+  if (unknownFlag !== undefined) throw new BuildError(`unknown option ${unknownFlag}`, "--debug or --check");
+  switch (verb) {
+    case "addon":
+      await buildAddon(options);
+      break;
+    case "codegen":
+      await generateCode();
+      break;
+    case "bundle":
+      await buildBundles();
+      break;
+    case "all":
+      await buildAddon(options);
+      await generateCode();
+      await buildBundles();
+      break;
+    default:
+      throw new BuildError(`unknown step ${verb}`, "addon, codegen, bundle or all");
+  }
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error;
+  process.stderr.write(`build: ${error.message}\n`);
+  if (error.remedy !== null) process.stderr.write(`       ${error.remedy}\n`);
+  process.exit(1);
+}
