@@ -40,6 +40,7 @@ function singleFrom(schema: MessageSchema, field: FieldSchema, type: string, jso
   if (type === "int64") {
     return BIGINT_FIELDS.has(field.name) ? BigInt(json as string | number) : saturated(json as string | number);
   }
+  if (type === "float64") return Number(json);
   if (type === "bytes" || type === "records") return Uint8Array.fromBase64(json as string);
   return isPrimitive(type) ? json : structFrom(schema, fieldsOf(schema, field, type), json);
 }
@@ -51,7 +52,8 @@ function saturated(value: string | number): number {
   return Number(exact);
 }
 
-function defaultOf(schema: MessageSchema, field: FieldSchema): unknown {
+/** What a field is when nothing was said. */
+export function defaultOf(schema: MessageSchema, field: FieldSchema): unknown {
   if (field.default === "null") return null;
   if (elementType(field.type) !== null) return [];
   switch (field.type) {

@@ -281,10 +281,10 @@ export class Reader {
     return count < 0 ? -1 : this.#count(count, elementBytes);
   }
 
-  /** Number of tagged fields that follow. Each takes two bytes or more; a negative number counts as none, as in Kafka. */
+  /** Number of tagged fields that follow. Each takes two bytes or more. */
   tagCount(): number {
     const count = this.unsignedVarint();
-    if (count <= 0) return 0;
+    if (count < 0) return this.fail("number of tagged fields is negative");
     if (count > (this.end - this.position) >> 1) return this.fail("more tagged fields than bytes");
     return count;
   }
@@ -352,7 +352,7 @@ const UTF8: { decode(bytes: Uint8Array): string } = new TextDecoder("utf-8", { i
 /** Strings up to this many bytes are cheaper to build a character at a time than to hand to the decoder. */
 const SHORT_TEXT_BYTES = 24;
 
-/** Decodes UTF-8; malformed bytes become U+FFFD. */
+/** Decodes UTF-8 as Java does; malformed bytes become U+FFFD. */
 export function decodeText(bytes: Uint8Array, start: number, end: number): string {
   if (end - start <= SHORT_TEXT_BYTES) {
     let text = "";
@@ -364,5 +364,32 @@ export function decodeText(bytes: Uint8Array, start: number, end: number): strin
     }
     if (at === end) return text;
   }
-  return UTF8.decode(bytes.subarray(start, end));
+  return UTF8.decode(withoutSurrogates(bytes.subarray(start, end)));
+}
+
+const SURROGATE_LEAD = 0xed;
+
+/**
+ * Java replaces an encoded surrogate (ED, A0 to BF, one more byte) by one U+FFFD, a text decoder by one for each byte.
+ * Putting a single invalid byte in its place makes them agree. Returns `bytes` itself where there is none.
+ */
+function withoutSurrogates(bytes: Uint8Array): Uint8Array {
+  let found = bytes.indexOf(SURROGATE_LEAD);
+  if (found < 0) return bytes;
+  let result = bytes;
+  let length = 0;
+  let copied = 0;
+  for (; found >= 0; found = bytes.indexOf(SURROGATE_LEAD, found + 1)) {
+    const second = bytes[found + 1] ?? 0;
+    if (second < 0xa0 || second > 0xbf) continue;
+    if (result === bytes) result = new Uint8Array(bytes.length);
+    result.set(bytes.subarray(copied, found), length);
+    length += found - copied;
+    result[length++] = 0xff;
+    const third = bytes[found + 2] ?? 0;
+    copied = found + (third >= 0x80 && third <= 0xbf ? 3 : 2);
+  }
+  if (result === bytes) return bytes;
+  result.set(bytes.subarray(copied), length);
+  return result.subarray(0, length + bytes.length - copied);
 }

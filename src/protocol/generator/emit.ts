@@ -362,7 +362,10 @@ function readCall(
     default: {
       if (isPrimitive(type)) return `reader.${type}()`;
       const call = `decode${structName(layout, type)}(reader, version)`;
-      return nullable ? `(reader.int8() < 0 ? null : ${call})` : call;
+      if (!nullable) return call;
+      // A struct that may be null is announced by a byte, inside a tagged field by a varint.
+      const isNull = isTagged(field, version) ? "reader.unsignedVarint() <= 0" : "reader.int8() < 0";
+      return `(${isNull} ? null : ${call})`;
     }
   }
 }
@@ -585,7 +588,8 @@ function writeCall(
       if (isPrimitive(type)) return `writer.${type}(${given});`;
       const name = structName(layout, type);
       if (!nullable) return `encode${name}(writer, ${given}, version);`;
-      return `if (${value} === null) { writer.int8(-1); } else { writer.int8(1); encode${name}(writer, ${value}, version); }`;
+      const sign = field.tag === undefined ? "-1" : "0";
+      return `if (${value} === null) { writer.int8(${sign}); } else { writer.int8(1); encode${name}(writer, ${value}, version); }`;
     }
   }
 }

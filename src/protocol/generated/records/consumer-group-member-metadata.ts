@@ -110,7 +110,7 @@ function decodeConsumerGroupMemberMetadataValue(
     switch (tag) {
       case 0: {
         classicMemberMetadata =
-          reader.int8() < 0 ? null : decodeClassicMemberMetadata(reader, version);
+          reader.unsignedVarint() <= 0 ? null : decodeClassicMemberMetadata(reader, version);
         break;
       }
       default:
@@ -157,7 +157,7 @@ function encodeConsumerGroupMemberMetadataValue(
   ) {
     const mark = writer.beginTag(0);
     if (message.classicMemberMetadata === null) {
-      writer.int8(-1);
+      writer.int8(0);
     } else {
       writer.int8(1);
       encodeClassicMemberMetadata(writer, message.classicMemberMetadata, version);
