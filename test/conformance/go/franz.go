@@ -66,7 +66,7 @@ func franzOperations(brokers []string) map[string]operation {
 		"produce": with(franzProduce, func(c *command) []kgo.Opt {
 			opts := []kgo.Opt{
 				kgo.ProducerBatchCompression(franzCodecs[c.Codec]), kgo.RecordPartitioner(franzPartitioner()),
-				kgo.ProducerLinger(20 * time.Millisecond), kgo.RecordDeliveryTimeout(30 * time.Second),
+				kgo.ProducerLinger(20 * time.Millisecond),
 			}
 			if !c.Idempotent {
 				opts = append(opts, kgo.DisableIdempotentWrite())

@@ -27,7 +27,7 @@ func (b kafkaGoBalancer) Balance(message kafkago.Message, partitions ...int) int
 func kafkaGoOperations(brokers []string) map[string]operation {
 	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: 20 * time.Second}
 	return map[string]operation{
-		"describe": describe("kafka-go", "0.4.51", "murmur2", "noIdempotence"),
+		"describe": describe("kafka-go", "0.4.51", "murmur2", "noIdempotence", "emptyReadAsNull"),
 		"create": func(ctx context.Context, c *command) (answer, error) {
 			configs := []kafkago.ConfigEntry{}
 			for name, value := range c.Configs {
