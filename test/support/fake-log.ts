@@ -1,0 +1,190 @@
+/**
+ * A log in memory with the shape of the native one, for tests of what stands above it.
+ *
+ *     const log = new FakeLog();
+ *     const handle = log.addPartition();
+ *     log.appendBytes(handle, 100);          // one batch of 100 bytes, one record
+ *     log.flush(handle);                     // what the group commit would do
+ */
+import { FETCH_REQUEST_COLUMNS, FETCH_RESULT_COLUMNS, type LogPort } from "#replica/log-port.ts";
+
+interface FakePartition {
+  /** Size of the batch at each offset. */
+  readonly batches: Uint8Array[];
+  logStartOffset: number;
+  flushedOffset: number;
+  isGone: boolean;
+}
+
+export class FakeLog implements LogPort {
+  readonly partitions: FakePartition[] = [];
+  readonly plans: Map<number, Uint8Array[][]> = new Map();
+  /** Error code that the next append answers with. */
+  nextAppendError = 0;
+  appendErrors = '{"message":null,"recordErrors":[]}';
+  appendCount = 0;
+  fetchCount = 0;
+  #planId = 0;
+  #wake: (() => void) | null = null;
+  readonly #watched: Set<number> = new Set();
+  readonly #woken: Set<number> = new Set();
+
+  addPartition(): number {
+    this.partitions.push({ batches: [], logStartOffset: 0, flushedOffset: 0, isGone: false });
+    return this.partitions.length - 1;
+  }
+
+  appendBytes(handle: number, size: number): void {
+    this.#partition(handle).batches.push(new Uint8Array(size).fill(handle + 1));
+    this.#changed(handle);
+  }
+
+  flush(handle: number): void {
+    const partition = this.#partition(handle);
+    partition.flushedOffset = partition.batches.length;
+    this.#changed(handle);
+  }
+
+  remove(handle: number): void {
+    this.#partition(handle).isGone = true;
+    this.#changed(handle);
+  }
+
+  append(
+    handle: number,
+    records: Uint8Array,
+    _leaderEpoch: number,
+    acks: number,
+    _origin: number,
+    _nowMs: number,
+    out: Float64Array,
+  ): number {
+    this.appendCount++;
+    if (this.nextAppendError !== 0) {
+      const errorCode = this.nextAppendError;
+      this.nextAppendError = 0;
+      out[5] = (JSON.parse(this.appendErrors) as { recordErrors: unknown[] }).recordErrors.length;
+      return errorCode;
+    }
+    const partition = this.#partition(handle);
+    out[0] = partition.batches.length;
+    out[1] = partition.batches.length;
+    out[2] = -1;
+    out[3] = partition.logStartOffset;
+    out[4] = acks === -1 ? 1 : 0;
+    out[5] = 0;
+    partition.batches.push(records.slice());
+    this.#changed(handle);
+    return 0;
+  }
+
+  takeAppendErrors(): string {
+    return this.appendErrors;
+  }
+
+  fetch(
+    requests: Float64Array,
+    count: number,
+    maxBytes: number,
+    _minOneMessage: boolean,
+    _isolation: number,
+    out: Float64Array,
+  ): number {
+    this.fetchCount++;
+    const rows: Uint8Array[][] = [];
+    let totalBytes = 0;
+    for (let row = 0; row < count; row++) {
+      const [handle = 0, offset = 0, partitionMaxBytes = 0] = requests.subarray(
+        row * FETCH_REQUEST_COLUMNS,
+      );
+      const partition = this.#partition(handle);
+      const taken: Uint8Array[] = [];
+      let bytes = 0;
+      const isInRange = offset >= partition.logStartOffset && offset <= partition.batches.length;
+      if (!partition.isGone && isInRange) {
+        for (const batch of partition.batches.slice(offset)) {
+          const limit = Math.min(partitionMaxBytes - bytes, maxBytes - totalBytes);
+          if (batch.length > limit && totalBytes > 0) break;
+          taken.push(batch);
+          bytes += batch.length;
+          totalBytes += batch.length;
+        }
+      }
+      const errorCode = partition.isGone ? 3 : isInRange ? 0 : 1;
+      const end = errorCode === 0 ? partition.batches.length : -1;
+      out.set(
+        [errorCode, end, end, errorCode === 0 ? partition.logStartOffset : -1, bytes, -1, -1, 0, -1, 0],
+        row * FETCH_RESULT_COLUMNS,
+      );
+      rows.push(taken);
+    }
+    if (totalBytes === 0) return 0;
+    this.plans.set(++this.#planId, rows);
+    return this.#planId;
+  }
+
+  takeAborted(): string {
+    return "[]";
+  }
+
+  planCopy(plan: number, row: number, into: Uint8Array, at: number): number {
+    let position = at;
+    for (const batch of this.plans.get(plan)?.[row] ?? []) {
+      into.set(batch, position);
+      position += batch.length;
+    }
+    return position - at;
+  }
+
+  planDrop(plan: number): void {
+    if (!this.plans.delete(plan)) throw new Error(`plan ${plan} dropped twice`);
+  }
+
+  offsetForTimestamp(): number {
+    return 0;
+  }
+
+  endOffsetForEpoch(): number {
+    return 0;
+  }
+
+  partitionState(handle: number, out: Float64Array): number {
+    const partition = this.#partition(handle);
+    const end = partition.batches.length;
+    out.set([partition.logStartOffset, end, end, end, partition.flushedOffset, 0, 0, 1]);
+    return partition.isGone ? 3 : 0;
+  }
+
+  deleteRecords(): number {
+    return 0;
+  }
+
+  openWaker(wake: () => void): number {
+    this.#wake = wake;
+    return 1;
+  }
+
+  watch(handle: number): void {
+    this.#watched.add(handle);
+  }
+
+  drainWakes(_workerId: number, handles: Float64Array): number {
+    const woken = [...this.#woken].slice(0, handles.length);
+    for (const handle of woken) this.#woken.delete(handle);
+    handles.set(woken);
+    return woken.length;
+  }
+
+  #changed(handle: number): void {
+    if (!this.#watched.delete(handle)) return;
+    const isFirst = this.#woken.size === 0;
+    this.#woken.add(handle);
+    if (isFirst) queueMicrotask(() => this.#wake?.());
+  }
+
+  #partition(handle: number): FakePartition {
+    const partition = this.partitions[handle];
+    if (partition === undefined) throw new Error(`no partition ${handle}`);
+    return partition;
+  }
+}
