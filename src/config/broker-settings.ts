@@ -54,6 +54,7 @@ export interface BrokerSettings {
   readonly groupMaxSize: number;
   readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
   readonly metadataLogMaxSnapshotIntervalMs: number;
+  readonly sluiceFrameDeadlineMs: number;
   readonly sluiceMaxOpenFiles: number;
   readonly sluiceVerifyOnRead: boolean;
   readonly sluiceInMemory: boolean;
@@ -131,6 +132,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     groupMaxSize: number("group.max.size"),
     metadataLogMaxRecordBytesBetweenSnapshots: number("metadata.log.max.record.bytes.between.snapshots"),
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
+    sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
     sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
     sluiceInMemory: config.boolean("sluice.in.memory"),

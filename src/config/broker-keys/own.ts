@@ -14,6 +14,13 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "Whether acks=all is answered only once the records are on disk, not merely in memory. Topics override it.",
   },
   {
+    name: "sluice.frame.deadline.ms",
+    type: "long",
+    default: "30000",
+    valid: atLeast(1),
+    doc: "A client that has begun a request must finish it within this time, plus a second for each 16 KiB received; then its connection is closed.",
+  },
+  {
     name: "sluice.max.open.files",
     type: "int",
     default: "1024",
