@@ -1,5 +1,6 @@
 /**
- * Runs `java/KafkaMessages.java`, the referee built on Kafka's own message classes.
+ * Runs `java/*.java`, the referees built on Kafka's own classes: `KafkaMessages` for messages, `KafkaBatches` for
+ * record batches.
  *
  * `KAFKA_LIBS` names the directory with the jars of a Kafka 4.4 distribution, `KAFKA_OLD_LIBS` the one that holds
  * `kafka-clients-3.9.1.jar` for the versions 4.4 dropped. Without Java or the first there is no referee.
@@ -7,7 +8,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-const SOURCE = join(import.meta.dirname, "java/KafkaMessages.java");
+const SOURCES = ["KafkaMessages", "KafkaBatches"] as const;
+const SOURCE_DIRECTORY = join(import.meta.dirname, "java");
 const CLASSES = join(import.meta.dirname, "../../.cache/golden-java");
 
 /** The older release whose dropped versions are kept. */
@@ -38,14 +40,15 @@ export function runReferee(
   release: "current" | "predecessor",
   args: readonly string[],
   input = "",
+  referee: (typeof SOURCES)[number] = "KafkaMessages",
 ): string {
   const classPath = [compile(), ...jarsOf(release)].join(delimiter);
-  const run = Bun.spawnSync(["java", "-Xmx1g", "-XX:+UseSerialGC", "-cp", classPath, "KafkaMessages", ...args], {
+  const run = Bun.spawnSync(["java", "-Xmx1g", "-XX:+UseSerialGC", "-cp", classPath, referee, ...args], {
     stdin: Buffer.from(input),
     stdout: "pipe",
     stderr: "inherit",
   });
-  if (run.exitCode !== 0) throw new Error(`KafkaMessages ${args[0]} ended with ${run.exitCode}`);
+  if (run.exitCode !== 0) throw new Error(`${referee} ${args[0]} ended with ${run.exitCode}`);
   return run.stdout.toString();
 }
 
@@ -58,13 +61,18 @@ function jarsOf(release: "current" | "predecessor"): string[] {
   return [join(process.env["KAFKA_OLD_LIBS"] ?? "", PREDECESSOR), ...others.map((file) => join(libs, file))];
 }
 
-/** Compiles the referee once and returns the directory of its classes. */
+/** Compiles the referees once and returns the directory of their classes. */
 function compile(): string {
-  const product = join(CLASSES, "KafkaMessages.class");
-  if (!existsSync(product) || statSync(product).mtimeMs < statSync(SOURCE).mtimeMs) {
+  const isFresh = SOURCES.every((name) => {
+    const product = join(CLASSES, `${name}.class`);
+    const source = join(SOURCE_DIRECTORY, `${name}.java`);
+    return existsSync(product) && statSync(product).mtimeMs >= statSync(source).mtimeMs;
+  });
+  if (!isFresh) {
     mkdirSync(CLASSES, { recursive: true });
     const jars = jarsOf("current").join(delimiter);
-    const run = Bun.spawnSync(["javac", "-Xlint:-deprecation", "-nowarn", "-cp", jars, "-d", CLASSES, SOURCE], {
+    const sources = SOURCES.map((name) => join(SOURCE_DIRECTORY, `${name}.java`));
+    const run = Bun.spawnSync(["javac", "-nowarn", "-cp", jars, "-d", CLASSES, ...sources], {
       stdout: "inherit",
       stderr: "pipe",
     });

@@ -2,11 +2,13 @@
  * Writes the golden samples anew: `KAFKA_LIBS=… KAFKA_OLD_LIBS=… bun test/golden/regenerate.ts [SEED]`.
  */
 import { writeFileSync } from "node:fs";
-import { whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
+import { BATCHES_FILE } from "./batches.ts";
+import { runReferee, whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
 import { loadMessages } from "./messages.ts";
 import { makeSamples, SAMPLES_FILE, type SampleOrigin } from "./samples.ts";
 
 const SAMPLES_PER_VERSION = 6;
+const BATCHES = 120;
 
 const missing = whyNoReferee() ?? whyNoPredecessor();
 if (missing !== null) {
@@ -22,7 +24,12 @@ const origin: SampleOrigin = {
   samplesPerVersion: SAMPLES_PER_VERSION,
 };
 const lines = makeSamples(await loadMessages(), seed, SAMPLES_PER_VERSION, true);
-const text = `${[JSON.stringify(origin), ...lines].join("\n")}\n`;
-const packed = Bun.zstdCompressSync(Buffer.from(text), { level: 19 });
-writeFileSync(SAMPLES_FILE, packed);
-console.log(`${lines.length} samples, ${packed.length} bytes`);
+writeLines(SAMPLES_FILE, [JSON.stringify(origin), ...lines]);
+const batches = runReferee("current", ["sample", `${seed}`, `${BATCHES}`], "", "KafkaBatches");
+writeLines(BATCHES_FILE, batches.trimEnd().split("\n"));
+
+function writeLines(path: string, all: readonly string[]): void {
+  const packed = Bun.zstdCompressSync(Buffer.from(`${all.join("\n")}\n`), { level: 19 });
+  writeFileSync(path, packed);
+  console.log(`${path}: ${all.length} lines, ${packed.length} bytes`);
+}
