@@ -137,3 +137,41 @@ function brokerLayers(broker: BrokerConfig, name: string): DescribedSynonym[] {
   const first = layers.findIndex((layer) => layer.name === name);
   return first < 0 ? [] : layers.slice(first);
 }
+
+/** A topic value in force and its source, as CreateTopics answers it. */
+export interface EffectiveConfig {
+  readonly name: string;
+  readonly value: string | null;
+  readonly source: number;
+}
+
+/**
+ * Every listed key of a topic by name, with the value in force. Unlike DescribeConfigs this shows the text as it was given
+ * and counts a broker key in another unit (`log.retention.hours`) as the source.
+ */
+export function effectiveTopicConfigs(broker: BrokerConfig, overrides: ConfigValues): EffectiveConfig[] {
+  const config = resolveTopicConfig(broker, overrides);
+  const effective: EffectiveConfig[] = [];
+  for (const definition of TOPIC_KEYS) {
+    if (definition.isInternal === true) continue;
+    const { name } = definition;
+    const own = overrides.get(name);
+    const names = (definition.synonyms ?? []).map((synonym) => synonym.name);
+    const isIn = (values: ConfigValues): boolean => names.some((synonym) => values.has(synonym));
+    effective.push({
+      name,
+      value: own ?? formatValue(definition.type, config.get(name) ?? null),
+      source:
+        own !== undefined
+          ? ConfigSource.TOPIC_CONFIG
+          : isIn(broker.dynamicValues)
+            ? ConfigSource.DYNAMIC_BROKER_CONFIG
+            : isIn(broker.dynamicDefaults)
+              ? ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG
+              : isIn(broker.staticValues)
+                ? ConfigSource.STATIC_BROKER_CONFIG
+                : ConfigSource.DEFAULT_CONFIG,
+    });
+  }
+  return effective.sort((left, right) => (left.name < right.name ? -1 : 1));
+}

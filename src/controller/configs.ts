@@ -1,0 +1,242 @@
+/**
+ * Decisions on changing configurations of topics and brokers, one resource at a time: a resource is changed as a whole or
+ * not at all, and the others are not concerned.
+ *
+ * @see KIP-226 (dynamic broker keys), KIP-339 (incremental changes)
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import { brokerKey } from "#config/broker-keys.ts";
+import { parseValue } from "#config/parse-value.ts";
+import { validateTopicConfig } from "#config/topic-config.ts";
+import { topicKey } from "#config/topic-keys.ts";
+import { configValues, ResourceType } from "#metadata/cluster-image.ts";
+import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import type { DecisionInput, Decision, Refusal } from "./decision.ts";
+import { topicNameError } from "./topic-name.ts";
+
+/** Operations of IncrementalAlterConfigs. */
+export const ConfigOperation = { SET: 0, DELETE: 1, APPEND: 2, SUBTRACT: 3 } as const;
+
+/** One wanted change. */
+export interface ConfigChange {
+  readonly name: string;
+  readonly operation: number;
+  readonly value: string | null;
+}
+
+/** Changes of one resource. */
+export interface ResourceChange {
+  readonly resourceType: number;
+  readonly resourceName: string;
+  readonly changes: readonly ConfigChange[];
+  /** True to drop every value that is not named: the older AlterConfigs. */
+  readonly replacesAll: boolean;
+}
+
+/** How one resource fared; `errorCode` NONE when it was (or would be) changed. */
+export interface ResourceOutcome extends Refusal {
+  readonly resourceType: number;
+  readonly resourceName: string;
+}
+
+/** Decides a request of either API. With `validateOnly` the outcomes are the same and there are no records. */
+export function decideConfigChanges(
+  resources: readonly ResourceChange[],
+  validateOnly: boolean,
+  input: DecisionInput,
+): Decision<readonly ResourceOutcome[]> {
+  const counts = new Map<string, number>();
+  for (const resource of resources) counts.set(identity(resource), (counts.get(identity(resource)) ?? 0) + 1);
+  const records: MetadataRecord[] = [];
+  const response = resources.map((resource): ResourceOutcome => {
+    const { resourceType, resourceName } = resource;
+    const changed =
+      (counts.get(identity(resource)) ?? 0) > 1
+        ? invalidRequest("Each resource must appear at most once.")
+        : changeResource(resource, input);
+    if ("errorCode" in changed) return { resourceType, resourceName, ...changed };
+    for (const record of changed.records) records.push(record);
+    return { resourceType, resourceName, errorCode: ErrorCode.NONE, errorMessage: null };
+  });
+  return { response, records: validateOnly ? [] : records };
+}
+
+function identity({ resourceType, resourceName }: ResourceChange): string {
+  return `${resourceType}:${resourceName}`;
+}
+
+function invalidRequest(errorMessage: string): Refusal {
+  return { errorCode: ErrorCode.INVALID_REQUEST, errorMessage };
+}
+
+function invalidConfig(errorMessage: string): Refusal {
+  return { errorCode: ErrorCode.INVALID_CONFIG, errorMessage };
+}
+
+type Changed = { readonly records: readonly MetadataRecord[] } | Refusal;
+
+function changeResource(resource: ResourceChange, input: DecisionInput): Changed {
+  const names = resource.changes.map(({ name }) => name);
+  if (new Set(names).size !== names.length) return invalidRequest("Error due to duplicate config keys");
+  for (const { name, operation, value } of resource.changes) {
+    if (value === null && operation !== ConfigOperation.DELETE) {
+      return invalidRequest(`Null value not supported for : ${name}`);
+    }
+  }
+  switch (resource.resourceType) {
+    case ResourceType.TOPIC:
+      return changeTopic(resource, input);
+    case ResourceType.BROKER:
+      return changeBroker(resource, input);
+    case ResourceType.BROKER_LOGGER:
+      return invalidRequest(
+        resource.replacesAll ? `Unknown resource type ${resource.resourceType}` : "Log levels cannot be changed here.",
+      );
+    case ResourceType.CLIENT_METRICS:
+      return invalidRequest("Client metrics subscriptions are not offered.");
+    case ResourceType.GROUP:
+      return invalidRequest("Group configurations are not offered.");
+    default:
+      return invalidRequest(`Unknown resource type ${resource.resourceType}`);
+  }
+}
+
+function changeTopic(resource: ResourceChange, { image }: DecisionInput): Changed {
+  const { resourceName } = resource;
+  if (resourceName === "") return invalidRequest("Default topic resources are not allowed.");
+  const invalid = topicNameError(resourceName);
+  if (invalid !== null) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
+  if (!image.topicsByName.has(resourceName)) {
+    const errorMessage = `The topic '${resourceName}' does not exist.`;
+    return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage };
+  }
+  const current = configValues(image, ResourceType.TOPIC, resourceName);
+  const next = nextValues(resource, current, (name) => topicKey(name));
+  if (!(next instanceof Map)) return next;
+  const error = validateTopicConfig(next);
+  return error === null ? { records: difference(resource, current, next) } : invalidConfig(error);
+}
+
+function changeBroker(resource: ResourceChange, { image, nodeId }: DecisionInput): Changed {
+  const { resourceName } = resource;
+  const isDefault = resourceName === "";
+  if (!isDefault) {
+    if (!/^[+-]?\d{1,10}$/.test(resourceName)) {
+      return invalidRequest(`Node id must be an integer, but it is: ${resourceName}`);
+    }
+    if (Number(resourceName) !== nodeId) {
+      return invalidRequest(`Unexpected broker id, expected ${nodeId}, but received ${resourceName}`);
+    }
+  }
+  const elrRefusal = checkElrRules(resource, image.features.get("eligible.leader.replicas.version") ?? 0);
+  if (elrRefusal !== null) return elrRefusal;
+  const current = configValues(image, ResourceType.BROKER, resourceName);
+  const next = nextValues(resource, current, (name) => brokerKey(name));
+  if (!(next instanceof Map)) return next;
+  const refusal = validateBrokerValues(next, isDefault);
+  return refusal ?? { records: difference(resource, current, next) };
+}
+
+/** With eligible leader replicas (KIP-966) `min.insync.replicas` is one value for the whole cluster and always set. */
+function checkElrRules({ resourceName, changes }: ResourceChange, level: number): Refusal | null {
+  const change = changes.find(({ name }) => name === "min.insync.replicas");
+  if (level === 0 || change === undefined) return null;
+  if (resourceName !== "") {
+    return invalidConfig("Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
+  }
+  return change.operation === ConfigOperation.DELETE
+    ? invalidConfig("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
+    : null;
+}
+
+/** Kafka's checks of dynamic broker values, in its order. Keys nobody knows are stored as they are. */
+function validateBrokerValues(values: ReadonlyMap<string, string>, isDefault: boolean): Refusal | null {
+  const known = [...values].flatMap(([name, text]) => {
+    const definition = brokerKey(name);
+    return definition === undefined ? [] : [{ definition, text }];
+  });
+  const namesOf = (rows: typeof known): string => rows.map(({ definition }) => definition.name).join(", ");
+  const fixed = known.filter(({ definition }) => definition.update === undefined);
+  if (fixed.length > 0) return invalidRequest(`Cannot update these configs dynamically: [${namesOf(fixed)}]`);
+  const security = known.filter(
+    ({ definition: { name, update } }) => update === "per-broker" && /^(ssl|sasl|principal)\./.test(name),
+  );
+  if (security.length > 0) {
+    return invalidRequest(
+      "These security configs can be dynamically updated only per-listener using the listener prefix: " +
+        `[${namesOf(security)}]`,
+    );
+  }
+  for (const { definition, text } of known) {
+    const { error } = parseValue(definition, text);
+    if (error !== null) return invalidRequest(error);
+  }
+  const perBroker = known.filter(({ definition }) => definition.update === "per-broker");
+  if (isDefault && perBroker.length > 0) {
+    return invalidRequest(
+      `Cannot update these configs at default cluster level, broker id must be specified: [${namesOf(perBroker)}]`,
+    );
+  }
+  return null;
+}
+
+interface ListDefinition {
+  readonly type: string;
+  readonly default: string | null;
+}
+
+/** The values a resource would have after the changes, or why it cannot have them. */
+function nextValues(
+  { changes, replacesAll }: ResourceChange,
+  current: ReadonlyMap<string, string>,
+  definitionOf: (name: string) => ListDefinition | undefined,
+): Map<string, string> | Refusal {
+  const next = new Map(replacesAll ? [] : current);
+  for (const { name, operation, value } of changes) {
+    switch (operation) {
+      case ConfigOperation.SET:
+        next.set(name, value ?? "");
+        break;
+      case ConfigOperation.DELETE:
+        next.delete(name);
+        break;
+      case ConfigOperation.APPEND:
+      case ConfigOperation.SUBTRACT: {
+        const isAppend = operation === ConfigOperation.APPEND;
+        const definition = definitionOf(name);
+        if (definition?.type !== "list") {
+          const verb = isAppend ? "APPEND" : "SUBTRACT";
+          return invalidConfig(`Can't ${verb} to key ${name} because its type is not LIST.`);
+        }
+        const parts = splitList(next.get(name) ?? definition.default ?? "");
+        const given = splitList(value ?? "");
+        const kept = isAppend
+          ? [...parts, ...given.filter((part) => !parts.includes(part))]
+          : parts.filter((part) => !given.includes(part));
+        next.set(name, kept.join(","));
+        break;
+      }
+      default:
+        return { errorCode: ErrorCode.UNKNOWN_SERVER_ERROR, errorMessage: null };
+    }
+  }
+  return next;
+}
+
+function splitList(text: string): string[] {
+  return text === "" ? [] : text.split(",").map((part) => part.trim());
+}
+
+function difference(
+  { resourceType, resourceName }: ResourceChange,
+  current: ReadonlyMap<string, string>,
+  next: ReadonlyMap<string, string>,
+): MetadataRecord[] {
+  const records: MetadataRecord[] = [];
+  const add = (name: string, value: string | null): void => {
+    records.push({ kind: "ConfigRecord", record: { resourceType, resourceName, name, value } });
+  };
+  for (const [name, value] of next) if (current.get(name) !== value) add(name, value);
+  for (const name of current.keys()) if (!next.has(name)) add(name, null);
+  return records;
+}

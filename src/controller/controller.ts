@@ -1,0 +1,170 @@
+/**
+ * The controller of a single node: every change of the cluster passes through here, one at a time. A request is decided on
+ * the image left by the one before it (`topics.ts`, `partitions.ts`, `configs.ts`, `producer-ids.ts`, `registration.ts`),
+ * the records are committed, the publishers act, and only then does the answer leave.
+ *
+ * How `broker/` puts it together:
+ *
+ * ```ts
+ * const log = new FileMetadataLog({ directory: settings.metadataLogDir, nodeId, clock });   // metadata/metadata-log-driver.ts
+ * const loader = new MetadataLoader({ log, maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots, onSnapshotFailure });
+ * const current = new CurrentBrokerConfig(staticConfig, nodeId);                             // first publisher
+ * loader.addPublisher(current);
+ * loader.addPublisher(new ProvisioningPublisher({ nodeId, provisioner, config: () => current.config, onFailure }));
+ * loader.addPublisher(…);                                                                    // partition directory and so on
+ * await loader.load();                        // after openStore: every partition of the image is reported as new
+ * const controller = new Controller({ nodeId, loader, config: () => current.config, random });
+ * await controller.start({ endpoints, rack, logDirs });                                      // before the listeners open
+ * ```
+ *
+ * Publishers run inside the commit: a topic can be written to once its creation has been answered.
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import type { Random } from "#common/time.ts";
+import type { BrokerConfig } from "#config/broker-config.ts";
+import { liveBrokers } from "#metadata/cluster-image.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import type { MetadataLoader } from "#metadata/metadata-loader.ts";
+import { MetadataLogError } from "#metadata/metadata-log.ts";
+import type { CreatePartitionsRequest, CreatePartitionsResponse } from "#protocol/generated/create-partitions.ts";
+import { makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
+import type { CreateTopicsRequest, CreateTopicsResponse } from "#protocol/generated/create-topics.ts";
+import type { DeleteTopicsRequest, DeleteTopicsResponse } from "#protocol/generated/delete-topics.ts";
+import { decideConfigChanges } from "./configs.ts";
+import type { ResourceChange, ResourceOutcome } from "./configs.ts";
+import type { Decision, DecisionInput, Refusal } from "./decision.ts";
+import { automaticTopic } from "./internal-topics.ts";
+import { decideCreatePartitions, refuseCreatePartitions } from "./partitions.ts";
+import { decideProducerIdBlock } from "./producer-ids.ts";
+import type { ProducerIdBlock } from "./producer-ids.ts";
+import { decideStart } from "./registration.ts";
+import type { BrokerRegistration } from "./registration.ts";
+import { decideCreateTopics, decideDeleteTopics, refuseCreateTopics, refuseDeleteTopics } from "./topics.ts";
+
+/** What the controller needs. */
+export interface ControllerOptions {
+  readonly nodeId: number;
+  readonly loader: MetadataLoader;
+  /** The configuration in force. */
+  readonly config: () => BrokerConfig;
+  readonly random: Random;
+}
+
+/** See the head of the file. Methods answer when the change is committed and published. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+  }
+
+  /** The newest committed image. */
+  get image(): ClusterImage {
+    return this.#options.loader.image;
+  }
+
+  /**
+   * Registers this broker and prepares an empty log. Once, after the loader has loaded.
+   *
+   * @throws MetadataLogError when it could not be written.
+   */
+  async start(registration: BrokerRegistration): Promise<void> {
+    await this.#submit((input) => decideStart(registration, input));
+  }
+
+  /** Serves CreateTopics. A timeout of 0 or less is over before anything is done, as in Kafka. */
+  async createTopics(request: CreateTopicsRequest): Promise<CreateTopicsResponse> {
+    if (request.timeoutMs <= 0) return refuseCreateTopics(request, TIMED_OUT);
+    return this.#submitOr(
+      (input) => decideCreateTopics(request, input),
+      (refusal) => refuseCreateTopics(request, refusal),
+    );
+  }
+
+  /** Serves DeleteTopics of the given version. */
+  async deleteTopics(request: DeleteTopicsRequest, version: number): Promise<DeleteTopicsResponse> {
+    if (!this.#options.config().boolean("delete.topic.enable")) {
+      const errorCode = version < 3 ? ErrorCode.INVALID_REQUEST : ErrorCode.TOPIC_DELETION_DISABLED;
+      return refuseDeleteTopics(request, version, { errorCode, errorMessage: "Topic deletion is disabled." });
+    }
+    if (request.timeoutMs <= 0) return refuseDeleteTopics(request, version, TIMED_OUT);
+    return this.#submitOr(
+      (input) => decideDeleteTopics(request, version, input),
+      (refusal) => refuseDeleteTopics(request, version, refusal),
+    );
+  }
+
+  /** Serves CreatePartitions. */
+  async createPartitions(request: CreatePartitionsRequest): Promise<CreatePartitionsResponse> {
+    if (request.timeoutMs <= 0) return refuseCreatePartitions(request, TIMED_OUT);
+    return this.#submitOr(
+      (input) => decideCreatePartitions(request, input),
+      (refusal) => refuseCreatePartitions(request, refusal),
+    );
+  }
+
+  /** Serves AlterConfigs and IncrementalAlterConfigs. */
+  async changeConfigs(resources: readonly ResourceChange[], validateOnly: boolean): Promise<readonly ResourceOutcome[]> {
+    return this.#submitOr(
+      (input) => decideConfigChanges(resources, validateOnly, input),
+      (refusal) => resources.map(({ resourceType, resourceName }) => ({ resourceType, resourceName, ...refusal })),
+    );
+  }
+
+  /**
+   * Creates topics that clients asked for without creating them (auto.create.topics.enable), and the broker's own.
+   *
+   * @returns error code per name; NONE where the topic exists now.
+   */
+  async createAutomatically(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const outcome = new Map<string, number>();
+    const rows = names.flatMap((name) => {
+      const row = automaticTopic(name, this.#options.config(), liveBrokers(this.image).length);
+      if (row === null) outcome.set(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+      return row === null ? [] : [row];
+    });
+    if (rows.length === 0) return outcome;
+    const request = makeCreateTopicsRequest({ topics: rows, timeoutMs: 1 });
+    const response = await this.createTopics(request);
+    for (const { name, errorCode } of response.topics) {
+      outcome.set(name, errorCode === ErrorCode.TOPIC_ALREADY_EXISTS ? ErrorCode.NONE : errorCode);
+    }
+    return outcome;
+  }
+
+  /**
+   * A fresh block of producer ids for this broker.
+   *
+   * @throws MetadataLogError when it could not be written; nothing was given out.
+   */
+  async allocateProducerIds(): Promise<ProducerIdBlock> {
+    return this.#submit(decideProducerIdBlock);
+  }
+
+  /** Decides and commits after everything submitted before. */
+  #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
+    const run = async (): Promise<T> => {
+      const { nodeId, loader, config, random } = this.#options;
+      const { response, records } = decide({ image: loader.image, config: config(), nodeId, random });
+      if (records.length > 0) await loader.commit(records);
+      return response;
+    };
+    const result = this.#queue.then(run, run);
+    // The queue goes on whatever became of this one; the caller gets the failure.
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** As `#submit`, with an answer for when the log cannot be written. */
+  async #submitOr<T>(decide: (input: DecisionInput) => Decision<T>, refuse: (refusal: Refusal) => T): Promise<T> {
+    try {
+      return await this.#submit(decide);
+    } catch (error) {
+      if (!(error instanceof MetadataLogError)) throw error;
+      return refuse({ errorCode: ErrorCode.UNKNOWN_SERVER_ERROR, errorMessage: error.message });
+    }
+  }
+}
+
+const TIMED_OUT: Refusal = { errorCode: ErrorCode.REQUEST_TIMED_OUT, errorMessage: null };

@@ -1,0 +1,79 @@
+/**
+ * What a node writes about itself at start: the level of the metadata format in an empty log, and its registration where it
+ * differs from what the log says. A restart without changes writes nothing.
+ */
+import { makeFeatureLevelRecord } from "#protocol/generated/records/feature-level-record.ts";
+import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import type { BrokerEndpointImage, BrokerImage, ClusterImage, FeatureRange } from "#metadata/cluster-image.ts";
+import { registerBrokerEntry } from "#metadata/image-records.ts";
+import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
+import type { Decision, DecisionInput } from "./decision.ts";
+
+/** Level of the metadata format of Kafka 4.4 (`metadata.version` 4.4-IV…), which our records keep to. */
+export const METADATA_VERSION = 33;
+
+/** Ranges of the features this broker can work with. Only what is finished has its place here. */
+export const SUPPORTED_FEATURES: readonly FeatureRange[] = [
+  { name: "metadata.version", min: 7, max: METADATA_VERSION },
+];
+
+/** Numbers of security protocols in registrations. */
+export const SecurityProtocolId = { PLAINTEXT: 0, SSL: 1, SASL_PLAINTEXT: 2, SASL_SSL: 3 } as const;
+
+/** What a broker says of itself. */
+export interface BrokerRegistration {
+  readonly endpoints: readonly BrokerEndpointImage[];
+  readonly rack: string | null;
+  /** Directory ids of its log directories that work. */
+  readonly logDirs: readonly string[];
+}
+
+/** Decides what to write when this node starts. */
+export function decideStart(registration: BrokerRegistration, input: DecisionInput): Decision<null> {
+  const { image, nodeId, random } = input;
+  const records: MetadataRecord[] = [];
+  if (image.features.size === 0) {
+    const record = makeFeatureLevelRecord({ name: "metadata.version", featureLevel: METADATA_VERSION });
+    records.push({ kind: "FeatureLevelRecord", record });
+  }
+  const before = image.brokers.get(nodeId);
+  const now: BrokerImage = {
+    id: nodeId,
+    epoch: image.offset + 1 + records.length,
+    incarnationId: random.uuid(),
+    endpoints: registration.endpoints,
+    features: SUPPORTED_FEATURES,
+    rack: registration.rack,
+    isFenced: false,
+    isInControlledShutdown: false,
+    logDirs: registration.logDirs,
+    cordonedLogDirs: before?.cordonedLogDirs.filter((id) => registration.logDirs.includes(id)) ?? [],
+  };
+  if (before === undefined || describe(before) !== describe(now)) records.push(registerBrokerEntry(now));
+  for (const record of reclaimLeadership(image, nodeId)) records.push(record);
+  return { response: null, records };
+}
+
+function describe({ endpoints, rack, isFenced, isInControlledShutdown, logDirs }: BrokerImage): string {
+  const addresses = endpoints.map(({ name, host, port, securityProtocol }) => [name, host, port, securityProtocol]);
+  return JSON.stringify([addresses, rack, isFenced, isInControlledShutdown, [...logDirs].sort()]);
+}
+
+/**
+ * A directory taken over from Kafka may have partitions without a leader: Kafka takes leadership away when it stops. The only
+ * replica leads again, in a new epoch.
+ */
+function* reclaimLeadership(image: ClusterImage, nodeId: number): Generator<MetadataRecord> {
+  for (const topic of image.topicsById.values()) {
+    for (const partition of topic.partitions) {
+      if (partition.leader !== -1 || partition.replicas.length !== 1 || partition.replicas[0] !== nodeId) continue;
+      const record = makePartitionChangeRecord({
+        partitionId: partition.partitionId,
+        topicId: topic.id,
+        leader: nodeId,
+        isr: [nodeId],
+      });
+      yield { kind: "PartitionChangeRecord", record };
+    }
+  }
+}
