@@ -24,7 +24,10 @@ const CUT_BYTES = 400;
 const PATTERN_BYTES = 2048;
 
 function versionsOf(message: { minVersion: number; maxVersion: number }): number[] {
-  return Array.from({ length: message.maxVersion - message.minVersion + 1 }, (_, i) => message.minVersion + i);
+  return Array.from(
+    { length: message.maxVersion - message.minVersion + 1 },
+    (_, i) => message.minVersion + i,
+  );
 }
 
 describe(`hostile bytes, SEED=${seed}`, () => {
@@ -37,7 +40,8 @@ describe(`hostile bytes, SEED=${seed}`, () => {
         for (let end = 0; end < Math.min(bytes.length, CUT_BYTES); end += 1) {
           const reader = new Reader(bytes, 0, end);
           message.codec.decode(reader, sample.version);
-          if (reader.failure === null) throw new Error(`v${sample.version} cut at ${end} of ${sample.hex}`);
+          if (reader.failure === null)
+            throw new Error(`v${sample.version} cut at ${end} of ${sample.hex}`);
         }
       }
     });
@@ -61,7 +65,9 @@ describe(`hostile bytes, SEED=${seed}`, () => {
       const version = fc.constantFrom(...versionsOf(message));
       const noise = fc.oneof(
         fc.uint8Array({ maxLength: 200 }),
-        fc.array(fc.constantFrom(0, 0, 0, 1, 2, 3, 0x7f, 0x80, 0xff), { maxLength: 200 }).map((bytes) => Uint8Array.from(bytes)),
+        fc
+          .array(fc.constantFrom(0, 0, 0, 1, 2, 3, 0x7f, 0x80, 0xff), { maxLength: 200 })
+          .map((bytes) => Uint8Array.from(bytes)),
       );
       fc.assert(
         fc.property(version, noise, (atVersion, bytes) => {
@@ -95,7 +101,8 @@ describe(`hostile bytes, SEED=${seed}`, () => {
       for (const message of messages) {
         for (const version of versionsOf(message)) {
           const elements = countElements(message.codec.decode(new Reader(bytes), version));
-          if (elements > bytes.length) throw new Error(`${message.name} v${version}: ${elements} elements`);
+          if (elements > bytes.length)
+            throw new Error(`${message.name} v${version}: ${elements} elements`);
         }
       }
     }

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { crc32c } from "#protocol/records/crc32c.ts";
-import { ControlRecordType, controlRecordType, encodeControlKey } from "#protocol/records/control-records.ts";
+import {
+  ControlRecordType,
+  controlRecordType,
+  encodeControlKey,
+} from "#protocol/records/control-records.ts";
 import {
   BATCH_HEADER_BYTES,
   Compression,
@@ -40,7 +44,13 @@ describe("batches written by Kafka's own classes", () => {
       if (batch === undefined || batch.isLogAppendTime) continue;
       if (batch.lastOffsetDelta !== batch.records.length - 1) continue;
       compared += 1;
-      expect(encodeRecordBatch({ ...batch, timestamp: 0, compression: undefined } as unknown as NewRecordBatch).toHex()).toBe(sample.hex);
+      expect(
+        encodeRecordBatch({
+          ...batch,
+          timestamp: 0,
+          compression: undefined,
+        } as unknown as NewRecordBatch).toHex(),
+      ).toBe(sample.hex);
     }
     expect(compared).toBeGreaterThan(20);
   });
@@ -49,7 +59,8 @@ describe("batches written by Kafka's own classes", () => {
     const types = new Set<number | null>();
     for (const sample of samples) {
       for (const batch of decodeRecordBatches(Uint8Array.fromHex(sample.hex)).batches) {
-        if (batch.isControl) for (const record of batch.records) types.add(controlRecordType(record.key));
+        if (batch.isControl)
+          for (const record of batch.records) types.add(controlRecordType(record.key));
       }
     }
     expect([...types].sort()).toEqual([ControlRecordType.ABORT, ControlRecordType.COMMIT]);
@@ -68,7 +79,12 @@ describe("encodeRecordBatch", () => {
       isTransactional: true,
       records: [
         { key: utf8.encode("k"), value: null },
-        { key: null, value: utf8.encode("v"), timestamp: 900, headers: [{ key: "ключ", value: null }] },
+        {
+          key: null,
+          value: utf8.encode("v"),
+          timestamp: 900,
+          headers: [{ key: "ключ", value: null }],
+        },
       ],
     });
     expect(decodeRecordBatches(bytes)).toEqual({
@@ -93,7 +109,13 @@ describe("encodeRecordBatch", () => {
           recordCount: 2,
           records: [
             { offset: 7, timestamp: 1000, key: utf8.encode("k"), value: null, headers: [] },
-            { offset: 8, timestamp: 900, key: null, value: utf8.encode("v"), headers: [{ key: "ключ", value: null }] },
+            {
+              offset: 8,
+              timestamp: 900,
+              key: null,
+              value: utf8.encode("v"),
+              headers: [{ key: "ключ", value: null }],
+            },
           ],
         },
       ],
@@ -101,32 +123,57 @@ describe("encodeRecordBatch", () => {
   });
 
   test("a compressed batch reads back through the injected codec", () => {
-    const compressor = { compress: (_codec: number, block: Uint8Array) => new Uint8Array(Bun.zstdCompressSync(block.slice())) };
+    const compressor = {
+      compress: (_codec: number, block: Uint8Array) =>
+        new Uint8Array(Bun.zstdCompressSync(block.slice())),
+    };
     const records = [{ key: null, value: new Uint8Array(5000).fill(7) }];
-    const bytes = encodeRecordBatch({ timestamp: 1, records, compression: { codec: Compression.ZSTD, compressor } });
+    const bytes = encodeRecordBatch({
+      timestamp: 1,
+      records,
+      compression: { codec: Compression.ZSTD, compressor },
+    });
     expect(bytes.length).toBeLessThan(300);
-    expect(decodeRecordBatches(bytes, { decompressor: BUN_DECOMPRESSOR }).batches[0]?.records[0]?.value).toEqual(records[0]!.value);
+    expect(
+      decodeRecordBatches(bytes, { decompressor: BUN_DECOMPRESSOR }).batches[0]?.records[0]?.value,
+    ).toEqual(records[0]!.value);
     expect(decodeRecordBatches(bytes).failure).toContain("cannot be decompressed (codec 4)");
-    const small = decodeRecordBatches(bytes, { decompressor: BUN_DECOMPRESSOR, maxDecompressedBytes: 100 });
+    const small = decodeRecordBatches(bytes, {
+      decompressor: BUN_DECOMPRESSOR,
+      maxDecompressedBytes: 100,
+    });
     expect(small.failure).toContain("cannot be decompressed");
   });
 
   test("refuses a batch without records", () => {
-    expect(() => encodeRecordBatch({ timestamp: 0, records: [] })).toThrow("a batch needs a record");
+    expect(() => encodeRecordBatch({ timestamp: 0, records: [] })).toThrow(
+      "a batch needs a record",
+    );
   });
 });
 
 describe("decodeRecordBatches", () => {
-  const one = encodeRecordBatch({ timestamp: 5, records: [{ key: utf8.encode("a"), value: utf8.encode("b") }] });
+  const one = encodeRecordBatch({
+    timestamp: 5,
+    records: [{ key: utf8.encode("a"), value: utf8.encode("b") }],
+  });
   const two = Uint8Array.from([...one, ...one]);
 
   test("leaves out a last batch that is cut off, wherever the cut", () => {
     for (let end = one.length; end < two.length; end += 1) {
       const { batches, validBytes, failure } = decodeRecordBatches(two.subarray(0, end));
-      expect({ count: batches.length, validBytes, failure }).toEqual({ count: 1, validBytes: one.length, failure: null });
+      expect({ count: batches.length, validBytes, failure }).toEqual({
+        count: 1,
+        validBytes: one.length,
+        failure: null,
+      });
     }
     expect(decodeRecordBatches(two).batches.length).toBe(2);
-    expect(decodeRecordBatches(new Uint8Array(0))).toEqual({ batches: [], validBytes: 0, failure: null });
+    expect(decodeRecordBatches(new Uint8Array(0))).toEqual({
+      batches: [],
+      validBytes: 0,
+      failure: null,
+    });
   });
 
   test("stops at the batch whose CRC is wrong, unless told not to look", () => {
@@ -172,8 +219,18 @@ describe("decodeRecordBatches", () => {
 });
 
 test("a batch header is read without its records", () => {
-  const bytes = encodeRecordBatch({ baseOffset: 3, timestamp: 9, records: [{ key: null, value: null }], isControl: true });
-  expect(decodeBatchHeader(bytes)).toMatchObject({ baseOffset: 3, isControl: true, recordCount: 1, maxTimestamp: 9 });
+  const bytes = encodeRecordBatch({
+    baseOffset: 3,
+    timestamp: 9,
+    records: [{ key: null, value: null }],
+    isControl: true,
+  });
+  expect(decodeBatchHeader(bytes)).toMatchObject({
+    baseOffset: 3,
+    isControl: true,
+    recordCount: 1,
+    maxTimestamp: 9,
+  });
   expect(decodeBatchHeader(bytes.subarray(0, 60))).toBeNull();
   expect(decodeBatchHeader(new Uint8Array(61))).toBe("batch at byte 0 claims 12 bytes");
 });
@@ -204,11 +261,16 @@ describe("crc32c", () => {
       return ~crc >>> 0;
     };
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 70 }), fc.nat(20), fc.nat(20), (bytes, cutFront, cutBack) => {
-        const start = Math.min(cutFront, bytes.length);
-        const end = Math.max(start, bytes.length - cutBack);
-        expect(crc32c(bytes, start, end)).toBe(slow(bytes.subarray(start, end)));
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 70 }),
+        fc.nat(20),
+        fc.nat(20),
+        (bytes, cutFront, cutBack) => {
+          const start = Math.min(cutFront, bytes.length);
+          const end = Math.max(start, bytes.length - cutBack);
+          expect(crc32c(bytes, start, end)).toBe(slow(bytes.subarray(start, end)));
+        },
+      ),
       { seed },
     );
   });
