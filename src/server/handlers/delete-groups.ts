@@ -1,9 +1,8 @@
 /**
  * DeleteGroups (key 42): removes empty groups with their offsets.
  *
- * - v0. v1: as v0. v2: flexible. v3: error message for each group.
+ * - v0. v1: as v0. v2: flexible. v3: error message for each group; for the errors of classic groups Kafka leaves it null.
  */
-import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
 import {
   DeleteGroupsApi,
@@ -28,9 +27,7 @@ export function createDeleteGroupsHandler(deps: {
       const results = await Promise.all(
         groupIds.map(async (groupId) => {
           const errorCode = await deps.groups.deleteGroup(groupId);
-          const isDone = errorCode === ErrorCode.NONE;
-          const errorMessage = isDone ? null : errorInfo(errorCode).description;
-          return makeDeletableGroupResult({ groupId, errorCode, errorMessage });
+          return makeDeletableGroupResult({ groupId, errorCode });
         }),
       );
       return makeDeleteGroupsResponse({ results });

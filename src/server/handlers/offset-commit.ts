@@ -52,7 +52,7 @@ export function createOffsetCommitHandler(deps: {
           const rest = { ...topic, partitions: outside };
           answers.push(refuse(rest, name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION));
         }
-        if (inRange.length === 0 && topic.partitions.length > 0) continue;
+        if (inRange.length === 0) continue;
         const topicId = isById ? topic.topicId : (deps.topics.idOf(name) ?? ZERO_UUID);
         known.push({ name, topicId, partitions: inRange });
       }

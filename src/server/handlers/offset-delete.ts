@@ -40,15 +40,14 @@ export function createOffsetDeleteHandler(deps: {
         });
         return inRange.length === 0 ? [] : [{ name, partitions: inRange }];
       });
-      if (known.length > 0) {
-        const { groupId } = request;
-        const output = await deps.groups.deleteOffsets({ groupId, topics: known });
-        if (output.errorCode !== ErrorCode.NONE) {
-          return makeOffsetDeleteResponse({ errorCode: output.errorCode });
-        }
-        for (const { name, partitions } of output.topics) {
-          for (const row of partitions) answer(name, row.partitionIndex, row.errorCode);
-        }
+      // The group is looked at even if nothing is left to delete: an unknown one is an error.
+      const { groupId } = request;
+      const output = await deps.groups.deleteOffsets({ groupId, topics: known });
+      if (output.errorCode !== ErrorCode.NONE) {
+        return makeOffsetDeleteResponse({ errorCode: output.errorCode });
+      }
+      for (const { name, partitions } of output.topics) {
+        for (const row of partitions) answer(name, row.partitionIndex, row.errorCode);
       }
       return makeOffsetDeleteResponse({ topics: [...answers.values()] });
     },
