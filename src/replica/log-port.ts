@@ -49,7 +49,7 @@ export const STATE_COLUMNS = 8;
 /** Who appends: decides which batches are allowed. */
 export const AppendOrigin = { CLIENT: 0, COORDINATOR: 1 } as const;
 
-/** The native log as the replica layer sees it. Every function but the last three returns a Kafka error code or a count. */
+/** The native log as the replica layer sees it. Every function but those of the wakers returns a Kafka error code or a count. */
 export interface LogPort {
   append(
     handle: number,
@@ -90,6 +90,7 @@ export interface LogPort {
   partitionState(handle: number, out: Float64Array): number;
   deleteRecords(handle: number, offset: number, out: Float64Array): number;
   openWaker(wake: () => void): number;
+  closeWaker(workerId: number): void;
   watch(handle: number, workerId: number): void;
   drainWakes(workerId: number, handles: Float64Array): number;
 }

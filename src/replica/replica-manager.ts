@@ -147,6 +147,11 @@ export class ReplicaManager {
     return this.#board.partitionCount;
   }
 
+  /** Wakes nobody any more; what waits ends with its deadline. */
+  close(): void {
+    this.#board.close();
+  }
+
   /**
    * Appends `records`, which are validated and patched in place and not kept.
    *

@@ -26,6 +26,7 @@ export class WatchBoard {
   readonly #partitions: Map<number, WatchedPartition> = new Map();
   readonly #handles: Float64Array = new Float64Array(DRAIN_COUNT);
   #workerId: number | null = null;
+  #isClosed = false;
 
   constructor(log: LogPort) {
     this.#log = log;
@@ -56,8 +57,16 @@ export class WatchBoard {
     if (partition.operations.size === 0) this.#partitions.delete(handle);
   }
 
+  /** Hears of nothing any more. */
+  close(): void {
+    if (this.#workerId !== null) this.#log.closeWaker(this.#workerId);
+    this.#workerId = null;
+    this.#partitions.clear();
+    this.#isClosed = true;
+  }
+
   #arm(handle: number, partition: WatchedPartition): void {
-    if (partition.isArmed) return;
+    if (partition.isArmed || this.#isClosed) return;
     partition.isArmed = true;
     this.#workerId ??= this.#log.openWaker(() => this.#onWake());
     this.#log.watch(handle, this.#workerId);

@@ -40,6 +40,8 @@ export interface ConnectionEnvironment {
   readonly receiver: DirectReceiver | null;
   readonly gather: GatherBuffer;
   readonly statistics: TransportStatistics;
+  /** False while the broker is not ready: connections are accepted and not read. */
+  readonly isServing: boolean;
   /** Runs `connection.flush()` once the current burst of work is over. */
   scheduleFlush(connection: Connection): void;
 }
@@ -199,6 +201,7 @@ export class Connection implements FrameConsumer, BytePoolWaiter {
   get canTakeFrame(): boolean {
     return (
       !this.#isClosed &&
+      this.#environment.isServing &&
       !this.#isBlockedByRequest &&
       !this.#isClosingAfterReplies &&
       this.#slots.length < this.#environment.limits.maxInFlight &&

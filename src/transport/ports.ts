@@ -40,6 +40,10 @@ export interface SlicedSender {
   send(reply: SlicedReply, fd: number, token: number): void;
   /** Gives up a plan that will not be sent. */
   drop(plan: number): void;
+  /** Gives up a send in progress: its connection is gone. */
+  cancel(token: number): void;
+  /** Ends the sender; nothing may be sent after that. */
+  close(): void;
 }
 
 /** Reads straight from a descriptor into memory, past the event loop's own buffer. */

@@ -137,6 +137,7 @@ export class SendQueue {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    if (this.#isSending) this.#sender?.cancel(this.#token);
     for (const item of this.#items) {
       if (!(item instanceof Uint8Array)) this.#sender?.drop(item.plan);
     }

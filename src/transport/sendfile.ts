@@ -2,7 +2,15 @@
  * The addon's part of the transport: reading from a descriptor straight into a frame buffer, and the thread that sends
  * file slices. Nothing else in this folder knows that there is an addon; `Transport` works without one.
  */
-import { drainSent, openSender, planDrop, planSend, recvInto } from "#native";
+import {
+  cancelSend,
+  closeSender,
+  drainSent,
+  openSender,
+  planDrop,
+  planSend,
+  recvInto,
+} from "#native";
 import type { SlicedReply, SlicedSender } from "./ports.ts";
 import type { NativeAssist } from "./transport.ts";
 
@@ -29,6 +37,8 @@ export function createNativeAssist(): NativeAssist {
           planSend(reply.plan, senderId, fd, reply.head, reply.cuts, token);
         },
         drop: planDrop,
+        cancel: (token) => cancelSend(senderId, token),
+        close: () => closeSender(senderId),
       };
     },
   };

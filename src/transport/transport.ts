@@ -124,7 +124,7 @@ export class Transport {
   };
   readonly #options: TransportOptions;
   readonly #handler: FrameHandler;
-  readonly #environment: ConnectionEnvironment;
+  readonly #environment: ConnectionEnvironment & { isServing: boolean };
   readonly #connections: Map<number, Connection> = new Map();
   readonly #countByAddress: Map<string, number> = new Map();
   readonly #listeners: Bun.TCPSocketListener<SocketData>[] = [];
@@ -148,6 +148,7 @@ export class Transport {
       receiver: assist?.receiver ?? null,
       gather: new GatherBuffer(),
       statistics: this.statistics,
+      isServing: true,
       scheduleFlush: (connection) => this.#scheduleFlush(connection),
     };
   }
@@ -155,6 +156,20 @@ export class Transport {
   /** Open connections. */
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  /**
+   * Holds back every request until `resume`: connections are accepted, so that clients wait instead of failing while the
+   * broker is still getting ready.
+   */
+  pause(): void {
+    this.#environment.isServing = false;
+  }
+
+  /** Takes up what was held back. */
+  resume(): void {
+    this.#environment.isServing = true;
+    for (const connection of this.#connections.values()) this.#scheduleFlush(connection);
   }
 
   /**
@@ -206,6 +221,7 @@ export class Transport {
     }
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#ticker = null;
+    this.#environment.sender?.close();
   }
 
   #closeAll(): void {

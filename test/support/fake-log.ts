@@ -164,6 +164,10 @@ export class FakeLog implements LogPort {
     return 1;
   }
 
+  closeWaker(): void {
+    this.#wake = null;
+  }
+
   watch(handle: number): void {
     this.#watched.add(handle);
   }

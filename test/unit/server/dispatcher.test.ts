@@ -95,8 +95,8 @@ function fixture(): Fixture {
         if (one.result instanceof Error) throw one.result;
         return one.result;
       },
-    } as AnyApiHandler,
-    { api: FetchApi, minVersion: 4, maxVersion: 18, handle: () => one.result } as AnyApiHandler,
+    } as unknown as AnyApiHandler,
+    { api: FetchApi, minVersion: 4, maxVersion: 18, handle: () => one.result } as unknown as AnyApiHandler,
   );
   const encoder = new ReplyEncoder({
     planCopy: (plan, row, into, at) => {

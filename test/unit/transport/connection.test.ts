@@ -101,6 +101,7 @@ function harness(overrides: Partial<ConnectionLimits> = {}, poolBytes = 1 << 20)
       closedFrameDeadlineCount: 0,
       closedBadFrameCount: 0,
     },
+    isServing: true,
     scheduleFlush: (connection) => dirty.push(connection),
   };
   const connection = new Connection(
@@ -329,6 +330,14 @@ describe("back-pressure", () => {
 });
 
 describe("closing", () => {
+  test("a send in progress is cancelled when its connection goes", () => {
+    const { connection, sender, flush } = harness();
+    connection.onData(frame(SLICED, 1), 0);
+    flush();
+    connection.onSocketClosed();
+    expect([sender.cancelled, sender.dropped]).toEqual([[1], []]);
+  });
+
   test("closeAfterReplies takes no further request and ends with the last reply", () => {
     const { connection, socket, slots, frames, flush } = harness();
     connection.onData(frame(DEFER), 0);

@@ -50,6 +50,14 @@ export class FakeSender implements SlicedSender {
     this.sent.push({ plan: reply.plan, token });
   }
 
+  readonly cancelled: number[] = [];
+
+  cancel(token: number): void {
+    this.cancelled.push(token);
+  }
+
+  close(): void {}
+
   drop(plan: number): void {
     this.dropped.push(plan);
   }

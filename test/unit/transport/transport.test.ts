@@ -170,6 +170,19 @@ describe("Transport", () => {
     ]).toEqual([1, 1, false]);
   });
 
+  test("requests that come before the broker is ready wait for it", async () => {
+    const handler = new Echo();
+    const [transport, port] = start(handler);
+    transport.pause();
+    const client = await connect(port);
+    await client.send(framed(new Uint8Array([9])));
+    await until(() => handler.openCount === 1);
+    await Bun.sleep(20);
+    expect(client.received().length).toBe(0);
+    transport.resume();
+    await until(() => client.received().length === 5);
+  });
+
   test("stop answers what is in flight and then closes", async () => {
     const handler = new Echo();
     const [transport, port] = start(handler);

@@ -1,0 +1,146 @@
+/**
+ * How a coordinator writes to and reads from the partitions of its internal topic: the adapters behind the ports of
+ * `coordinator/runtime/ports.ts`.
+ */
+import { ErrorCode, errorInfo } from "#common/error-code.ts";
+import type { LogStore } from "#log/log.ts";
+import type { LoadedRecord, PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
+import { type Decompressor, decodeRecordBatches } from "#protocol/records/record-batch.ts";
+import { AppendOrigin, FetchColumn } from "#replica/log-port.ts";
+import type { PartitionDirectory, PartitionEntry } from "#replica/partition-directory.ts";
+import { type FetchParameters, FetchRows, type ReplicaManager } from "#replica/replica-manager.ts";
+import type { PartitionStore } from "./partition-store.ts";
+
+/** Bytes read at a time while loading. */
+const LOAD_BYTES = 1 << 20;
+/** How long a batch may take to be flushed before its fate counts as unknown. */
+const FLUSH_TIMEOUT_MS = 60_000;
+const DEFAULT_BATCH_BYTES_MAX = 1_048_588;
+
+/** A failed append or read of an internal partition. The batch may or may not be in the log after a timeout. */
+export class CoordinatorLogError extends Error {
+  override readonly name = "CoordinatorLogError";
+  /** Kafka's error code. */
+  readonly errorCode: number;
+
+  constructor(errorCode: number, what: string) {
+    super(`${what}: ${errorInfo(errorCode).name}`);
+    this.errorCode = errorCode;
+  }
+}
+
+/** What the adapters work with. */
+export interface CoordinatorLogOptions {
+  readonly topic: string;
+  readonly directory: PartitionDirectory;
+  readonly replicas: ReplicaManager;
+  readonly partitions: PartitionStore;
+  readonly log: LogStore;
+  readonly decompressor: Decompressor;
+}
+
+/** Reads and writes one internal topic. */
+export class CoordinatorLog implements PartitionWriter, PartitionLoader {
+  readonly #options: CoordinatorLogOptions;
+
+  constructor(options: CoordinatorLogOptions) {
+    this.#options = options;
+  }
+
+  async append(partition: number, batch: Uint8Array): Promise<number> {
+    const { replicas, topic } = this.#options;
+    const what = `append to ${topic}-${partition}`;
+    const entry = this.#entry(partition);
+    const outcome = replicas.append(
+      entry.handle,
+      batch,
+      entry.leaderEpoch,
+      -1,
+      AppendOrigin.COORDINATOR,
+    );
+    if (outcome.errorCode !== ErrorCode.NONE) {
+      throw new CoordinatorLogError(outcome.errorCode, what);
+    }
+    const { baseOffset, lastOffset } = outcome;
+    if (outcome.mustWait) {
+      const pending = { handle: entry.handle, lastOffset, errorCode: ErrorCode.NONE as number };
+      await replicas.awaitFlushed([pending], FLUSH_TIMEOUT_MS);
+      if (pending.errorCode !== ErrorCode.NONE) {
+        throw new CoordinatorLogError(pending.errorCode, what);
+      }
+    }
+    return baseOffset;
+  }
+
+  maxBatchBytes(partition: number): number {
+    return (
+      this.#options.partitions.configOf(this.#options.topic, partition)?.maxMessageBytes ??
+      DEFAULT_BATCH_BYTES_MAX
+    );
+  }
+
+  async load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void> {
+    const { replicas, log, topic } = this.#options;
+    const { handle } = this.#entry(partition);
+    const what = `load ${topic}-${partition}`;
+    const state = log.stateOf(handle);
+    if (state === null) throw new CoordinatorLogError(ErrorCode.NOT_LEADER_OR_FOLLOWER, what);
+    let nextOffset = state.logStartOffset;
+    let endOffset = state.highWatermark;
+    const rows = new FetchRows();
+    const parameters: FetchParameters = {
+      minBytes: 0,
+      maxBytes: LOAD_BYTES,
+      hasMinOneMessage: true,
+      isolation: 0,
+    };
+    while (nextOffset < endOffset) {
+      rows.clear();
+      rows.add(handle, nextOffset, LOAD_BYTES, -1, -1, -1);
+      const plan = replicas.read(rows, parameters);
+      const bytes = new Uint8Array(rows.result(0, FetchColumn.BYTES));
+      if (plan !== 0) {
+        log.planCopy(plan, 0, bytes, 0);
+        replicas.drop(plan);
+      }
+      const errorCode = rows.result(0, FetchColumn.ERROR);
+      if (errorCode !== ErrorCode.NONE) throw new CoordinatorLogError(errorCode, what);
+      const reached = this.#deliver(bytes, nextOffset, onRecord);
+      if (reached <= nextOffset) throw new CoordinatorLogError(ErrorCode.CORRUPT_MESSAGE, what);
+      nextOffset = reached;
+      // Other partitions, and clients, get their turn.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      endOffset = Math.max(endOffset, rows.result(0, FetchColumn.HIGH_WATERMARK));
+    }
+  }
+
+  /** Hands the records of whole batches over. @returns the offset after the last of them. */
+  #deliver(
+    bytes: Uint8Array,
+    fromOffset: number,
+    onRecord: (record: LoadedRecord) => void,
+  ): number {
+    const { batches, failure } = decodeRecordBatches(bytes, {
+      decompressor: this.#options.decompressor,
+    });
+    let nextOffset = fromOffset;
+    for (const batch of batches) {
+      nextOffset = batch.baseOffset + batch.lastOffsetDelta + 1;
+      if (batch.isControl) continue;
+      for (const { offset, timestamp, key, value } of batch.records) {
+        if (offset >= fromOffset) onRecord({ offset, timestampMs: timestamp, key, value });
+      }
+    }
+    if (failure !== null && batches.length === 0) return fromOffset;
+    return nextOffset;
+  }
+
+  #entry(partition: number): PartitionEntry {
+    const { directory, topic } = this.#options;
+    const entry = directory.topicByName(topic)?.partitions[partition];
+    if (entry === undefined) {
+      throw new CoordinatorLogError(ErrorCode.NOT_LEADER_OR_FOLLOWER, `${topic}-${partition}`);
+    }
+    return entry;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * What the broker does now and then without being asked: delete what retention allows, write checkpoints.
+ */
+import { describeError, type Logger } from "#common/logger.ts";
+import type { LogStore } from "#log/log.ts";
+
+/** How often, and on what. */
+export interface HousekeepingOptions {
+  readonly store: LogStore;
+  readonly logger: Logger;
+  /** `log.retention.check.interval.ms`. */
+  readonly retentionIntervalMs: number;
+  /** The shortest of the checkpoint intervals. */
+  readonly checkpointIntervalMs: number;
+}
+
+/** Runs until stopped; never two rounds of the same kind at a time. */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  readonly #running: Set<Promise<void>> = new Set();
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { retentionIntervalMs, checkpointIntervalMs } = this.#options;
+    this.#every(retentionIntervalMs, "retention", () => this.#runRetention());
+    this.#every(checkpointIntervalMs, "checkpoint", () => this.#checkpoint());
+  }
+
+  /** Starts no further round and waits for the one under way. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+    await Promise.all(this.#running);
+  }
+
+  #every(intervalMs: number, what: string, run: () => Promise<void>): void {
+    let isRunning = false;
+    const round = async (): Promise<void> => {
+      isRunning = true;
+      try {
+        await run();
+      } catch (error) {
+        this.#options.logger.error(`${what} failed: ${describeError(error)}`);
+      }
+      isRunning = false;
+    };
+    const timer = setInterval(
+      () => {
+        if (isRunning) return;
+        const current = round().finally(() => this.#running.delete(current));
+        this.#running.add(current);
+      },
+      Math.min(Math.max(intervalMs, 1), 0x7fffffff),
+    );
+    this.#timers.push(timer);
+  }
+
+  async #runRetention(): Promise<void> {
+    const { store, logger } = this.#options;
+    for (const event of await store.runRetention(Date.now())) {
+      const { topic, partition, deletedSegments, newLogStartOffset, reason } = event;
+      logger.info(
+        `retention: ${topic}-${partition} lost ${deletedSegments} segments (${reason}), now starts at ${newLogStartOffset}`,
+      );
+    }
+  }
+
+  #checkpoint(): Promise<void> {
+    return this.#options.store.checkpoint();
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Brings the native partitions in line with the cluster image: creates, adopts, configures and deletes them, and then
+ * tells the partition directories what is where. It is the last publisher of a commit, so that a client which is told of a
+ * topic can use it at once.
+ */
+import type { Logger } from "#common/logger.ts";
+import type { LogConfig } from "#config/topic-config.ts";
+import type { LogStore } from "#log/log.ts";
+import type { ClusterDelta } from "#metadata/cluster-delta.ts";
+import type { ClusterImage, TopicImage } from "#metadata/cluster-image.ts";
+import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
+import type { PartitionProvisioner, PartitionSpec } from "#metadata/provisioning-publisher.ts";
+import type { DirectoryChange } from "#replica/partition-directory.ts";
+
+/** A partition this broker has open. */
+interface OpenPartition {
+  readonly handle: number;
+  readonly topicId: string;
+  config: LogConfig | null;
+}
+
+/** What the store needs. */
+export interface PartitionStoreOptions {
+  readonly store: LogStore;
+  readonly logger: Logger;
+  /** Told of each change of what this broker hosts, in order; settles when everybody who serves clients knows. */
+  readonly onDirectoryChange: (changes: readonly DirectoryChange[]) => void | Promise<void>;
+}
+
+/** See the head of the file. */
+export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
+  readonly #options: PartitionStoreOptions;
+  readonly #open: Map<string, OpenPartition> = new Map();
+  /** Found on disk and not claimed by the image yet. */
+  readonly #unclaimed: Map<string, OpenPartition> = new Map();
+
+  constructor(options: PartitionStoreOptions) {
+    this.#options = options;
+    for (const { handle, topic, partition, topicId, quarantined } of options.store.report.partitions) {
+      this.#unclaimed.set(`${topic}-${partition}`, { handle, topicId, config: null });
+      if (quarantined !== null) {
+        options.logger.error(`partition ${topic}-${partition} is set aside: ${quarantined}`);
+      }
+    }
+  }
+
+  /** Handle of a partition, or undefined when this broker does not have it. */
+  handleOf(topic: string, partition: number): number | undefined {
+    return this.#open.get(`${topic}-${partition}`)?.handle;
+  }
+
+  /** Settings of a partition, or undefined when this broker does not have it. */
+  configOf(topic: string, partition: number): LogConfig | undefined {
+    return this.#open.get(`${topic}-${partition}`)?.config ?? undefined;
+  }
+
+  /** Partitions on disk that no topic of the cluster explains. They are left alone. */
+  get strayNames(): string[] {
+    return [...this.#unclaimed.keys()];
+  }
+
+  create(spec: PartitionSpec): void {
+    const { store } = this.#options;
+    const name = `${spec.topic}-${spec.partition}`;
+    const found = this.#unclaimed.get(name);
+    this.#unclaimed.delete(name);
+    let handle: number;
+    if (found !== undefined && found.topicId === spec.topicId) {
+      handle = found.handle;
+      store.configurePartition(handle, spec.config);
+    } else {
+      // Left from a topic of the same name that was deleted while this broker was down.
+      if (found !== undefined) store.deletePartition(found.handle);
+      const dir = store.report.dirs.findIndex(
+        ({ directoryId }) => directoryId === spec.directoryId,
+      );
+      handle = store.createPartition({
+        topic: spec.topic,
+        partition: spec.partition,
+        topicId: spec.topicId,
+        ...(dir < 0 ? {} : { dir }),
+        config: spec.config,
+      });
+    }
+    this.#open.set(name, { handle, topicId: spec.topicId, config: spec.config });
+    if (spec.isLeader) store.setLeader(handle, spec.leaderEpoch);
+  }
+
+  delete({ topic, partition }: Omit<PartitionSpec, "config">): void {
+    const name = `${topic}-${partition}`;
+    const open = this.#open.get(name);
+    if (open === undefined) return;
+    this.#open.delete(name);
+    this.#options.store.deletePartition(open.handle);
+  }
+
+  configure({ topic, partition, config }: PartitionSpec): void {
+    const open = this.#open.get(`${topic}-${partition}`);
+    if (open === undefined) return;
+    open.config = config;
+    this.#options.store.configurePartition(open.handle, config);
+  }
+
+  lead({ topic, partition, leaderEpoch, isLeader }: PartitionSpec): void {
+    const open = this.#open.get(`${topic}-${partition}`);
+    if (open !== undefined && isLeader) this.#options.store.setLeader(open.handle, leaderEpoch);
+  }
+
+  onMetadataUpdate(delta: ClusterDelta, _image: ClusterImage): void | Promise<void> {
+    const changes: DirectoryChange[] = [];
+    for (const { name, id } of delta.deletedTopics()) {
+      changes.push({ kind: "topic-removed", name, topicId: id });
+    }
+    for (const { now } of delta.changedTopics()) changes.push(this.#describe(now));
+    return changes.length === 0 ? undefined : this.#options.onDirectoryChange(changes);
+  }
+
+  #describe(topic: TopicImage): DirectoryChange {
+    const partitions: { index: number; handle: number; leaderEpoch: number }[] = [];
+    for (const { partitionId, leaderEpoch } of topic.partitions) {
+      const open = this.#open.get(`${topic.name}-${partitionId}`);
+      if (open?.topicId === topic.id) {
+        partitions.push({ index: partitionId, handle: open.handle, leaderEpoch });
+      }
+    }
+    return { kind: "topic", name: topic.name, topicId: topic.id, partitions };
+  }
+}
