@@ -13,6 +13,10 @@
 
 // The exports are reached through the registration that their attribute generates, not by name.
 #![allow(unreachable_pub)]
+// Values from JavaScript arrive owned.
+#![allow(clippy::needless_pass_by_value)]
+// The attribute registers nothing in a test build.
+#![cfg_attr(test, allow(dead_code))]
 
 mod bytes;
 mod error;

@@ -60,20 +60,21 @@ pub fn recv_into(
 #[napi(catch_unwind)]
 pub fn open_sender(done: Function<'_, (), ()>) -> Result<f64> {
     let callback = callback(&done)?;
-    let sender = match SENDER.get() {
-        Some(sender) => sender,
-        None => {
-            let started = Sender::spawn().map_err(|error| {
-                CodedError::new(
-                    sluice_log::LogError::IO,
-                    format!("the sending thread does not start: {error}"),
-                )
-            })?;
-            // Another Worker may have been faster; its thread is kept and ours ends.
-            SENDER.get_or_init(|| started)
-        }
+    let sender = if let Some(sender) = SENDER.get() {
+        sender
+    } else {
+        let started = Sender::spawn().map_err(|error| {
+            CodedError::new(
+                sluice_log::LogError::IO,
+                format!("the sending thread does not start: {error}"),
+            )
+        })?;
+        // Another Worker may have been faster; its thread is kept and ours ends.
+        SENDER.get_or_init(|| started)
     };
-    let outbox = sender.open_outbox(move || ring(&callback));
+    let outbox = sender.open_outbox(move || {
+        ring(&callback);
+    });
     OUTBOXES.insert(outbox).ok_or_else(|| invalid("too many senders are open"))
 }
 

@@ -39,9 +39,9 @@ pub(crate) fn callback(function: &Function<'_, (), ()>) -> Result<Callback> {
         .map_err(|error| invalid(error.reason.clone()))
 }
 
-/// Calls back without waiting; a Worker that is gone is no matter.
-pub(crate) fn ring(callback: &Callback) {
-    let _ = callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
+/// Calls back without waiting; `false` when the Worker is gone.
+pub(crate) fn ring(callback: &Callback) -> bool {
+    callback.call((), ThreadsafeFunctionCallMode::NonBlocking) != Status::Closing
 }
 
 struct Waker {
@@ -85,6 +85,7 @@ impl LogListener for Watches {
             return;
         }
         let mut workers = self.workers.swap(0, Ordering::SeqCst);
+        let mut gone = 0_u64;
         let wakers = WAKERS.read();
         while workers != 0 {
             let index = workers.trailing_zeros() as usize;
@@ -92,17 +93,41 @@ impl LogListener for Watches {
             let Some(Some(waker)) = wakers.get(index) else { continue };
             waker.moved.lock().push_back(self.handle);
             WOKEN_COUNT.set(WOKEN_COUNT.get() + 1);
-            if !waker.is_told.swap(true, Ordering::SeqCst) {
-                ring(&waker.callback);
+            if !waker.is_told.swap(true, Ordering::SeqCst) && !ring(&waker.callback) {
+                gone |= 1 << index;
             }
         }
+        drop(wakers);
+        if gone != 0 {
+            forget(gone);
+        }
+    }
+}
+
+/// Frees the places of Workers that ended without `closeWaker`.
+fn forget(gone: u64) {
+    for (index, place) in WAKERS.write().iter_mut().enumerate() {
+        // The place may be another Worker's by now: only one that still cannot be called is freed.
+        if gone & (1 << index) != 0 && place.as_ref().is_some_and(|waker| !ring(&waker.callback)) {
+            *place = None;
+        }
+    }
+}
+
+/// Place of a worker id; a number that cannot be one is none.
+fn index_of(worker_id: f64) -> Result<usize> {
+    let index = worker_id as usize;
+    if worker_id >= 0.0 && index < WAKER_COUNT {
+        Ok(index)
+    } else {
+        Err(unknown(&format!("worker {worker_id}")))
     }
 }
 
 fn waker_of(worker_id: f64) -> Result<Arc<Waker>> {
     WAKERS
         .read()
-        .get(worker_id as usize)
+        .get(index_of(worker_id)?)
         .and_then(Clone::clone)
         .ok_or_else(|| unknown(&format!("worker {worker_id}")))
 }
@@ -128,28 +153,23 @@ pub fn open_waker(wake: Function<'_, (), ()>) -> Result<f64> {
 
 /// Ends what `openWaker` began; the worker id is free for another thread.
 #[napi(catch_unwind)]
-pub fn close_waker(worker_id: f64) {
-    if let Some(place) = WAKERS.write().get_mut(worker_id as usize) {
+pub fn close_waker(worker_id: f64) -> Result<()> {
+    let index = index_of(worker_id)?;
+    if let Some(place) = WAKERS.write().get_mut(index) {
         *place = None;
     }
+    Ok(())
 }
 
 /// Wakes the worker once when the partition's high watermark, flushed offset, log start offset or role changes. Look at the
 /// partition's state after this call, not before: then no change is missed. A stale handle wakes at once.
 #[napi(catch_unwind)]
 pub fn watch(handle: f64, worker_id: f64) -> Result<()> {
-    let index = worker_id as usize;
-    if worker_id < 0.0 || index >= WAKER_COUNT {
-        return Err(unknown(&format!("worker {worker_id}")));
-    }
-    match PARTITIONS.get(handle) {
-        Some(partition) => {
-            partition.watches.workers.fetch_or(1 << index, Ordering::SeqCst);
-        }
-        None => {
-            let gone = Watches { handle, workers: AtomicU64::new(1 << index) };
-            gone.on_change();
-        }
+    let worker = 1 << index_of(worker_id)?;
+    if let Some(partition) = PARTITIONS.get(handle) {
+        partition.watches.workers.fetch_or(worker, Ordering::SeqCst);
+    } else {
+        Watches { handle, workers: AtomicU64::new(worker) }.on_change();
     }
     Ok(())
 }

@@ -1,0 +1,283 @@
+/**
+ * The port to the native log: everything the broker and the library ask of it, as types. `native-log.ts` is the one
+ * implementation; tests use it with `inMemory: true`, so there is no second log to keep in step.
+ *
+ * Two halves. What happens on the path of a request (`LogCalls`) is the addon's own functions: numbers in, numbers out,
+ * results in arrays of the caller's. Everything else (`LogStore`) speaks objects.
+ */
+import type { LogConfig } from "#config/topic-config.ts";
+
+export type { LogConfig } from "#config/topic-config.ts";
+
+/** A partition of a store: slot and generation. A stale one is answered with UNKNOWN_TOPIC_OR_PARTITION. */
+export type PartitionHandle = number;
+
+/** Who appends; decides which checks apply. */
+export const Origin = { CLIENT: 0, COORDINATOR: 1, RAW_FOLLOWER: 2 } as const;
+
+/** How far a reader may see: the high watermark, the last stable offset, or all there is. */
+export const Isolation = { READ_UNCOMMITTED: 0, READ_COMMITTED: 1, LOG_END: 2 } as const;
+
+/** Special timestamps of `offsetForTimestamp`. */
+export const OffsetSpec = {
+  LATEST: -1,
+  EARLIEST: -2,
+  MAX_TIMESTAMP: -3,
+  EARLIEST_LOCAL: -4,
+  LATEST_TIERED: -5,
+} as const;
+
+/** Numbers of results and of fetch rows; see the functions of {@link LogCalls} for their order. */
+export const Columns = { APPEND: 7, FETCH_REQUEST: 6, FETCH_RESULT: 10, OFFSET: 3, EPOCH_END: 2, STATE: 8 } as const;
+
+/**
+ * Calls on the path of a request. All arrays belong to the caller and are not kept; those that results are written to must not
+ * overlap the others.
+ */
+export interface LogCalls {
+  /**
+   * Appends record batches, which are validated and patched in place.
+   *
+   * @param leaderEpoch - epoch under which the caller believes it leads; -1 for any.
+   * @param acks - as in Produce: 0, 1 or -1.
+   * @param origin - one of {@link Origin}.
+   * @param out - base offset, last offset, append time in ms or -1, log start offset, 1 when the answer must wait until the
+   * flushed offset is beyond the last offset, count of record errors, workers woken.
+   * @returns a Kafka error code. With any but 0 nothing was appended, and `takeAppendErrors` says why.
+   */
+  append(
+    handle: PartitionHandle,
+    records: Uint8Array,
+    leaderEpoch: number,
+    acks: number,
+    origin: number,
+    nowMs: number,
+    out: Float64Array,
+  ): number;
+  /** JSON `{ message, recordErrors: [{ batchIndex, message }] }` of this thread's last refused append. */
+  takeAppendErrors(): string;
+  /**
+   * Plans a read of `count` rows. Request columns: handle, fetch offset, partition max bytes, current leader epoch or -1, last
+   * fetched epoch or -1, log start offset of the follower or -1. Result columns: error, high watermark, last stable offset,
+   * log start offset, bytes, diverging epoch or -1, its end offset, aborted count, preferred replica (-1), reserved.
+   *
+   * @param hasMinOneMessage - the first row with records gives a whole batch whatever the limits say (KIP-74).
+   * @param isolation - one of {@link Isolation}.
+   * @returns the plan, which holds files open until it is sent or dropped; 0 when there is nothing to send.
+   */
+  fetch(
+    requests: Float64Array,
+    count: number,
+    maxBytes: number,
+    hasMinOneMessage: boolean,
+    isolation: number,
+    out: Float64Array,
+  ): number;
+  /** JSON `[[producer id, first offset], ...]` of a row of a read-committed plan. */
+  takeAborted(plan: number, row: number): string;
+  /** Copies a row's records into `into` at `at`; returns how many bytes. */
+  planCopy(plan: number, row: number, into: Uint8Array, at: number): number;
+  /** Ends a plan that is not sent. */
+  planDrop(plan: number): void;
+  /** `out`: offset, timestamp, leader epoch, each -1 for none. Returns a Kafka error code. */
+  offsetForTimestamp(
+    handle: PartitionHandle,
+    timestamp: number,
+    isolation: number,
+    leaderEpoch: number,
+    out: Float64Array,
+  ): number;
+  /** `out`: epoch, end offset. Returns a Kafka error code. */
+  endOffsetForEpoch(
+    handle: PartitionHandle,
+    currentLeaderEpoch: number,
+    epoch: number,
+    out: Float64Array,
+  ): number;
+  /**
+   * `out`: log start offset, log end offset, high watermark, last stable offset, flushed offset, size in bytes, leader epoch,
+   * segment count. Returns 0, or 3 for a stale handle.
+   */
+  partitionState(handle: PartitionHandle, out: Float64Array): number;
+  /** Moves the log start offset up to `offset`, or to the high watermark for -1. `out`: low watermark. Returns a Kafka error code. */
+  deleteRecords(handle: PartitionHandle, offset: number, out: Float64Array): number;
+  /** Cuts the log so that it ends at `offset`. Returns a Kafka error code. */
+  truncateTo(handle: PartitionHandle, offset: number): number;
+  /**
+   * Registers this thread: `wake` runs after a watched partition moved, once until `drainWakes`. It does not keep the
+   * event loop alive. Returns the worker id.
+   */
+  openWaker(wake: () => void): number;
+  /** Ends what `openWaker` began. */
+  closeWaker(workerId: number): void;
+  /**
+   * Wakes the worker once when the partition's high watermark, flushed offset, log start offset or role changes. Look at the
+   * state after this call, not before: then no change is missed.
+   */
+  watch(handle: PartitionHandle, workerId: number): void;
+  /** Takes handles of partitions that moved; call until fewer come than fit. */
+  drainWakes(workerId: number, handles: Float64Array): number;
+}
+
+/** How a store is opened. */
+export interface StoreOptions {
+  /** Log directories, created when absent. One that fails is left out; all failing is an error. */
+  readonly dirs: readonly string[];
+  /** Cluster id to expect or to write; null takes what the directories say, or makes one. */
+  readonly clusterId: string | null;
+  readonly nodeId: number;
+  /** Settings of partitions found on disk until they are configured; what is absent takes Kafka's default. */
+  readonly defaults: Partial<LogConfig>;
+  readonly recoveryThreads: number;
+  readonly maxOpenFiles: number;
+  /** Check each batch's CRC when it is read. */
+  readonly verifyOnRead: boolean;
+  /** Keep everything in memory: for tests. */
+  readonly inMemory?: boolean;
+}
+
+/** One configured log directory. */
+export interface LogDirectory {
+  readonly path: string;
+  readonly directoryId: string;
+  /** Why it is not in use. */
+  readonly error: string | null;
+}
+
+/** A partition found when the store was opened. */
+export interface FoundPartition {
+  readonly handle: PartitionHandle;
+  readonly topic: string;
+  readonly partition: number;
+  /** 22 characters; the zero id when the file that holds it is missing. */
+  readonly topicId: string;
+  readonly dir: string;
+  readonly logStartOffset: number;
+  readonly logEndOffset: number;
+  /** Why it is neither read nor written: a bad batch with valid data after it. Its files are kept. */
+  readonly quarantined: string | null;
+}
+
+/** What opening a store found. */
+export interface StoreReport {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly dirs: readonly LogDirectory[];
+  /** Every directory had been closed in order. */
+  readonly wasClean: boolean;
+  readonly partitions: readonly FoundPartition[];
+}
+
+/** How far recovery is. */
+export interface RecoveryProgress {
+  readonly total: number;
+  readonly done: number;
+  /** `topic-partition`, empty before and after. */
+  readonly currentPartition: string;
+}
+
+/** A partition to create. */
+export interface NewPartition {
+  readonly topic: string;
+  readonly partition: number;
+  /** 22 characters of base64url. */
+  readonly topicId: string;
+  /** Index into the store's directories; absent for the one with the fewest partitions. */
+  readonly dir?: number;
+  readonly config: Partial<LogConfig>;
+}
+
+/** What retention did to a partition. */
+export interface RetentionEvent {
+  readonly topic: string;
+  readonly partition: number;
+  readonly deletedSegments: number;
+  readonly newLogStartOffset: number;
+  readonly reason: string;
+}
+
+/** Sizes of a log directory, for DescribeLogDirs. */
+export interface DirectoryDescription extends LogDirectory {
+  /** Of the file system; -1 when unknown. */
+  readonly totalBytes: number;
+  readonly usableBytes: number;
+  readonly partitions: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly sizeBytes: number;
+    readonly offsetLag: number;
+  }[];
+}
+
+/** A producer that a partition remembers, for DescribeProducers. */
+export interface ProducerDescription {
+  /** As text: it may be beyond 2^53. */
+  readonly producerId: string;
+  readonly producerEpoch: number;
+  readonly lastSequence: number;
+  readonly lastTimestamp: number;
+  readonly coordinatorEpoch: number;
+  readonly currentTxnStartOffset: number;
+}
+
+/** Offsets and sizes of a partition at one moment. */
+export interface PartitionState {
+  readonly logStartOffset: number;
+  readonly logEndOffset: number;
+  readonly highWatermark: number;
+  readonly lastStableOffset: number;
+  /** Records below this are on disk. */
+  readonly flushedOffset: number;
+  readonly sizeBytes: number;
+  /** -1 before the first `setLeader`. */
+  readonly leaderEpoch: number;
+  readonly segmentCount: number;
+}
+
+/** Log directories and the partitions in them. */
+export interface LogStore extends LogCalls, AsyncDisposable {
+  /** What opening found. */
+  readonly report: StoreReport;
+  /**
+   * Creates an empty partition.
+   *
+   * @throws LogError PARTITION_EXISTS, INVALID_ARGUMENT, LOG_POISONED, LOG_IO. Nothing was created.
+   */
+  createPartition(partition: NewPartition): PartitionHandle;
+  /** Renames the partition's directory and removes it after `file.delete.delay.ms`. The handle is stale from here on. */
+  deletePartition(handle: PartitionHandle): void;
+  /** Replaces a partition's settings. */
+  configurePartition(handle: PartitionHandle, config: Partial<LogConfig>): void;
+  /** This replica leads from `leaderEpoch` on. */
+  setLeader(handle: PartitionHandle, leaderEpoch: number): void;
+  /** This replica follows under `leaderEpoch`: only raw appends are taken. */
+  setFollower(handle: PartitionHandle, leaderEpoch: number): void;
+  /** Offsets and sizes now, or null for a stale handle. */
+  stateOf(handle: PartitionHandle): PartitionState | null;
+  /** Makes everything appended so far durable. */
+  flush(handle: PartitionHandle): Promise<void>;
+  /** Writes the checkpoints of every directory. */
+  checkpoint(): Promise<void>;
+  /** Applies retention, rolls segments that are due, forgets expired producers. */
+  runRetention(nowMs: number): Promise<readonly RetentionEvent[]>;
+  describe(): readonly DirectoryDescription[];
+  describeProducers(handle: PartitionHandle): readonly ProducerDescription[];
+  /** Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once. */
+  close(): Promise<void>;
+}
+
+/**
+ * An operating failure of the log. `code` is the native log's own: LOG_DIR_LOCKED, LOG_DIR_NOT_WRITABLE,
+ * CLUSTER_ID_MISMATCH, NODE_ID_MISMATCH, META_PROPERTIES_INVALID, LOG_POISONED, LOG_QUARANTINED, LOG_IO, LOG_CORRUPT,
+ * PARTITION_EXISTS, PARTITION_UNKNOWN, LOG_CLOSED, INVALID_ARGUMENT, OFFSET_OUT_OF_RANGE, NATIVE_PANIC; or, from the
+ * library in `index.ts`, the name of a Kafka error.
+ */
+export class LogError extends Error {
+  override readonly name = "LogError";
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

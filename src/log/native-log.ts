@@ -1,0 +1,202 @@
+/**
+ * The native log behind the port: the addon's functions where a request passes, JSON turned into objects elsewhere.
+ * Fourth of the files a produce or a fetch goes through, after `replica/`; behind it is `native/crates/binding`.
+ *
+ * One of the two files that import the addon; the other is `src/transport/sendfile.ts`.
+ */
+import * as native from "#native";
+import type { Compressor, Decompressor } from "#protocol/records/record-batch.ts";
+import {
+  Columns,
+  type DirectoryDescription,
+  type LogConfig,
+  LogError,
+  type LogStore,
+  type NewPartition,
+  type PartitionHandle,
+  type PartitionState,
+  type ProducerDescription,
+  type RecoveryProgress,
+  type RetentionEvent,
+  type StoreOptions,
+  type StoreReport,
+} from "./log.ts";
+
+/** The addon's error as ours, code and message unchanged. */
+function toLogError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "string" ? new LogError(code, error.message, { cause: error }) : error;
+}
+
+/** Runs a call that may throw the addon's error. */
+function coded<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw toLogError(error);
+  }
+}
+
+async function codedAsync<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw toLogError(error);
+  }
+}
+
+/** How far the store being opened is. Only the latest `openNativeStore` of the process is told about. */
+export function recoveryProgress(): RecoveryProgress {
+  return JSON.parse(native.recoveryProgress()) as RecoveryProgress;
+}
+
+/**
+ * Opens log directories and recovers the partitions in them, off this thread.
+ *
+ * @throws LogError LOG_DIR_LOCKED, LOG_DIR_NOT_WRITABLE, CLUSTER_ID_MISMATCH, NODE_ID_MISMATCH, META_PROPERTIES_INVALID,
+ * INVALID_ARGUMENT. Nothing stays locked.
+ */
+export async function openNativeStore(options: StoreOptions): Promise<NativeLogStore> {
+  const opened = await codedAsync(() => native.openStore(JSON.stringify(options)));
+  const { storeId, ...report } = JSON.parse(opened) as StoreReport & { storeId: number };
+  return new NativeLogStore(storeId, report);
+}
+
+/** A store in the addon; made by {@link openNativeStore}. Usable from the thread that opened it. */
+export class NativeLogStore implements LogStore {
+  readonly report: StoreReport;
+
+  // The addon's own functions: a wrapper would cost as much as some of them do.
+  readonly append: LogStore["append"] = native.append;
+  readonly takeAppendErrors: LogStore["takeAppendErrors"] = native.takeAppendErrors;
+  readonly fetch: LogStore["fetch"] = native.fetch;
+  readonly takeAborted: LogStore["takeAborted"] = native.takeAborted;
+  readonly planCopy: LogStore["planCopy"] = native.planCopy;
+  readonly planDrop: LogStore["planDrop"] = native.planDrop;
+  readonly offsetForTimestamp: LogStore["offsetForTimestamp"] = native.offsetForTimestamp;
+  readonly endOffsetForEpoch: LogStore["endOffsetForEpoch"] = native.endOffsetForEpoch;
+  readonly partitionState: LogStore["partitionState"] = native.partitionState;
+  readonly deleteRecords: LogStore["deleteRecords"] = native.deleteRecords;
+  readonly truncateTo: LogStore["truncateTo"] = native.truncateTo;
+  readonly openWaker: LogStore["openWaker"] = native.openWaker;
+  readonly closeWaker: LogStore["closeWaker"] = native.closeWaker;
+  readonly watch: LogStore["watch"] = native.watch;
+  readonly drainWakes: LogStore["drainWakes"] = native.drainWakes;
+
+  readonly #storeId: number;
+  readonly #state: Float64Array = new Float64Array(Columns.STATE);
+  #closing: Promise<void> | null = null;
+
+  constructor(storeId: number, report: StoreReport) {
+    this.#storeId = storeId;
+    this.report = report;
+  }
+
+  createPartition(partition: NewPartition): PartitionHandle {
+    const config = JSON.stringify(partition.config);
+    return coded(() =>
+      native.createPartition(
+        this.#storeId,
+        partition.topic,
+        partition.partition,
+        partition.topicId,
+        partition.dir ?? -1,
+        config,
+      ),
+    );
+  }
+
+  deletePartition(handle: PartitionHandle): void {
+    coded(() => native.deletePartition(handle));
+  }
+
+  configurePartition(handle: PartitionHandle, config: Partial<LogConfig>): void {
+    coded(() => native.configurePartition(handle, JSON.stringify(config)));
+  }
+
+  setLeader(handle: PartitionHandle, leaderEpoch: number): void {
+    coded(() => native.setLeader(handle, leaderEpoch));
+  }
+
+  setFollower(handle: PartitionHandle, leaderEpoch: number): void {
+    coded(() => native.setFollower(handle, leaderEpoch));
+  }
+
+  stateOf(handle: PartitionHandle): PartitionState | null {
+    const out = this.#state;
+    if (native.partitionState(handle, out) !== 0) return null;
+    return {
+      logStartOffset: out[0] as number,
+      logEndOffset: out[1] as number,
+      highWatermark: out[2] as number,
+      lastStableOffset: out[3] as number,
+      flushedOffset: out[4] as number,
+      sizeBytes: out[5] as number,
+      leaderEpoch: out[6] as number,
+      segmentCount: out[7] as number,
+    };
+  }
+
+  flush(handle: PartitionHandle): Promise<void> {
+    return codedAsync(() => native.flushPartition(handle));
+  }
+
+  checkpoint(): Promise<void> {
+    return codedAsync(() => native.checkpointStore(this.#storeId));
+  }
+
+  async runRetention(nowMs: number): Promise<readonly RetentionEvent[]> {
+    const events = await codedAsync(() => native.runRetention(this.#storeId, nowMs));
+    return JSON.parse(events) as RetentionEvent[];
+  }
+
+  describe(): readonly DirectoryDescription[] {
+    return JSON.parse(coded(() => native.describeStore(this.#storeId))) as DirectoryDescription[];
+  }
+
+  describeProducers(handle: PartitionHandle): readonly ProducerDescription[] {
+    return JSON.parse(coded(() => native.describeProducers(handle))) as ProducerDescription[];
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= codedAsync(() => native.closeStore(this.#storeId));
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** CRC-32C of bytes, unsigned. */
+export const crc32c: (bytes: Uint8Array) => number = native.crc32c;
+
+/** The addon's codecs, for whoever decodes or encodes record batches in TypeScript. */
+export const nativeCodecs: Compressor & Decompressor = {
+  compress(codec: number, block: Uint8Array): Uint8Array {
+    return coded(() => native.compress(codec, null, block));
+  },
+  decompress(codec: number, block: Uint8Array, maxBytes: number): Uint8Array | null {
+    try {
+      return native.decompress(codec, block, maxBytes);
+    } catch {
+      // Damaged or too large; the caller of a Decompressor is told no more than that.
+      return null;
+    }
+  },
+};
+
+/** Compresses with a level of the codec's own scale. */
+export function compress(codec: number, level: number | null, bytes: Uint8Array): Uint8Array {
+  return coded(() => native.compress(codec, level, bytes));
+}
+
+/**
+ * Decompresses.
+ *
+ * @throws LogError CORRUPT_DATA; TOO_LARGE beyond `maxBytes`, before more than that is held.
+ */
+export function decompress(codec: number, bytes: Uint8Array, maxBytes: number): Uint8Array {
+  return coded(() => native.decompress(codec, bytes, maxBytes));
+}
