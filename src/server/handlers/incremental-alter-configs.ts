@@ -1,0 +1,38 @@
+/**
+ * IncrementalAlterConfigs (key 44): sets, deletes, extends or shortens single values of topics and brokers (KIP-339).
+ *
+ * - v0. v1: flexible.
+ */
+import type { Controller } from "#controller/controller.ts";
+import { IncrementalAlterConfigsApi, makeIncrementalAlterConfigsResponse } from "#protocol/generated/incremental-alter-configs.ts";
+import type {
+  IncrementalAlterConfigsRequest,
+  IncrementalAlterConfigsResponse,
+} from "#protocol/generated/incremental-alter-configs.ts";
+import type { ApiHandler } from "../handler.ts";
+
+/** What the handler works with. */
+export interface IncrementalAlterConfigsDependencies {
+  readonly controller: Controller;
+}
+
+/** Serves IncrementalAlterConfigs. */
+export function createIncrementalAlterConfigsHandler({
+  controller,
+}: IncrementalAlterConfigsDependencies): ApiHandler<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse> {
+  return {
+    api: IncrementalAlterConfigsApi,
+    minVersion: 0,
+    maxVersion: 1,
+    async handle({ resources, validateOnly }) {
+      const changes = resources.map(({ resourceType, resourceName, configs }) => ({
+        resourceType,
+        resourceName,
+        replacesAll: false,
+        changes: configs.map(({ name, configOperation, value }) => ({ name, operation: configOperation, value })),
+      }));
+      const outcomes = await controller.changeConfigs(changes, validateOnly);
+      return makeIncrementalAlterConfigsResponse({ responses: outcomes.map((outcome) => ({ ...outcome })) });
+    },
+  };
+}
