@@ -17,7 +17,7 @@
  * Where `await using` is not available: `try { … } finally { await log.close(); }`.
  */
 import { errorInfo } from "#common/error-code.ts";
-import { uuidFromBytes, ZERO_UUID } from "#common/uuid.ts";
+import { uuidFromBytes } from "#common/uuid.ts";
 import {
   Compression,
   decodeRecordBatches,
@@ -120,11 +120,11 @@ export interface TailOptions {
 
 export type { LogRecord };
 
-const utf8 = { encoder: new TextEncoder() };
+const UTF8: TextEncoder = new TextEncoder();
 
 function toBytes(value: string | Uint8Array | null | undefined): Uint8Array | null {
   if (value === null || value === undefined) return null;
-  return typeof value === "string" ? utf8.encoder.encode(value) : value;
+  return typeof value === "string" ? UTF8.encode(value) : value;
 }
 
 function toNewRecord(record: AppendRecord): NewRecord {
@@ -305,6 +305,7 @@ export class Log implements AsyncDisposable {
     const { signal } = options;
     let next = options.fromOffset ?? this.endOffset;
     const isOver = (): boolean => this.#isClosed || signal?.aborted === true;
+    const whenAborted = signal === undefined ? null : aborted(signal);
     while (!isOver()) {
       next = Math.max(next, this.startOffset);
       for (const record of this.read(next)) {
@@ -314,11 +315,11 @@ export class Log implements AsyncDisposable {
       }
       if (isOver()) return;
       const from = next;
-      const stopWaiting = this.#board.waitFor(
+      const whenMoved = this.#board.waitFor(
         this.#handle,
         () => isOver() || this.state().highWatermark > from,
       );
-      await (signal === undefined ? stopWaiting : Promise.race([stopWaiting, aborted(signal)]));
+      await (whenAborted === null ? whenMoved : Promise.race([whenMoved, whenAborted]));
     }
   }
 
@@ -418,6 +419,3 @@ function aborted(signal: AbortSignal): Promise<void> {
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
-
-/** The id that a log without an id of its own shows. */
-export const NO_TOPIC_ID: string = ZERO_UUID;

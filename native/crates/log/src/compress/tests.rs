@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::lz4::{LZ4_FLAG_BLOCK_CHECKSUM, LZ4_FLAG_CONTENT_SIZE, LZ4_MAGIC, xxh32};
 use super::*;
 
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
