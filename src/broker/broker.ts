@@ -1,0 +1,498 @@
+/**
+ * The whole broker, put together and started in order: configuration, addresses, log directories, cluster metadata,
+ * coordinators, and only then the first request. Connections are accepted early and wait, so that a client which comes
+ * during a recovery is served late instead of refused.
+ *
+ * Stopping goes the other way round and loses nothing that was acknowledged: what is in flight is answered, then the logs
+ * are flushed and marked as closed in order.
+ */
+import { AssertionError } from "#common/assert.ts";
+import { describeError, type Logger, SILENT_LOGGER } from "#common/logger.ts";
+import { TimerWheel } from "#common/timer-wheel.ts";
+import { type BrokerConfig, type ConfigValues, resolveBrokerConfig } from "#config/broker-config.ts";
+import { type BrokerSettings, brokerSettings } from "#config/broker-settings.ts";
+import { defaultLogConfig } from "#config/topic-config.ts";
+import { Controller } from "#controller/controller.ts";
+import { SecurityProtocolId } from "#controller/registration.ts";
+import {
+  createGroupCoordinator,
+  type GroupCoordinator,
+  OFFSETS_TOPIC,
+  type TopicLookup,
+} from "#coordinator/group/group-coordinator.ts";
+import type { LogStore } from "#log/log.ts";
+import { nativeCodecs, openNativeStore, recoveryProgress } from "#log/native-log.ts";
+import type { ClusterDelta } from "#metadata/cluster-delta.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
+import { MetadataLoader, type MetadataPublisher } from "#metadata/metadata-loader.ts";
+import { MemoryMetadataLog, type MetadataLog } from "#metadata/metadata-log.ts";
+import { FileMetadataLog } from "#metadata/metadata-log-driver.ts";
+import { ProvisioningPublisher } from "#metadata/provisioning-publisher.ts";
+import { PartitionDirectory } from "#replica/partition-directory.ts";
+import { ReplicaManager } from "#replica/replica-manager.ts";
+import { Dispatcher } from "#server/dispatcher.ts";
+import { FetchSessionCache } from "#server/fetch-session.ts";
+import { HandlerTable } from "#server/handler-table.ts";
+import { ReplyEncoder } from "#server/reply-encoder.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
+import { type BoundListener, Transport, type TransportOptions } from "#transport/transport.ts";
+import { CoordinatorLog } from "./coordinator-log.ts";
+import { addHandlers } from "./handlers.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { PartitionStore } from "./partition-store.ts";
+import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
+
+/** Deadlines of waiting requests are met this much late at most. */
+const DEADLINE_SLOT_MS = 5;
+/** Requests of one connection that may wait at the same time. */
+const IN_FLIGHT_MAX = 64;
+/** Unsent reply bytes above which a connection is not read. */
+const UNSENT_BYTES_MAX = 1 << 20;
+/** Budget of frames under assembly where `queued.max.request.bytes` leaves it to us. */
+const POOL_BYTES = 128 << 20;
+const POOL_KEEP_BYTES = 16 << 20;
+/** `min.incremental.fetch.session.eviction.ms` of Kafka, which is no key there either. */
+const SESSION_EVICTION_MS = 120_000;
+/** Time that requests in flight get when the broker stops. */
+const STOP_DEADLINE_MS = 5_000;
+const DEFAULT_PORT = 9092;
+
+/** How an embedded broker is started. Every Kafka key can be given in `config`. */
+export interface BrokerOptions {
+  /** Directory for everything the broker keeps. Without it, and without `log.dirs` in `config`, nothing outlives the broker. */
+  readonly dataDir?: string;
+  /** Address to listen on; 127.0.0.1 unless said otherwise. */
+  readonly host?: string;
+  /** Port to listen on, 0 for a free one; 9092 unless said otherwise. */
+  readonly port?: number;
+  /** Broker configuration by Kafka key; wins over the options above. */
+  readonly config?: Readonly<Record<string, string | number | boolean>>;
+  /** Pairs of a `server.properties`; null or absent for the embedded defaults. */
+  readonly properties?: ConfigValues | null;
+  /** Hears what the broker has to say; nobody unless given. */
+  readonly logger?: Logger;
+  /** Told when the broker can no longer trust itself; it should be stopped then. */
+  readonly onFatal?: (error: unknown) => void;
+}
+
+/** A broker could not be started; the message is meant for a person. `code` is stable. */
+export class BrokerStartError extends Error {
+  override readonly name = "BrokerStartError";
+  /** `CONFIG_INVALID`, `ADDRESS_IN_USE`, `ADDRESS_UNAVAILABLE`, or the code of the log that failed. */
+  readonly code: string;
+
+  constructor(code: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+/**
+ * A running broker.
+ *
+ *     await using broker = await Broker.start({ dataDir: "./data", port: 0 });
+ *     console.log(broker.bootstrapServers);
+ */
+export class Broker implements AsyncDisposable {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  /** Addresses the broker listens on, with the ports it got. */
+  readonly listeners: readonly BoundListener[];
+  /** Log directories. */
+  readonly dataDirs: readonly string[];
+  /** The static configuration it was started with. */
+  readonly config: BrokerConfig;
+  readonly #shutdown: (deadlineMs: number) => Promise<void>;
+  #stopping: Promise<void> | null = null;
+
+  private constructor(running: RunningBroker) {
+    this.clusterId = running.store.report.clusterId;
+    this.nodeId = running.settings.nodeId;
+    this.listeners = running.listeners;
+    this.dataDirs = running.settings.logDirs;
+    this.config = running.config;
+    this.#shutdown = (deadlineMs) => stopBroker(running, deadlineMs);
+  }
+
+  /**
+   * Starts a broker; it serves requests when the promise settles.
+   *
+   * @throws BrokerStartError when it cannot start; nothing stays open or locked.
+   */
+  static async start(options: BrokerOptions = {}): Promise<Broker> {
+    return new Broker(await startBroker(options));
+  }
+
+  /** What clients put into `bootstrap.servers`. */
+  get bootstrapServers(): string {
+    return this.listeners
+      .map(({ hostname, port }) => {
+        const isAnyAddress = hostname === "" || hostname === "0.0.0.0" || hostname === "::";
+        const host = isAnyAddress ? "127.0.0.1" : hostname;
+        return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+      })
+      .join(",");
+  }
+
+  /** Port of the first listener. */
+  get port(): number {
+    return this.listeners[0]?.port ?? DEFAULT_PORT;
+  }
+
+  /** Stops: answers what is in flight until the deadline, then closes the logs in order. Twice is once. */
+  stop(deadlineMs: number = STOP_DEADLINE_MS): Promise<void> {
+    this.#stopping ??= this.#shutdown(deadlineMs);
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+/** The parts of a running broker that its stop concerns. */
+interface RunningBroker {
+  readonly config: BrokerConfig;
+  readonly settings: BrokerSettings;
+  readonly listeners: readonly BoundListener[];
+  readonly transport: Transport;
+  readonly groups: GroupCoordinator;
+  readonly housekeeping: Housekeeping;
+  readonly replicas: ReplicaManager;
+  readonly metadataLog: MetadataLog;
+  readonly store: LogStore;
+}
+
+async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<void> {
+  running.transport.stopListening();
+  // Parked joins and syncs would otherwise hold their connections until the deadline.
+  running.groups.stop();
+  await running.transport.stop(deadlineMs);
+  await running.housekeeping.stop();
+  running.replicas.close();
+  await running.metadataLog.close();
+  await running.store.close();
+}
+
+async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
+  const logger = options.logger ?? SILENT_LOGGER;
+  const config = resolveConfig(options, logger);
+  const { settings, errors } = brokerSettings(config);
+  if (settings === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
+  const table = new HandlerTable();
+  const undo: (() => void | Promise<void>)[] = [];
+  try {
+    const encoder = new ReplyEncoder({
+      planCopy: (plan, row, into, at) => store.planCopy(plan, row, into, at),
+      planDrop: (plan) => store.planDrop(plan),
+    });
+    const dispatcher = new Dispatcher(
+      table,
+      encoder,
+      {
+        onHandlerFailure: (error, { apiKey, apiVersion, clientId }) => {
+          const trace = error instanceof Error ? `\n${error.stack ?? ""}` : "";
+          logger.error(
+            `request ${apiKey} v${apiVersion} of client ${clientId} failed: ${describeError(error)}${trace}`,
+          );
+          if (error instanceof AssertionError) options.onFatal?.(error);
+        },
+      },
+      SYSTEM_CLOCK.nowMs,
+    );
+    const transport = new Transport(transportOptions(settings), dispatcher, createNativeAssist());
+    undo.push(() => transport.stop(0));
+    transport.pause();
+    const listeners = bindListeners(transport, settings);
+    const store = await openStore(config, settings, logger);
+    undo.push(() => store.close());
+    return await assemble({ options, logger, config, settings, table, transport, listeners, store });
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw asStartError(error);
+  }
+}
+
+interface Assembly {
+  readonly options: BrokerOptions;
+  readonly logger: Logger;
+  readonly config: BrokerConfig;
+  readonly settings: BrokerSettings;
+  readonly table: HandlerTable;
+  readonly transport: Transport;
+  readonly listeners: readonly BoundListener[];
+  readonly store: LogStore;
+}
+
+/** From open logs to the first request. */
+async function assemble(assembly: Assembly): Promise<RunningBroker> {
+  const { logger, config, settings, table, transport, listeners, store } = assembly;
+  const { nodeId } = settings;
+  const { clusterId } = store.report;
+  const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
+  const replicas = new ReplicaManager(store, SYSTEM_CLOCK, wheel);
+  const directory = new PartitionDirectory();
+  const metadataLog = settings.sluiceInMemory
+    ? new MemoryMetadataLog()
+    : new FileMetadataLog({ directory: settings.metadataLogDir, nodeId, clock: SYSTEM_CLOCK });
+  const loader = new MetadataLoader({
+    log: metadataLog,
+    maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots,
+    onSnapshotFailure: (error) => logger.error(`metadata snapshot: ${describeError(error)}`),
+  });
+  const current = new CurrentBrokerConfig(config, nodeId);
+  const controller = new Controller({
+    nodeId,
+    loader,
+    config: () => current.config,
+    random: SYSTEM_RANDOM,
+  });
+  const partitions = new PartitionStore({
+    store,
+    logger,
+    onDirectoryChange: (changes) => {
+      for (const change of changes) directory.apply(change);
+    },
+  });
+  const topics = topicLookup(loader);
+  const offsetsLog = new CoordinatorLog({
+    topic: OFFSETS_TOPIC,
+    directory,
+    replicas,
+    partitions,
+    log: store,
+    decompressor: nativeCodecs,
+  });
+  const groups = createGroupCoordinator({
+    config: {
+      ...settings,
+      offsetsRetentionMs: settings.offsetsRetentionMinutes * 60_000,
+    },
+    writer: offsetsLog,
+    loader: offsetsLog,
+    topics,
+    clock: SYSTEM_CLOCK,
+    scheduler: SYSTEM_SCHEDULER,
+    random: SYSTEM_RANDOM,
+    ensureOffsetsTopic: () => createInternalTopic(controller, OFFSETS_TOPIC),
+  });
+  loader.addPublisher(current);
+  loader.addPublisher(
+    new ProvisioningPublisher({
+      nodeId,
+      provisioner: partitions,
+      config: () => current.config,
+      onFailure: (what, error) => logger.error(`${what}: ${describeError(error)}`),
+    }),
+  );
+  loader.addPublisher(partitions);
+  loader.addPublisher(groupPublisher(groups, nodeId, logger));
+  await loader.load();
+  const strays = partitions.strayNames;
+  if (strays.length > 0) {
+    logger.warn(`no topic explains these partitions, they are left alone: ${strays.join(", ")}`);
+  }
+  await controller.start({
+    endpoints: settings.advertisedListeners.map(({ name, host, port, securityProtocol }) => ({
+      name,
+      host,
+      port,
+      securityProtocol: securityProtocolId(securityProtocol),
+    })),
+    rack: settings.brokerRack,
+    logDirs: store.report.dirs
+      .filter(({ error }) => error === null)
+      .map(({ directoryId }) => directoryId),
+  });
+  groups.start();
+  addHandlers(table, {
+    clusterId,
+    settings,
+    config: () => current.config,
+    image: () => loader.image,
+    controller,
+    groups,
+    topics,
+    directory,
+    replicas,
+    store,
+    sessions: new FetchSessionCache(
+      settings.maxIncrementalFetchSessionCacheSlots,
+      SESSION_EVICTION_MS,
+      SYSTEM_RANDOM,
+    ),
+  });
+  const housekeeping = new Housekeeping({
+    store,
+    logger,
+    retentionIntervalMs: settings.logRetentionCheckIntervalMs,
+    checkpointIntervalMs: Math.min(
+      settings.logFlushOffsetCheckpointIntervalMs,
+      settings.logFlushStartOffsetCheckpointIntervalMs,
+      settings.replicaHighWatermarkCheckpointIntervalMs,
+    ),
+  });
+  housekeeping.start();
+  transport.resume();
+  return {
+    config,
+    settings,
+    listeners,
+    transport,
+    groups,
+    housekeeping,
+    replicas,
+    metadataLog,
+    store,
+  };
+}
+
+function resolveConfig(options: BrokerOptions, logger: Logger): BrokerConfig {
+  const overrides = new Map<string, string>();
+  if (options.host !== undefined || options.port !== undefined) {
+    const host = options.host ?? "127.0.0.1";
+    const address = host.includes(":") ? `[${host}]` : host;
+    overrides.set("listeners", `PLAINTEXT://${address}:${options.port ?? DEFAULT_PORT}`);
+  }
+  if (options.dataDir !== undefined) overrides.set("log.dirs", options.dataDir);
+  for (const [key, value] of Object.entries(options.config ?? {})) overrides.set(key, String(value));
+  const isFromFile = options.properties !== undefined && options.properties !== null;
+  if (!isFromFile && !overrides.has("log.dirs") && !overrides.has("log.dir")) {
+    if (!overrides.has("sluice.in.memory")) overrides.set("sluice.in.memory", "true");
+  }
+  const { config, errors, warnings } = resolveBrokerConfig({
+    file: options.properties ?? null,
+    overrides,
+  });
+  for (const warning of warnings) logger.warn(warning);
+  if (config === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
+  return config;
+}
+
+function transportOptions(settings: BrokerSettings): TransportOptions {
+  return {
+    maxFrameBytes: settings.socketRequestMaxBytes,
+    maxInFlight: IN_FLIGHT_MAX,
+    maxUnsentBytes: UNSENT_BYTES_MAX,
+    idleDeadlineMs: settings.connectionsMaxIdleMs,
+    frameDeadlineMs: settings.sluiceFrameDeadlineMs,
+    maxConnections: settings.maxConnections,
+    maxConnectionsPerAddress: settings.maxConnectionsPerIp,
+    maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
+    poolBytes: settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES,
+    poolKeepBytes: POOL_KEEP_BYTES,
+  };
+}
+
+function bindListeners(transport: Transport, settings: BrokerSettings): BoundListener[] {
+  return settings.listeners.map(({ name, host, port }) => {
+    try {
+      return transport.listen({ listenerName: name, hostname: host, port });
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      const address = `${name}://${host}:${port}`;
+      if (code === "EADDRINUSE") {
+        const message = `port ${port} is taken: another program listens on ${host === "" ? "it" : `${host}:${port}`}`;
+        throw new BrokerStartError("ADDRESS_IN_USE", message, error);
+      }
+      throw new BrokerStartError(
+        "ADDRESS_UNAVAILABLE",
+        `cannot listen on ${address}: ${describeError(error)}`,
+      );
+    }
+  });
+}
+
+/** Opens the log directories, telling of a recovery that takes more than a moment. */
+async function openStore(
+  config: BrokerConfig,
+  settings: BrokerSettings,
+  logger: Logger,
+): Promise<LogStore> {
+  const timer = setInterval(() => {
+    const { total, done, currentPartition } = recoveryProgress();
+    if (total > 0) logger.info(`recovering logs: ${done} of ${total}, now ${currentPartition}`);
+  }, 1000);
+  try {
+    const store = await openNativeStore({
+      dirs: settings.logDirs,
+      clusterId: null,
+      nodeId: settings.nodeId,
+      defaults: defaultLogConfig(config),
+      recoveryThreads: settings.numRecoveryThreadsPerDataDir,
+      maxOpenFiles: settings.sluiceMaxOpenFiles,
+      verifyOnRead: settings.sluiceVerifyOnRead,
+      inMemory: settings.sluiceInMemory,
+    });
+    for (const { path, error } of store.report.dirs) {
+      if (error !== null) logger.error(`log directory ${path} is out of use: ${error}`);
+    }
+    return store;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function topicLookup(loader: MetadataLoader): TopicLookup {
+  return {
+    nameOf: (topicId) => loader.image.topicsById.get(topicId)?.name,
+    idOf: (name) => loader.image.topicsByName.get(name)?.id,
+    partitionCount: (name) => loader.image.topicsByName.get(name)?.partitions.length,
+  };
+}
+
+async function createInternalTopic(controller: Controller, name: string): Promise<void> {
+  const outcome = await controller.createAutomatically([name]);
+  const errorCode = outcome.get(name) ?? -1;
+  if (errorCode !== 0) throw new Error(`cannot create ${name}: error ${errorCode}`);
+}
+
+/** Hands the group coordinator the partitions it leads, and tells it of topics that are gone. */
+function groupPublisher(
+  groups: GroupCoordinator,
+  nodeId: number,
+  logger: Logger,
+): MetadataPublisher {
+  return {
+    onMetadataUpdate(delta: ClusterDelta, _image: ClusterImage): void {
+      const deleted = delta.deletedTopics();
+      for (const { name, partitions } of deleted) {
+        if (name !== OFFSETS_TOPIC) continue;
+        for (const { partitionId } of partitions) groups.unload(partitionId);
+      }
+      if (deleted.length > 0) groups.onTopicsDeleted(new Set(deleted.map(({ name }) => name)));
+      for (const { now, before } of delta.changedTopics()) {
+        if (now.name !== OFFSETS_TOPIC) continue;
+        for (const { partitionId, leader, leaderEpoch } of now.partitions) {
+          const earlier = before?.partitions[partitionId];
+          if (earlier?.leader === leader && earlier.leaderEpoch === leaderEpoch) continue;
+          if (leader !== nodeId) {
+            if (earlier?.leader === nodeId) groups.unload(partitionId);
+            continue;
+          }
+          groups.load(partitionId, leaderEpoch).catch((error: unknown) => {
+            logger.error(`load ${OFFSETS_TOPIC}-${partitionId}: ${describeError(error)}`);
+          });
+        }
+      }
+    },
+  };
+}
+
+function securityProtocolId(name: string): number {
+  return (SecurityProtocolId as Readonly<Record<string, number>>)[name] ?? SecurityProtocolId.PLAINTEXT;
+}
+
+function asStartError(error: unknown): BrokerStartError {
+  if (error instanceof BrokerStartError) return error;
+  const code =
+    error instanceof Error && "code" in error && typeof error.code === "string"
+      ? error.code
+      : "START_FAILED";
+  return new BrokerStartError(
+    code,
+    error instanceof Error ? error.message : String(error),
+    error,
+  );
+}

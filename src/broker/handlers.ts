@@ -1,0 +1,159 @@
+/**
+ * Every API this broker serves, put together from the parts that serve it. A handler that is not added here is not
+ * advertised and does not exist for clients.
+ */
+import type { BrokerConfig } from "#config/broker-config.ts";
+import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { Controller } from "#controller/controller.ts";
+import { ProducerIdSource } from "#controller/producer-ids.ts";
+import { SUPPORTED_FEATURES } from "#controller/registration.ts";
+import type { GroupCoordinator, TopicLookup } from "#coordinator/group/group-coordinator.ts";
+import type { LogStore } from "#log/log.ts";
+import { type ClusterImage, isInternalTopic } from "#metadata/cluster-image.ts";
+import type { PartitionDirectory } from "#replica/partition-directory.ts";
+import type { ReplicaManager } from "#replica/replica-manager.ts";
+import { addressFor } from "#server/cluster-view.ts";
+import type { FetchSessionCache } from "#server/fetch-session.ts";
+import type { AnyApiHandler, ApiHandler, ConnectionInfo } from "#server/handler.ts";
+import type { HandlerTable } from "#server/handler-table.ts";
+import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
+import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
+import { createCreatePartitionsHandler } from "#server/handlers/create-partitions.ts";
+import { createCreateTopicsHandler } from "#server/handlers/create-topics.ts";
+import { createDeleteGroupsHandler } from "#server/handlers/delete-groups.ts";
+import { createDeleteRecordsHandler } from "#server/handlers/delete-records.ts";
+import { createDeleteTopicsHandler } from "#server/handlers/delete-topics.ts";
+import { createDescribeClusterHandler } from "#server/handlers/describe-cluster.ts";
+import { createDescribeConfigsHandler } from "#server/handlers/describe-configs.ts";
+import { createDescribeGroupsHandler } from "#server/handlers/describe-groups.ts";
+import { createDescribeLogDirsHandler } from "#server/handlers/describe-log-dirs.ts";
+import { createDescribeTopicPartitionsHandler } from "#server/handlers/describe-topic-partitions.ts";
+import { createFetchHandler } from "#server/handlers/fetch.ts";
+import { createFindCoordinatorHandler } from "#server/handlers/find-coordinator.ts";
+import { createHeartbeatHandler } from "#server/handlers/heartbeat.ts";
+import { createIncrementalAlterConfigsHandler } from "#server/handlers/incremental-alter-configs.ts";
+import { createInitProducerIdHandler } from "#server/handlers/init-producer-id.ts";
+import { createJoinGroupHandler } from "#server/handlers/join-group.ts";
+import { createLeaveGroupHandler } from "#server/handlers/leave-group.ts";
+import { createListGroupsHandler } from "#server/handlers/list-groups.ts";
+import { createListOffsetsHandler } from "#server/handlers/list-offsets.ts";
+import { createMetadataHandler } from "#server/handlers/metadata.ts";
+import { createOffsetCommitHandler } from "#server/handlers/offset-commit.ts";
+import { createOffsetDeleteHandler } from "#server/handlers/offset-delete.ts";
+import { createOffsetFetchHandler } from "#server/handlers/offset-fetch.ts";
+import { createOffsetForLeaderEpochHandler } from "#server/handlers/offset-for-leader-epoch.ts";
+import { createProduceHandler } from "#server/handlers/produce.ts";
+import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
+
+/** What the handlers are made of. */
+export interface BrokerParts {
+  readonly clusterId: string;
+  readonly settings: BrokerSettings;
+  config(): BrokerConfig;
+  image(): ClusterImage;
+  readonly controller: Controller;
+  readonly groups: GroupCoordinator;
+  readonly topics: TopicLookup;
+  readonly directory: PartitionDirectory;
+  readonly replicas: ReplicaManager;
+  readonly store: LogStore;
+  readonly sessions: FetchSessionCache;
+}
+
+/** Adds every handler to `table`. */
+export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
+  const { clusterId, settings, controller, groups, topics, directory, replicas, store } = parts;
+  const { nodeId } = settings;
+  const image = (): ClusterImage => parts.image();
+  const config = (): BrokerConfig => parts.config();
+  const ownAddress = (
+    connection: ConnectionInfo,
+  ): { readonly nodeId: number; readonly host: string; readonly port: number } => {
+    const self = image().brokers.get(nodeId);
+    const address = self === undefined ? null : addressFor(self, connection);
+    return {
+      nodeId,
+      host: address?.host ?? connection.localHost,
+      port: address?.port ?? connection.localPort,
+    };
+  };
+  const producerIds = new ProducerIdSource(() => controller.allocateProducerIds());
+  table.add(
+    erased(createProduceHandler({ directory, replicas, isInternalTopic })),
+    erased(
+      createFetchHandler({
+        directory,
+        replicas,
+        sessions: parts.sessions,
+        fetchMaxBytes: settings.fetchMaxBytes,
+        nodeId,
+        ownEndpoint: (connection) => ({ ...ownAddress(connection), rack: settings.brokerRack }),
+      }),
+    ),
+    erased(createListOffsetsHandler({ directory, log: store })),
+    erased(
+      createMetadataHandler({
+        nodeId,
+        clusterId,
+        image,
+        autoCreatesTopics: () => config().boolean("auto.create.topics.enable"),
+        createTopics: (names) => controller.createAutomatically(names),
+      }),
+    ),
+    erased(createOffsetCommitHandler({ groups, topics })),
+    erased(createOffsetFetchHandler({ groups, topics })),
+    erased(
+      createFindCoordinatorHandler({
+        groups,
+        thisBroker: ownAddress,
+        coordinatesTransactions: false,
+      }),
+    ),
+    erased(createJoinGroupHandler({ groups })),
+    erased(createHeartbeatHandler({ groups })),
+    erased(createLeaveGroupHandler({ groups })),
+    erased(createSyncGroupHandler({ groups })),
+    erased(createDescribeGroupsHandler({ groups })),
+    erased(createListGroupsHandler({ groups })),
+    erased(
+      createApiVersionsHandler({
+        table,
+        clusterId,
+        nodeId,
+        features: () => ({
+          features: SUPPORTED_FEATURES.map(({ name, min, max }) => ({
+            name,
+            minVersion: min,
+            maxVersion: max,
+            level: image().features.get(name) ?? 0,
+          })),
+          epoch: image().offset,
+        }),
+      }),
+    ),
+    erased(createCreateTopicsHandler({ controller })),
+    erased(createDeleteTopicsHandler({ controller })),
+    erased(createDeleteRecordsHandler({ directory, log: store, isInternalTopic })),
+    erased(createInitProducerIdHandler({ producerIds })),
+    erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
+    erased(createDescribeConfigsHandler({ nodeId, image, config })),
+    erased(createAlterConfigsHandler({ controller })),
+    erased(createDescribeLogDirsHandler({ logDirs: store })),
+    erased(createCreatePartitionsHandler({ controller })),
+    erased(createDeleteGroupsHandler({ groups })),
+    erased(createIncrementalAlterConfigsHandler({ controller })),
+    erased(createOffsetDeleteHandler({ groups, topics })),
+    erased(createDescribeClusterHandler({ nodeId, clusterId, image })),
+    erased(
+      createDescribeTopicPartitionsHandler({
+        image,
+        partitionLimit: () => settings.maxRequestPartitionSizeLimit,
+      }),
+    ),
+  );
+}
+
+/** Forgets the message types; the dispatcher pairs codec and handler again. */
+function erased<Req, Res>(handler: ApiHandler<Req, Res>): AnyApiHandler {
+  return handler as unknown as AnyApiHandler;
+}

@@ -1,0 +1,11 @@
+/**
+ * The embedding API: a broker inside this process.
+ *
+ *     import { Broker } from "sluice";
+ *
+ *     await using broker = await Broker.start({ port: 0 });
+ *     // point any Kafka client at broker.bootstrapServers
+ */
+export { Broker, type BrokerOptions, BrokerStartError } from "#broker/broker.ts";
+export type { Logger } from "#common/logger.ts";
+export type { BoundListener } from "#transport/transport.ts";

@@ -1,0 +1,7 @@
+#!/usr/bin/env bun
+/**
+ * The process entry: reads the command line and hands over to one file of `cli/`, loaded only when it is needed.
+ */
+import { runCommandLine } from "#cli/command-line.ts";
+
+await runCommandLine(process.argv.slice(2));
