@@ -55,7 +55,7 @@ function value(schema: MessageSchema, field: FieldSchema, version: number): fc.A
   const present =
     element === null
       ? single(schema, field, field.type, version)
-      : fc.array(single(schema, field, element, version), { maxLength: 3, depthSize: "small" });
+      : fc.array(single(schema, field, element, version), { maxLength: 3 });
   return isIn(parseVersions(field.nullableVersions), version) ? fc.option(present) : present;
 }
 

@@ -5,6 +5,9 @@ import { banner, emitApi, emitRecords } from "./emit.ts";
 import { errorText } from "./error-texts.ts";
 import { type ApiSchema, kebabCase, parseVersions, type RecordSchema } from "./schema.ts";
 
+/** The way from `generated/records/` to `src/protocol/`. */
+const FROM_RECORDS = "../..";
+
 /** An entry of `schema/error-codes.json`. */
 export interface ErrorSchema {
   readonly code: number;
@@ -121,7 +124,7 @@ function emitMetadataTable(records: readonly RecordSchema[]): string {
   return `${banner(`/**
  * Records of the cluster metadata log by type, as one discriminated union.
  */`)}
-import type { RecordMessages } from "../../api.ts";
+import type { RecordMessages } from "${FROM_RECORDS}/api.ts";
 ${importLines}
 
 /** A metadata record with the name of its type. */
@@ -189,7 +192,7 @@ ${own.map(([name, records]) => `[${records[0]?.apiKey}, { kind: "${name}", key: 
   return `${banner(`/**
  * Records of the coordinators' logs by type, as discriminated unions.
  */`)}
-import type { RecordMessages } from "../../api.ts";
+import type { RecordMessages } from "${FROM_RECORDS}/api.ts";
 ${importLines}
 
 // The tables hold codecs of many message types; the unions above pair each kind with its types.
