@@ -69,7 +69,10 @@ export function createFindCoordinatorHandler(
         );
         return makeFindCoordinatorResponse({ coordinators });
       }
-      return makeFindCoordinatorResponse(located(request.key, errorCode, context.connection));
+      const { errorMessage, ...found } = located(request.key, errorCode, context.connection);
+      // Kafka fills the message of a success with the error's name where there is one answer, and leaves it empty in lists.
+      const message = errorCode === ErrorCode.NONE ? "NONE" : errorMessage;
+      return makeFindCoordinatorResponse({ ...found, errorMessage: message });
     },
   };
 }
