@@ -1,7 +1,7 @@
 //! Requests and responses of the seven APIs that the generator speaks.
 //!
 //! Request headers are v2, response headers v1 (ApiVersions: v0), since only flexible versions are used. Produce v9 to
-//! v12 and Fetch v12 to v17 have one layout each but for the topic, which Fetch names by id from v13 on.
+//! v13 and Fetch v12 to v17 have one layout each but for the topic, which both name by id from v13 on.
 
 use crate::wire::{Reader, Writer};
 
@@ -19,10 +19,10 @@ pub const API_VERSIONS_VERSION: i16 = 3;
 pub const CREATE_TOPICS_VERSION: i16 = 7;
 pub const DELETE_TOPICS_VERSION: i16 = 6;
 /// Versions of Produce and Fetch this generator can speak; the highest that the broker has too is used.
-pub const PRODUCE_VERSIONS: (i16, i16) = (9, 12);
+pub const PRODUCE_VERSIONS: (i16, i16) = (9, 13);
 pub const FETCH_VERSIONS: (i16, i16) = (12, 17);
-/// First Fetch version that names topics by id.
-const FETCH_BY_ID: i16 = 13;
+/// First version of Produce and of Fetch that names topics by id.
+const TOPIC_BY_ID: i16 = 13;
 /// First Fetch version whose body has no replica id.
 const FETCH_WITHOUT_REPLICA: i16 = 15;
 
@@ -241,12 +241,30 @@ pub fn listed_offsets(response: &[u8], partitions: usize) -> Result<Vec<i64>, St
     Ok(offsets)
 }
 
+fn write_topic(writer: &mut Writer, version: i16, topic: &Topic) {
+    if version < TOPIC_BY_ID {
+        writer.compact_string(&topic.name);
+    } else {
+        writer.raw(&topic.id);
+    }
+}
+
+fn skip_topic(reader: &mut Reader<'_>, version: i16) -> Result<(), String> {
+    let length = if version < TOPIC_BY_ID {
+        reader.compact_length()?.unwrap_or(0)
+    } else {
+        size_of::<TopicId>()
+    };
+    reader.take(length)?;
+    Ok(())
+}
+
 /// Encodes a Produce request with one batch for one partition.
 ///
 /// Returns the frame; the batch is its tail but for the three bytes of empty tagged fields.
 pub fn produce_frame(
     version: i16,
-    topic: &str,
+    topic: &Topic,
     partition: i32,
     acks: i16,
     batch: &[u8],
@@ -256,7 +274,7 @@ pub fn produce_frame(
         writer.i16(acks);
         writer.i32(30_000);
         writer.compact_length(1);
-        writer.compact_string(topic);
+        write_topic(writer, version, topic);
         writer.compact_length(1);
         writer.i32(partition);
         writer.compact_length(batch.len());
@@ -271,7 +289,7 @@ pub fn produce_frame(
 pub const PRODUCE_TAIL_BYTES: usize = 3;
 
 /// Answers the base offset that the broker gave the batch; `response` starts at the correlation id.
-pub fn produced_offset(response: &[u8], correlation_id: i32) -> Result<i64, String> {
+pub fn produced_offset(response: &[u8], version: i16, correlation_id: i32) -> Result<i64, String> {
     let mut reader = Reader::new(response);
     let answered = reader.i32()?;
     if answered != correlation_id {
@@ -281,8 +299,7 @@ pub fn produced_offset(response: &[u8], correlation_id: i32) -> Result<i64, Stri
     if reader.compact_length()? != Some(1) {
         return Err("Produce did not answer for one topic".to_owned());
     }
-    let length = reader.compact_length()?.unwrap_or(0);
-    reader.take(length)?;
+    skip_topic(&mut reader, version)?;
     if reader.compact_length()? != Some(1) {
         return Err("Produce did not answer for one partition".to_owned());
     }
@@ -323,11 +340,7 @@ pub fn fetch_frame(
         writer.i32(0); // no session
         writer.i32(-1);
         writer.compact_length(1);
-        if version < FETCH_BY_ID {
-            writer.compact_string(&topic.name);
-        } else {
-            writer.raw(&topic.id);
-        }
+        write_topic(writer, version, topic);
         writer.compact_length(1);
         writer.i32(partition);
         writer.i32(-1); // any leader epoch
@@ -370,12 +383,7 @@ pub fn fetch_head(response: &[u8], version: i16, correlation_id: i32) -> Result<
     if error != NONE || reader.compact_length()? != Some(1) {
         return Err(format!("Fetch: error {error}, or not one topic"));
     }
-    if version < FETCH_BY_ID {
-        let length = reader.compact_length()?.unwrap_or(0);
-        reader.take(length)?;
-    } else {
-        reader.uuid()?;
-    }
+    skip_topic(&mut reader, version)?;
     if reader.compact_length()? != Some(1) {
         return Err("Fetch did not answer for one partition".to_owned());
     }

@@ -35,6 +35,7 @@ pub struct EndToEnd {
 struct State {
     crc: Crc32c,
     started: Instant,
+    produce_version: i16,
     fetch_version: i16,
     fetch_offset: i64,
     /// Records sent, acknowledged and arrived.
@@ -61,9 +62,12 @@ impl State {
     }
 
     fn on_produced(&mut self, response: &Response<'_>) {
-        if let Err(message) = api::produced_offset(response.bytes, response.request.correlation_id)
-        {
-            self.fail(message)
+        if let Err(message) = api::produced_offset(
+            response.bytes,
+            self.produce_version,
+            response.request.correlation_id,
+        ) {
+            self.fail(message);
         } else {
             self.acknowledged += 1;
             if self.is_measuring {
@@ -148,7 +152,7 @@ pub fn run(
     }
     let text = |error: io::Error| error.to_string();
     let batch = BatchShape { records: 1, value_bytes }.encode(plan.seed, wall_ms());
-    let request = api::produce_frame(versions.0, &topic.name, 0, acks, &batch);
+    let request = api::produce_frame(versions.0, topic, 0, acks, &batch);
     let mut producer = Connection::connect(plan.address, request).map_err(text)?;
     let (request, offset_at) = api::fetch_frame(versions.1, topic, 0, LONG_POLL);
     let mut consumer = Connection::connect(plan.address, request).map_err(text)?;
@@ -160,6 +164,7 @@ pub fn run(
     let mut state = State {
         crc: Crc32c::new(),
         started: Instant::now(),
+        produce_version: versions.0,
         fetch_version: versions.1,
         fetch_offset: 0,
         sent: 0,

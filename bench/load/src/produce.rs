@@ -96,7 +96,7 @@ impl Work for Produce {
         self.next_offset.resize(self.next_offset.len().max(connection + 1), 0);
         let partition = self.partition(connection);
         let frame =
-            api::produce_frame(self.version, &self.topic.name, partition, self.acks, &self.batch);
+            api::produce_frame(self.version, &self.topic, partition, self.acks, &self.batch);
         debug_assert!(frame[..frame.len() - PRODUCE_TAIL_BYTES].ends_with(&self.batch));
         frame
     }
@@ -113,7 +113,8 @@ impl Work for Produce {
         response: &Response<'_>,
         request_bytes: usize,
     ) -> Result<Done, String> {
-        let base_offset = api::produced_offset(response.bytes, response.request.correlation_id)?;
+        let base_offset =
+            api::produced_offset(response.bytes, self.version, response.request.correlation_id)?;
         let lowest = self.next_offset[connection];
         if base_offset < lowest {
             return Err(format!("Produce: base offset {base_offset} after {lowest} was reached"));
