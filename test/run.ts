@@ -46,7 +46,7 @@ const suites: readonly Suite[] = [
     cwd: "native",
     counts: "cargo",
   },
-  { name: "unit", command: [bun, "test", "--timeout", "60000", "./test/unit", "./test/golden", "./test/tidy.test.ts", "./test/regression"], counts: "bun" },
+  { name: "unit", command: [bun, "test", "--timeout", "60000", "./test/unit", "./test/golden", "./test/fuzz", "./test/tidy.test.ts", "./test/regression"], counts: "bun" },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
   {
     name: "conformance",

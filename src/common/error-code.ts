@@ -5,281 +5,281 @@
 
 /** Error codes by name. */
 export const ErrorCode = {
-  /** Unknown server error. */
+  /** The broker met a fault it has no code for. */
   UNKNOWN_SERVER_ERROR: -1,
   /** No error. */
   NONE: 0,
-  /** Offset out of range. */
+  /** The partition does not hold the offset that was asked for. */
   OFFSET_OUT_OF_RANGE: 1,
-  /** Corrupt message. */
+  /** The record data is damaged, or misses a key that the topic needs. */
   CORRUPT_MESSAGE: 2,
-  /** Unknown topic or partition. */
+  /** The topic or partition does not exist here. */
   UNKNOWN_TOPIC_OR_PARTITION: 3,
-  /** Invalid fetch size. */
+  /** A fetch cannot be of that size. */
   INVALID_FETCH_SIZE: 4,
-  /** Leader not available. */
+  /** The partition has no leader at the moment. */
   LEADER_NOT_AVAILABLE: 5,
-  /** Not leader or follower. */
+  /** This broker is not the one that leads, or replicates, the partition. */
   NOT_LEADER_OR_FOLLOWER: 6,
-  /** Request timed out. */
+  /** The request took longer than it was allowed to. */
   REQUEST_TIMED_OUT: 7,
-  /** Broker not available. */
+  /** The broker cannot be reached. */
   BROKER_NOT_AVAILABLE: 8,
-  /** Replica not available. */
+  /** The replica is not available on this broker. */
   REPLICA_NOT_AVAILABLE: 9,
-  /** Message too large. */
+  /** A record batch is larger than the topic accepts. */
   MESSAGE_TOO_LARGE: 10,
-  /** Stale controller epoch. */
+  /** A newer controller has taken over. */
   STALE_CONTROLLER_EPOCH: 11,
-  /** Offset metadata too large. */
+  /** The text stored beside a committed offset is too long. */
   OFFSET_METADATA_TOO_LARGE: 12,
-  /** Network exception. */
+  /** The connection ended before the answer came. */
   NETWORK_EXCEPTION: 13,
-  /** Coordinator load in progress. */
+  /** The coordinator is still reading its state. */
   COORDINATOR_LOAD_IN_PROGRESS: 14,
-  /** Coordinator not available. */
+  /** There is no coordinator at the moment. */
   COORDINATOR_NOT_AVAILABLE: 15,
-  /** Not coordinator. */
+  /** Another broker coordinates this group or transactional id. */
   NOT_COORDINATOR: 16,
-  /** Invalid topic exception. */
+  /** The topic's name is not allowed, or clients may not do this to the topic. */
   INVALID_TOPIC_EXCEPTION: 17,
-  /** Record list too large. */
+  /** A record batch is larger than a segment may be. */
   RECORD_LIST_TOO_LARGE: 18,
-  /** Not enough replicas. */
+  /** Too few replicas are in sync to accept the write; nothing was written. */
   NOT_ENOUGH_REPLICAS: 19,
-  /** Not enough replicas after append. */
+  /** The write is in the log, but too few replicas are in sync. */
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: 20,
-  /** Invalid required acks. */
+  /** The acks of a produce request must be -1, 0 or 1. */
   INVALID_REQUIRED_ACKS: 21,
-  /** Illegal generation. */
+  /** The group has moved on to another generation. */
   ILLEGAL_GENERATION: 22,
-  /** Inconsistent group protocol. */
+  /** The member's protocols have none in common with the group's. */
   INCONSISTENT_GROUP_PROTOCOL: 23,
-  /** Invalid group id. */
+  /** The group id is not allowed. */
   INVALID_GROUP_ID: 24,
-  /** Unknown member id. */
+  /** The group has no such member. */
   UNKNOWN_MEMBER_ID: 25,
-  /** Invalid session timeout. */
+  /** The session timeout lies outside the bounds the broker is configured with. */
   INVALID_SESSION_TIMEOUT: 26,
-  /** Rebalance in progress. */
+  /** The group is rebalancing; the member must join again. */
   REBALANCE_IN_PROGRESS: 27,
-  /** Invalid commit offset size. */
+  /** The committed offset takes more room than allowed. */
   INVALID_COMMIT_OFFSET_SIZE: 28,
-  /** Topic authorization failed. */
+  /** The principal may not do this to the topic. */
   TOPIC_AUTHORIZATION_FAILED: 29,
-  /** Group authorization failed. */
+  /** The principal may not do this to the group. */
   GROUP_AUTHORIZATION_FAILED: 30,
-  /** Cluster authorization failed. */
+  /** The principal may not do this to the cluster. */
   CLUSTER_AUTHORIZATION_FAILED: 31,
-  /** Invalid timestamp. */
+  /** A record's timestamp is too far from the broker's clock. */
   INVALID_TIMESTAMP: 32,
-  /** Unsupported sasl mechanism. */
+  /** The broker does not offer this SASL mechanism. */
   UNSUPPORTED_SASL_MECHANISM: 33,
-  /** Illegal sasl state. */
+  /** The request does not fit the state of the authentication. */
   ILLEGAL_SASL_STATE: 34,
-  /** Unsupported version. */
+  /** The broker does not serve this version of the API. */
   UNSUPPORTED_VERSION: 35,
-  /** Topic already exists. */
+  /** A topic of this name exists. */
   TOPIC_ALREADY_EXISTS: 36,
-  /** Invalid partitions. */
+  /** The number of partitions is not allowed. */
   INVALID_PARTITIONS: 37,
-  /** Invalid replication factor. */
+  /** There are not that many brokers, or the factor is below one. */
   INVALID_REPLICATION_FACTOR: 38,
-  /** Invalid replica assignment. */
+  /** The replicas cannot be assigned this way. */
   INVALID_REPLICA_ASSIGNMENT: 39,
-  /** Invalid config. */
+  /** A configuration key or value is not valid. */
   INVALID_CONFIG: 40,
-  /** Not controller. */
+  /** Another node is the active controller. */
   NOT_CONTROLLER: 41,
-  /** Invalid request. */
+  /** The request contradicts itself or the protocol. */
   INVALID_REQUEST: 42,
-  /** Unsupported for message format. */
+  /** The log's record format does not allow this. */
   UNSUPPORTED_FOR_MESSAGE_FORMAT: 43,
-  /** Policy violation. */
+  /** The request goes against a policy of the cluster. */
   POLICY_VIOLATION: 44,
-  /** Out of order sequence number. */
+  /** The producer's sequence number does not follow its last one. */
   OUT_OF_ORDER_SEQUENCE_NUMBER: 45,
-  /** Duplicate sequence number. */
+  /** The producer has sent this sequence number before. */
   DUPLICATE_SEQUENCE_NUMBER: 46,
-  /** Invalid producer epoch. */
+  /** A newer epoch of this producer is known. */
   INVALID_PRODUCER_EPOCH: 47,
-  /** Invalid txn state. */
+  /** The transaction is in a state that does not allow this. */
   INVALID_TXN_STATE: 48,
-  /** Invalid producer id mapping. */
+  /** The producer id does not belong to the transactional id. */
   INVALID_PRODUCER_ID_MAPPING: 49,
-  /** Invalid transaction timeout. */
+  /** The transaction timeout is longer than the broker allows. */
   INVALID_TRANSACTION_TIMEOUT: 50,
-  /** Concurrent transactions. */
+  /** An earlier change of the same transaction is still under way. */
   CONCURRENT_TRANSACTIONS: 51,
-  /** Transaction coordinator fenced. */
+  /** A newer transaction coordinator has taken over. */
   TRANSACTION_COORDINATOR_FENCED: 52,
-  /** Transactional id authorization failed. */
+  /** The principal may not use the transactional id. */
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 53,
-  /** Security disabled. */
+  /** The broker runs without the security feature asked for. */
   SECURITY_DISABLED: 54,
-  /** Operation not attempted. */
+  /** Nothing was tried, because another part of the request failed. */
   OPERATION_NOT_ATTEMPTED: 55,
-  /** Kafka storage error. */
+  /** The disk failed, or its log directory is offline. */
   KAFKA_STORAGE_ERROR: 56,
-  /** Log dir not found. */
+  /** The broker has no such log directory. */
   LOG_DIR_NOT_FOUND: 57,
-  /** Sasl authentication failed. */
+  /** The credentials were not accepted. */
   SASL_AUTHENTICATION_FAILED: 58,
-  /** Unknown producer id. */
+  /** The partition knows nothing of the producer any more. */
   UNKNOWN_PRODUCER_ID: 59,
-  /** Reassignment in progress. */
+  /** The partition's replicas are being moved. */
   REASSIGNMENT_IN_PROGRESS: 60,
-  /** Delegation token auth disabled. */
+  /** Delegation tokens are not enabled. */
   DELEGATION_TOKEN_AUTH_DISABLED: 61,
-  /** Delegation token not found. */
+  /** There is no such delegation token. */
   DELEGATION_TOKEN_NOT_FOUND: 62,
-  /** Delegation token owner mismatch. */
+  /** The principal neither owns the delegation token nor may renew it. */
   DELEGATION_TOKEN_OWNER_MISMATCH: 63,
-  /** Delegation token request not allowed. */
+  /** Delegation tokens cannot be asked for on this connection. */
   DELEGATION_TOKEN_REQUEST_NOT_ALLOWED: 64,
-  /** Delegation token authorization failed. */
+  /** The principal may not do this to the delegation token. */
   DELEGATION_TOKEN_AUTHORIZATION_FAILED: 65,
-  /** Delegation token expired. */
+  /** The delegation token has expired. */
   DELEGATION_TOKEN_EXPIRED: 66,
-  /** Invalid principal type. */
+  /** Principals of this type are not supported. */
   INVALID_PRINCIPAL_TYPE: 67,
-  /** Non empty group. */
+  /** The group still has members. */
   NON_EMPTY_GROUP: 68,
-  /** Group id not found. */
+  /** There is no such group. */
   GROUP_ID_NOT_FOUND: 69,
-  /** Fetch session id not found. */
+  /** There is no such fetch session. */
   FETCH_SESSION_ID_NOT_FOUND: 70,
-  /** Invalid fetch session epoch. */
+  /** The fetch session is at another epoch. */
   INVALID_FETCH_SESSION_EPOCH: 71,
-  /** Listener not found. */
+  /** The leader has no listener of the name the request came in on. */
   LISTENER_NOT_FOUND: 72,
-  /** Topic deletion disabled. */
+  /** Topics cannot be deleted on this cluster. */
   TOPIC_DELETION_DISABLED: 73,
-  /** Fenced leader epoch. */
+  /** The client's leader epoch is older than the broker's. */
   FENCED_LEADER_EPOCH: 74,
-  /** Unknown leader epoch. */
+  /** The client's leader epoch is newer than the broker's. */
   UNKNOWN_LEADER_EPOCH: 75,
-  /** Unsupported compression type. */
+  /** The client's version cannot read the partition's compression. */
   UNSUPPORTED_COMPRESSION_TYPE: 76,
-  /** Stale broker epoch. */
+  /** The broker has registered again since. */
   STALE_BROKER_EPOCH: 77,
-  /** Offset not available. */
+  /** The new leader does not know its high watermark yet. */
   OFFSET_NOT_AVAILABLE: 78,
-  /** Member id required. */
+  /** The member must join again with the id it was given. */
   MEMBER_ID_REQUIRED: 79,
-  /** Preferred leader not available. */
+  /** The preferred leader is not available. */
   PREFERRED_LEADER_NOT_AVAILABLE: 80,
-  /** Group max size reached. */
+  /** The group has as many members as it may. */
   GROUP_MAX_SIZE_REACHED: 81,
-  /** Fenced instance id. */
+  /** Another member with the same instance id has taken its place. */
   FENCED_INSTANCE_ID: 82,
-  /** Eligible leaders not available. */
+  /** No replica that may lead is available. */
   ELIGIBLE_LEADERS_NOT_AVAILABLE: 83,
-  /** Election not needed. */
+  /** The partition has the leader it should have. */
   ELECTION_NOT_NEEDED: 84,
-  /** No reassignment in progress. */
+  /** The partition's replicas are not being moved. */
   NO_REASSIGNMENT_IN_PROGRESS: 85,
-  /** Group subscribed to topic. */
+  /** The group is subscribed to the topic, so its offsets stay. */
   GROUP_SUBSCRIBED_TO_TOPIC: 86,
-  /** Invalid record. */
+  /** A record was refused by the broker's checks. */
   INVALID_RECORD: 87,
-  /** Unstable offset commit. */
+  /** Offsets of an open transaction are still to be decided. */
   UNSTABLE_OFFSET_COMMIT: 88,
-  /** Throttling quota exceeded. */
+  /** The quota is used up; the client must wait. */
   THROTTLING_QUOTA_EXCEEDED: 89,
-  /** Producer fenced. */
+  /** A newer producer uses the same transactional id. */
   PRODUCER_FENCED: 90,
-  /** Resource not found. */
+  /** The request names something that does not exist. */
   RESOURCE_NOT_FOUND: 91,
-  /** Duplicate resource. */
+  /** The request names the same thing twice. */
   DUPLICATE_RESOURCE: 92,
-  /** Unacceptable credential. */
+  /** The credential does not meet the rules. */
   UNACCEPTABLE_CREDENTIAL: 93,
-  /** Inconsistent voter set. */
+  /** The two sides disagree on who votes. */
   INCONSISTENT_VOTER_SET: 94,
-  /** Invalid update version. */
+  /** The version to update to is not valid. */
   INVALID_UPDATE_VERSION: 95,
-  /** Feature update failed. */
+  /** The feature could not be updated. */
   FEATURE_UPDATE_FAILED: 96,
-  /** Principal deserialization failure. */
+  /** The principal of a forwarded request cannot be read. */
   PRINCIPAL_DESERIALIZATION_FAILURE: 97,
-  /** Snapshot not found. */
+  /** There is no such snapshot. */
   SNAPSHOT_NOT_FOUND: 98,
-  /** Position out of range. */
+  /** The position lies outside the snapshot. */
   POSITION_OUT_OF_RANGE: 99,
-  /** Unknown topic id. */
+  /** No topic has this id. */
   UNKNOWN_TOPIC_ID: 100,
-  /** Duplicate broker registration. */
+  /** A live broker has this id. */
   DUPLICATE_BROKER_REGISTRATION: 101,
-  /** Broker id not registered. */
+  /** No broker is registered under this id. */
   BROKER_ID_NOT_REGISTERED: 102,
-  /** Inconsistent topic id. */
+  /** The topic's id differs from the one in the request. */
   INCONSISTENT_TOPIC_ID: 103,
-  /** Inconsistent cluster id. */
+  /** The request is meant for another cluster. */
   INCONSISTENT_CLUSTER_ID: 104,
-  /** Transactional id not found. */
+  /** There is no such transactional id. */
   TRANSACTIONAL_ID_NOT_FOUND: 105,
-  /** Fetch session topic id error. */
+  /** The fetch session mixes topic names and topic ids. */
   FETCH_SESSION_TOPIC_ID_ERROR: 106,
-  /** Ineligible replica. */
+  /** A replica of the new in-sync set may not be in it. */
   INELIGIBLE_REPLICA: 107,
-  /** New leader elected. */
+  /** The change took effect, and made another broker leader. */
   NEW_LEADER_ELECTED: 108,
-  /** Offset moved to tiered storage. */
+  /** The offset is only in remote storage. */
   OFFSET_MOVED_TO_TIERED_STORAGE: 109,
-  /** Fenced member epoch. */
+  /** The member was fenced: it must give up its partitions and join again. */
   FENCED_MEMBER_EPOCH: 110,
-  /** Unreleased instance id. */
+  /** Another member still holds this instance id. */
   UNRELEASED_INSTANCE_ID: 111,
-  /** Unsupported assignor. */
+  /** The group cannot use this assignor. */
   UNSUPPORTED_ASSIGNOR: 112,
-  /** Stale member epoch. */
+  /** The member has a newer epoch by now; it must learn it and try again. */
   STALE_MEMBER_EPOCH: 113,
-  /** Mismatched endpoint type. */
+  /** The request came to an endpoint of the other kind. */
   MISMATCHED_ENDPOINT_TYPE: 114,
-  /** Unsupported endpoint type. */
+  /** Endpoints of this kind are not supported. */
   UNSUPPORTED_ENDPOINT_TYPE: 115,
-  /** Unknown controller id. */
+  /** No controller has this id. */
   UNKNOWN_CONTROLLER_ID: 116,
-  /** Unknown subscription id. */
+  /** The telemetry subscription is unknown or out of date. */
   UNKNOWN_SUBSCRIPTION_ID: 117,
-  /** Telemetry too large. */
+  /** The client pushed more telemetry than the broker takes. */
   TELEMETRY_TOO_LARGE: 118,
-  /** Invalid registration. */
+  /** The controller does not accept the registration. */
   INVALID_REGISTRATION: 119,
-  /** Transaction abortable. */
+  /** The transaction failed in a way that aborting it mends. */
   TRANSACTION_ABORTABLE: 120,
-  /** Invalid record state. */
+  /** The record is in a state that does not allow this acknowledgement. */
   INVALID_RECORD_STATE: 121,
-  /** Share session not found. */
+  /** There is no such share session. */
   SHARE_SESSION_NOT_FOUND: 122,
-  /** Invalid share session epoch. */
+  /** The share session is at another epoch. */
   INVALID_SHARE_SESSION_EPOCH: 123,
-  /** Fenced state epoch. */
+  /** The share state is at another epoch. */
   FENCED_STATE_EPOCH: 124,
-  /** Invalid voter key. */
+  /** The key names another voter than the one that received it. */
   INVALID_VOTER_KEY: 125,
-  /** Duplicate voter. */
+  /** The voter is in the set already. */
   DUPLICATE_VOTER: 126,
-  /** Voter not found. */
+  /** The voter is not in the set. */
   VOTER_NOT_FOUND: 127,
-  /** Invalid regular expression. */
+  /** The regular expression cannot be read. */
   INVALID_REGULAR_EXPRESSION: 128,
-  /** Rebootstrap required. */
+  /** The client's metadata is too old; it must start from its bootstrap servers. */
   REBOOTSTRAP_REQUIRED: 129,
-  /** Streams invalid topology. */
+  /** The streams topology is not valid. */
   STREAMS_INVALID_TOPOLOGY: 130,
-  /** Streams invalid topology epoch. */
+  /** The epoch of the streams topology is not valid. */
   STREAMS_INVALID_TOPOLOGY_EPOCH: 131,
-  /** Streams topology fenced. */
+  /** The epoch of the streams topology is out of date. */
   STREAMS_TOPOLOGY_FENCED: 132,
-  /** Share session limit reached. */
+  /** There are as many share sessions as there may be. */
   SHARE_SESSION_LIMIT_REACHED: 133,
-  /** Group deletion failed. */
+  /** The group could not be deleted; its own entry says why. */
   GROUP_DELETION_FAILED: 134,
-  /** Streams topology description update failed. */
+  /** The description of the streams topology could not be stored. */
   STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED: 135,
-  /** Controller id not registered. */
+  /** No controller is registered under this id. */
   CONTROLLER_ID_NOT_REGISTERED: 136,
 } as const;
 
@@ -298,148 +298,240 @@ const INFO: readonly (readonly [
   isRetriable: boolean,
   description: string,
 ])[] = [
-  ["UNKNOWN_SERVER_ERROR", false, "Unknown server error."],
+  ["UNKNOWN_SERVER_ERROR", false, "The broker met a fault it has no code for."],
   ["NONE", false, "No error."],
-  ["OFFSET_OUT_OF_RANGE", false, "Offset out of range."],
-  ["CORRUPT_MESSAGE", true, "Corrupt message."],
-  ["UNKNOWN_TOPIC_OR_PARTITION", true, "Unknown topic or partition."],
-  ["INVALID_FETCH_SIZE", false, "Invalid fetch size."],
-  ["LEADER_NOT_AVAILABLE", true, "Leader not available."],
-  ["NOT_LEADER_OR_FOLLOWER", true, "Not leader or follower."],
-  ["REQUEST_TIMED_OUT", true, "Request timed out."],
-  ["BROKER_NOT_AVAILABLE", false, "Broker not available."],
-  ["REPLICA_NOT_AVAILABLE", true, "Replica not available."],
-  ["MESSAGE_TOO_LARGE", false, "Message too large."],
-  ["STALE_CONTROLLER_EPOCH", false, "Stale controller epoch."],
-  ["OFFSET_METADATA_TOO_LARGE", false, "Offset metadata too large."],
-  ["NETWORK_EXCEPTION", true, "Network exception."],
-  ["COORDINATOR_LOAD_IN_PROGRESS", true, "Coordinator load in progress."],
-  ["COORDINATOR_NOT_AVAILABLE", true, "Coordinator not available."],
-  ["NOT_COORDINATOR", true, "Not coordinator."],
-  ["INVALID_TOPIC_EXCEPTION", false, "Invalid topic exception."],
-  ["RECORD_LIST_TOO_LARGE", false, "Record list too large."],
-  ["NOT_ENOUGH_REPLICAS", true, "Not enough replicas."],
-  ["NOT_ENOUGH_REPLICAS_AFTER_APPEND", true, "Not enough replicas after append."],
-  ["INVALID_REQUIRED_ACKS", false, "Invalid required acks."],
-  ["ILLEGAL_GENERATION", false, "Illegal generation."],
-  ["INCONSISTENT_GROUP_PROTOCOL", false, "Inconsistent group protocol."],
-  ["INVALID_GROUP_ID", false, "Invalid group id."],
-  ["UNKNOWN_MEMBER_ID", false, "Unknown member id."],
-  ["INVALID_SESSION_TIMEOUT", false, "Invalid session timeout."],
-  ["REBALANCE_IN_PROGRESS", false, "Rebalance in progress."],
-  ["INVALID_COMMIT_OFFSET_SIZE", false, "Invalid commit offset size."],
-  ["TOPIC_AUTHORIZATION_FAILED", false, "Topic authorization failed."],
-  ["GROUP_AUTHORIZATION_FAILED", false, "Group authorization failed."],
-  ["CLUSTER_AUTHORIZATION_FAILED", false, "Cluster authorization failed."],
-  ["INVALID_TIMESTAMP", false, "Invalid timestamp."],
-  ["UNSUPPORTED_SASL_MECHANISM", false, "Unsupported sasl mechanism."],
-  ["ILLEGAL_SASL_STATE", false, "Illegal sasl state."],
-  ["UNSUPPORTED_VERSION", false, "Unsupported version."],
-  ["TOPIC_ALREADY_EXISTS", false, "Topic already exists."],
-  ["INVALID_PARTITIONS", false, "Invalid partitions."],
-  ["INVALID_REPLICATION_FACTOR", false, "Invalid replication factor."],
-  ["INVALID_REPLICA_ASSIGNMENT", false, "Invalid replica assignment."],
-  ["INVALID_CONFIG", false, "Invalid config."],
-  ["NOT_CONTROLLER", true, "Not controller."],
-  ["INVALID_REQUEST", false, "Invalid request."],
-  ["UNSUPPORTED_FOR_MESSAGE_FORMAT", false, "Unsupported for message format."],
-  ["POLICY_VIOLATION", false, "Policy violation."],
-  ["OUT_OF_ORDER_SEQUENCE_NUMBER", false, "Out of order sequence number."],
-  ["DUPLICATE_SEQUENCE_NUMBER", false, "Duplicate sequence number."],
-  ["INVALID_PRODUCER_EPOCH", false, "Invalid producer epoch."],
-  ["INVALID_TXN_STATE", false, "Invalid txn state."],
-  ["INVALID_PRODUCER_ID_MAPPING", false, "Invalid producer id mapping."],
-  ["INVALID_TRANSACTION_TIMEOUT", false, "Invalid transaction timeout."],
-  ["CONCURRENT_TRANSACTIONS", true, "Concurrent transactions."],
-  ["TRANSACTION_COORDINATOR_FENCED", false, "Transaction coordinator fenced."],
-  ["TRANSACTIONAL_ID_AUTHORIZATION_FAILED", false, "Transactional id authorization failed."],
-  ["SECURITY_DISABLED", false, "Security disabled."],
-  ["OPERATION_NOT_ATTEMPTED", false, "Operation not attempted."],
-  ["KAFKA_STORAGE_ERROR", true, "Kafka storage error."],
-  ["LOG_DIR_NOT_FOUND", false, "Log dir not found."],
-  ["SASL_AUTHENTICATION_FAILED", false, "Sasl authentication failed."],
-  ["UNKNOWN_PRODUCER_ID", false, "Unknown producer id."],
-  ["REASSIGNMENT_IN_PROGRESS", false, "Reassignment in progress."],
-  ["DELEGATION_TOKEN_AUTH_DISABLED", false, "Delegation token auth disabled."],
-  ["DELEGATION_TOKEN_NOT_FOUND", false, "Delegation token not found."],
-  ["DELEGATION_TOKEN_OWNER_MISMATCH", false, "Delegation token owner mismatch."],
-  ["DELEGATION_TOKEN_REQUEST_NOT_ALLOWED", false, "Delegation token request not allowed."],
-  ["DELEGATION_TOKEN_AUTHORIZATION_FAILED", false, "Delegation token authorization failed."],
-  ["DELEGATION_TOKEN_EXPIRED", false, "Delegation token expired."],
-  ["INVALID_PRINCIPAL_TYPE", false, "Invalid principal type."],
-  ["NON_EMPTY_GROUP", false, "Non empty group."],
-  ["GROUP_ID_NOT_FOUND", false, "Group id not found."],
-  ["FETCH_SESSION_ID_NOT_FOUND", true, "Fetch session id not found."],
-  ["INVALID_FETCH_SESSION_EPOCH", true, "Invalid fetch session epoch."],
-  ["LISTENER_NOT_FOUND", true, "Listener not found."],
-  ["TOPIC_DELETION_DISABLED", false, "Topic deletion disabled."],
-  ["FENCED_LEADER_EPOCH", true, "Fenced leader epoch."],
-  ["UNKNOWN_LEADER_EPOCH", true, "Unknown leader epoch."],
-  ["UNSUPPORTED_COMPRESSION_TYPE", false, "Unsupported compression type."],
-  ["STALE_BROKER_EPOCH", false, "Stale broker epoch."],
-  ["OFFSET_NOT_AVAILABLE", true, "Offset not available."],
-  ["MEMBER_ID_REQUIRED", false, "Member id required."],
-  ["PREFERRED_LEADER_NOT_AVAILABLE", true, "Preferred leader not available."],
-  ["GROUP_MAX_SIZE_REACHED", false, "Group max size reached."],
-  ["FENCED_INSTANCE_ID", false, "Fenced instance id."],
-  ["ELIGIBLE_LEADERS_NOT_AVAILABLE", true, "Eligible leaders not available."],
-  ["ELECTION_NOT_NEEDED", true, "Election not needed."],
-  ["NO_REASSIGNMENT_IN_PROGRESS", false, "No reassignment in progress."],
-  ["GROUP_SUBSCRIBED_TO_TOPIC", false, "Group subscribed to topic."],
-  ["INVALID_RECORD", false, "Invalid record."],
-  ["UNSTABLE_OFFSET_COMMIT", true, "Unstable offset commit."],
-  ["THROTTLING_QUOTA_EXCEEDED", true, "Throttling quota exceeded."],
-  ["PRODUCER_FENCED", false, "Producer fenced."],
-  ["RESOURCE_NOT_FOUND", false, "Resource not found."],
-  ["DUPLICATE_RESOURCE", false, "Duplicate resource."],
-  ["UNACCEPTABLE_CREDENTIAL", false, "Unacceptable credential."],
-  ["INCONSISTENT_VOTER_SET", false, "Inconsistent voter set."],
-  ["INVALID_UPDATE_VERSION", false, "Invalid update version."],
-  ["FEATURE_UPDATE_FAILED", false, "Feature update failed."],
-  ["PRINCIPAL_DESERIALIZATION_FAILURE", false, "Principal deserialization failure."],
-  ["SNAPSHOT_NOT_FOUND", false, "Snapshot not found."],
-  ["POSITION_OUT_OF_RANGE", false, "Position out of range."],
-  ["UNKNOWN_TOPIC_ID", true, "Unknown topic id."],
-  ["DUPLICATE_BROKER_REGISTRATION", false, "Duplicate broker registration."],
-  ["BROKER_ID_NOT_REGISTERED", false, "Broker id not registered."],
-  ["INCONSISTENT_TOPIC_ID", true, "Inconsistent topic id."],
-  ["INCONSISTENT_CLUSTER_ID", false, "Inconsistent cluster id."],
-  ["TRANSACTIONAL_ID_NOT_FOUND", false, "Transactional id not found."],
-  ["FETCH_SESSION_TOPIC_ID_ERROR", true, "Fetch session topic id error."],
-  ["INELIGIBLE_REPLICA", false, "Ineligible replica."],
-  ["NEW_LEADER_ELECTED", false, "New leader elected."],
-  ["OFFSET_MOVED_TO_TIERED_STORAGE", false, "Offset moved to tiered storage."],
-  ["FENCED_MEMBER_EPOCH", false, "Fenced member epoch."],
-  ["UNRELEASED_INSTANCE_ID", false, "Unreleased instance id."],
-  ["UNSUPPORTED_ASSIGNOR", false, "Unsupported assignor."],
-  ["STALE_MEMBER_EPOCH", false, "Stale member epoch."],
-  ["MISMATCHED_ENDPOINT_TYPE", false, "Mismatched endpoint type."],
-  ["UNSUPPORTED_ENDPOINT_TYPE", false, "Unsupported endpoint type."],
-  ["UNKNOWN_CONTROLLER_ID", false, "Unknown controller id."],
-  ["UNKNOWN_SUBSCRIPTION_ID", false, "Unknown subscription id."],
-  ["TELEMETRY_TOO_LARGE", false, "Telemetry too large."],
-  ["INVALID_REGISTRATION", false, "Invalid registration."],
-  ["TRANSACTION_ABORTABLE", false, "Transaction abortable."],
-  ["INVALID_RECORD_STATE", false, "Invalid record state."],
-  ["SHARE_SESSION_NOT_FOUND", true, "Share session not found."],
-  ["INVALID_SHARE_SESSION_EPOCH", true, "Invalid share session epoch."],
-  ["FENCED_STATE_EPOCH", false, "Fenced state epoch."],
-  ["INVALID_VOTER_KEY", false, "Invalid voter key."],
-  ["DUPLICATE_VOTER", false, "Duplicate voter."],
-  ["VOTER_NOT_FOUND", false, "Voter not found."],
-  ["INVALID_REGULAR_EXPRESSION", false, "Invalid regular expression."],
-  ["REBOOTSTRAP_REQUIRED", false, "Rebootstrap required."],
-  ["STREAMS_INVALID_TOPOLOGY", false, "Streams invalid topology."],
-  ["STREAMS_INVALID_TOPOLOGY_EPOCH", false, "Streams invalid topology epoch."],
-  ["STREAMS_TOPOLOGY_FENCED", false, "Streams topology fenced."],
-  ["SHARE_SESSION_LIMIT_REACHED", true, "Share session limit reached."],
-  ["GROUP_DELETION_FAILED", false, "Group deletion failed."],
+  ["OFFSET_OUT_OF_RANGE", false, "The partition does not hold the offset that was asked for."],
+  ["CORRUPT_MESSAGE", true, "The record data is damaged, or misses a key that the topic needs."],
+  ["UNKNOWN_TOPIC_OR_PARTITION", true, "The topic or partition does not exist here."],
+  ["INVALID_FETCH_SIZE", false, "A fetch cannot be of that size."],
+  ["LEADER_NOT_AVAILABLE", true, "The partition has no leader at the moment."],
+  [
+    "NOT_LEADER_OR_FOLLOWER",
+    true,
+    "This broker is not the one that leads, or replicates, the partition.",
+  ],
+  ["REQUEST_TIMED_OUT", true, "The request took longer than it was allowed to."],
+  ["BROKER_NOT_AVAILABLE", false, "The broker cannot be reached."],
+  ["REPLICA_NOT_AVAILABLE", true, "The replica is not available on this broker."],
+  ["MESSAGE_TOO_LARGE", false, "A record batch is larger than the topic accepts."],
+  ["STALE_CONTROLLER_EPOCH", false, "A newer controller has taken over."],
+  ["OFFSET_METADATA_TOO_LARGE", false, "The text stored beside a committed offset is too long."],
+  ["NETWORK_EXCEPTION", true, "The connection ended before the answer came."],
+  ["COORDINATOR_LOAD_IN_PROGRESS", true, "The coordinator is still reading its state."],
+  ["COORDINATOR_NOT_AVAILABLE", true, "There is no coordinator at the moment."],
+  ["NOT_COORDINATOR", true, "Another broker coordinates this group or transactional id."],
+  [
+    "INVALID_TOPIC_EXCEPTION",
+    false,
+    "The topic's name is not allowed, or clients may not do this to the topic.",
+  ],
+  ["RECORD_LIST_TOO_LARGE", false, "A record batch is larger than a segment may be."],
+  [
+    "NOT_ENOUGH_REPLICAS",
+    true,
+    "Too few replicas are in sync to accept the write; nothing was written.",
+  ],
+  [
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    true,
+    "The write is in the log, but too few replicas are in sync.",
+  ],
+  ["INVALID_REQUIRED_ACKS", false, "The acks of a produce request must be -1, 0 or 1."],
+  ["ILLEGAL_GENERATION", false, "The group has moved on to another generation."],
+  [
+    "INCONSISTENT_GROUP_PROTOCOL",
+    false,
+    "The member's protocols have none in common with the group's.",
+  ],
+  ["INVALID_GROUP_ID", false, "The group id is not allowed."],
+  ["UNKNOWN_MEMBER_ID", false, "The group has no such member."],
+  [
+    "INVALID_SESSION_TIMEOUT",
+    false,
+    "The session timeout lies outside the bounds the broker is configured with.",
+  ],
+  ["REBALANCE_IN_PROGRESS", false, "The group is rebalancing; the member must join again."],
+  ["INVALID_COMMIT_OFFSET_SIZE", false, "The committed offset takes more room than allowed."],
+  ["TOPIC_AUTHORIZATION_FAILED", false, "The principal may not do this to the topic."],
+  ["GROUP_AUTHORIZATION_FAILED", false, "The principal may not do this to the group."],
+  ["CLUSTER_AUTHORIZATION_FAILED", false, "The principal may not do this to the cluster."],
+  ["INVALID_TIMESTAMP", false, "A record's timestamp is too far from the broker's clock."],
+  ["UNSUPPORTED_SASL_MECHANISM", false, "The broker does not offer this SASL mechanism."],
+  ["ILLEGAL_SASL_STATE", false, "The request does not fit the state of the authentication."],
+  ["UNSUPPORTED_VERSION", false, "The broker does not serve this version of the API."],
+  ["TOPIC_ALREADY_EXISTS", false, "A topic of this name exists."],
+  ["INVALID_PARTITIONS", false, "The number of partitions is not allowed."],
+  [
+    "INVALID_REPLICATION_FACTOR",
+    false,
+    "There are not that many brokers, or the factor is below one.",
+  ],
+  ["INVALID_REPLICA_ASSIGNMENT", false, "The replicas cannot be assigned this way."],
+  ["INVALID_CONFIG", false, "A configuration key or value is not valid."],
+  ["NOT_CONTROLLER", true, "Another node is the active controller."],
+  ["INVALID_REQUEST", false, "The request contradicts itself or the protocol."],
+  ["UNSUPPORTED_FOR_MESSAGE_FORMAT", false, "The log's record format does not allow this."],
+  ["POLICY_VIOLATION", false, "The request goes against a policy of the cluster."],
+  [
+    "OUT_OF_ORDER_SEQUENCE_NUMBER",
+    false,
+    "The producer's sequence number does not follow its last one.",
+  ],
+  ["DUPLICATE_SEQUENCE_NUMBER", false, "The producer has sent this sequence number before."],
+  ["INVALID_PRODUCER_EPOCH", false, "A newer epoch of this producer is known."],
+  ["INVALID_TXN_STATE", false, "The transaction is in a state that does not allow this."],
+  [
+    "INVALID_PRODUCER_ID_MAPPING",
+    false,
+    "The producer id does not belong to the transactional id.",
+  ],
+  [
+    "INVALID_TRANSACTION_TIMEOUT",
+    false,
+    "The transaction timeout is longer than the broker allows.",
+  ],
+  [
+    "CONCURRENT_TRANSACTIONS",
+    true,
+    "An earlier change of the same transaction is still under way.",
+  ],
+  ["TRANSACTION_COORDINATOR_FENCED", false, "A newer transaction coordinator has taken over."],
+  [
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+    false,
+    "The principal may not use the transactional id.",
+  ],
+  ["SECURITY_DISABLED", false, "The broker runs without the security feature asked for."],
+  [
+    "OPERATION_NOT_ATTEMPTED",
+    false,
+    "Nothing was tried, because another part of the request failed.",
+  ],
+  ["KAFKA_STORAGE_ERROR", true, "The disk failed, or its log directory is offline."],
+  ["LOG_DIR_NOT_FOUND", false, "The broker has no such log directory."],
+  ["SASL_AUTHENTICATION_FAILED", false, "The credentials were not accepted."],
+  ["UNKNOWN_PRODUCER_ID", false, "The partition knows nothing of the producer any more."],
+  ["REASSIGNMENT_IN_PROGRESS", false, "The partition's replicas are being moved."],
+  ["DELEGATION_TOKEN_AUTH_DISABLED", false, "Delegation tokens are not enabled."],
+  ["DELEGATION_TOKEN_NOT_FOUND", false, "There is no such delegation token."],
+  [
+    "DELEGATION_TOKEN_OWNER_MISMATCH",
+    false,
+    "The principal neither owns the delegation token nor may renew it.",
+  ],
+  [
+    "DELEGATION_TOKEN_REQUEST_NOT_ALLOWED",
+    false,
+    "Delegation tokens cannot be asked for on this connection.",
+  ],
+  [
+    "DELEGATION_TOKEN_AUTHORIZATION_FAILED",
+    false,
+    "The principal may not do this to the delegation token.",
+  ],
+  ["DELEGATION_TOKEN_EXPIRED", false, "The delegation token has expired."],
+  ["INVALID_PRINCIPAL_TYPE", false, "Principals of this type are not supported."],
+  ["NON_EMPTY_GROUP", false, "The group still has members."],
+  ["GROUP_ID_NOT_FOUND", false, "There is no such group."],
+  ["FETCH_SESSION_ID_NOT_FOUND", true, "There is no such fetch session."],
+  ["INVALID_FETCH_SESSION_EPOCH", true, "The fetch session is at another epoch."],
+  ["LISTENER_NOT_FOUND", true, "The leader has no listener of the name the request came in on."],
+  ["TOPIC_DELETION_DISABLED", false, "Topics cannot be deleted on this cluster."],
+  ["FENCED_LEADER_EPOCH", true, "The client's leader epoch is older than the broker's."],
+  ["UNKNOWN_LEADER_EPOCH", true, "The client's leader epoch is newer than the broker's."],
+  [
+    "UNSUPPORTED_COMPRESSION_TYPE",
+    false,
+    "The client's version cannot read the partition's compression.",
+  ],
+  ["STALE_BROKER_EPOCH", false, "The broker has registered again since."],
+  ["OFFSET_NOT_AVAILABLE", true, "The new leader does not know its high watermark yet."],
+  ["MEMBER_ID_REQUIRED", false, "The member must join again with the id it was given."],
+  ["PREFERRED_LEADER_NOT_AVAILABLE", true, "The preferred leader is not available."],
+  ["GROUP_MAX_SIZE_REACHED", false, "The group has as many members as it may."],
+  ["FENCED_INSTANCE_ID", false, "Another member with the same instance id has taken its place."],
+  ["ELIGIBLE_LEADERS_NOT_AVAILABLE", true, "No replica that may lead is available."],
+  ["ELECTION_NOT_NEEDED", true, "The partition has the leader it should have."],
+  ["NO_REASSIGNMENT_IN_PROGRESS", false, "The partition's replicas are not being moved."],
+  [
+    "GROUP_SUBSCRIBED_TO_TOPIC",
+    false,
+    "The group is subscribed to the topic, so its offsets stay.",
+  ],
+  ["INVALID_RECORD", false, "A record was refused by the broker's checks."],
+  ["UNSTABLE_OFFSET_COMMIT", true, "Offsets of an open transaction are still to be decided."],
+  ["THROTTLING_QUOTA_EXCEEDED", true, "The quota is used up; the client must wait."],
+  ["PRODUCER_FENCED", false, "A newer producer uses the same transactional id."],
+  ["RESOURCE_NOT_FOUND", false, "The request names something that does not exist."],
+  ["DUPLICATE_RESOURCE", false, "The request names the same thing twice."],
+  ["UNACCEPTABLE_CREDENTIAL", false, "The credential does not meet the rules."],
+  ["INCONSISTENT_VOTER_SET", false, "The two sides disagree on who votes."],
+  ["INVALID_UPDATE_VERSION", false, "The version to update to is not valid."],
+  ["FEATURE_UPDATE_FAILED", false, "The feature could not be updated."],
+  [
+    "PRINCIPAL_DESERIALIZATION_FAILURE",
+    false,
+    "The principal of a forwarded request cannot be read.",
+  ],
+  ["SNAPSHOT_NOT_FOUND", false, "There is no such snapshot."],
+  ["POSITION_OUT_OF_RANGE", false, "The position lies outside the snapshot."],
+  ["UNKNOWN_TOPIC_ID", true, "No topic has this id."],
+  ["DUPLICATE_BROKER_REGISTRATION", false, "A live broker has this id."],
+  ["BROKER_ID_NOT_REGISTERED", false, "No broker is registered under this id."],
+  ["INCONSISTENT_TOPIC_ID", true, "The topic's id differs from the one in the request."],
+  ["INCONSISTENT_CLUSTER_ID", false, "The request is meant for another cluster."],
+  ["TRANSACTIONAL_ID_NOT_FOUND", false, "There is no such transactional id."],
+  ["FETCH_SESSION_TOPIC_ID_ERROR", true, "The fetch session mixes topic names and topic ids."],
+  ["INELIGIBLE_REPLICA", false, "A replica of the new in-sync set may not be in it."],
+  ["NEW_LEADER_ELECTED", false, "The change took effect, and made another broker leader."],
+  ["OFFSET_MOVED_TO_TIERED_STORAGE", false, "The offset is only in remote storage."],
+  [
+    "FENCED_MEMBER_EPOCH",
+    false,
+    "The member was fenced: it must give up its partitions and join again.",
+  ],
+  ["UNRELEASED_INSTANCE_ID", false, "Another member still holds this instance id."],
+  ["UNSUPPORTED_ASSIGNOR", false, "The group cannot use this assignor."],
+  [
+    "STALE_MEMBER_EPOCH",
+    false,
+    "The member has a newer epoch by now; it must learn it and try again.",
+  ],
+  ["MISMATCHED_ENDPOINT_TYPE", false, "The request came to an endpoint of the other kind."],
+  ["UNSUPPORTED_ENDPOINT_TYPE", false, "Endpoints of this kind are not supported."],
+  ["UNKNOWN_CONTROLLER_ID", false, "No controller has this id."],
+  ["UNKNOWN_SUBSCRIPTION_ID", false, "The telemetry subscription is unknown or out of date."],
+  ["TELEMETRY_TOO_LARGE", false, "The client pushed more telemetry than the broker takes."],
+  ["INVALID_REGISTRATION", false, "The controller does not accept the registration."],
+  ["TRANSACTION_ABORTABLE", false, "The transaction failed in a way that aborting it mends."],
+  [
+    "INVALID_RECORD_STATE",
+    false,
+    "The record is in a state that does not allow this acknowledgement.",
+  ],
+  ["SHARE_SESSION_NOT_FOUND", true, "There is no such share session."],
+  ["INVALID_SHARE_SESSION_EPOCH", true, "The share session is at another epoch."],
+  ["FENCED_STATE_EPOCH", false, "The share state is at another epoch."],
+  ["INVALID_VOTER_KEY", false, "The key names another voter than the one that received it."],
+  ["DUPLICATE_VOTER", false, "The voter is in the set already."],
+  ["VOTER_NOT_FOUND", false, "The voter is not in the set."],
+  ["INVALID_REGULAR_EXPRESSION", false, "The regular expression cannot be read."],
+  [
+    "REBOOTSTRAP_REQUIRED",
+    false,
+    "The client's metadata is too old; it must start from its bootstrap servers.",
+  ],
+  ["STREAMS_INVALID_TOPOLOGY", false, "The streams topology is not valid."],
+  ["STREAMS_INVALID_TOPOLOGY_EPOCH", false, "The epoch of the streams topology is not valid."],
+  ["STREAMS_TOPOLOGY_FENCED", false, "The epoch of the streams topology is out of date."],
+  ["SHARE_SESSION_LIMIT_REACHED", true, "There are as many share sessions as there may be."],
+  ["GROUP_DELETION_FAILED", false, "The group could not be deleted; its own entry says why."],
   [
     "STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED",
     false,
-    "Streams topology description update failed.",
+    "The description of the streams topology could not be stored.",
   ],
-  ["CONTROLLER_ID_NOT_REGISTERED", false, "Controller id not registered."],
+  ["CONTROLLER_ID_NOT_REGISTERED", false, "No controller is registered under this id."],
 ];
 
 /** Describes `code`; a code outside the table answers as UNKNOWN_SERVER_ERROR, as clients take it. */

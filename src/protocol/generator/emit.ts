@@ -364,7 +364,9 @@ function readCall(
       const call = `decode${structName(layout, type)}(reader, version)`;
       if (!nullable) return call;
       // A struct that may be null is announced by a byte, inside a tagged field by a varint.
-      const isNull = isTagged(field, version) ? "reader.unsignedVarint() <= 0" : "reader.int8() < 0";
+      const isNull = isTagged(field, version)
+        ? "reader.unsignedVarint() <= 0"
+        : "reader.int8() < 0";
       return `(${isNull} ? null : ${call})`;
     }
   }
