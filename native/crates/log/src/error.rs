@@ -127,10 +127,6 @@ impl LogError {
         Self::new(Self::IO, format!("cannot {what} {}: {cause}", path.display()))
     }
 
-    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
-        Self::new(Self::CORRUPT, message)
-    }
-
     /// What a client is told when this failure stands in the way of its request.
     pub fn kafka_code(&self) -> KafkaCode {
         match self.code {

@@ -9,14 +9,26 @@
 //! is a [`LogError`] with a stable code. Nothing here panics on bytes from a socket or a disk.
 #![forbid(unsafe_code)]
 
+pub mod batch;
+mod cache;
+pub mod checkpoint;
 pub mod compress;
 pub mod config;
+mod directory;
+pub mod epochs;
 pub mod error;
+pub mod failpoint;
+mod index;
 pub mod io;
 pub mod manager;
 pub mod partition;
+pub mod producer;
 pub mod records;
+mod scan;
+mod segment;
+pub mod transactions;
 pub mod types;
+mod validate;
 
 pub use config::{LogConfig, StoreOptions};
 pub use error::{AppendError, KafkaCode, LogError, RecordError};

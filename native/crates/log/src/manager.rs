@@ -1,15 +1,37 @@
-//! The store: log directories and the partitions in them.
+//! The store: log directories and the partitions in them. Opening locks each directory, checks its identity, removes the
+//! clean-shutdown marker *before* anything is recovered (so that a crash in the middle counts as unclean), and loads the
+//! partitions in parallel. A directory that fails is left out; the others serve.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use crate::cache::FileCache;
+use crate::checkpoint::{
+    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets, RECOVERY_POINT_FILE, REPLICATION_FILE,
+    encode_clean_shutdown, read_offsets, write_offsets,
+};
 use crate::config::{LogConfig, StoreOptions};
+use crate::directory::Directory;
 use crate::error::LogError;
-use crate::io::FileSystem;
-use crate::partition::PartitionLog;
-use crate::types::{DirectoryDescription, OpenReport, RetentionEvent, TopicId};
+use crate::failpoint::{Failpoint, Failpoints};
+use crate::io::{
+    DirectoryLock, FileSystem, MemoryFileSystem, RealFileSystem, read_small, write_atomically,
+};
+use crate::partition::{Known, PartitionLog};
+use crate::segment::Store;
+use crate::types::{
+    DirectoryDescription, DirectoryReport, OpenReport, PartitionDescription, PartitionReport, RetentionEvent, TopicId,
+};
+
+const LOCK_FILE: &str = ".lock";
+const META_BYTES_MAX: u64 = 64 << 10;
+/// Longest file name that file systems take.
+const NAME_BYTES_MAX: usize = 255;
 
 /// How far `LogManager::open` is; shared with whoever watches it.
 #[derive(Debug, Default)]
@@ -42,7 +64,31 @@ impl RecoveryProgress {
 }
 
 /// Owner of the log directories. All methods take `&self` and may be called from any thread.
-pub struct LogManager {}
+pub struct LogManager {
+    store: Arc<Store>,
+    failpoints: Arc<Failpoints>,
+    report: OpenReport,
+    /// One per configured directory, in order; `None` for one that failed at start.
+    directories: Vec<Option<Arc<Directory>>>,
+    partitions: RwLock<Partitions>,
+    locks: Mutex<Vec<Box<dyn DirectoryLock>>>,
+    is_closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Partitions {
+    in_order: Vec<Arc<PartitionLog>>,
+    by_name: HashMap<(String, i32), Arc<PartitionLog>>,
+    /// Partitions per directory, by index.
+    counts: Vec<usize>,
+}
+
+/// A directory that was locked and identified.
+struct Opened {
+    directory: Arc<Directory>,
+    was_clean: bool,
+    partitions: Vec<Known>,
+}
 
 impl LogManager {
     /// Opens the directories on real files, or in memory when the options say so, and recovers every partition in them.
@@ -51,8 +97,9 @@ impl LogManager {
     /// `LOG_DIR_LOCKED`, `LOG_DIR_NOT_WRITABLE` (no directory is usable), `CLUSTER_ID_MISMATCH`, `NODE_ID_MISMATCH`,
     /// `META_PROPERTIES_INVALID`. Nothing stays locked.
     pub fn open(options: StoreOptions, progress: Arc<RecoveryProgress>) -> Result<Self, LogError> {
-        let _ = (options, progress);
-        Err(LogError::new(LogError::CLOSED, "being written"))
+        let files: Arc<dyn FileSystem> =
+            if options.in_memory { Arc::new(MemoryFileSystem::new()) } else { Arc::new(RealFileSystem) };
+        Self::open_on(files, options, progress)
     }
 
     /// As `open`, on the given file system.
@@ -61,18 +108,137 @@ impl LogManager {
         options: StoreOptions,
         progress: Arc<RecoveryProgress>,
     ) -> Result<Self, LogError> {
-        let _ = files;
-        Self::open(options, progress)
+        Self::open_with(files, options, &progress, Arc::default())
+    }
+
+    /// As `open_on`, with failpoints that may be armed already.
+    pub fn open_with(
+        files: Arc<dyn FileSystem>,
+        options: StoreOptions,
+        progress: &RecoveryProgress,
+        failpoints: Arc<Failpoints>,
+    ) -> Result<Self, LogError> {
+        if options.dirs.is_empty() {
+            return Err(LogError::new(LogError::INVALID_ARGUMENT, "no log directory is configured"));
+        }
+        let store = Arc::new(Store {
+            cache: FileCache::new(Arc::clone(&files), options.max_open_files),
+            failpoints: Arc::clone(&failpoints),
+            verify_on_read: options.verify_on_read,
+        });
+        let mut locks = Vec::new();
+        let mut usable = Vec::new();
+        for dir in &options.dirs {
+            usable.push(match prepare(&*files, Path::new(dir)) {
+                Ok(lock) => {
+                    locks.push(lock);
+                    Ok(())
+                }
+                // A directory in use elsewhere is a mistake in the configuration, not a broken disk.
+                Err(error) if error.code == LogError::LOG_DIR_LOCKED => return Err(error),
+                Err(error) => Err(error),
+            });
+        }
+        let (cluster_id, directory_ids) = identify(&*files, &options, &mut usable)?;
+
+        let mut directories = Vec::new();
+        let mut reports = Vec::new();
+        let mut found: Vec<(usize, Known)> = Vec::new();
+        let mut was_clean = true;
+        for (index, (dir, result)) in options.dirs.iter().zip(usable).enumerate() {
+            let directory_id = directory_ids.get(index).cloned().unwrap_or_default();
+            let opened =
+                result.and_then(|()| open_directory(&store, Path::new(dir), &options.defaults));
+            match opened {
+                Ok(opened) => {
+                    was_clean &= opened.was_clean;
+                    found.extend(opened.partitions.into_iter().map(|known| (index, known)));
+                    directories.push(Some(opened.directory));
+                    reports.push(DirectoryReport { path: dir.clone(), directory_id, error: None });
+                }
+                Err(error) => {
+                    directories.push(None);
+                    reports.push(DirectoryReport {
+                        path: dir.clone(),
+                        directory_id: String::new(),
+                        error: Some(error.to_string()),
+                    });
+                }
+            }
+        }
+        if directories.iter().all(Option::is_none) {
+            let why: Vec<String> = reports.iter().filter_map(|report| report.error.clone()).collect();
+            return Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, why.join("; ")));
+        }
+        for directory in directories.iter().flatten() {
+            directory.start().map_err(|error| LogError::io("start the sync thread of", &directory.path, &error))?;
+        }
+        found.sort_by(|(_, a), (_, b)| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        let logs = load_all(&directories, found, options.recovery_threads, progress);
+
+        let mut partitions = Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
+        let mut partition_reports = Vec::new();
+        for (index, log) in logs {
+            let state = log.state();
+            partition_reports.push(PartitionReport {
+                topic: log.topic().to_owned(),
+                partition: log.partition(),
+                topic_id: log.topic_id().to_string(),
+                dir: log.directory(),
+                log_start_offset: state.log_start_offset,
+                log_end_offset: state.log_end_offset,
+                quarantined: log.quarantined(),
+            });
+            partitions.insert(index, log);
+        }
+        let report = OpenReport {
+            cluster_id,
+            node_id: options.node_id,
+            dirs: reports,
+            was_clean,
+            partitions: partition_reports,
+        };
+        Ok(Self {
+            store,
+            failpoints,
+            report,
+            directories,
+            partitions: RwLock::new(partitions),
+            locks: Mutex::new(locks),
+            is_closed: AtomicBool::new(false),
+        })
     }
 
     /// What `open` found.
     pub fn report(&self) -> OpenReport {
-        OpenReport { cluster_id: String::new(), node_id: 0, dirs: vec![], was_clean: false, partitions: vec![] }
+        self.report.clone()
+    }
+
+    /// The places where tests can fail this store.
+    pub fn failpoints(&self) -> &Arc<Failpoints> {
+        &self.failpoints
+    }
+
+    /// Segment files that are open now.
+    pub fn open_file_count(&self) -> usize {
+        self.store.cache.open_count()
     }
 
     /// All partitions, in the order of the report, new ones last.
     pub fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        vec![]
+        self.partitions.read().in_order.clone()
+    }
+
+    /// One partition, if it is here.
+    pub fn partition(&self, topic: &str, partition: i32) -> Option<Arc<PartitionLog>> {
+        self.partitions.read().by_name.get(&(topic.to_owned(), partition)).cloned()
+    }
+
+    fn check_open(&self) -> Result<(), LogError> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(LogError::new(LogError::CLOSED, "the store is closed"));
+        }
+        Ok(())
     }
 
     /// Creates an empty partition, in the given directory or in the one with the fewest partitions.
@@ -87,37 +253,447 @@ impl LogManager {
         dir: Option<usize>,
         config: LogConfig,
     ) -> Result<Arc<PartitionLog>, LogError> {
-        let _ = (topic, partition, topic_id, dir, config);
-        Err(LogError::new(LogError::CLOSED, "being written"))
+        self.check_open()?;
+        let is_legal = !topic.is_empty()
+            && topic.len() <= 249
+            && topic != "."
+            && topic != ".."
+            && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if !is_legal || partition < 0 {
+            return Err(LogError::new(
+                LogError::INVALID_ARGUMENT,
+                format!("{topic:?}-{partition} cannot be a partition"),
+            ));
+        }
+        let mut partitions = self.partitions.write();
+        if partitions.by_name.contains_key(&(topic.to_owned(), partition)) {
+            return Err(LogError::new(LogError::PARTITION_EXISTS, format!("{topic}-{partition} exists already")));
+        }
+        let index = match dir {
+            Some(index) => index,
+            None => self.emptiest(&partitions)?,
+        };
+        let Some(directory) = self.directories.get(index).and_then(Option::as_ref) else {
+            return Err(LogError::new(LogError::INVALID_ARGUMENT, format!("no usable log directory {index}")));
+        };
+        directory.check()?;
+        let log = PartitionLog::create(directory, topic, partition, topic_id, config)?;
+        partitions.insert(index, Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// Index of the healthy directory with the fewest partitions.
+    fn emptiest(&self, partitions: &Partitions) -> Result<usize, LogError> {
+        self.directories
+            .iter()
+            .enumerate()
+            .filter(|(_, directory)| directory.as_ref().is_some_and(|directory| !directory.is_poisoned()))
+            .min_by_key(|(index, _)| partitions.counts.get(*index).copied().unwrap_or(0))
+            .map(|(index, _)| index)
+            .ok_or_else(|| LogError::new(LogError::LOG_POISONED, "every log directory has failed"))
     }
 
     /// Renames the partition's directory to `<topic>-<partition>.<uuid>-delete`; the files go after `fileDeleteDelayMs`. From
     /// now on the log answers UNKNOWN_TOPIC_OR_PARTITION.
+    ///
+    /// # Errors
+    /// `PARTITION_UNKNOWN`; `LOG_IO` when the rename failed: the partition is still there.
     pub fn delete_partition(&self, log: &Arc<PartitionLog>) -> Result<(), LogError> {
-        let _ = log;
-        Err(LogError::new(LogError::CLOSED, "being written"))
-    }
-
-    /// Writes the checkpoints of every directory. A directory that cannot be written is reported, the others are done.
-    pub fn checkpoint(&self) -> Result<(), LogError> {
+        self.check_open()?;
+        let mut partitions = self.partitions.write();
+        let key = (log.topic().to_owned(), log.partition());
+        if !partitions.by_name.get(&key).is_some_and(|known| Arc::ptr_eq(known, log)) {
+            return Err(LogError::new(LogError::PARTITION_UNKNOWN, format!("{}-{} is not here", key.0, key.1)));
+        }
+        let directory = Arc::clone(log.home());
+        let suffix = format!(".{:016x}{:016x}-delete", random_u64(), random_u64());
+        let name = format!("{}-{}", key.0, key.1);
+        let kept = name.len().min(NAME_BYTES_MAX - suffix.len());
+        let target = directory.file(&format!("{}{suffix}", name.get(..kept).unwrap_or_default()));
+        let rename = || -> std::io::Result<()> {
+            self.failpoints.hit(Failpoint::BeforeRename)?;
+            self.store.files().rename(&log.path(), &target)?;
+            self.store.files().sync_directory(&directory.path)?;
+            self.failpoints.hit(Failpoint::AfterRename)
+        };
+        rename().map_err(|error| LogError::io("rename", &log.path(), &error))?;
+        log.mark_deleted(&target);
+        partitions.remove(log, |log| self.index_of(log));
+        drop(partitions);
+        directory.remove_later(target, true, log.config().file_delete_delay_ms);
         Ok(())
     }
 
-    /// Applies retention to every partition, removes files whose delay is over, forgets expired producers, and rolls segments
-    /// that are due. `now_ms` is the broker's clock.
+    fn index_of(&self, log: &PartitionLog) -> Option<usize> {
+        self.directories
+            .iter()
+            .position(|directory| directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, log.home())))
+    }
+
+    /// Writes the checkpoints of every directory. A directory that cannot be written is reported, the others are done.
+    ///
+    /// # Errors
+    /// The first failure; the old checkpoint of that directory is still there.
+    pub fn checkpoint(&self) -> Result<(), LogError> {
+        self.check_open()?;
+        self.write_checkpoints()
+    }
+
+    fn write_checkpoints(&self) -> Result<(), LogError> {
+        let mut result = Ok(());
+        for directory in self.directories.iter().flatten() {
+            if let Err(error) = self.checkpoint_directory(directory)
+                && result.is_ok()
+            {
+                result = Err(LogError::io("write the checkpoints of", &directory.path, &error));
+            }
+        }
+        result
+    }
+
+    fn checkpoint_directory(&self, directory: &Arc<Directory>) -> std::io::Result<()> {
+        let logs: Vec<Arc<PartitionLog>> =
+            self.partitions().into_iter().filter(|log| Arc::ptr_eq(log.home(), directory)).collect();
+        let mut recovery_points = Offsets::new();
+        let mut log_starts = Offsets::new();
+        let mut high_watermarks = Offsets::new();
+        for log in logs.iter().filter(|log| !log.is_deleted()) {
+            let key = (log.topic().to_owned(), log.partition());
+            recovery_points.insert(key.clone(), log.recovery_point());
+            if let Some(offset) = log.checkpointed_log_start() {
+                log_starts.insert(key.clone(), offset);
+            }
+            high_watermarks.insert(key, log.high_watermark());
+        }
+        self.failpoints.hit(Failpoint::BeforeCheckpoint)?;
+        let files = self.store.files();
+        write_offsets(files, &directory.file(RECOVERY_POINT_FILE), &recovery_points)?;
+        write_offsets(files, &directory.file(LOG_START_FILE), &log_starts)?;
+        write_offsets(files, &directory.file(REPLICATION_FILE), &high_watermarks)?;
+        self.failpoints.hit(Failpoint::AfterCheckpoint)
+    }
+
+    /// Applies retention to every partition, removes files whose delay is over and forgets expired producers. `now_ms` is the
+    /// broker's clock. Log start offsets that moved are checkpointed.
     pub fn run_retention(&self, now_ms: i64) -> Vec<RetentionEvent> {
-        let _ = now_ms;
-        vec![]
+        if self.check_open().is_err() {
+            return Vec::new();
+        }
+        let events: Vec<RetentionEvent> =
+            self.partitions().iter().filter_map(|log| log.run_retention(now_ms)).collect();
+        for directory in self.directories.iter().flatten() {
+            directory.remove_due();
+        }
+        if !events.is_empty() {
+            // Written again by the next checkpoint in any case.
+            let _ = self.write_checkpoints();
+        }
+        events
     }
 
     /// Sizes per directory.
     pub fn describe(&self) -> Vec<DirectoryDescription> {
-        vec![]
+        let logs = self.partitions();
+        let mut descriptions = Vec::new();
+        for (index, report) in self.report.dirs.iter().enumerate() {
+            let directory = self.directories.get(index).and_then(Option::as_ref);
+            let partitions = logs
+                .iter()
+                .filter(|log| directory.is_some_and(|directory| Arc::ptr_eq(directory, log.home())))
+                .map(|log| PartitionDescription {
+                    topic: log.topic().to_owned(),
+                    partition: log.partition(),
+                    size_bytes: log.state().size_bytes,
+                    offset_lag: 0,
+                })
+                .collect();
+            descriptions.push(DirectoryDescription {
+                path: report.path.clone(),
+                directory_id: report.directory_id.clone(),
+                error: directory.map_or_else(|| report.error.clone(), |directory| directory.failure()),
+                partitions,
+            });
+        }
+        descriptions
     }
 
     /// Flushes everything, writes snapshots, checkpoints and clean-shutdown markers, stops the threads and unlocks. Appends are
     /// refused from here on. A second call does nothing.
+    ///
+    /// # Errors
+    /// The first failure. Directories that closed in full have their marker; the others are recovered by the next start.
     pub fn close(&self) -> Result<(), LogError> {
-        Ok(())
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        let mut failed: Vec<PathBuf> = Vec::new();
+        for log in self.partitions() {
+            let closed = log.close();
+            if closed.is_err() || log.quarantined().is_some() {
+                failed.push(log.home().path.clone());
+            }
+            result = result.and(closed);
+        }
+        for directory in self.directories.iter().flatten() {
+            directory.stop();
+            let finish = || -> std::io::Result<()> {
+                self.checkpoint_directory(directory)?;
+                if directory.is_poisoned() || failed.contains(&directory.path) {
+                    return Ok(());
+                }
+                write_atomically(
+                    self.store.files(),
+                    &directory.file(CLEAN_SHUTDOWN_FILE),
+                    encode_clean_shutdown().as_bytes(),
+                )
+            };
+            let finished = finish().map_err(|error| LogError::io("close", &directory.path, &error));
+            result = result.and(finished);
+        }
+        self.locks.lock().clear();
+        result
+    }
+}
+
+impl Drop for LogManager {
+    /// A store that was not closed is left as a crash would leave it, except that its threads end.
+    fn drop(&mut self) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for log in self.partitions() {
+            log.abandon();
+        }
+        for directory in self.directories.iter().flatten() {
+            directory.stop();
+        }
+    }
+}
+
+impl Partitions {
+    fn insert(&mut self, directory: usize, log: Arc<PartitionLog>) {
+        if let Some(count) = self.counts.get_mut(directory) {
+            *count += 1;
+        }
+        self.by_name.insert((log.topic().to_owned(), log.partition()), Arc::clone(&log));
+        self.in_order.push(log);
+    }
+
+    fn remove(&mut self, log: &Arc<PartitionLog>, directory_of: impl Fn(&PartitionLog) -> Option<usize>) {
+        if let Some(count) = directory_of(log).and_then(|index| self.counts.get_mut(index)) {
+            *count = count.saturating_sub(1);
+        }
+        self.by_name.remove(&(log.topic().to_owned(), log.partition()));
+        self.in_order.retain(|known| !Arc::ptr_eq(known, log));
+    }
+}
+
+/// Creates and locks a directory.
+fn prepare(files: &dyn FileSystem, path: &Path) -> Result<Box<dyn DirectoryLock>, LogError> {
+    let not_writable = |error: &std::io::Error| {
+        LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot use {}: {error}", path.display()))
+    };
+    files.create_directory(path).map_err(|error| not_writable(&error))?;
+    files.lock(&path.join(LOCK_FILE)).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            LogError::new(
+                LogError::LOG_DIR_LOCKED,
+                format!("{} is in use: another process holds its {LOCK_FILE} file", path.display()),
+            )
+        } else {
+            not_writable(&error)
+        }
+    })
+}
+
+/// Reads or writes `meta.properties` of the usable directories; returns the cluster id and a directory id for each.
+fn identify(
+    files: &dyn FileSystem,
+    options: &StoreOptions,
+    usable: &mut [Result<(), LogError>],
+) -> Result<(String, Vec<String>), LogError> {
+    let mut metas: Vec<Option<MetaProperties>> = vec![None; options.dirs.len()];
+    for ((dir, result), slot) in options.dirs.iter().zip(usable.iter_mut()).zip(metas.iter_mut()) {
+        if result.is_err() {
+            continue;
+        }
+        let path = Path::new(dir).join(META_PROPERTIES_FILE);
+        match read_small(files, &path, META_BYTES_MAX) {
+            Ok(bytes) => {
+                let meta = MetaProperties::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| {
+                    LogError::new(LogError::META_PROPERTIES_INVALID, format!("{}: {why}", path.display()))
+                })?;
+                if meta.node_id != options.node_id {
+                    return Err(LogError::new(
+                        LogError::NODE_ID_MISMATCH,
+                        format!("{} is of node {}, not {}", path.display(), meta.node_id, options.node_id),
+                    ));
+                }
+                *slot = Some(meta);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                *result =
+                    Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("{}: {error}", path.display())));
+            }
+        }
+    }
+    let known = metas.iter().flatten().map(|meta| meta.cluster_id.clone()).next();
+    let cluster_id = options.cluster_id.clone().or(known).unwrap_or_else(|| random_id().to_string());
+    for (dir, meta) in options.dirs.iter().zip(&metas) {
+        if let Some(meta) = meta.as_ref().filter(|meta| meta.cluster_id != cluster_id) {
+            return Err(LogError::new(
+                LogError::CLUSTER_ID_MISMATCH,
+                format!("{dir} is of cluster {}, not {cluster_id}", meta.cluster_id),
+            ));
+        }
+    }
+    let mut ids: Vec<String> = Vec::new();
+    for ((dir, result), meta) in options.dirs.iter().zip(usable.iter_mut()).zip(metas) {
+        if result.is_err() {
+            ids.push(String::new());
+            continue;
+        }
+        let known = meta.map(|meta| meta.directory_id).filter(|id| !id.is_empty());
+        if let Some(id) = known {
+            if ids.contains(&id) {
+                return Err(LogError::new(
+                    LogError::META_PROPERTIES_INVALID,
+                    format!("{dir} has the directory id {id} of another log directory"),
+                ));
+            }
+            ids.push(id);
+            continue;
+        }
+        let meta = MetaProperties {
+            cluster_id: cluster_id.clone(),
+            node_id: options.node_id,
+            directory_id: random_id().to_string(),
+        };
+        let path = Path::new(dir).join(META_PROPERTIES_FILE);
+        if let Err(error) = write_atomically(files, &path, meta.encode().as_bytes()) {
+            *result =
+                Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot write {}: {error}", path.display())));
+        }
+        ids.push(meta.directory_id);
+    }
+    Ok((cluster_id, ids))
+}
+
+/// Takes the clean-shutdown marker away and lists the partitions.
+fn open_directory(
+    store: &Arc<Store>,
+    path: &Path,
+    defaults: &LogConfig,
+) -> Result<Opened, LogError> {
+    let files = store.files();
+    let unusable = |error: std::io::Error| {
+        LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot use {}: {error}", path.display()))
+    };
+    let marker = path.join(CLEAN_SHUTDOWN_FILE);
+    let was_clean = files.exists(&marker);
+    if was_clean {
+        files.remove_file(&marker).and_then(|()| files.sync_directory(path)).map_err(unusable)?;
+    }
+    let recovery_points = read_offsets(files, &path.join(RECOVERY_POINT_FILE));
+    let log_starts = read_offsets(files, &path.join(LOG_START_FILE));
+    let high_watermarks = read_offsets(files, &path.join(REPLICATION_FILE));
+    let directory = Directory::new(path.to_owned(), Arc::clone(store));
+    let mut partitions = Vec::new();
+    let mut is_new = true;
+    for entry in files.list(path).map_err(unusable)? {
+        if !entry.is_directory {
+            continue;
+        }
+        if entry.name.ends_with("-delete") && entry.name.contains('.') {
+            directory.remove_later(path.join(&entry.name), true, 0);
+            continue;
+        }
+        let Some((topic, partition)) = partition_of(&entry.name) else { continue };
+        is_new = false;
+        let key = (topic.clone(), partition);
+        partitions.push(Known {
+            topic,
+            partition,
+            path: path.join(&entry.name),
+            config: defaults.clone(),
+            is_clean: was_clean,
+            recovery_point: recovery_points.get(&key).copied().unwrap_or(0),
+            log_start_offset: log_starts.get(&key).copied().unwrap_or(0),
+            high_watermark: high_watermarks.get(&key).copied(),
+        });
+    }
+    // A directory without partitions has nothing to recover.
+    Ok(Opened { directory, was_clean: was_clean || is_new, partitions })
+}
+
+/// Topic and partition in a directory's name; other directories are not ours.
+fn partition_of(name: &str) -> Option<(String, i32)> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !topic.is_empty()).then(|| Some((topic.to_owned(), partition.parse().ok()?))).flatten()
+}
+
+/// Loads partitions on several threads; the answer is in the order of `found`.
+fn load_all(
+    directories: &[Option<Arc<Directory>>],
+    found: Vec<(usize, Known)>,
+    threads: usize,
+    progress: &RecoveryProgress,
+) -> Vec<(usize, Arc<PartitionLog>)> {
+    progress.total.store(found.len() as u64, Ordering::Relaxed);
+    let count = found.len();
+    let work: Vec<Mutex<Option<(usize, Known)>>> = found.into_iter().map(|known| Mutex::new(Some(known))).collect();
+    let results: Vec<Mutex<Option<(usize, Arc<PartitionLog>)>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    let load_some = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = work.get(at) else { return };
+            let Some((index, known)) = slot.lock().take() else { continue };
+            let Some(directory) = directories.get(index).and_then(Option::as_ref) else { continue };
+            *progress.current.lock() = format!("{}-{}", known.topic, known.partition);
+            let log = PartitionLog::load(directory, known);
+            if let Some(result) = results.get(at) {
+                *result.lock() = Some((index, log));
+            }
+            progress.done.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.clamp(1, 64).min(count.max(1)) {
+            // Without the thread the others do its share.
+            let _ = std::thread::Builder::new().name("log-recovery".to_owned()).spawn_scoped(scope, load_some);
+        }
+        load_some();
+    });
+    progress.current.lock().clear();
+    results.into_iter().filter_map(Mutex::into_inner).collect()
+}
+
+/// 64 bits that the operating system's randomness seeded.
+fn random_u64() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A random id that does not begin with a dash, as Kafka's do not.
+fn random_id() -> TopicId {
+    loop {
+        let mut bytes = [0; 16];
+        let (high, low) = bytes.split_at_mut(8);
+        high.copy_from_slice(&random_u64().to_be_bytes());
+        low.copy_from_slice(&random_u64().to_be_bytes());
+        // Version 4, variant 1: what every UUID reader expects of a random one.
+        if let Some(byte) = bytes.get_mut(6) {
+            *byte = (*byte & 0x0f) | 0x40;
+        }
+        if let Some(byte) = bytes.get_mut(8) {
+            *byte = (*byte & 0x3f) | 0x80;
+        }
+        let id = TopicId(bytes);
+        if !id.to_string().starts_with('-') {
+            return id;
+        }
     }
 }

@@ -1,0 +1,127 @@
+//! Open segment files, bounded in number. A [`Slot`] is one file of a segment: it opens on first use and may be closed again when
+//! others need the descriptor; whoever holds the file meanwhile keeps it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::io::{FileSystem, OpenMode, StoreFile};
+
+/// The file system and how many of its files may be open.
+pub(crate) struct FileCache {
+    files: Arc<dyn FileSystem>,
+    max_open_files: usize,
+    clock: AtomicU64,
+    open: Mutex<Vec<Weak<Slot>>>,
+}
+
+impl FileCache {
+    pub(crate) fn new(files: Arc<dyn FileSystem>, max_open_files: usize) -> Arc<Self> {
+        Arc::new(Self { files, max_open_files: max_open_files.max(16), clock: AtomicU64::new(0), open: Mutex::default() })
+    }
+
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        &*self.files
+    }
+
+    pub(crate) fn slot(self: &Arc<Self>, path: PathBuf) -> Arc<Slot> {
+        Arc::new(Slot { cache: Arc::clone(self), path: RwLock::new(path), file: RwLock::new(None), last_used: AtomicU64::new(0) })
+    }
+
+    /// Files open through slots.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.lock().iter().filter(|slot| slot.upgrade().is_some_and(|slot| slot.file.read().is_some())).count()
+    }
+
+    fn opened(&self, slot: &Arc<Slot>) {
+        let mut open = self.open.lock();
+        open.push(Arc::downgrade(slot));
+        if open.len() > self.max_open_files {
+            Self::evict(&mut open, self.max_open_files / 8 + 1, Some(slot));
+        }
+    }
+
+    /// Closes the files that were not used for longest. Slots that are busy stay.
+    fn evict(open: &mut Vec<Weak<Slot>>, count: usize, keep: Option<&Arc<Slot>>) {
+        let mut alive: Vec<Arc<Slot>> = open.drain(..).filter_map(|slot| slot.upgrade()).collect();
+        alive.sort_by_key(|slot| slot.last_used.load(Ordering::Relaxed));
+        let mut left = count;
+        for slot in alive {
+            if keep.is_some_and(|keep| Arc::ptr_eq(keep, &slot)) {
+                open.push(Arc::downgrade(&slot));
+                continue;
+            }
+            if left > 0
+                && let Some(mut file) = slot.file.try_write()
+            {
+                left -= 1;
+                *file = None;
+            } else {
+                open.push(Arc::downgrade(&slot));
+            }
+        }
+    }
+}
+
+/// One file, open or not.
+pub(crate) struct Slot {
+    cache: Arc<FileCache>,
+    path: RwLock<PathBuf>,
+    file: RwLock<Option<Arc<dyn StoreFile>>>,
+    last_used: AtomicU64,
+}
+
+impl Slot {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.path.read().clone()
+    }
+
+    /// The file was renamed: later opens use the new path.
+    pub(crate) fn set_path(&self, path: PathBuf) {
+        *self.path.write() = path;
+    }
+
+    /// The open file; opens it when it is not, and creates it when it is missing.
+    pub(crate) fn file(self: &Arc<Self>) -> io::Result<Arc<dyn StoreFile>> {
+        self.open(OpenMode::Create)
+    }
+
+    /// As `file`, but a missing file is an error.
+    pub(crate) fn existing(self: &Arc<Self>) -> io::Result<Arc<dyn StoreFile>> {
+        self.open(OpenMode::ReadWrite)
+    }
+
+    fn open(self: &Arc<Self>, mode: OpenMode) -> io::Result<Arc<dyn StoreFile>> {
+        self.last_used.store(self.cache.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(file) = &*self.file.read() {
+            return Ok(Arc::clone(file));
+        }
+        let opened = {
+            let mut slot = self.file.write();
+            if let Some(file) = &*slot {
+                return Ok(Arc::clone(file));
+            }
+            let path = self.path.read().clone();
+            let opened = match self.cache.files.open(&path, mode) {
+                // EMFILE or ENFILE: others give way once.
+                Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
+                    FileCache::evict(&mut self.cache.open.lock(), self.cache.max_open_files / 2, None);
+                    self.cache.files.open(&path, mode)?
+                }
+                other => other?,
+            };
+            *slot = Some(Arc::clone(&opened));
+            opened
+        };
+        self.cache.opened(self);
+        Ok(opened)
+    }
+
+    /// Gives the descriptor back.
+    pub(crate) fn close(&self) {
+        *self.file.write() = None;
+    }
+}

@@ -1,0 +1,502 @@
+//! One partition's log: segments in order, the offsets that bound readers, and what is remembered beside the records.
+//!
+//! A mutex guards the segment list and the offsets; batches are checked before it is taken and file positions are looked up after
+//! it is released. What an append changes is published to listeners once the lock is free.
+
+mod append;
+mod maintain;
+mod read;
+mod recover;
+
+pub(crate) use recover::Known;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::checkpoint::LEADER_EPOCH_FILE;
+use crate::config::LogConfig;
+use crate::directory::Directory;
+use crate::epochs::EpochCache;
+use crate::error::{KafkaCode, LogError};
+use crate::io::write_atomically;
+use crate::producer::ProducerStates;
+use crate::segment::{Segment, Store};
+use crate::types::{LogListener, PartitionState, ProducerDescription, TopicId};
+
+/// Batches at the tail of the active segment whose positions are kept in memory: tail reads need no index.
+const RECENT_BATCHES: usize = 64;
+
+/// One partition's log. All methods take `&self`; a mutex per partition, none across partitions.
+pub struct PartitionLog {
+    topic: String,
+    partition: i32,
+    topic_id: RwLock<TopicId>,
+    /// `topic-partition`.
+    label: String,
+    directory: Arc<Directory>,
+    store: Arc<Store>,
+    path: RwLock<PathBuf>,
+    config: RwLock<Arc<LogConfig>>,
+    inner: Mutex<Inner>,
+    flushed_offset: AtomicI64,
+    /// One sync at a time.
+    sync_turn: Mutex<()>,
+    is_sync_queued: AtomicBool,
+    listeners: RwLock<Vec<Arc<dyn LogListener>>>,
+    quarantined: RwLock<Option<String>>,
+    is_quarantined: AtomicBool,
+    is_deleted: AtomicBool,
+    is_closed: AtomicBool,
+    /// Recovery point to keep while the log is quarantined.
+    loaded_recovery_point: AtomicI64,
+    this: Weak<PartitionLog>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Nothing was said: appends as a leader are taken.
+    Unassigned,
+    Leader,
+    Follower,
+}
+
+/// A batch at the tail.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    base_offset: i64,
+    last_offset: i64,
+    position: u64,
+    end: u64,
+}
+
+struct Inner {
+    /// Ascending; never empty, except while quarantined.
+    segments: Vec<Arc<Segment>>,
+    epochs: EpochCache,
+    are_epochs_dirty: bool,
+    producers: ProducerStates,
+    log_start_offset: i64,
+    log_end_offset: i64,
+    high_watermark: i64,
+    high_watermark_follows: bool,
+    leader_epoch: i32,
+    role: Role,
+    recent: VecDeque<Recent>,
+    /// When the active segment was created, for rolling logs without timestamps.
+    active_created_ms: Option<i64>,
+    /// Records appended since the last sync, and since when there are any.
+    unflushed_records: i64,
+    unflushed_since: Option<Instant>,
+    /// New names in the partition's directory were not synced yet.
+    needs_directory_sync: bool,
+    /// The partition itself is new: its parent's entry and its metadata were not synced yet.
+    is_new: bool,
+    /// Counts truncations, so that a sync that ran meanwhile does not claim too much.
+    truncations: u64,
+    /// Some transaction was aborted here once.
+    has_aborted: bool,
+}
+
+impl Inner {
+    fn active(&self) -> Option<&Arc<Segment>> {
+        self.segments.last()
+    }
+
+    fn last_stable_offset(&self) -> i64 {
+        self.producers.first_unstable_offset().map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
+    }
+
+    /// Index of the segment that holds `offset`.
+    fn segment_index(&self, offset: i64) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.base_offset <= offset).checked_sub(1)
+    }
+
+    fn set_high_watermark(&mut self, offset: i64) {
+        self.high_watermark = offset.clamp(self.log_start_offset, self.log_end_offset);
+        self.producers.on_high_watermark(self.high_watermark);
+    }
+
+    fn size_bytes(&self) -> i64 {
+        self.segments.iter().map(|segment| segment.size() as i64).sum()
+    }
+}
+
+/// What a new or recovered log starts from.
+struct Parts {
+    topic: String,
+    partition: i32,
+    topic_id: TopicId,
+    directory: Arc<Directory>,
+    path: PathBuf,
+    config: LogConfig,
+    inner: Inner,
+    quarantined: Option<String>,
+    flushed_offset: i64,
+}
+
+impl PartitionLog {
+    fn assemble(parts: Parts) -> Arc<Self> {
+        let store = Arc::clone(&parts.directory.store);
+        let log = Arc::new_cyclic(|this| Self {
+            label: format!("{}-{}", parts.topic, parts.partition),
+            topic: parts.topic,
+            partition: parts.partition,
+            topic_id: RwLock::new(parts.topic_id),
+            store,
+            directory: parts.directory,
+            path: RwLock::new(parts.path),
+            config: RwLock::new(Arc::new(parts.config)),
+            inner: Mutex::new(parts.inner),
+            flushed_offset: AtomicI64::new(parts.flushed_offset),
+            sync_turn: Mutex::new(()),
+            is_sync_queued: AtomicBool::new(false),
+            listeners: RwLock::default(),
+            is_quarantined: AtomicBool::new(parts.quarantined.is_some()),
+            quarantined: RwLock::new(parts.quarantined),
+            is_deleted: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            loaded_recovery_point: AtomicI64::new(parts.flushed_offset),
+            this: this.clone(),
+        });
+        log.watch_flush_time();
+        log
+    }
+
+    /// Its topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Its index in the topic.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// Its topic's id.
+    pub fn topic_id(&self) -> TopicId {
+        *self.topic_id.read()
+    }
+
+    /// Path of the log directory (not the partition's own) that it is in.
+    pub fn directory(&self) -> String {
+        self.directory.path.to_string_lossy().into_owned()
+    }
+
+    /// Path of the partition's own directory.
+    pub fn path(&self) -> PathBuf {
+        self.path.read().clone()
+    }
+
+    pub(crate) fn home(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Why it is neither read nor written, if so.
+    pub fn quarantined(&self) -> Option<String> {
+        self.quarantined.read().clone()
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Replaces the settings; the next append, roll and retention pass use them.
+    pub fn configure(&self, config: LogConfig) {
+        *self.config.write() = Arc::new(config);
+        self.watch_flush_time();
+    }
+
+    fn watch_flush_time(&self) {
+        if self.config().flush_ms < i64::MAX {
+            self.directory.watch_time(self.this.clone());
+        }
+    }
+
+    /// Registers a listener for as long as the log lives.
+    pub fn add_listener(&self, listener: Arc<dyn LogListener>) {
+        self.listeners.write().push(listener);
+    }
+
+    fn notify(&self) {
+        for listener in self.listeners.read().iter() {
+            listener.on_change();
+        }
+    }
+
+    /// This replica leads from `leader_epoch` on.
+    pub fn set_leader(&self, leader_epoch: i32) -> Result<(), LogError> {
+        self.set_role(Role::Leader, leader_epoch)
+    }
+
+    /// This replica follows under `leader_epoch`: only raw appends are taken.
+    pub fn set_follower(&self, leader_epoch: i32) -> Result<(), LogError> {
+        self.set_role(Role::Follower, leader_epoch)
+    }
+
+    fn set_role(&self, role: Role, leader_epoch: i32) -> Result<(), LogError> {
+        let mut inner = self.inner.lock();
+        if leader_epoch < inner.leader_epoch {
+            return Err(LogError::new(
+                LogError::INVALID_ARGUMENT,
+                format!("leader epoch {leader_epoch} of {} is older than {}", self.label, inner.leader_epoch),
+            ));
+        }
+        inner.role = role;
+        inner.leader_epoch = leader_epoch;
+        if role == Role::Leader && !self.is_quarantined.load(Ordering::Acquire) {
+            // As Kafka does: an epoch begins where its leader found the log's end, records or not.
+            let log_end_offset = inner.log_end_offset;
+            inner.are_epochs_dirty |= inner.epochs.assign(leader_epoch, log_end_offset);
+        }
+        drop(inner);
+        self.notify();
+        Ok(())
+    }
+
+    /// Whether the high watermark follows the log end (a single replica; the default) or `set_high_watermark`.
+    pub fn set_high_watermark_follows_log_end(&self, follows: bool) {
+        let mut inner = self.inner.lock();
+        inner.high_watermark_follows = follows;
+        if follows {
+            let log_end_offset = inner.log_end_offset;
+            inner.set_high_watermark(log_end_offset);
+        }
+        drop(inner);
+        self.notify();
+    }
+
+    /// Moves the high watermark, bounded by log start and log end; returns where it is now.
+    pub fn set_high_watermark(&self, offset: i64) -> i64 {
+        let mut inner = self.inner.lock();
+        inner.set_high_watermark(offset);
+        let high_watermark = inner.high_watermark;
+        drop(inner);
+        self.notify();
+        high_watermark
+    }
+
+    /// Offsets and sizes now.
+    pub fn state(&self) -> PartitionState {
+        let inner = self.inner.lock();
+        PartitionState {
+            log_start_offset: inner.log_start_offset,
+            log_end_offset: inner.log_end_offset,
+            high_watermark: inner.high_watermark,
+            last_stable_offset: inner.last_stable_offset(),
+            flushed_offset: self.flushed_offset.load(Ordering::Acquire),
+            size_bytes: inner.size_bytes(),
+            leader_epoch: inner.leader_epoch,
+            segment_count: inner.segments.len() as i64,
+        }
+    }
+
+    /// All records below this are on disk. Cheap: one atomic load.
+    pub fn flushed_offset(&self) -> i64 {
+        self.flushed_offset.load(Ordering::Acquire)
+    }
+
+    /// Producers the partition remembers.
+    pub fn producers(&self) -> Vec<ProducerDescription> {
+        self.inner.lock().producers.describe()
+    }
+
+    /// Code to refuse any work with, if there is one.
+    fn refusal(&self) -> Option<KafkaCode> {
+        if self.is_deleted.load(Ordering::Acquire) {
+            return Some(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        self.is_quarantined.load(Ordering::Acquire).then_some(KafkaCode::KAFKA_STORAGE_ERROR)
+    }
+
+    fn check_writable(&self) -> Result<(), LogError> {
+        if self.is_deleted.load(Ordering::Acquire) {
+            return Err(LogError::new(LogError::PARTITION_UNKNOWN, format!("{} was deleted", self.label)));
+        }
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(LogError::new(LogError::CLOSED, format!("{} is closed", self.label)));
+        }
+        if let Some(why) = self.quarantined() {
+            return Err(LogError::new(LogError::LOG_QUARANTINED, format!("{}: {why}", self.label)));
+        }
+        self.directory.check()
+    }
+
+    /// Asks the directory's fsync thread to make all that was appended durable; listeners are told.
+    pub fn request_sync(&self) {
+        if !self.is_sync_queued.swap(true, Ordering::AcqRel)
+            && let Some(this) = self.this.upgrade()
+        {
+            self.directory.request_sync(this);
+        }
+    }
+
+    /// Makes all that was appended durable before it returns.
+    pub fn flush(&self) -> Result<(), LogError> {
+        self.sync()
+    }
+
+    pub(crate) fn is_flush_due(&self) -> bool {
+        let flush_ms = self.config().flush_ms.max(0) as u64;
+        self.inner.lock().unflushed_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(flush_ms))
+    }
+
+    /// Syncs everything appended before the call. A failure poisons the directory.
+    pub(crate) fn sync(&self) -> Result<(), LogError> {
+        let turn = self.sync_turn.lock();
+        self.is_sync_queued.store(false, Ordering::Release);
+        self.directory.check()?;
+        if self.refusal().is_some() {
+            return Ok(());
+        }
+        let (target, truncations, dirty, needs_directory_sync, is_new) = {
+            let mut inner = self.inner.lock();
+            inner.unflushed_records = 0;
+            inner.unflushed_since = None;
+            let dirty: Vec<Arc<Segment>> =
+                inner.segments.iter().filter(|segment| segment.is_dirty() || !segment.is_index_synced()).cloned().collect();
+            (inner.log_end_offset, inner.truncations, dirty, std::mem::take(&mut inner.needs_directory_sync), inner.is_new)
+        };
+        let result = self.sync_files(&dirty, needs_directory_sync, is_new);
+        if let Err(error) = result {
+            if self.is_deleted.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            self.directory.poison(&format!("{}: {error}", self.label));
+            drop(turn);
+            self.notify();
+            return Err(LogError::new(LogError::LOG_POISONED, format!("fsync of {} failed: {error}", self.label)));
+        }
+        let is_moved = {
+            let mut inner = self.inner.lock();
+            if is_new {
+                inner.is_new = false;
+            }
+            let target = if inner.truncations == truncations { target } else { target.min(inner.log_end_offset) };
+            self.flushed_offset.fetch_max(target, Ordering::AcqRel) < target
+        };
+        // Epochs are found again in the batches: a failure here loses nothing.
+        let _ = self.write_epochs();
+        drop(turn);
+        if is_moved {
+            self.notify();
+        }
+        Ok(())
+    }
+
+    fn sync_files(&self, dirty: &[Arc<Segment>], needs_directory_sync: bool, is_new: bool) -> std::io::Result<()> {
+        let files = self.store.files();
+        if is_new {
+            let path = self.path().join(crate::checkpoint::PARTITION_METADATA_FILE);
+            if files.exists(&path) {
+                files.open(&path, crate::io::OpenMode::ReadWrite)?.sync_data()?;
+            }
+        }
+        for segment in dirty {
+            segment.sync_log()?;
+            if !segment.is_index_synced() {
+                // Not needed for durability: the recovery point waits until it succeeds.
+                let _ = segment.sync_indexes();
+            }
+        }
+        if needs_directory_sync || is_new {
+            files.sync_directory(&self.path())?;
+        }
+        if is_new {
+            files.sync_directory(&self.directory.path)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the leader-epoch checkpoint if it changed.
+    pub(crate) fn write_epochs(&self) -> std::io::Result<()> {
+        let text = {
+            let mut inner = self.inner.lock();
+            if !std::mem::take(&mut inner.are_epochs_dirty) {
+                return Ok(());
+            }
+            inner.epochs.encode()
+        };
+        let result = write_atomically(self.store.files(), &self.path().join(LEADER_EPOCH_FILE), text.as_bytes());
+        if result.is_err() {
+            self.inner.lock().are_epochs_dirty = true;
+        }
+        result
+    }
+
+    /// Offset below which recovery need not look, for the checkpoint: synced records whose closed segments have synced indexes.
+    pub(crate) fn recovery_point(&self) -> i64 {
+        if self.is_quarantined.load(Ordering::Acquire) {
+            return self.loaded_recovery_point.load(Ordering::Acquire);
+        }
+        let flushed = self.flushed_offset();
+        let inner = self.inner.lock();
+        let closed = inner.segments.len().saturating_sub(1);
+        inner
+            .segments
+            .iter()
+            .take(closed)
+            .find(|segment| !segment.is_index_synced())
+            .map_or(flushed, |segment| segment.base_offset.min(flushed))
+    }
+
+    /// Log start offset for the checkpoint: only when it is not the first segment's.
+    pub(crate) fn checkpointed_log_start(&self) -> Option<i64> {
+        let inner = self.inner.lock();
+        let first = inner.segments.first().map_or(0, |segment| segment.base_offset);
+        (inner.log_start_offset > first).then_some(inner.log_start_offset)
+    }
+
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.inner.lock().high_watermark
+    }
+
+    /// Last work before the store is closed: everything synced, a snapshot at the end, complete indexes. Appends are refused from
+    /// here on.
+    pub(crate) fn close(&self) -> Result<(), LogError> {
+        if self.is_closed.swap(true, Ordering::AcqRel) || self.refusal().is_some() {
+            return Ok(());
+        }
+        let active = self.inner.lock().active().cloned();
+        let path = self.path();
+        if let Some(active) = active {
+            let io = |error: std::io::Error| LogError::io("close", &path, &error);
+            if active.size() > 0 {
+                active.close_for_append().map_err(io)?;
+                self.write_snapshot().map_err(io)?;
+            }
+            // A partition that never had a record is made again from the cluster's metadata: nothing of it needs the disk.
+            if active.size() > 0 || active.base_offset > 0 || active.is_dirty() {
+                self.sync()?;
+                self.write_epochs().map_err(io)?;
+            }
+        }
+        for segment in &self.inner.lock().segments {
+            segment.close();
+        }
+        Ok(())
+    }
+
+    /// Gives up without writing: what a crash would leave stays. For tests and for stores that are dropped unclosed.
+    pub(crate) fn abandon(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn mark_deleted(&self, path: &Path) {
+        self.is_deleted.store(true, Ordering::Release);
+        *self.path.write() = path.to_owned();
+        for segment in &self.inner.lock().segments {
+            segment.set_directory(path);
+        }
+        self.notify();
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+}

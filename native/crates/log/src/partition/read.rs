@@ -1,0 +1,371 @@
+//! Reading: which bytes of which file may be sent, found without copying any; lookups by time and by epoch.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Inner, PartitionLog};
+use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
+use crate::compress::open_reader;
+use crate::error::KafkaCode;
+use crate::records::RecordStream;
+use crate::segment::{Located, Segment};
+use crate::types::{AbortedTransaction, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan, ReadRequest};
+
+/// What a read knows once the lock is free again.
+struct Snapshot {
+    plan: ReadPlan,
+    target: Option<Target>,
+}
+
+struct Target {
+    segments: Vec<Arc<Segment>>,
+    /// First offset that may not be seen.
+    end_offset: i64,
+    log_end_offset: i64,
+    /// Positions known from the tail: start, and the end within the request's limit.
+    known: Option<(u64, u64)>,
+    has_aborted: bool,
+}
+
+impl PartitionLog {
+    /// Finds the bytes to send. Never copies. Only whole batches; the first one is whole even when it is larger than asked, if
+    /// `min_one_message`. An empty plan with code 0 means that there is nothing to send yet.
+    pub fn read(&self, request: &ReadRequest) -> ReadPlan {
+        let Snapshot { mut plan, target } = self.snapshot(request);
+        let Some(target) = target else { return plan };
+        match self.find_slice(request, &target) {
+            Ok(slice) => plan.slice = slice,
+            Err(_) if self.is_deleted() => plan.code = KafkaCode::UNKNOWN_TOPIC_OR_PARTITION,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The segment was removed between the two looks.
+                let log_start_offset = self.inner.lock().log_start_offset;
+                plan.log_start_offset = log_start_offset;
+                plan.code = if request.offset < log_start_offset {
+                    KafkaCode::OFFSET_OUT_OF_RANGE
+                } else {
+                    KafkaCode::KAFKA_STORAGE_ERROR
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => plan.code = KafkaCode::CORRUPT_MESSAGE,
+            Err(_) => plan.code = KafkaCode::KAFKA_STORAGE_ERROR,
+        }
+        if request.isolation == Isolation::ReadCommitted && plan.code == KafkaCode::NONE {
+            plan.aborted = Some(match plan.slice {
+                Some(_) if target.has_aborted => {
+                    self.aborted_transactions(request.offset, target.end_offset, &target.segments).unwrap_or_default()
+                }
+                _ => Vec::new(),
+            });
+        }
+        plan
+    }
+
+    fn snapshot(&self, request: &ReadRequest) -> Snapshot {
+        let inner = self.inner.lock();
+        let mut plan = ReadPlan {
+            code: KafkaCode::NONE,
+            high_watermark: inner.high_watermark,
+            last_stable_offset: inner.last_stable_offset(),
+            log_start_offset: inner.log_start_offset,
+            slice: None,
+            diverging: None,
+            aborted: None,
+        };
+        let end_offset = match request.isolation {
+            Isolation::ReadUncommitted => plan.high_watermark,
+            Isolation::ReadCommitted => plan.last_stable_offset,
+            Isolation::LogEnd => inner.log_end_offset,
+        };
+        if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, request.current_leader_epoch)) {
+            plan.code = code;
+            return Snapshot { plan, target: None };
+        }
+        if request.last_fetched_epoch >= 0 {
+            let end = inner.epochs.end_offset_for(request.last_fetched_epoch, inner.log_end_offset);
+            if end.epoch < 0 || end.end_offset < 0 {
+                plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
+                return Snapshot { plan, target: None };
+            }
+            if end.epoch < request.last_fetched_epoch || end.end_offset < request.offset {
+                plan.diverging = Some(end);
+                return Snapshot { plan, target: None };
+            }
+        }
+        if request.offset > inner.log_end_offset || request.offset < inner.log_start_offset {
+            plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
+            return Snapshot { plan, target: None };
+        }
+        if request.offset >= end_offset {
+            if request.isolation == Isolation::ReadCommitted {
+                plan.aborted = Some(Vec::new());
+            }
+            return Snapshot { plan, target: None };
+        }
+        let Some(index) = inner.segment_index(request.offset) else {
+            plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
+            return Snapshot { plan, target: None };
+        };
+        let target = Target {
+            known: known_positions(&inner, request, end_offset),
+            segments: inner.segments.get(index..).map(<[_]>::to_vec).unwrap_or_default(),
+            end_offset,
+            log_end_offset: inner.log_end_offset,
+            has_aborted: inner.has_aborted,
+        };
+        Snapshot { plan, target: Some(target) }
+    }
+
+    fn find_slice(&self, request: &ReadRequest, target: &Target) -> io::Result<Option<FileSlice>> {
+        let limit_bytes = request.max_bytes.max(0) as u64;
+        if let (Some((start, end)), Some(segment)) = (target.known, target.segments.first()) {
+            return self.slice(segment, start, end);
+        }
+        for (index, segment) in target.segments.iter().enumerate() {
+            // Compaction can leave a gap at a segment's end: then the next one has the offset.
+            let Some(first) = segment.locate(request.offset)? else { continue };
+            if first.header.base_offset >= target.end_offset {
+                return Ok(None);
+            }
+            let next_base = target.segments.get(index + 1).map_or(target.log_end_offset, |next| next.base_offset);
+            let upper = if target.end_offset >= next_base {
+                segment.size()
+            } else {
+                segment.locate(target.end_offset)?.map_or_else(|| segment.size(), |located| located.position)
+            };
+            if upper <= first.position {
+                return Ok(None);
+            }
+            let start = first.position;
+            let mut end = segment.batch_end_before(start, start.saturating_add(limit_bytes), upper)?;
+            if end <= start {
+                if !request.min_one_message {
+                    return Ok(None);
+                }
+                end = start + first.header.size() as u64;
+            }
+            return self.slice(segment, start, end);
+        }
+        Ok(None)
+    }
+
+    fn slice(&self, segment: &Arc<Segment>, position: u64, end: u64) -> io::Result<Option<FileSlice>> {
+        if end <= position {
+            return Ok(None);
+        }
+        let mut slice = FileSlice { file: segment.existing()?, position, length: end - position };
+        if self.store.verify_on_read {
+            slice.length = verified_bytes(&slice)?;
+        }
+        Ok(Some(slice))
+    }
+
+    /// Aborted transactions that overlap `from..to`, in the order of their markers.
+    fn aborted_transactions(
+        &self,
+        from: i64,
+        to: i64,
+        segments: &[Arc<Segment>],
+    ) -> io::Result<Vec<AbortedTransaction>> {
+        let mut found = Vec::new();
+        for segment in segments {
+            for entry in segment.aborted()? {
+                if entry.last_offset >= from && entry.first_offset < to {
+                    found.push(AbortedTransaction { producer_id: entry.producer_id, first_offset: entry.first_offset });
+                }
+                if entry.last_stable_offset >= to {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Offset of the first record at or after `timestamp`, or a special: -1 latest (by isolation), -2 earliest, -3 record with the
+    /// largest timestamp, -4 earliest local, -5 latest tiered (none here).
+    pub fn offset_for_timestamp(&self, timestamp: i64, isolation: Isolation, leader_epoch: i32) -> OffsetLookup {
+        let nothing = |code| OffsetLookup { code, offset: -1, timestamp: -1, leader_epoch: -1 };
+        let (end_offset, log_start_offset, segments) = {
+            let inner = self.inner.lock();
+            if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, leader_epoch)) {
+                return nothing(code);
+            }
+            let end_offset = match isolation {
+                Isolation::ReadUncommitted => inner.high_watermark,
+                Isolation::ReadCommitted => inner.last_stable_offset(),
+                Isolation::LogEnd => inner.log_end_offset,
+            };
+            let epoch_at = |offset: i64| inner.epochs.epoch_at(offset).unwrap_or(-1);
+            match timestamp {
+                -1 => {
+                    let epoch = if inner.leader_epoch >= 0 { inner.leader_epoch } else { epoch_at(end_offset) };
+                    return OffsetLookup {
+                        code: KafkaCode::NONE,
+                        offset: end_offset,
+                        timestamp: -1,
+                        leader_epoch: epoch,
+                    };
+                }
+                -2 | -4 => {
+                    return OffsetLookup {
+                        code: KafkaCode::NONE,
+                        offset: inner.log_start_offset,
+                        timestamp: -1,
+                        leader_epoch: epoch_at(inner.log_start_offset),
+                    };
+                }
+                -3 => {}
+                _ if timestamp < 0 => return nothing(KafkaCode::NONE),
+                _ => {}
+            }
+            (end_offset, inner.log_start_offset, inner.segments.clone())
+        };
+        let found = if timestamp == -3 {
+            max_timestamp_record(&segments)
+        } else {
+            first_record_at(&segments, timestamp, log_start_offset)
+        };
+        match found {
+            Ok(Some((offset, timestamp, leader_epoch))) if offset < end_offset => {
+                OffsetLookup { code: KafkaCode::NONE, offset, timestamp, leader_epoch }
+            }
+            Ok(_) => nothing(KafkaCode::NONE),
+            Err(_) if self.is_deleted() => nothing(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION),
+            Err(_) => nothing(KafkaCode::KAFKA_STORAGE_ERROR),
+        }
+    }
+
+    /// Where `epoch` ends, for a caller that knows `current_leader_epoch` (-1: any).
+    ///
+    /// # Errors
+    /// FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_OR_PARTITION.
+    pub fn end_offset_for_epoch(&self, current_leader_epoch: i32, epoch: i32) -> Result<EpochEndOffset, KafkaCode> {
+        let inner = self.inner.lock();
+        if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, current_leader_epoch)) {
+            return Err(code);
+        }
+        Ok(inner.epochs.end_offset_for(epoch, inner.log_end_offset))
+    }
+
+    /// Whether the partition was deleted, quarantined or its directory poisoned: what `DescribeLogDirs` and tests ask.
+    pub fn is_healthy(&self) -> bool {
+        !self.is_deleted.load(Ordering::Acquire) && self.refusal().is_none() && !self.directory.is_poisoned()
+    }
+}
+
+/// Kafka's comparison of the caller's epoch with ours.
+fn check_epoch(inner: &Inner, caller_epoch: i32) -> Option<KafkaCode> {
+    if caller_epoch < 0 || inner.leader_epoch < 0 {
+        return None;
+    }
+    match caller_epoch.cmp(&inner.leader_epoch) {
+        std::cmp::Ordering::Less => Some(KafkaCode::FENCED_LEADER_EPOCH),
+        std::cmp::Ordering::Greater => Some(KafkaCode::UNKNOWN_LEADER_EPOCH),
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
+/// Positions of a tail read, when every batch from its start is remembered and visible.
+fn known_positions(inner: &Inner, request: &ReadRequest, end_offset: i64) -> Option<(u64, u64)> {
+    if end_offset != inner.log_end_offset || inner.recent.front()?.base_offset > request.offset {
+        return None;
+    }
+    let first = inner.recent.partition_point(|batch| batch.last_offset < request.offset);
+    let start = inner.recent.get(first)?;
+    let limit = start.position.saturating_add(request.max_bytes.max(0) as u64);
+    let after = inner.recent.partition_point(|batch| batch.end <= limit);
+    let end = match after.checked_sub(1).filter(|last| *last >= first).and_then(|last| inner.recent.get(last)) {
+        Some(last) => last.end,
+        None if request.min_one_message => start.end,
+        None => start.position,
+    };
+    Some((start.position, end))
+}
+
+/// Leading bytes of the slice whose batches have good CRCs.
+fn verified_bytes(slice: &FileSlice) -> io::Result<u64> {
+    let mut good = 0;
+    let mut batch = Vec::new();
+    while good < slice.length {
+        batch.resize(HEADER_BYTES, 0);
+        let got = slice.read_into(good, &mut batch)?;
+        let header = BatchHeader::parse(batch.get(..got).unwrap_or_default());
+        let size = header.map_or(0, |header| header.size());
+        let is_good = size >= HEADER_BYTES && size as u64 <= slice.length - good && {
+            batch.resize(size, 0);
+            slice.read_into(good, &mut batch)? == size && is_crc_valid(&batch)
+        };
+        if !is_good {
+            if good == 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the batch's CRC does not match"));
+            }
+            return Ok(good);
+        }
+        good += size as u64;
+    }
+    Ok(good)
+}
+
+type RecordFound = Option<(i64, i64, i32)>;
+
+/// First record at or after both `timestamp` and `offset`: (offset, timestamp, epoch).
+fn first_record_at(segments: &[Arc<Segment>], timestamp: i64, offset: i64) -> io::Result<RecordFound> {
+    for segment in segments {
+        if segment.size() == 0 || segment.max_timestamp()?.0 < timestamp {
+            continue;
+        }
+        let mut from = offset.max(segment.base_offset);
+        while let Some(Located { position, header }) = segment.locate_time(timestamp, from)? {
+            if let Some((offset, found)) =
+                find_record(segment, position, &header, |at, time| time >= timestamp && at >= offset)?
+            {
+                return Ok(Some((offset, found, header.leader_epoch)));
+            }
+            // The batch's largest time was a record's that compaction removed, or lay below the start.
+            from = header.next_offset();
+        }
+    }
+    Ok(None)
+}
+
+/// The record with the largest timestamp of all: (offset, timestamp, epoch).
+fn max_timestamp_record(segments: &[Arc<Segment>]) -> io::Result<RecordFound> {
+    let mut best: Option<(i64, i64, &Arc<Segment>)> = None;
+    for segment in segments.iter().filter(|segment| segment.size() > 0) {
+        let (timestamp, offset) = segment.max_timestamp()?;
+        if timestamp >= 0 && best.is_none_or(|(largest, _, _)| timestamp > largest) {
+            best = Some((timestamp, offset, segment));
+        }
+    }
+    let Some((timestamp, _, segment)) = best else { return Ok(None) };
+    let Some(Located { position, header }) = segment.locate_time(timestamp, segment.base_offset)? else { return Ok(None) };
+    let found = find_record(segment, position, &header, |_, time| time == timestamp)?;
+    Ok(found.map(|(offset, timestamp)| (offset, timestamp, header.leader_epoch)))
+}
+
+/// First record of a batch that `is_wanted`, as (offset, timestamp).
+fn find_record(
+    segment: &Segment,
+    position: u64,
+    header: &BatchHeader,
+    is_wanted: impl Fn(i64, i64) -> bool,
+) -> io::Result<Option<(i64, i64)>> {
+    if header.is_log_append_time() {
+        let first = (header.base_offset..=header.last_offset()).find(|offset| is_wanted(*offset, header.max_timestamp));
+        return Ok(first.map(|offset| (offset, header.max_timestamp)));
+    }
+    let mut bytes = vec![0; header.size()];
+    let got = crate::io::read_full(&*segment.existing()?, &mut bytes, position)?;
+    let payload = bytes.get(HEADER_BYTES..got).unwrap_or_default();
+    let Some(codec) = header.codec() else { return Ok(None) };
+    let mut records = RecordStream::new(open_reader(codec, payload), header.record_count);
+    while let Some(record) = records.next_summary() {
+        let record = record.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let offset = header.base_offset + i64::from(record.offset_delta);
+        let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
+        if is_wanted(offset, timestamp) {
+            return Ok(Some((offset, timestamp)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,636 @@
+//! One segment: a `.log` file with its sparse indexes and its index of aborted transactions.
+//!
+//! Indexes of closed segments are opened when they are first needed, checked against the log, and rebuilt when they do not fit.
+//! Appends come from one thread at a time (the partition's lock); reads take only the short lock around the indexes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::batch::BatchHeader;
+use crate::cache::{FileCache, Slot};
+use crate::failpoint::{Failpoint, Failpoints};
+use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::io::{FileSystem, StoreFile, read_small, write_full};
+use crate::scan::{Scanned, Scanner};
+use crate::transactions::{AbortedEntry, decode_aborted};
+
+const LOOKUP_WINDOW_BYTES: usize = 4 << 10;
+const WALK_WINDOW_BYTES: usize = 64 << 10;
+const TXN_INDEX_BYTES_MAX: u64 = 64 << 20;
+
+/// What segments share: files, failpoints, reading policy.
+pub(crate) struct Store {
+    pub(crate) cache: Arc<FileCache>,
+    pub(crate) failpoints: Arc<Failpoints>,
+    pub(crate) verify_on_read: bool,
+}
+
+impl Store {
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        self.cache.files()
+    }
+}
+
+/// `00000000000000000042.log` and the like.
+pub(crate) fn file_name(offset: i64, suffix: &str) -> String {
+    format!("{offset:020}.{suffix}")
+}
+
+/// The offset in a segment file's name, when the name has the suffix.
+pub(crate) fn offset_of(name: &str, suffix: &str) -> Option<i64> {
+    let stem = name.strip_suffix(suffix)?.strip_suffix('.')?;
+    (stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit())).then(|| stem.parse().ok()).flatten()
+}
+
+/// Suffixes of a segment's files.
+pub(crate) const SEGMENT_SUFFIXES: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
+
+/// A batch found by a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+pub(crate) struct Segment {
+    pub(crate) base_offset: i64,
+    store: Arc<Store>,
+    log: Arc<Slot>,
+    size: AtomicU64,
+    /// Bytes were written since the last sync.
+    is_dirty: AtomicBool,
+    /// Closed, and its indexes are on disk.
+    is_index_synced: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    indexes: Option<Indexes>,
+    aborted: Option<Vec<AbortedEntry>>,
+    /// Time of the first batch, for rolling by age; `None` when not looked up, -1 when it has none.
+    first_timestamp: Option<i64>,
+}
+
+struct Indexes {
+    offset: Index<OffsetEntry>,
+    time: Index<TimeEntry>,
+    bytes_since_entry: u64,
+    max_timestamp: i64,
+    max_timestamp_offset: i64,
+    interval_bytes: u64,
+}
+
+impl Indexes {
+    /// Notes a batch at `position`, as Kafka's `LogSegment.append` does.
+    fn on_batch(&mut self, base_offset: i64, position: u64, header: &BatchHeader, failpoints: &Failpoints) -> io::Result<()> {
+        if header.max_timestamp > self.max_timestamp {
+            self.max_timestamp = header.max_timestamp;
+            self.max_timestamp_offset = header.last_offset();
+        }
+        let mut result = Ok(());
+        if self.bytes_since_entry > self.interval_bytes {
+            let relative_offset = relative(base_offset, header.last_offset());
+            if let (Some(relative_offset), Ok(position)) = (relative_offset, i32::try_from(position)) {
+                result = self.offset.push(OffsetEntry { relative_offset, position }, failpoints);
+            }
+            result = result.and(self.push_time(base_offset, failpoints));
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += header.size() as u64;
+        result
+    }
+
+    /// Adds the largest timestamp so far, if it is larger than the last entry's.
+    fn push_time(&mut self, base_offset: i64, failpoints: &Failpoints) -> io::Result<()> {
+        if self.max_timestamp < 0 || self.time.last().is_some_and(|last| last.timestamp >= self.max_timestamp) {
+            return Ok(());
+        }
+        match relative(base_offset, self.max_timestamp_offset) {
+            Some(relative_offset) => {
+                self.time.push(TimeEntry { timestamp: self.max_timestamp, relative_offset }, failpoints)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn relative(base_offset: i64, offset: i64) -> Option<i32> {
+    i32::try_from(offset.checked_sub(base_offset)?).ok().filter(|relative| *relative >= 0)
+}
+
+impl Segment {
+    /// A new, empty segment. Files of the same name are emptied or removed when they are written.
+    pub(crate) fn create(store: &Arc<Store>, directory: &Path, base_offset: i64, interval_bytes: i64) -> Self {
+        let segment = Self::open(store, directory, base_offset, 0);
+        *segment.state.lock() = State {
+            indexes: Some(segment.empty_indexes(interval_bytes)),
+            aborted: Some(Vec::new()),
+            first_timestamp: None,
+        };
+        segment
+    }
+
+    /// A segment that exists, of this many bytes. Nothing is read yet.
+    pub(crate) fn open(store: &Arc<Store>, directory: &Path, base_offset: i64, size: u64) -> Self {
+        Self {
+            base_offset,
+            store: Arc::clone(store),
+            log: store.cache.slot(directory.join(file_name(base_offset, "log"))),
+            size: AtomicU64::new(size),
+            is_dirty: AtomicBool::new(false),
+            is_index_synced: AtomicBool::new(true),
+            state: Mutex::new(State { indexes: None, aborted: None, first_timestamp: None }),
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn StoreFile>> {
+        self.log.file()
+    }
+
+    /// The file of a segment that has one; removed segments are an error of kind `NotFound`.
+    pub(crate) fn existing(&self) -> io::Result<Arc<dyn StoreFile>> {
+        self.log.existing()
+    }
+
+    fn path_of(&self, suffix: &str) -> PathBuf {
+        self.log.path().with_extension(suffix)
+    }
+
+    fn empty_indexes(&self, interval_bytes: i64) -> Indexes {
+        let slot = |suffix| self.store.cache.slot(self.path_of(suffix));
+        Indexes {
+            offset: Index::empty(slot("index")),
+            time: Index::empty(slot("timeindex")),
+            bytes_since_entry: 0,
+            max_timestamp: -1,
+            max_timestamp_offset: self.base_offset,
+            interval_bytes: interval_bytes.max(0) as u64,
+        }
+    }
+
+    /// Writes batches at the end: one `pwrite`. On an error the segment is as before, except for bytes behind its end.
+    pub(crate) fn append(&self, bytes: &[u8], headers: &[BatchHeader], interval_bytes: i64) -> io::Result<()> {
+        let position = self.size();
+        self.store.failpoints.hit(Failpoint::BeforeAppend)?;
+        let file = if position == 0 { self.log.file()? } else { self.log.existing()? };
+        self.is_dirty.store(true, Ordering::Release);
+        if let Err(error) = write_full(&*file, bytes, position) {
+            // What a short write left would be a torn tail; the next append overwrites it anyway.
+            let _ = file.set_length(position);
+            return Err(error);
+        }
+        if let Err(error) = self.store.failpoints.hit(Failpoint::AfterAppend) {
+            let _ = file.set_length(position);
+            return Err(error);
+        }
+        self.size.store(position + bytes.len() as u64, Ordering::Release);
+        let mut state = self.state.lock();
+        if state.first_timestamp.is_none()
+            && position == 0
+            && let Some(first) = headers.first()
+        {
+            state.first_timestamp = Some(first.max_timestamp);
+        }
+        if let Some(indexes) = &mut state.indexes {
+            indexes.interval_bytes = interval_bytes.max(0) as u64;
+            let mut at = position;
+            for header in headers {
+                // An index that cannot be written waits in memory and is rebuilt after a crash: no reason to refuse records.
+                let _ = indexes.on_batch(self.base_offset, at, header, &self.store.failpoints);
+                at += header.size() as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `with` on the indexes; opens them, and rebuilds them when they do not fit the log.
+    fn with_indexes<T>(&self, with: impl FnOnce(&mut Indexes) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        if state.indexes.is_none() {
+            let indexes = match self.open_indexes()? {
+                Some(indexes) => indexes,
+                None => self.rebuild_indexes(4096)?,
+            };
+            state.indexes = Some(indexes);
+        }
+        match &mut state.indexes {
+            Some(indexes) => with(indexes),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    /// The index files as they are, when they fit the log.
+    fn open_indexes(&self) -> io::Result<Option<Indexes>> {
+        let size = self.size();
+        let mut indexes = self.empty_indexes(4096);
+        if size == 0 {
+            return Ok(Some(indexes));
+        }
+        let open = |slot: &Arc<Slot>| -> io::Result<Option<u64>> {
+            match slot.existing() {
+                Ok(file) => Ok(Some(file.length()?)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let (offset_slot, time_slot) = (Arc::clone(indexes.offset.slot()), Arc::clone(indexes.time.slot()));
+        let Some(offset) = Index::<OffsetEntry>::open(Arc::clone(&offset_slot), open(&offset_slot)?)? else {
+            return Ok(None);
+        };
+        let Some(time) = Index::<TimeEntry>::open(Arc::clone(&time_slot), open(&time_slot)?)? else { return Ok(None) };
+        if let Some(last) = offset.last() {
+            // The last entry must name a batch that is there.
+            let position = last.position as u64;
+            if last.relative_offset < 0 || last.position < 0 || position >= size {
+                return Ok(None);
+            }
+            let mut scanner = Scanner::new(self.log.existing()?, position, size, LOOKUP_WINDOW_BYTES);
+            match scanner.next_header()? {
+                Scanned::Batch { header, .. }
+                    if header.last_offset() == self.base_offset + i64::from(last.relative_offset) => {}
+                _ => return Ok(None),
+            }
+            indexes.bytes_since_entry = size - position;
+        } else {
+            indexes.bytes_since_entry = size;
+        }
+        if let Some(last) = time.last() {
+            if last.relative_offset < 0 {
+                return Ok(None);
+            }
+            indexes.max_timestamp = last.timestamp;
+            indexes.max_timestamp_offset = self.base_offset + i64::from(last.relative_offset);
+        } else {
+            // Every log with timestamps has an entry once it is closed.
+            return Ok(None);
+        }
+        indexes.offset = offset;
+        indexes.time = time;
+        Ok(Some(indexes))
+    }
+
+    /// Indexes made from the log, by headers alone. Stops at the first bad batch.
+    fn rebuild_indexes(&self, interval_bytes: i64) -> io::Result<Indexes> {
+        let mut indexes = self.empty_indexes(interval_bytes);
+        let mut scanner = Scanner::new(self.log.existing()?, 0, self.size(), WALK_WINDOW_BYTES);
+        while let Scanned::Batch { position, header } = scanner.next_header()? {
+            indexes.on_batch(self.base_offset, position, &header, &self.store.failpoints)?;
+        }
+        Ok(indexes)
+    }
+
+    /// Starts the indexes anew: recovery fills them with `recovered`.
+    pub(crate) fn reset_indexes(&self, interval_bytes: i64) {
+        let mut state = self.state.lock();
+        state.indexes = Some(self.empty_indexes(interval_bytes));
+        self.is_index_synced.store(false, Ordering::Release);
+    }
+
+    /// Recovery found this good batch.
+    pub(crate) fn recovered(&self, position: u64, header: &BatchHeader) -> io::Result<()> {
+        self.with_indexes(|indexes| indexes.on_batch(self.base_offset, position, header, &self.store.failpoints))
+    }
+
+    /// Cuts the log file at `size`, which is a batch's end.
+    pub(crate) fn cut(&self, size: u64) -> io::Result<()> {
+        let file = self.log.file()?;
+        file.set_length(size)?;
+        self.size.store(size, Ordering::Release);
+        self.is_dirty.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// First batch that ends at or after `offset`.
+    pub(crate) fn locate(&self, offset: i64) -> io::Result<Option<Located>> {
+        let size = self.size();
+        if size == 0 {
+            return Ok(None);
+        }
+        let hint = self.with_indexes(|indexes| {
+            indexes.offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
+        })?;
+        let hint = hint.map_or(0, |entry| entry.position.max(0) as u64);
+        match self.locate_from(hint, size, offset)? {
+            Some(located) => Ok(Some(located)),
+            // An index that lies: the log itself decides.
+            None if hint > 0 => self.locate_from(0, size, offset),
+            None => Ok(None),
+        }
+    }
+
+    fn locate_from(&self, from: u64, size: u64, offset: i64) -> io::Result<Option<Located>> {
+        let mut scanner = Scanner::new(self.log.existing()?, from, size, LOOKUP_WINDOW_BYTES);
+        let mut is_first = true;
+        while let Scanned::Batch { position, header } = scanner.next_header()? {
+            if header.last_offset() >= offset {
+                return Ok((!is_first || from == 0 || header.base_offset <= offset).then_some(Located { position, header }));
+            }
+            is_first = false;
+        }
+        Ok(None)
+    }
+
+    /// Largest end of a batch that is at most `limit`, counted from the batch at `start`; `start` when the first one is larger.
+    pub(crate) fn batch_end_before(&self, start: u64, limit: u64, upper: u64) -> io::Result<u64> {
+        if limit >= upper {
+            return Ok(upper);
+        }
+        let hint =
+            self.with_indexes(|indexes| indexes.offset.floor(|entry| entry.position >= 0 && entry.position as u64 <= limit))?;
+        let from = hint.map_or(start, |entry| (entry.position as u64).max(start));
+        let mut end = from;
+        let mut scanner = Scanner::new(self.log.existing()?, from, upper, LOOKUP_WINDOW_BYTES);
+        while let Scanned::Batch { position, header } = scanner.next_header()? {
+            let next = position + header.size() as u64;
+            if next > limit {
+                break;
+            }
+            end = next;
+        }
+        Ok(end)
+    }
+
+    /// Header of the batch at `position`.
+    pub(crate) fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
+        let mut scanner = Scanner::new(self.log.existing()?, position, self.size(), crate::batch::HEADER_BYTES);
+        Ok(match scanner.next_header()? {
+            Scanned::Batch { header, .. } => Some(header),
+            _ => None,
+        })
+    }
+
+    /// A walk over all batches from the one that holds `offset`.
+    pub(crate) fn scan_from(&self, offset: i64) -> io::Result<Option<Scanner>> {
+        let Some(located) = self.locate(offset)? else { return Ok(None) };
+        Ok(Some(Scanner::new(self.log.existing()?, located.position, self.size(), WALK_WINDOW_BYTES)))
+    }
+
+    /// A walk over the whole file, CRCs to be checked by the caller.
+    pub(crate) fn scan(&self, window_bytes: usize) -> io::Result<Scanner> {
+        Ok(Scanner::new(self.log.file()?, 0, self.size(), window_bytes))
+    }
+
+    /// First batch whose largest timestamp is at least `timestamp` and that ends at or after `offset`.
+    pub(crate) fn locate_time(&self, timestamp: i64, offset: i64) -> io::Result<Option<Located>> {
+        let size = self.size();
+        if size == 0 {
+            return Ok(None);
+        }
+        let hint = self.with_indexes(|indexes| {
+            let by_time = indexes.time.floor(|entry| entry.timestamp < timestamp)?;
+            let from = by_time.map_or(self.base_offset, |entry| self.base_offset + i64::from(entry.relative_offset));
+            let from = from.max(offset);
+            indexes.offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= from)
+        })?;
+        let mut from = hint.map_or(0, |entry| entry.position.max(0) as u64);
+        loop {
+            let mut scanner = Scanner::new(self.log.existing()?, from, size, WALK_WINDOW_BYTES);
+            let mut saw_any = false;
+            while let Scanned::Batch { position, header } = scanner.next_header()? {
+                saw_any = true;
+                if header.max_timestamp >= timestamp && header.last_offset() >= offset {
+                    return Ok(Some(Located { position, header }));
+                }
+            }
+            if saw_any || from == 0 {
+                return Ok(None);
+            }
+            from = 0;
+        }
+    }
+
+    /// Largest timestamp and the last offset of the batch that has it; -1 when no batch has one.
+    pub(crate) fn max_timestamp(&self) -> io::Result<(i64, i64)> {
+        self.with_indexes(|indexes| Ok((indexes.max_timestamp, indexes.max_timestamp_offset)))
+    }
+
+    /// Time that retention goes by: the records', or the file's when they have none.
+    pub(crate) fn retention_timestamp(&self) -> io::Result<i64> {
+        let (timestamp, _) = self.max_timestamp()?;
+        if timestamp >= 0 { Ok(timestamp) } else { self.store.files().modified_ms(&self.log.path()) }
+    }
+
+    /// Time of the first batch; `None` in an empty segment, -1 when the batch has none.
+    pub(crate) fn first_timestamp(&self) -> io::Result<Option<i64>> {
+        if let Some(timestamp) = self.state.lock().first_timestamp {
+            return Ok(Some(timestamp));
+        }
+        if self.size() == 0 {
+            return Ok(None);
+        }
+        let timestamp = self.header_at(0)?.map_or(-1, |header| header.max_timestamp);
+        self.state.lock().first_timestamp = Some(timestamp);
+        Ok(Some(timestamp))
+    }
+
+    pub(crate) fn is_index_full(&self, max_bytes: i64) -> io::Result<bool> {
+        self.with_indexes(|indexes| Ok(indexes.offset.is_full(max_bytes) || indexes.time.is_full(max_bytes)))
+    }
+
+    /// Last entry of the offset index as (last offset, position).
+    pub(crate) fn last_index_entry(&self) -> io::Result<Option<(i64, u64)>> {
+        self.with_indexes(|indexes| {
+            Ok(indexes
+                .offset
+                .last()
+                .map(|entry| (self.base_offset + i64::from(entry.relative_offset), entry.position.max(0) as u64)))
+        })
+    }
+
+    /// No more appends come: completes the time index. The files are written by the next sync.
+    pub(crate) fn close_for_append(&self) -> io::Result<()> {
+        self.is_index_synced.store(false, Ordering::Release);
+        self.with_indexes(|indexes| {
+            indexes.push_time(self.base_offset, &self.store.failpoints)?;
+            indexes.offset.write_pending(&self.store.failpoints)?;
+            indexes.time.write_pending(&self.store.failpoints)
+        })
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.is_dirty.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_index_synced(&self) -> bool {
+        self.is_index_synced.load(Ordering::Acquire)
+    }
+
+    /// Waits until the records are on disk. After an error nothing is known about them, and asking again proves nothing.
+    pub(crate) fn sync_log(&self) -> io::Result<()> {
+        if !self.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let result = self.store.failpoints.hit(Failpoint::BeforeSync).and_then(|()| match self.log.existing() {
+            // Retention removed the segment meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => file?.sync_data(),
+        });
+        let result = result.and_then(|()| self.store.failpoints.hit(Failpoint::AfterSync));
+        if result.is_err() {
+            self.is_dirty.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    /// Waits until a closed segment's indexes are on disk.
+    pub(crate) fn sync_indexes(&self) -> io::Result<()> {
+        self.with_indexes(|indexes| {
+            indexes.offset.sync(&self.store.failpoints)?;
+            indexes.time.sync(&self.store.failpoints)
+        })?;
+        self.is_index_synced.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Drops everything from the batch that holds `offset` on. Returns the new size.
+    pub(crate) fn truncate_to(&self, offset: i64) -> io::Result<u64> {
+        let Some(located) = self.locate(offset)? else { return Ok(self.size()) };
+        self.cut(located.position)?;
+        let interval_bytes = 4096;
+        let mut state = self.state.lock();
+        state.first_timestamp = None;
+        if let Some(indexes) = &mut state.indexes {
+            let base_offset = self.base_offset;
+            let truncated = indexes
+                .offset
+                .truncate(|entry| (entry.position as u64) < located.position)
+                .and_then(|()| indexes.time.truncate(|entry| base_offset + i64::from(entry.relative_offset) < offset));
+            if truncated.is_err() {
+                state.indexes = None;
+            }
+        }
+        drop(state);
+        // The largest timestamp may have been in what was cut: count it anew from the last entry that is left.
+        let (from, mut max_timestamp, mut max_offset) = self.with_indexes(|indexes| {
+            let from = indexes.offset.last().map_or(0, |entry| entry.position.max(0) as u64);
+            let last = indexes.time.last();
+            Ok((
+                from,
+                last.map_or(-1, |entry| entry.timestamp),
+                last.map_or(base_of(self), |entry| self.base_offset + i64::from(entry.relative_offset)),
+            ))
+        })?;
+        let mut bytes_since_entry = 0;
+        let mut scanner = Scanner::new(self.log.file()?, from, self.size(), WALK_WINDOW_BYTES);
+        while let Scanned::Batch { header, .. } = scanner.next_header()? {
+            bytes_since_entry += header.size() as u64;
+            if header.max_timestamp > max_timestamp {
+                max_timestamp = header.max_timestamp;
+                max_offset = header.last_offset();
+            }
+        }
+        self.with_indexes(|indexes| {
+            indexes.max_timestamp = max_timestamp;
+            indexes.max_timestamp_offset = max_offset;
+            indexes.bytes_since_entry = bytes_since_entry;
+            indexes.interval_bytes = interval_bytes;
+            Ok(())
+        })?;
+        self.truncate_aborted(offset)?;
+        Ok(self.size())
+    }
+
+    /// Aborted transactions whose markers are in this segment.
+    pub(crate) fn aborted(&self) -> io::Result<Vec<AbortedEntry>> {
+        let mut state = self.state.lock();
+        if let Some(aborted) = &state.aborted {
+            return Ok(aborted.clone());
+        }
+        let aborted = self.read_aborted()?.unwrap_or_default();
+        state.aborted = Some(aborted.clone());
+        Ok(aborted)
+    }
+
+    /// `None` when the file is damaged.
+    pub(crate) fn read_aborted(&self) -> io::Result<Option<Vec<AbortedEntry>>> {
+        match read_small(self.store.files(), &self.path_of("txnindex"), TXN_INDEX_BYTES_MAX) {
+            Ok(bytes) => Ok(decode_aborted(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(Vec::new())),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn push_aborted(&self, entry: AbortedEntry) -> io::Result<()> {
+        let mut aborted = self.aborted()?;
+        aborted.push(entry);
+        self.write_aborted(aborted)
+    }
+
+    pub(crate) fn write_aborted(&self, aborted: Vec<AbortedEntry>) -> io::Result<()> {
+        let path = self.path_of("txnindex");
+        if aborted.is_empty() && !self.store.files().exists(&path) {
+            self.state.lock().aborted = Some(aborted);
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        for entry in &aborted {
+            entry.encode(&mut bytes);
+        }
+        let file = self.store.files().open(&path, crate::io::OpenMode::Create)?;
+        file.set_length(bytes.len() as u64)?;
+        write_full(&*file, &bytes, 0)?;
+        file.sync_data()?;
+        self.state.lock().aborted = Some(aborted);
+        Ok(())
+    }
+
+    fn truncate_aborted(&self, offset: i64) -> io::Result<()> {
+        let mut aborted = self.aborted()?;
+        let before = aborted.len();
+        aborted.retain(|entry| entry.last_offset < offset);
+        if aborted.len() == before { Ok(()) } else { self.write_aborted(aborted) }
+    }
+
+    /// Renames the files with a suffix; returns the new paths. Descriptors in use stay good.
+    pub(crate) fn rename_files(&self, suffix: &str) -> io::Result<Vec<PathBuf>> {
+        let mut renamed = Vec::new();
+        // The slots stay as they are until the rename is done: an open in between would create the file anew.
+        let state = self.state.lock();
+        for extension in SEGMENT_SUFFIXES {
+            let from = self.path_of(extension);
+            if !self.store.files().exists(&from) {
+                continue;
+            }
+            let mut to = from.clone().into_os_string();
+            to.push(suffix);
+            let to = PathBuf::from(to);
+            self.store.failpoints.hit(Failpoint::BeforeRename)?;
+            self.store.files().rename(&from, &to)?;
+            self.store.failpoints.hit(Failpoint::AfterRename)?;
+            renamed.push(to);
+        }
+        drop(state);
+        Ok(renamed)
+    }
+
+    /// The directory was renamed.
+    pub(crate) fn set_directory(&self, directory: &Path) {
+        self.log.set_path(directory.join(file_name(self.base_offset, "log")));
+        let state = self.state.lock();
+        if let Some(indexes) = &state.indexes {
+            indexes.offset.slot().set_path(directory.join(file_name(self.base_offset, "index")));
+            indexes.time.slot().set_path(directory.join(file_name(self.base_offset, "timeindex")));
+        }
+    }
+
+    /// Gives descriptors back.
+    pub(crate) fn close(&self) {
+        self.log.close();
+        if let Some(indexes) = &self.state.lock().indexes {
+            indexes.offset.slot().close();
+            indexes.time.slot().close();
+        }
+    }
+}
+
+fn base_of(segment: &Segment) -> i64 {
+    segment.base_offset
+}
