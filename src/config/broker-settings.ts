@@ -5,6 +5,7 @@
 import type { BrokerConfig } from "./broker-config.ts";
 import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
+import { topicDefaultError } from "./topic-config.ts";
 
 /** See the head of the file. Long values are cut to 2^53-1. */
 export interface BrokerSettings {
@@ -74,20 +75,17 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   if (firstLogDir === undefined || logDirs.includes("")) {
     errors.push("At least one log directory must be defined via log.dirs or log.dir.");
   }
-  const perIpOverrides = new Map<string, number>();
-  for (const entry of (config.string("max.connections.per.ip.overrides") ?? "").split(",")) {
-    if (entry.trim() === "") continue;
-    const at = entry.lastIndexOf(":");
-    const count = Number(entry.slice(at + 1).trim());
-    if (at <= 0 || !Number.isInteger(count)) {
-      errors.push(`max.connections.per.ip.overrides: cannot read '${entry}'`);
-    } else perIpOverrides.set(entry.slice(0, at).trim(), count);
+  const perIp = parsePerIpOverrides(config.string("max.connections.per.ip.overrides") ?? "");
+  if (perIp.error !== null) errors.push(perIp.error);
+  for (const name of config.staticValues.keys()) {
+    const error = topicDefaultError(name, config.value(name));
+    if (error !== null) errors.push(error);
   }
   const roles = config.list("process.roles");
   if (!roles.includes("broker") || !roles.includes("controller")) {
     errors.push("process.roles: broker and controller run together; it must be 'broker,controller'");
   }
-  if (errors.length > 0 || addresses === null) return { settings: null, errors };
+  if (errors.length > 0 || addresses === null || perIp.overrides === null) return { settings: null, errors };
   const number = (name: string): number => config.number(name);
   const settings: BrokerSettings = {
     nodeId: number("node.id"),
@@ -101,7 +99,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     socketRequestMaxBytes: number("socket.request.max.bytes"),
     maxConnections: number("max.connections"),
     maxConnectionsPerIp: number("max.connections.per.ip"),
-    maxConnectionsPerIpOverrides: perIpOverrides,
+    maxConnectionsPerIpOverrides: perIp.overrides,
     connectionsMaxIdleMs: number("connections.max.idle.ms"),
     queuedMaxRequestBytes: number("queued.max.request.bytes"),
     requestTimeoutMs: number("request.timeout.ms"),
@@ -138,6 +136,27 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     sluiceInMemory: config.boolean("sluice.in.memory"),
   };
   return { settings, errors: [] };
+}
+
+/** Limits by address, or what is wrong with the text. */
+export type PerIpOverridesResult =
+  | { readonly overrides: ReadonlyMap<string, number>; readonly error: null }
+  | { readonly overrides: null; readonly error: string };
+
+/** Reads `max.connections.per.ip.overrides`: `host:count` separated by commas. */
+export function parsePerIpOverrides(text: string): PerIpOverridesResult {
+  const overrides = new Map<string, number>();
+  for (const entry of text.split(",")) {
+    if (entry.trim() === "") continue;
+    const at = entry.lastIndexOf(":");
+    const count = entry.slice(at + 1).trim();
+    if (at <= 0 || !/^\d{1,9}$/.test(count)) {
+      const error = `Error parsing configuration property 'max.connections.per.ip.overrides': ${entry.trim()}`;
+      return { overrides: null, error };
+    }
+    overrides.set(entry.slice(0, at).trim(), Number(count));
+  }
+  return { overrides, error: null };
 }
 
 interface Addresses {

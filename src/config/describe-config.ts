@@ -133,7 +133,11 @@ function brokerLayers(broker: BrokerConfig, name: string): DescribedSynonym[] {
   add(ConfigSource.DYNAMIC_BROKER_CONFIG, (key) => broker.dynamicValues.get(key));
   add(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, (key) => broker.dynamicDefaults.get(key));
   add(ConfigSource.STATIC_BROKER_CONFIG, (key) => broker.staticValues.get(key));
-  add(ConfigSource.DEFAULT_CONFIG, (key) => brokerKey(key)?.default);
+  add(ConfigSource.DEFAULT_CONFIG, (key) => {
+    const row = brokerKey(key);
+    // A value Kafka insists on being given: that it may be left out here is no default to tell tools of.
+    return row?.kafkaDefault === null ? null : row?.default;
+  });
   const first = layers.findIndex((layer) => layer.name === name);
   return first < 0 ? [] : layers.slice(first);
 }

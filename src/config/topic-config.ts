@@ -104,6 +104,25 @@ export function validateTopicConfig(overrides: ConfigValues): string | null {
   return null;
 }
 
+/**
+ * Checks a broker value against the range of the topic key it is the default of, where its own range is wider
+ * (`log.roll.ms` may be read as 0, and no topic may have that).
+ *
+ * @returns null when it may serve as a default, otherwise what is wrong.
+ */
+export function topicDefaultError(brokerName: string, value: ParsedValue): string | null {
+  if (typeof value !== "number") return null;
+  for (const { name, valid, synonyms } of TOPIC_KEYS) {
+    const synonym = synonyms?.find((candidate) => candidate.name === brokerName);
+    // Any negative retention counts as -1.
+    if (synonym === undefined || valid?.kind !== "range" || name === "retention.ms") continue;
+    if (value * synonym.factor < valid.min) {
+      return `requirement failed: ${brokerName} must be greater than or equal to ${valid.min}`;
+    }
+  }
+  return null;
+}
+
 /** The native log's view of a topic's configuration. */
 export function toLogConfig(config: TopicConfig): LogConfig {
   const number = (name: string): number => clampToNumber(config.get(name) ?? null) ?? 0;

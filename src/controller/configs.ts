@@ -6,8 +6,9 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import { brokerKey } from "#config/broker-keys.ts";
+import { parsePerIpOverrides } from "#config/broker-settings.ts";
 import { parseValue } from "#config/parse-value.ts";
-import { validateTopicConfig } from "#config/topic-config.ts";
+import { topicDefaultError, validateTopicConfig } from "#config/topic-config.ts";
 import { topicKey } from "#config/topic-keys.ts";
 import { configValues, ResourceType } from "#metadata/cluster-image.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
@@ -89,9 +90,7 @@ function changeResource(resource: ResourceChange, input: DecisionInput): Changed
     case ResourceType.BROKER:
       return changeBroker(resource, input);
     case ResourceType.BROKER_LOGGER:
-      return invalidRequest(
-        resource.replacesAll ? `Unknown resource type ${resource.resourceType}` : "Log levels cannot be changed here.",
-      );
+      return refuseLogger(resource, input.nodeId);
     case ResourceType.CLIENT_METRICS:
       return invalidRequest("Client metrics subscriptions are not offered.");
     case ResourceType.GROUP:
@@ -99,6 +98,16 @@ function changeResource(resource: ResourceChange, input: DecisionInput): Changed
     default:
       return invalidRequest(`Unknown resource type ${resource.resourceType}`);
   }
+}
+
+/** There are no loggers by name whose level could be changed. */
+function refuseLogger({ resourceName, resourceType, changes, replacesAll }: ResourceChange, nodeId: number): Changed {
+  if (replacesAll) return invalidRequest(`Unknown resource type ${resourceType}`);
+  if (resourceName !== String(nodeId)) {
+    return invalidRequest(`Unexpected node id. Expected ${nodeId}, but received ${resourceName}`);
+  }
+  const [first] = changes;
+  return first === undefined ? { records: [] } : invalidConfig(`Logger ${first.name} does not exist!`);
 }
 
 function changeTopic(resource: ResourceChange, { image }: DecisionInput): Changed {
@@ -128,9 +137,10 @@ function changeBroker(resource: ResourceChange, { image, nodeId }: DecisionInput
       return invalidRequest(`Unexpected broker id, expected ${nodeId}, but received ${resourceName}`);
     }
   }
-  const elrRefusal = checkElrRules(resource, image.features.get("eligible.leader.replicas.version") ?? 0);
-  if (elrRefusal !== null) return elrRefusal;
   const current = configValues(image, ResourceType.BROKER, resourceName);
+  const hasElr = (image.features.get("eligible.leader.replicas.version") ?? 0) > 0;
+  const elrRefusal = hasElr ? checkElrRules(resource, current) : null;
+  if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));
   if (!(next instanceof Map)) return next;
   const refusal = validateBrokerValues(next, isDefault);
@@ -138,13 +148,21 @@ function changeBroker(resource: ResourceChange, { image, nodeId }: DecisionInput
 }
 
 /** With eligible leader replicas (KIP-966) `min.insync.replicas` is one value for the whole cluster and always set. */
-function checkElrRules({ resourceName, changes }: ResourceChange, level: number): Refusal | null {
+function checkElrRules(
+  { resourceName, changes, replacesAll }: ResourceChange,
+  current: ReadonlyMap<string, string>,
+): Refusal | null {
   const change = changes.find(({ name }) => name === "min.insync.replicas");
-  if (level === 0 || change === undefined) return null;
   if (resourceName !== "") {
-    return invalidConfig("Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
+    return change === undefined
+      ? null
+      : invalidConfig("Broker-level min.insync.replicas cannot be altered while ELR is enabled.");
   }
-  return change.operation === ConfigOperation.DELETE
+  const isRemoved =
+    change === undefined
+      ? replacesAll && current.has("min.insync.replicas")
+      : change.operation === ConfigOperation.DELETE;
+  return isRemoved
     ? invalidConfig("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
     : null;
 }
@@ -168,8 +186,9 @@ function validateBrokerValues(values: ReadonlyMap<string, string>, isDefault: bo
     );
   }
   for (const { definition, text } of known) {
-    const { error } = parseValue(definition, text);
-    if (error !== null) return invalidRequest(error);
+    const { value, error } = parseValue(definition, text);
+    const refusal = error ?? topicDefaultError(definition.name, value) ?? formatError(definition.name, text);
+    if (refusal !== null) return invalidRequest(refusal);
   }
   const perBroker = known.filter(({ definition }) => definition.update === "per-broker");
   if (isDefault && perBroker.length > 0) {
@@ -180,6 +199,11 @@ function validateBrokerValues(values: ReadonlyMap<string, string>, isDefault: bo
   return null;
 }
 
+/** Checks values whose text has a form of its own. */
+function formatError(name: string, text: string): string | null {
+  return name === "max.connections.per.ip.overrides" ? parsePerIpOverrides(text).error : null;
+}
+
 interface ListDefinition {
   readonly type: string;
   readonly default: string | null;
@@ -187,7 +211,7 @@ interface ListDefinition {
 
 /** The values a resource would have after the changes, or why it cannot have them. */
 function nextValues(
-  { changes, replacesAll }: ResourceChange,
+  { resourceType, changes, replacesAll }: ResourceChange,
   current: ReadonlyMap<string, string>,
   definitionOf: (name: string) => ListDefinition | undefined,
 ): Map<string, string> | Refusal {
@@ -205,6 +229,11 @@ function nextValues(
         const isAppend = operation === ConfigOperation.APPEND;
         const definition = definitionOf(name);
         if (definition?.type !== "list") {
+          if (resourceType === ResourceType.BROKER) {
+            if (definition === undefined) return invalidConfig(`Unknown config name: ${name}`);
+            const verb = isAppend ? "append" : "subtract";
+            return invalidConfig(`Config value ${verb} is not allowed for config key: ${name}`);
+          }
           const verb = isAppend ? "APPEND" : "SUBTRACT";
           return invalidConfig(`Can't ${verb} to key ${name} because its type is not LIST.`);
         }

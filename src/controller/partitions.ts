@@ -31,15 +31,19 @@ export function decideCreatePartitions(
       results.push(result(name, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage: "Duplicate topic name." }));
     }
   }
+  const rows = request.topics.filter(({ name }) => counts.get(name) === 1);
+  if (additionalPartitions(rows, input) > MAX_RECORDS_PER_REQUEST) {
+    for (const { name } of rows) {
+      results.push(result(name, { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE }));
+    }
+    return { response: makeCreatePartitionsResponse({ results }), records: [] };
+  }
   const records: MetadataRecord[] = [];
   const directories = new DirectoryChooser(input.image);
-  for (const row of request.topics) {
-    if ((counts.get(row.name) ?? 0) > 1) continue;
+  for (const row of rows) {
     const added = addPartitions(row, input, directories);
     if ("errorCode" in added) {
       results.push(result(row.name, added));
-    } else if (records.length + added.records.length > MAX_RECORDS_PER_REQUEST) {
-      results.push(result(row.name, { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE }));
     } else {
       for (const record of added.records) records.push(record);
       results.push(result(row.name, { errorCode: ErrorCode.NONE, errorMessage: null }));
@@ -49,6 +53,16 @@ export function decideCreatePartitions(
     response: makeCreatePartitionsResponse({ results }),
     records: request.validateOnly ? [] : records,
   };
+}
+
+/** Partitions a request would add in all. */
+function additionalPartitions(rows: readonly CreatePartitionsTopic[], { image }: DecisionInput): number {
+  let total = 0;
+  for (const { name, count } of rows) {
+    const topic = image.topicsByName.get(name);
+    if (topic !== undefined) total += Math.max(0, count - topic.partitions.length);
+  }
+  return total;
 }
 
 const EXCESSIVE = "Excessively large number of additional partitions per request.";
@@ -77,9 +91,6 @@ function addPartitions(
     return invalidPartitions(
       `The topic ${row.name} currently has ${current} partition(s); ${row.count} would not be an increase.`,
     );
-  }
-  if (additional > MAX_RECORDS_PER_REQUEST) {
-    return { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE };
   }
   const assignments =
     row.assignments === null ? placed(topic, additional, input) : manual(row, topic, additional, input);

@@ -263,15 +263,18 @@ export function decideDeleteTopics(
   const results: DeletableTopicResult[] = [];
   const toDelete = new Map<string, { row: DeleteTopicState; topic: TopicImage }>();
   const refused = new Set<string>();
-  const names = countBy(rows.map(({ name }) => name).filter((name) => name !== null));
-  const ids = countBy(rows.map(({ topicId }) => topicId).filter((id) => id !== ZERO_UUID));
+  // Rows that give both are refused by themselves and do not count as duplicates of others.
+  const single = rows.filter(({ name, topicId }) => name === null || topicId === ZERO_UUID);
+  const names = countBy(single.map(({ name }) => name).filter((name) => name !== null));
+  const ids = countBy(single.map(({ topicId }) => topicId).filter((id) => id !== ZERO_UUID));
   const answered = new Set<string>();
   for (const row of rows) {
     const outcome = resolveDeletion(row, input, names, ids);
     if ("errorCode" in outcome) {
       // A name or id that is given twice is answered once.
+      const isDuplicate = (names.get(row.name ?? "") ?? 0) > 1 || (ids.get(row.topicId) ?? 0) > 1;
       const key = `${row.name ?? ""}/${row.topicId}`;
-      if (answered.has(key)) continue;
+      if (isDuplicate && answered.has(key)) continue;
       answered.add(key);
       results.push(deletionResult(row.name, row.topicId, outcome));
       continue;

@@ -117,7 +117,7 @@ function refuse(request: MetadataRequest, errorCode: number): MetadataResponse {
       topicAuthorizedOperations: NO_AUTHORIZED_OPERATIONS,
     }),
   );
-  return makeMetadataResponse({ topics, clusterId: null, controllerId: -1 });
+  return makeMetadataResponse({ topics, clusterId: null, controllerId: -1, errorCode });
 }
 
 function answer(
