@@ -20,6 +20,7 @@ import type { LogPort } from "#replica/log-port.ts";
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
 import type { ApiHandler, RequestContext } from "../handler.ts";
 
+const FIRST_VERSION_WITH_LEADER_EPOCH = 4;
 const LATEST_TIERED = -5;
 const EARLIEST_PENDING_UPLOAD = -6;
 /** First version that understands a special timestamp, by the timestamp's negation. */
@@ -94,7 +95,7 @@ function answerTopic(
       oldStyleOffsets: [],
       offset: out[0] as number,
       timestamp: out[1] as number,
-      leaderEpoch: out[2] as number,
+      leaderEpoch: apiVersion >= FIRST_VERSION_WITH_LEADER_EPOCH ? (out[2] as number) : -1,
     };
   });
 }
