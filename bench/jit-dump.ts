@@ -49,6 +49,9 @@ export function perfMap(functions: readonly JitFunction[]): string {
   return functions
     .toReversed()
     .filter(({ address }) => !seen.has(address) && seen.add(address) !== undefined)
-    .map(({ address, sizeBytes, name }) => `${address.toString(16)} ${sizeBytes.toString(16)} JS ${name.replaceAll(/\s+/g, " ")}\n`)
+    .map(
+      ({ address, sizeBytes, name }) =>
+        `${address.toString(16)} ${sizeBytes.toString(16)} JS ${name.replaceAll(/\s+/g, " ")}\n`,
+    )
     .join("");
 }

@@ -1,5 +1,9 @@
 /** Histograms of several runs merged into one, so that percentiles are of all requests and not averages of percentiles. */
-import { decodeFromCompressedBase64, encodeIntoCompressedBase64, type Histogram } from "hdr-histogram-js";
+import {
+  decodeFromCompressedBase64,
+  encodeIntoCompressedBase64,
+  type Histogram,
+} from "hdr-histogram-js";
 import type { LatencyMs, LoadResult } from "./record.ts";
 
 /** Percentiles of a histogram of nanoseconds. */
@@ -18,7 +22,9 @@ function percentilesMs(histogram: Histogram): LatencyMs {
 }
 
 /** Merges the histograms of valid runs; `null` when there is none. */
-export function mergeLatency(runs: readonly LoadResult[]): { latencyMs: LatencyMs; histogram: string } | null {
+export function mergeLatency(
+  runs: readonly LoadResult[],
+): { latencyMs: LatencyMs; histogram: string } | null {
   let merged: Histogram | null = null;
   for (const run of runs) {
     if (!run.isValid || run.latencyHistogram === undefined || run.latencyHistogram === "") continue;

@@ -12,7 +12,15 @@ export const loadBinary: string = join(targetDirectory, "release/sluice-load");
 
 /** Builds the generator from its lockfile; quick when nothing changed. */
 export async function buildLoadGenerator(): Promise<void> {
-  await runCommand(["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", "bench/load/Cargo.toml"]);
+  await runCommand([
+    "cargo",
+    "build",
+    "--release",
+    "--locked",
+    "--quiet",
+    "--manifest-path",
+    "bench/load/Cargo.toml",
+  ]);
   if (!existsSync(loadBinary)) throw new Error(`${loadBinary} is missing after its build`);
 }
 
@@ -31,7 +39,11 @@ export interface LoadOptions {
 }
 
 /** Arguments of the generator for a workload. `verb` is the workload's own unless given. */
-export function loadArguments(workload: Workload, options: LoadOptions, verb: string = workload.verb): string[] {
+export function loadArguments(
+  workload: Workload,
+  options: LoadOptions,
+  verb: string = workload.verb,
+): string[] {
   const pairs: [string, string | number | undefined][] = [
     ["--bootstrap", options.bootstrap],
     ["--connections", workload.connections],
@@ -49,7 +61,10 @@ export function loadArguments(workload: Workload, options: LoadOptions, verb: st
     ["--max-mib", options.maxMib ?? workload.maxMib],
     ["--topic", options.topic],
     ["--pid", options.pid],
-    ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => ["--topic-config", `${key}=${value}`]),
+    ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => [
+      "--topic-config",
+      `${key}=${value}`,
+    ]),
   ];
   return [
     verb,
@@ -57,22 +72,27 @@ export function loadArguments(workload: Workload, options: LoadOptions, verb: st
   ];
 }
 
-async function runGenerator(argumentsGiven: readonly string[], timeoutMs: number): Promise<LoadResult> {
-  const process_ = Bun.spawn([loadBinary, ...argumentsGiven], {
+async function runGenerator(
+  argumentsGiven: readonly string[],
+  timeoutMs: number,
+): Promise<LoadResult> {
+  const generator = Bun.spawn([loadBinary, ...argumentsGiven], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
     timeout: timeoutMs,
   });
   const [output, errors] = await Promise.all([
-    new Response(process_.stdout).text(),
-    new Response(process_.stderr).text(),
-    process_.exited,
+    new Response(generator.stdout).text(),
+    new Response(generator.stderr).text(),
+    generator.exited,
   ]);
   try {
-    return JSON.parse(output) as LoadResult;
+    const result: LoadResult = JSON.parse(output);
+    return result;
   } catch {
-    const reason = process_.signalCode === null ? errors.trim() : `stopped by ${process_.signalCode}`;
+    const reason =
+      generator.signalCode === null ? errors.trim() : `stopped by ${generator.signalCode}`;
     return { ...failed, firstError: reason === "" ? "no output" : reason };
   }
 }
@@ -99,7 +119,11 @@ const failed: LoadResult = {
 /**
  * Runs one workload once. Never throws for a failed run: its result says so (`isValid`, `firstError`).
  */
-export async function runLoad(workload: Workload, options: LoadOptions, verb?: string): Promise<LoadResult> {
+export async function runLoad(
+  workload: Workload,
+  options: LoadOptions,
+  verb?: string,
+): Promise<LoadResult> {
   const timeoutMs = (options.seconds + options.warmSeconds + 120) * 1000;
   const result = await runGenerator(loadArguments(workload, options, verb), timeoutMs);
   return { ...failed, ...result };

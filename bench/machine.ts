@@ -6,7 +6,8 @@ import { runCommand } from "./systems/system.ts";
 
 /** Describes the machine; what cannot be found out is "unknown". */
 export async function describeMachine(): Promise<Record<string, string | number>> {
-  const read = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8").trim() : "unknown");
+  const read = (path: string): string =>
+    existsSync(path) ? readFileSync(path, "utf8").trim() : "unknown";
   const ask = async (command: string[]): Promise<string> => {
     try {
       return (await runCommand(command)).trim().split("\n")[0] ?? "unknown";
@@ -48,6 +49,7 @@ export function warmMemory(directory: string, mib: number): void {
 export function residentMib(pid: number): { now: number; peak: number } {
   const path = `/proc/${pid}/status`;
   const text = existsSync(path) ? readFileSync(path, "utf8") : "";
-  const kib = (key: string): number => Number(new RegExp(`^${key}:\\s*(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  const kib = (key: string): number =>
+    Number(new RegExp(`^${key}:\\s*(\\d+)`, "m").exec(text)?.[1] ?? 0);
   return { now: kib("VmRSS") / 1024, peak: kib("VmHWM") / 1024 };
 }

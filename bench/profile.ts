@@ -52,7 +52,23 @@ try {
   await Bun.sleep(4000);
   const data = join(values.out, "perf.data");
   const pid = String(running.pid);
-  await runCommand(["perf", "record", "-q", "-k", "mono", "-F", String(frequency), "-g", "-p", pid, "-o", data, "--", "sleep", values.seconds]);
+  await runCommand([
+    "perf",
+    "record",
+    "-q",
+    "-k",
+    "mono",
+    "-F",
+    String(frequency),
+    "-g",
+    "-p",
+    pid,
+    "-o",
+    data,
+    "--",
+    "sleep",
+    values.seconds,
+  ]);
   const result = await load;
   if (!result.isValid) console.log(`the load failed: ${result.firstError}`);
   const functions = readdirSync(directory)
@@ -60,11 +76,38 @@ try {
     .flatMap((name) => readJitDump(readFileSync(join(directory, name))));
   writeFileSync(`/tmp/perf-${pid}.map`, perfMap(functions));
   const order = values.children ? "--children" : "--no-children";
-  const report = await runCommand(["perf", "report", "-i", data, "--stdio", order, "-g", "none", "--sort", "symbol,dso", "--percent-limit", "0.2"]);
+  const report = await runCommand([
+    "perf",
+    "report",
+    "-i",
+    data,
+    "--stdio",
+    order,
+    "-g",
+    "none",
+    "--sort",
+    "symbol,dso",
+    "--percent-limit",
+    "0.2",
+  ]);
   rmSync(`/tmp/perf-${pid}.map`, { force: true });
-  const objects = await runCommand(["perf", "report", "-i", data, "--stdio", "--no-children", "-g", "none", "--sort", "dso"]);
-  const lines = (text: string): string[] => text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  console.log(`${workload.name}: ${result.requestsPerSecond} requests/s, ${result.valueMibPerSecond} MiB/s, ${result.broker?.cores ?? 0} cores of the broker`);
+  const objects = await runCommand([
+    "perf",
+    "report",
+    "-i",
+    data,
+    "--stdio",
+    "--no-children",
+    "-g",
+    "none",
+    "--sort",
+    "dso",
+  ]);
+  const lines = (text: string): string[] =>
+    text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
+  console.log(
+    `${workload.name}: ${result.requestsPerSecond} requests/s, ${result.valueMibPerSecond} MiB/s, ${result.broker?.cores ?? 0} cores of the broker`,
+  );
   console.log(`\nby object\n${lines(objects).slice(0, 8).join("\n")}`);
   console.log(`\nby symbol\n${lines(report).slice(0, Number(values.top)).join("\n")}`);
   console.log(`\ncall graphs: perf report -i ${data}`);

@@ -145,10 +145,13 @@ export function judge(
   second: SystemRuns | undefined,
 ): { ratio: number | null; verdict: Verdict } {
   if (second === undefined) return { ratio: null, verdict: "no goal" };
-  const isClean = [first, second].every((side) => side !== undefined && side.runs.every((run) => run.isValid));
+  const isClean = [first, second].every(
+    (side) => side !== undefined && side.runs.every((run) => run.isValid),
+  );
   const ours = spreadOfRuns(first, (run) => costOf(run, workload.cost));
   const theirs = spreadOfRuns(second, (run) => costOf(run, workload.cost));
-  if (!isClean || ours === null || theirs === null || theirs.median === 0) return { ratio: null, verdict: "no score" };
+  if (!isClean || ours === null || theirs === null || theirs.median === 0)
+    return { ratio: null, verdict: "no score" };
   const ratio = ours.median / theirs.median;
   if (workload.target === undefined) return { ratio, verdict: "no goal" };
   return { ratio, verdict: ratio <= workload.target ? "met" : "missed" };

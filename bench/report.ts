@@ -18,8 +18,10 @@ function latencyRows(cases: readonly CaseRecord[]): string[][] {
   return cases.flatMap((record) =>
     Object.entries(record.systems).map(([name, runs]) => {
       const merged = runs.mergedLatencyMs;
-      const cells = merged === null ? [] : [merged.p50, merged.p90, merged.p99, merged.p999, merged.max];
-      return [record.workload.name, name, ...(cells.length > 0 ? cells.map(formatNumber) : Array(5).fill("–"))];
+      const cells =
+        merged === null ? [] : [merged.p50, merged.p90, merged.p99, merged.p999, merged.max];
+      const texts = cells.length > 0 ? cells.map(formatNumber) : ["–", "–", "–", "–", "–"];
+      return [record.workload.name, name].concat(texts);
     }),
   );
 }
@@ -44,9 +46,15 @@ export function renderMarkdown(record: BenchRecord, plot: string): string {
     "Ratio: broker CPU of the first system over the second's, by GiB of record values or by request as the case is about.",
     `![broker CPU by case](${plot})`,
     markdownTable(caseColumns, record.cases.flatMap(caseRows)),
-    markdownTable(["figure", "system", "value", "goal"], wholeRows(record).map((row) => row.cells)),
+    markdownTable(
+      ["figure", "system", "value", "goal"],
+      wholeRows(record).map((row) => row.cells),
+    ),
     "Latency of all runs together, ms (open loop: from the intended send time):",
-    markdownTable(["case", "system", "p50", "p90", "p99", "p99.9", "max"], latencyRows(record.cases)),
+    markdownTable(
+      ["case", "system", "p50", "p90", "p99", "p99.9", "max"],
+      latencyRows(record.cases),
+    ),
     "Settings:",
     settings.join("\n"),
   ].join("\n\n")}\n`;
@@ -69,11 +77,15 @@ export function renderPlot(record: BenchRecord): string {
     }));
     const highest = Math.max(...sides.map((side) => side.spread?.median ?? 0));
     const unit = each.workload.cost === "cpuSecondsPerValueGib" ? "s/GiB" : "s/100k requests";
-    parts.push(`<text x="${labelWidth - 8}" y="${y + 13}" text-anchor="end">${escaped(each.workload.name)}</text>`);
+    parts.push(
+      `<text x="${labelWidth - 8}" y="${y + 13}" text-anchor="end">${escaped(each.workload.name)}</text>`,
+    );
     for (const [index, side] of sides.entries()) {
       const top = y + index * lineHeight;
-      const width = side.spread === null || highest === 0 ? 0 : (side.spread.median / highest) * barWidth;
-      const label = side.spread === null ? "no score" : `${formatNumber(side.spread.median)} ${unit}`;
+      const width =
+        side.spread === null || highest === 0 ? 0 : (side.spread.median / highest) * barWidth;
+      const label =
+        side.spread === null ? "no score" : `${formatNumber(side.spread.median)} ${unit}`;
       parts.push(
         `<rect x="${labelWidth}" y="${top + 2}" width="${width.toFixed(1)}" height="${lineHeight - 4}" fill="${colours[index % colours.length]}"/>`,
         `<text x="${(labelWidth + width + 6).toFixed(1)}" y="${top + 13}">${escaped(`${side.name} ${label}`)}</text>`,
@@ -83,7 +95,9 @@ export function renderPlot(record: BenchRecord): string {
     if (each.workload.target !== undefined && rival !== undefined && highest > 0) {
       const x = labelWidth + ((each.workload.target * rival) / highest) * barWidth;
       const end = y + sides.length * lineHeight;
-      parts.push(`<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y}" y2="${end}" stroke="#222" stroke-dasharray="3 2"/>`);
+      parts.push(
+        `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y}" y2="${end}" stroke="#222" stroke-dasharray="3 2"/>`,
+      );
     }
     y += sides.length * lineHeight + gap;
   }
@@ -104,7 +118,7 @@ if (import.meta.main) {
     console.error("usage: report.ts RECORD.json [OUT.md]");
     process.exit(2);
   }
-  const record = (await Bun.file(source).json()) as BenchRecord;
+  const record: BenchRecord = await Bun.file(source).json();
   const page = target ?? source.replace(/\.json$/, ".md");
   const plot = page.replace(/\.md$/, ".svg");
   writeFileSync(plot, renderPlot(record));

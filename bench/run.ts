@@ -11,11 +11,32 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { mergeLatency } from "./latency.ts";
-import { buildLoadGenerator, deleteTopic, fillTopic, runLoad, type LoadOptions } from "./load-generator.ts";
+import {
+  buildLoadGenerator,
+  deleteTopic,
+  fillTopic,
+  runLoad,
+  type LoadOptions,
+} from "./load-generator.ts";
 import { describeMachine, residentMib, warmMemory } from "./machine.ts";
-import { judge, subject, type BenchRecord, type CaseRecord, type LoadResult, type SystemRecord, type SystemRuns } from "./record.ts";
+import {
+  judge,
+  subject,
+  type BenchRecord,
+  type CaseRecord,
+  type LoadResult,
+  type SystemRecord,
+  type SystemRuns,
+} from "./record.ts";
 import { systems as knownSystems } from "./systems/index.ts";
-import { freePort, root, runCommand, type RunningSystem, type StartOptions, type System } from "./systems/system.ts";
+import {
+  freePort,
+  root,
+  runCommand,
+  type RunningSystem,
+  type StartOptions,
+  type System,
+} from "./systems/system.ts";
 import { formatRecord, paintFor } from "./table.ts";
 import { selectWorkloads, workloads } from "./workloads/index.ts";
 import type { Workload } from "./workloads/workload.ts";
@@ -72,7 +93,8 @@ function readOptions(): RunOptions {
   };
   const systems = values.systems.split(",").map((name) => {
     const system = knownSystems[name];
-    if (system === undefined) throw new Error(`no system ${name}; there are ${Object.keys(knownSystems).join(", ")}`);
+    if (system === undefined)
+      throw new Error(`no system ${name}; there are ${Object.keys(knownSystems).join(", ")}`);
     return system;
   });
   // Ratios are the first system's over the second's, and goals are about our own.
@@ -98,7 +120,10 @@ async function startOptionsIn(directory: string): Promise<StartOptions> {
 }
 
 /** Starts and stops on empty directories, taking turns; ms by system name. */
-async function measureStartUps(options: RunOptions, directory: string): Promise<Map<string, number[]>> {
+async function measureStartUps(
+  options: RunOptions,
+  directory: string,
+): Promise<Map<string, number[]>> {
   const found = new Map<string, number[]>(options.systems.map((system) => [system.name, []]));
   for (let round = 0; round < options.startUps; round++) {
     for (const system of options.systems) {
@@ -120,25 +145,49 @@ function loadOptions(entrant: Entrant, options: RunOptions, workload: Workload):
     seconds: options.seconds,
     warmSeconds: 0.3,
     topicConfig: entrant.system.topicConfig(workload.durability, workload.acks),
-    ...(options.isQuick ? { maxMib: Math.min(workload.maxMib ?? 512, 512), fillMib: Math.min(workload.fillMib ?? 64, 64) } : {}),
+    ...(options.isQuick
+      ? {
+          maxMib: Math.min(workload.maxMib ?? 512, 512),
+          fillMib: Math.min(workload.fillMib ?? 64, 64),
+        }
+      : {}),
   };
 }
 
 /** Loads a broker with a bit of everything until its compiled code has settled. */
 async function warmUp(entrant: Entrant, options: RunOptions): Promise<void> {
-  const mixture = selectWorkloads(["produce-100B-64conn", "produce-128KiB-1200x100B-1conn", "fetch-1record-64conn", "fetch-1MiB-of-128KiB-1conn"]);
+  const mixture = selectWorkloads([
+    "produce-100B-64conn",
+    "produce-128KiB-1200x100B-1conn",
+    "fetch-1record-64conn",
+    "fetch-1MiB-of-128KiB-1conn",
+  ]);
   const seconds = (entrant.system.warmUpSeconds * options.warmUpShare) / mixture.length;
   for (const workload of mixture) {
-    const result = await runLoad(workload, { ...loadOptions(entrant, options, workload), seconds, maxMib: 100_000, fillMib: Math.min(64, workload.fillMib ?? 64) });
-    if (!result.isValid) say(`warm-up of ${entrant.system.name}, ${workload.name}: ${result.firstError ?? "nothing went through"}`);
+    const result = await runLoad(workload, {
+      ...loadOptions(entrant, options, workload),
+      seconds,
+      maxMib: 100_000,
+      fillMib: Math.min(64, workload.fillMib ?? 64),
+    });
+    if (!result.isValid)
+      say(
+        `warm-up of ${entrant.system.name}, ${workload.name}: ${result.firstError ?? "nothing went through"}`,
+      );
   }
 }
 
 /** Files of deleted topics go half a second later: their unlinking must not fall into the next run. */
 const settle = (): Promise<void> => Bun.sleep(1200);
 
-async function runCase(entrants: readonly Entrant[], options: RunOptions, workload: Workload): Promise<CaseRecord> {
-  const results = new Map<string, LoadResult[]>(entrants.map((entrant) => [entrant.system.name, []]));
+async function runCase(
+  entrants: readonly Entrant[],
+  options: RunOptions,
+  workload: Workload,
+): Promise<CaseRecord> {
+  const results = new Map<string, LoadResult[]>(
+    entrants.map((entrant) => [entrant.system.name, []]),
+  );
   const topics = new Map<string, string>();
   for (const entrant of entrants) {
     const load = loadOptions(entrant, options, workload);
@@ -202,7 +251,11 @@ async function describeSystem(entrant: Entrant): Promise<SystemRecord> {
   };
 }
 
-async function compare(options: RunOptions, directory: string, running: RunningSystem[]): Promise<BenchRecord> {
+async function compare(
+  options: RunOptions,
+  directory: string,
+  running: RunningSystem[],
+): Promise<BenchRecord> {
   const startedAt = new Date().toISOString();
   const machine = await describeMachine();
   say("building the load generator");
@@ -230,7 +283,9 @@ async function compare(options: RunOptions, directory: string, running: RunningS
   say(`touching ${options.warmMemoryMib} MiB of page cache`);
   warmMemory(directory, options.warmMemoryMib);
   for (const entrant of entrants) {
-    say(`warming up ${entrant.system.name}, about ${Math.round(entrant.system.warmUpSeconds * options.warmUpShare)} s`);
+    say(
+      `warming up ${entrant.system.name}, about ${Math.round(entrant.system.warmUpSeconds * options.warmUpShare)} s`,
+    );
     await warmUp(entrant, options);
   }
   const cases: CaseRecord[] = [];
@@ -246,7 +301,8 @@ async function compare(options: RunOptions, directory: string, running: RunningS
     finishedAt: new Date().toISOString(),
     command: `bun run bench ${process.argv.slice(2).join(" ")}`.trim(),
     commit: (await runCommand(["git", "rev-parse", "HEAD"])).trim(),
-    hasUncommittedChanges: (await runCommand(["git", "status", "--porcelain", "--", "src", "native"])).trim() !== "",
+    hasUncommittedChanges:
+      (await runCommand(["git", "status", "--porcelain", "--", "src", "native"])).trim() !== "",
     machine,
     options: {
       isQuick: options.isQuick,

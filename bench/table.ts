@@ -22,7 +22,12 @@ export function paintFor(stream: { readonly isTTY?: boolean }): Paint {
   return (colour, text) => (isPlain ? text : `\u001b[${codes[colour]}m${text}\u001b[0m`);
 }
 
-const verdictColours = { met: "green", missed: "red", "no score": "yellow", "no goal": "dim" } as const;
+const verdictColours = {
+  met: "green",
+  missed: "red",
+  "no score": "yellow",
+  "no goal": "dim",
+} as const;
 
 function verdictText(verdict: Verdict, target: number | undefined): string {
   if (verdict === "no score" || target === undefined) return verdict === "no goal" ? "" : verdict;
@@ -61,11 +66,14 @@ export function caseRows(record: CaseRecord): string[][] {
     const isFirst = index === 0;
     const ratio = isFirst && record.ratio !== null ? formatNumber(record.ratio) : "";
     const goal = isFirst ? verdictText(record.verdict, record.workload.target) : "";
-    return [isFirst ? record.workload.name : "", name, ...figures, ratio, goal];
+    return [isFirst ? record.workload.name : "", name].concat(figures, ratio, goal);
   });
 }
 
-function medianOf(runs: SystemRuns | undefined, figure: Parameters<typeof spreadOfRuns>[1]): string {
+function medianOf(
+  runs: SystemRuns | undefined,
+  figure: Parameters<typeof spreadOfRuns>[1],
+): string {
   const spread = spreadOfRuns(runs, figure);
   return spread === null ? "–" : formatNumber(spread.median);
 }
@@ -73,16 +81,21 @@ function medianOf(runs: SystemRuns | undefined, figure: Parameters<typeof spread
 function pad(rows: readonly (readonly string[])[]): string[][] {
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    for (const [column, cell] of row.entries())
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
   }
   return rows.map((row) =>
-    row.map((cell, column) => (column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))),
+    row.map((cell, column) =>
+      column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+    ),
   );
 }
 
 /** The case table. */
 export function formatCases(cases: readonly CaseRecord[], paint: Paint): string {
-  const rows: { cells: string[]; verdict: Verdict | null }[] = [{ cells: [...caseColumns], verdict: null }];
+  const rows: { cells: string[]; verdict: Verdict | null }[] = [
+    { cells: [...caseColumns], verdict: null },
+  ];
   for (const record of cases) {
     for (const [index, cells] of caseRows(record).entries()) {
       rows.push({ cells, verdict: index === 0 ? record.verdict : null });
@@ -107,7 +120,12 @@ export function formatErrors(cases: readonly CaseRecord[], paint: Paint): string
         runs.runs
           .filter((run) => !run.isValid)
           .slice(0, 1)
-          .map((run) => paint("red", `${record.workload.name} on ${name}: ${run.errors} errors, first: ${run.firstError ?? "nothing went through"}`)),
+          .map((run) =>
+            paint(
+              "red",
+              `${record.workload.name} on ${name}: ${run.errors} errors, first: ${run.firstError ?? "nothing went through"}`,
+            ),
+          ),
       ),
     )
     .join("\n");
@@ -123,10 +141,16 @@ export function wholeRows(record: BenchRecord): { cells: string[]; verdict: Verd
     };
     const startVerdict = verdictOf(startUp?.median, startUpGoalMs);
     const memoryVerdict = verdictOf(system.residentAfterLoadMib, memoryGoalMib);
-    const goal = (verdict: Verdict, limit: string): string => (verdict === "no goal" ? "" : `≤ ${limit} ${verdict}`);
+    const goal = (verdict: Verdict, limit: string): string =>
+      verdict === "no goal" ? "" : `≤ ${limit} ${verdict}`;
     return [
       {
-        cells: ["empty start to first answer, ms", name, formatSpread(startUp), goal(startVerdict, String(startUpGoalMs))],
+        cells: [
+          "empty start to first answer, ms",
+          name,
+          formatSpread(startUp),
+          goal(startVerdict, String(startUpGoalMs)),
+        ],
         verdict: startVerdict,
       },
       {
@@ -134,7 +158,12 @@ export function wholeRows(record: BenchRecord): { cells: string[]; verdict: Verd
         verdict: "no goal",
       },
       {
-        cells: ["RSS after the load, MiB", name, formatNumber(system.residentAfterLoadMib), goal(memoryVerdict, String(memoryGoalMib))],
+        cells: [
+          "RSS after the load, MiB",
+          name,
+          formatNumber(system.residentAfterLoadMib),
+          goal(memoryVerdict, String(memoryGoalMib)),
+        ],
         verdict: memoryVerdict,
       },
     ];
@@ -150,7 +179,9 @@ export function formatRecord(record: BenchRecord, paint: Paint): string {
     const text = cells.join("  ").trimEnd();
     return verdict === "no goal" ? text : paint(verdictColours[verdict], text);
   });
-  const systems = Object.entries(record.systems).map(([name, system]) => `${name}: ${system.version}`);
+  const systems = Object.entries(record.systems).map(
+    ([name, system]) => `${name}: ${system.version}`,
+  );
   const machine = record.machine;
   const head = [
     ...systems,
@@ -158,7 +189,11 @@ export function formatRecord(record: BenchRecord, paint: Paint): string {
     "ratio: CPU of the first system over the second's, by GiB of record values or by request as the case is about",
   ];
   const errors = formatErrors(record.cases, paint);
-  const parts = [head.map((line) => paint("dim", line)).join("\n"), formatCases(record.cases, paint), lines.join("\n")];
+  const parts = [
+    head.map((line) => paint("dim", line)).join("\n"),
+    formatCases(record.cases, paint),
+    lines.join("\n"),
+  ];
   if (errors !== "") parts.push(errors);
   return parts.join("\n\n");
 }

@@ -33,7 +33,12 @@ import type { MicroSuite, MicroTask } from "./harness.ts";
 const topicId = "AAAAAAAAQACAAAAAAAAAAA";
 const topic = "orders";
 
-function decodeTask<Req, Res>(name: string, api: ApiMessages<Req, Res>, version: number, message: Req): MicroTask {
+function decodeTask<Req, Res>(
+  name: string,
+  api: ApiMessages<Req, Res>,
+  version: number,
+  message: Req,
+): MicroTask {
   const writer = new Writer();
   api.request.encode(writer, message, version);
   const bytes = writer.toBytes();
@@ -49,7 +54,12 @@ function decodeTask<Req, Res>(name: string, api: ApiMessages<Req, Res>, version:
   };
 }
 
-function encodeTask<Req, Res>(name: string, api: ApiMessages<Req, Res>, version: number, message: Res): MicroTask {
+function encodeTask<Req, Res>(
+  name: string,
+  api: ApiMessages<Req, Res>,
+  version: number,
+  message: Res,
+): MicroTask {
   const writer = new Writer(64 << 10);
   return {
     name: `encode ${api.name} v${version} response, ${name}`,
@@ -134,7 +144,13 @@ const metadataResponseOf = (partitions: number) =>
         name: topic,
         topicId,
         partitions: indexes(partitions).map((partitionIndex) =>
-          makeMetadataResponsePartition({ partitionIndex, leaderId: 1, leaderEpoch: 0, replicaNodes: [1], isrNodes: [1] }),
+          makeMetadataResponsePartition({
+            partitionIndex,
+            leaderId: 1,
+            leaderEpoch: 0,
+            replicaNodes: [1],
+            isrNodes: [1],
+          }),
         ),
       }),
     ],

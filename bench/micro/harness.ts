@@ -49,7 +49,9 @@ const smokeRounds = 3;
 const tenths = 10;
 
 /** Runs each task a few times. @returns the last result of each, by suite and task. */
-export async function smoke(factories: readonly SuiteFactory[]): Promise<ReadonlyMap<string, number>> {
+export async function smoke(
+  factories: readonly SuiteFactory[],
+): Promise<ReadonlyMap<string, number>> {
   const checks = new Map<string, number>();
   for (const factory of factories) {
     const suite = await factory();
@@ -79,9 +81,15 @@ export function measure(suite: string, task: MicroTask): MicroResult {
   });
   bench.runSync();
   const result = bench.tasks[0]?.result;
-  const samplesMs = result !== undefined && "latency" in result ? (result.latency.samples ?? []) : [];
-  const histogram: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 1e12, numberOfSignificantValueDigits: 3 });
-  for (const sampleMs of samplesMs) histogram.recordValue(Math.max(1, Math.round((sampleMs * 1e6 * tenths) / repeats)));
+  const samplesMs =
+    result !== undefined && "latency" in result ? (result.latency.samples ?? []) : [];
+  const histogram: Histogram = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: 1e12,
+    numberOfSignificantValueDigits: 3,
+  });
+  for (const sampleMs of samplesMs)
+    histogram.recordValue(Math.max(1, Math.round((sampleMs * 1e6 * tenths) / repeats)));
   return {
     suite,
     task: task.name,

@@ -11,7 +11,9 @@ export const suites: readonly SuiteFactory[] = [codecSuite, recordsSuite, native
 
 if (import.meta.main) {
   const wanted = process.argv[2] ?? "";
-  console.log(`${"operation".padEnd(58)} ${"mean ns".padStart(12)} ${"p50 ns".padStart(12)} ${"p99 ns".padStart(12)} ${"check".padStart(12)}`);
+  console.log(
+    `${"operation".padEnd(58)} ${"mean ns".padStart(12)} ${"p50 ns".padStart(12)} ${"p99 ns".padStart(12)} ${"check".padStart(12)}`,
+  );
   for (const factory of suites) {
     const suite = await factory();
     if (suite.skipped !== undefined) console.log(`${suite.name}: left out, ${suite.skipped}`);
@@ -19,7 +21,9 @@ if (import.meta.main) {
       const name = `${suite.name}: ${task.name}`;
       if (!name.includes(wanted)) continue;
       const { meanNs, p50Ns, p99Ns, check } = measure(suite.name, task);
-      const figures = [meanNs, p50Ns, p99Ns].map((value) => value.toFixed(value < 100 ? 1 : 0).padStart(12));
+      const figures = [meanNs, p50Ns, p99Ns].map((value) =>
+        value.toFixed(value < 100 ? 1 : 0).padStart(12),
+      );
       console.log(`${name.padEnd(58)} ${figures.join(" ")} ${String(check).padStart(12)}`);
     }
     await suite.close?.();

@@ -11,11 +11,33 @@ import type { MicroSuite } from "./harness.ts";
 /** The part of the addon that is used here. */
 interface Addon {
   openStore(optionsJson: string): Promise<string>;
-  createPartition(storeId: number, topic: string, partition: number, topicId: string, directory: number, configJson: string): number;
+  createPartition(
+    storeId: number,
+    topic: string,
+    partition: number,
+    topicId: string,
+    directory: number,
+    configJson: string,
+  ): number;
   setLeader(handle: number, leaderEpoch: number): void;
   closeStore(storeId: number): Promise<void>;
-  append(handle: number, records: Uint8Array, leaderEpoch: number, acks: number, origin: number, nowMs: number, out: Float64Array): number;
-  fetch(requests: Float64Array, count: number, maxBytes: number, minOneMessage: boolean, isolation: number, out: Float64Array): number;
+  append(
+    handle: number,
+    records: Uint8Array,
+    leaderEpoch: number,
+    acks: number,
+    origin: number,
+    nowMs: number,
+    out: Float64Array,
+  ): number;
+  fetch(
+    requests: Float64Array,
+    count: number,
+    maxBytes: number,
+    minOneMessage: boolean,
+    isolation: number,
+    out: Float64Array,
+  ): number;
   planDrop(plan: number): void;
   partitionState(handle: number, out: Float64Array): number;
   crc32c(bytes: Uint8Array): number;
@@ -50,14 +72,18 @@ const logConfig = {
 
 const batchOf = (records: number, valueBytes: number, timestamp: number): Uint8Array =>
   encodeRecordBatch({
-    records: Array.from({ length: records }, () => ({ key: null, value: new Uint8Array(valueBytes).fill(97) })),
+    records: Array.from({ length: records }, () => ({
+      key: null,
+      value: new Uint8Array(valueBytes).fill(97),
+    })),
     timestamp,
   });
 
 /** Appends and fetches through the addon. */
 export async function nativeSuite(): Promise<MicroSuite> {
-  if (!existsSync(addonPath)) return { name: "native", skipped: "the addon is not built (bun run build)", tasks: [] };
-  const addon = (await import(addonPath)) as Addon;
+  if (!existsSync(addonPath))
+    return { name: "native", skipped: "the addon is not built (bun run build)", tasks: [] };
+  const addon: Addon = await import(addonPath);
   const directory = mkdtempSync(join(tmpdir(), "bench-native-"));
   const options = {
     dirs: [directory],
@@ -68,7 +94,8 @@ export async function nativeSuite(): Promise<MicroSuite> {
     maxOpenFiles: 100,
     verifyOnRead: false,
   };
-  const { storeId } = JSON.parse(await addon.openStore(JSON.stringify(options))) as { storeId: number };
+  const opened: { storeId: number } = JSON.parse(await addon.openStore(JSON.stringify(options)));
+  const { storeId } = opened;
   const topicId = "AAAAAAAAQACAAAAAAAAAAA";
   const handle = addon.createPartition(storeId, "bench", 0, topicId, -1, JSON.stringify(logConfig));
   addon.setLeader(handle, 0);
@@ -77,6 +104,7 @@ export async function nativeSuite(): Promise<MicroSuite> {
   const large = batchOf(1200, 100, nowMs);
   const out = new Float64Array(16);
   const append = (batch: Uint8Array): number => {
+    batch.fill(0, 0, 8); // the log put the base offset there; a client's batch has none
     const error = addon.append(handle, batch, noEpoch, 1, 0, nowMs, out);
     if (error !== 0) throw new Error(`append answered ${error}`);
     return out[1] ?? 0;

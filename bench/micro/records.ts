@@ -24,7 +24,10 @@ export function recordsSuite(): MicroSuite {
         name: "encode a batch of 10 records",
         run: () => encodeRecordBatch({ records, timestamp: 1_700_000_000_000 }).length,
       },
-      { name: "decode a batch of 10 records", run: () => decodeRecordBatches(batch).batches.length },
+      {
+        name: "decode a batch of 10 records",
+        run: () => decodeRecordBatches(batch).batches.length,
+      },
     ],
   };
 }

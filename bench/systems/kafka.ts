@@ -32,7 +32,9 @@ function libraryDirectory(): string {
 
 function jarOfBroker(): string | undefined {
   const libs = libraryDirectory();
-  return existsSync(libs) ? readdirSync(libs).find((name) => /^kafka_2\.13-.*\.jar$/.test(name)) : undefined;
+  return existsSync(libs)
+    ? readdirSync(libs).find((name) => /^kafka_2\.13-.*\.jar$/.test(name))
+    : undefined;
 }
 
 /** What `kafka-server-start.sh` and `kafka-run-class.sh` set. */
@@ -108,7 +110,12 @@ export const kafka: System = {
 
   async prepare(): Promise<void> {
     if (jarOfBroker() === undefined) {
-      await runCommand(["bash", join(here, "setup.sh"), join(libraryDirectory(), ".."), kafkaVersion]);
+      await runCommand([
+        "bash",
+        join(here, "setup.sh"),
+        join(libraryDirectory(), ".."),
+        kafkaVersion,
+      ]);
     }
     await runCommand([java(), "-version"]);
   },
@@ -119,7 +126,10 @@ export const kafka: System = {
   },
 
   config(options: StartOptions): Record<string, string> {
-    return { ...serverProperties(options, options.port + 1), jvm: [...heapFlags, ...jvmFlags].join(" ") };
+    return {
+      ...serverProperties(options, options.port + 1),
+      jvm: [...heapFlags, ...jvmFlags].join(" "),
+    };
   },
 
   topicConfig(durability: Durability): Record<string, string> {

@@ -108,7 +108,7 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
   const logPath = join(options.logDirectory, `${name}.out`);
   const log = openSync(logPath, "w");
   const startedMs = performance.now();
-  const process_ = Bun.spawn([...options.command], {
+  const child = Bun.spawn([...options.command], {
     cwd: root,
     env: { ...process.env, ...options.environment },
     stdin: "ignore",
@@ -117,23 +117,23 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
   });
   closeSync(log);
   const stop = async (): Promise<void> => {
-    process_.kill("SIGTERM");
-    const timer = setTimeout(() => process_.kill("SIGKILL"), 30_000);
-    await process_.exited;
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
+    await child.exited;
     clearTimeout(timer);
   };
   while (!(await answers(port, 1000))) {
-    const hasExited = process_.exitCode !== null || process_.signalCode !== null;
+    const hasExited = child.exitCode !== null || child.signalCode !== null;
     if (hasExited || performance.now() - startedMs > options.timeoutMs) {
       if (!hasExited) await stop();
       const tail = readFileSync(logPath, "utf8").split("\n").slice(-12).join("\n");
-      const reason = hasExited ? `exited with ${process_.exitCode}` : "did not answer in time";
+      const reason = hasExited ? `exited with ${child.exitCode}` : "did not answer in time";
       throw new Error(`${name} ${reason}; the end of ${logPath}:\n${tail}`);
     }
     await wait(1);
   }
   const startUpMs = performance.now() - startedMs;
-  return { pid: process_.pid, bootstrap: `127.0.0.1:${port}`, startUpMs, stop };
+  return { pid: child.pid, bootstrap: `127.0.0.1:${port}`, startUpMs, stop };
 }
 
 /** Runs a command to its end and returns its output; throws with its errors when it fails. */
@@ -141,7 +141,7 @@ export async function runCommand(
   command: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const process_ = Bun.spawn([...command], {
+  const child = Bun.spawn([...command], {
     cwd: root,
     env: { ...process.env, ...environment },
     stdin: "ignore",
@@ -149,12 +149,14 @@ export async function runCommand(
     stderr: "pipe",
   });
   const [output, errors, code] = await Promise.all([
-    new Response(process_.stdout).text(),
-    new Response(process_.stderr).text(),
-    process_.exited,
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
   ]);
   if (code !== 0) {
-    throw new Error(`${command.join(" ")} exited with ${code}\n${output.slice(-2000)}${errors.slice(-2000)}`);
+    throw new Error(
+      `${command.join(" ")} exited with ${code}\n${output.slice(-2000)}${errors.slice(-2000)}`,
+    );
   }
   return output;
 }

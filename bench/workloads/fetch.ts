@@ -12,7 +12,11 @@ const large = {
 } as const;
 
 export const fetches: readonly Workload[] = [
-  workload({ ...small, name: "fetch-1record-1conn", about: "one batch of one record a request, one connection" }),
+  workload({
+    ...small,
+    name: "fetch-1record-1conn",
+    about: "one batch of one record a request, one connection",
+  }),
   workload({
     ...small,
     name: "fetch-1record-64conn",

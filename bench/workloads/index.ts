@@ -23,7 +23,9 @@ export function selectWorkloads(names: readonly string[]): Workload[] {
     const exact = workloads.filter((workload) => workload.name === name);
     const found = exact.length > 0 ? exact : workloads.filter((each) => each.name.startsWith(name));
     if (found.length === 0) {
-      throw new Error(`no case ${name}; there are:\n${workloads.map((each) => `  ${each.name}`).join("\n")}`);
+      throw new Error(
+        `no case ${name}; there are:\n${workloads.map((each) => `  ${each.name}`).join("\n")}`,
+      );
     }
     for (const workload of found) chosen.add(workload);
   }

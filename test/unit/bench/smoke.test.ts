@@ -81,7 +81,10 @@ describe("micro-benchmarks", () => {
   test("a measurement has the samples asked for and keeps the last result", () => {
     let calls = 0;
     const result = measure("suite", { name: "count", samples: 20, run: () => (calls += 1) });
-    expect({ operations: result.operations, check: result.check }).toEqual({ operations: 20, check: calls });
+    expect({ operations: result.operations, check: result.check }).toEqual({
+      operations: 20,
+      check: calls,
+    });
     expect(result.p99Ns).toBeGreaterThanOrEqual(result.p50Ns);
   });
 });
@@ -99,7 +102,14 @@ describe("workloads", () => {
   });
 
   test("arguments carry what the workload says", () => {
-    const options = { bootstrap: "h:1", pid: 7, seed: 3, seconds: 2, warmSeconds: 1, topicConfig: { a: "b" } };
+    const options = {
+      bootstrap: "h:1",
+      pid: 7,
+      seed: 3,
+      seconds: 2,
+      warmSeconds: 1,
+      topicConfig: { a: "b" },
+    };
     expect(loadArguments({ ...small, acks: -1, ratePerSecond: 10 }, options).join(" ")).toBe(
       "produce --bootstrap h:1 --connections 1 --partitions 1 --inflight 1 --records 1 --value-bytes 100 --acks -1" +
         " --rate 10 --seed 3 --warm-seconds 1 --seconds 2 --pid 7 --topic-config a=b",
@@ -107,7 +117,9 @@ describe("workloads", () => {
   });
 
   test("a selection takes names and beginnings, and refuses what is not there", () => {
-    expect(selectWorkloads(["produce-100B-64conn"]).map((each) => each.name)).toEqual(["produce-100B-64conn"]);
+    expect(selectWorkloads(["produce-100B-64conn"]).map((each) => each.name)).toEqual([
+      "produce-100B-64conn",
+    ]);
     expect(selectWorkloads(["fetch-1MiB"]).length).toBeGreaterThan(1);
     expect(() => selectWorkloads(["dance"])).toThrow("no case dance");
   });
@@ -117,11 +129,11 @@ describe("figures", () => {
   test("a spread is median, minimum and maximum", () => {
     expect(spreadOf([3, 1, 2])).toEqual({ median: 2, min: 1, max: 3 });
     expect(spreadOf([4, 1, 2, 3])).toEqual({ median: 2.5, min: 1, max: 4 });
-    expect([formatSpread(spreadOf([])), formatSpread(spreadOf([1234])), formatSpread(spreadOf([0.5, 12]))]).toEqual([
-      "–",
-      "1,234",
-      "6.25 (0.500–12.0)",
-    ]);
+    expect([
+      formatSpread(spreadOf([])),
+      formatSpread(spreadOf([1234])),
+      formatSpread(spreadOf([0.5, 12])),
+    ]).toEqual(["–", "1,234", "6.25 (0.500–12.0)"]);
   });
 
   test("a case is met, missed, or has no score when any run failed", () => {
@@ -133,7 +145,13 @@ describe("figures", () => {
       judge(small, runsOf(runOf(1), failed), kafka),
       judge(small, runsOf(), kafka).verdict,
       judge(small, runsOf(runOf(1)), undefined).verdict,
-    ]).toEqual([{ ratio: 0.5, verdict: "met" }, "missed", { ratio: null, verdict: "no score" }, "no score", "no goal"]);
+    ]).toEqual([
+      { ratio: 0.5, verdict: "met" },
+      "missed",
+      { ratio: null, verdict: "no score" },
+      "no score",
+      "no goal",
+    ]);
   });
 
   test("latencies of runs merge into one histogram, failed runs left out", () => {
@@ -164,7 +182,10 @@ describe("figures", () => {
       peakResidentMib: 300,
     });
     const sides = { self: runsOf(runOf(4)), kafka: runsOf(runOf(10)) };
-    const broken = { self: runsOf(runOf(4, { isValid: false, errors: 2, firstError: "a <lost> record" })), kafka: runsOf(runOf(10)) };
+    const broken = {
+      self: runsOf(runOf(4, { isValid: false, errors: 2, firstError: "a <lost> record" })),
+      kafka: runsOf(runOf(10)),
+    };
     const record: BenchRecord = {
       schema: 1,
       startedAt: "2026-01-01T00:00:00Z",
@@ -172,12 +193,30 @@ describe("figures", () => {
       command: "bun run bench",
       commit: "0123456789abcdef",
       hasUncommittedChanges: false,
-      machine: { processor: "x", cores: 2, memoryMib: 1, kernel: "k", governor: "none", loadBefore: "0 0 0" },
-      options: { isQuick: true, runs: 1, secondsPerRun: 1, seed: 1, warmedMemoryMib: 1, warmUpSeconds: {} },
+      machine: {
+        processor: "x",
+        cores: 2,
+        memoryMib: 1,
+        kernel: "k",
+        governor: "none",
+        loadBefore: "0 0 0",
+      },
+      options: {
+        isQuick: true,
+        runs: 1,
+        secondsPerRun: 1,
+        seed: 1,
+        warmedMemoryMib: 1,
+        warmUpSeconds: {},
+      },
       systems: { self: system(200, 250), kafka: system(3000, 1000) },
       cases: [
         { workload: small, systems: sides, ...judge(small, sides.self, sides.kafka) },
-        { workload: { ...small, name: "broken" }, systems: broken, ...judge(small, broken.self, broken.kafka) },
+        {
+          workload: { ...small, name: "broken" },
+          systems: broken,
+          ...judge(small, broken.self, broken.kafka),
+        },
       ],
     };
     const plain = formatRecord(record, paintFor({}));
@@ -212,7 +251,12 @@ describe("names for compiled code", () => {
       record.set(text, 56);
       return record;
     };
-    const whole = Buffer.concat([header, loaded(16n, "old"), loaded(32n, "b c"), loaded(16n, "new")]);
+    const whole = Buffer.concat([
+      header,
+      loaded(16n, "old"),
+      loaded(32n, "b c"),
+      loaded(16n, "new"),
+    ]);
     const functions = readJitDump(Buffer.concat([whole, loaded(64n, "cut").subarray(0, 50)]));
     expect(functions.map(({ name }) => name)).toEqual(["old", "b c", "new"]);
     expect(perfMap(functions)).toBe("10 4 JS new\n20 4 JS b c\n");
