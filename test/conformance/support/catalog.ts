@@ -1,0 +1,60 @@
+/**
+ * The clients of the conformance tests: what each needs, how it is opened, and whether the quick run includes it. Adding a client is one
+ * row here and one folder beside it.
+ */
+import { join } from "node:path";
+import { KcatClient } from "../kcat/kcat.ts";
+import { ConsoleClient, javaCommand } from "../java/console.ts";
+import { ProgramClient, type Client } from "./client.ts";
+import { go, HERE, java, kcat, needTool, newerPlatformatic, python, rust, Unavailable } from "./toolchains.ts";
+
+/** One client on one runtime. */
+export interface ClientEntry {
+  readonly name: string;
+  /** In the quick run with the records of one batch per codec only, or only in the full run. */
+  readonly isQuick: boolean;
+  /** Installs what is missing; resolves with a function that opens the client, or throws {@link Unavailable}. */
+  prepare(): Promise<(bootstrap: string) => Client>;
+}
+
+const program = (name: string, isQuick: boolean, command: () => Promise<readonly string[]>): ClientEntry => ({
+  name,
+  isQuick,
+  prepare: async () => {
+    const words = await command();
+    return (bootstrap) => new ProgramClient([...words, "--bootstrap", bootstrap], HERE);
+  },
+});
+
+const node = async (): Promise<string> => {
+  const path = needTool("node");
+  const version = Bun.spawnSync([path, "-p", "process.versions.bun ?? process.versions.node"]).stdout.toString().trim();
+  if (path === process.execPath || Number(version.split(".")[0]) < 20) throw new Unavailable(`node 20 or newer is needed, found ${version}`);
+  return path;
+};
+
+const pythonProgram = (name: string): ClientEntry => program(name, true, async () => [await python(), `${name}/program.py`]);
+const goProgram = (name: string): ClientEntry => program(name, true, async () => [await go(), "--client", name]);
+
+/** Every client, cheapest set-up first. */
+export const CLIENTS: readonly ClientEntry[] = [
+  program("kafkajs on bun", true, async () => [process.execPath, "kafkajs/program.mjs"]),
+  program("kafkajs on node", true, async () => [await node(), "kafkajs/program.mjs"]),
+  program("platformatic 1 on bun", true, async () => [process.execPath, "platformatic/program.mjs"]),
+  program("platformatic 1 on node", true, async () => [await node(), "platformatic/program.mjs"]),
+  program("platformatic 2 on bun", true, async () => [process.execPath, "platformatic/program.mjs", "--from", await newerPlatformatic()]),
+  { name: "kcat", isQuick: true, prepare: async () => ((path) => (bootstrap: string) => new KcatClient(path, bootstrap))(await kcat()) },
+  pythonProgram("confluent-kafka"),
+  pythonProgram("kafka-python"),
+  pythonProgram("aiokafka"),
+  program("java", true, async () => [...javaCommand(await java(), "tools"), join(HERE, "java/Program.java")]),
+  {
+    name: "java console tools",
+    isQuick: true,
+    prepare: async () => ((libraries) => (bootstrap: string) => new ConsoleClient(libraries, bootstrap))(await java()),
+  },
+  program("rskafka", true, async () => [await rust()]),
+  goProgram("franz-go"),
+  goProgram("sarama"),
+  goProgram("kafka-go"),
+];
