@@ -2,7 +2,7 @@
  * Random messages from their schema, for fast-check: what a version can carry is filled with anything its type allows,
  * the rest keeps its default, so that decoding an encoded message must give the same object back.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { BIGINT_FIELDS } from "#protocol/generator/overlay.ts";
 import {
   elementType,

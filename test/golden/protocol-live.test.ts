@@ -3,10 +3,16 @@
  * ours must take or refuse the same ones and read the same values. Needs Java and Kafka's jars.
  */
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
+import {
+  decodeRecordBatches,
+  encodeRecordBatch,
+  type NewRecordBatch,
+} from "#protocol/records/record-batch.ts";
 import { arbitraryMessage } from "./arbitrary.ts";
+import { BUN_DECOMPRESSOR, describeBatch, parseBatch } from "./batches.ts";
 import { mismatchOf } from "./compare.ts";
 import { damaged, randomFrom } from "./damage.ts";
 import { runReferee, whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
@@ -102,6 +108,34 @@ describe.skipIf(missing !== null)(`live, SEED=${seed}`, () => {
   }
 
   test(
+    "batches: Kafka's read as Kafka reads them, ours are read by Kafka",
+    () => {
+      const theirs = runReferee("current", ["sample", `${seed}`, "300"], "", "KafkaBatches")
+        .trimEnd()
+        .split("\n")
+        .map(parseBatch);
+      const bytes = theirs.map((sample) => Uint8Array.fromHex(sample.hex));
+      const decoded = bytes.map((each) => decodeRecordBatches(each, { decompressor: BUN_DECOMPRESSOR }).batches);
+      expect(decoded.map((batches) => batches.map(describeBatch))).toEqual(theirs.map((sample) => [...sample.batches]));
+
+      const ours = fc
+        .sample(arbitraryBatch, { numRuns: 300, seed })
+        .map((batch) => encodeRecordBatch(batch));
+      const verdicts = runReferee("current", ["check"], ours.map((each) => `${each.toHex()}\n`).join(""), "KafkaBatches")
+        .trimEnd()
+        .split("\n")
+        .map(parseBatch);
+      expect(verdicts).toEqual(
+        ours.map((each) => ({
+          hex: each.toHex(),
+          batches: decodeRecordBatches(each).batches.map(describeBatch),
+        })),
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "damaged bytes are taken or refused as Kafka does, and read alike",
     async () => {
       const messages = new Map((await loadMessages()).map((message) => [message.name, message]));
@@ -139,6 +173,30 @@ describe.skipIf(missing !== null)(`live, SEED=${seed}`, () => {
     },
     TIMEOUT_MS,
   );
+});
+
+const blob = fc.option(fc.uint8Array({ maxLength: 150 }));
+const time = fc.integer({ min: 0, max: 2 ** 42 });
+
+/** Any uncompressed batch. */
+const arbitraryBatch: fc.Arbitrary<NewRecordBatch> = fc.record({
+  baseOffset: fc.integer({ min: 0, max: 2 ** 50 }),
+  partitionLeaderEpoch: fc.integer({ min: -1 }),
+  timestamp: time,
+  isTransactional: fc.boolean(),
+  isLogAppendTime: fc.boolean(),
+  producerId: fc.bigInt({ min: -1n, max: 2n ** 63n - 1n }),
+  producerEpoch: fc.integer({ min: -1, max: 0x7fff }),
+  baseSequence: fc.integer({ min: -1, max: 0x7fffffff }),
+  records: fc.array(
+    fc.record({
+      key: blob,
+      value: blob,
+      timestamp: time,
+      headers: fc.array(fc.record({ key: fc.string({ unit: "binary" }), value: blob }), { maxLength: 3 }),
+    }),
+    { minLength: 1, maxLength: 8 },
+  ),
 });
 
 /** Kafka's converters print no record bytes; those messages are compared by their bytes alone. */

@@ -156,7 +156,7 @@ function emitStructs(layout: Layout): string[] {
   const needed = structsComparedWithDefaults(layout);
   const parts: string[] = [];
   // The message itself comes first for the reader of the file; functions may refer to later ones.
-  for (const struct of [...layout.structs.values()].reverse()) {
+  for (const struct of [...layout.structs.values()].toReversed()) {
     parts.push(emitInterface(layout, struct));
     parts.push(emitFactory(layout, struct));
     parts.push(emitDecoder(layout, struct));
@@ -701,5 +701,5 @@ function encodeTags(layout: Layout, struct: Struct, conditions: Conditions): str
     );
   }
   const body = `let tagCount = 0;\n${counts.join("\n")}\nwriter.unsignedVarint(tagCount);\n${writes.join("\n")}`;
-  return [condition === null ? `${body}` : `if (${condition}) { ${body} }`];
+  return [condition === null ? body : `if (${condition}) { ${body} }`];
 }

@@ -44,7 +44,7 @@ interface DescriptorField {
   readonly nullableVersions?: string;
   readonly taggedVersions?: string;
   readonly tag?: number;
-  readonly default?: unknown;
+  readonly default?: string | number | boolean | null;
   readonly ignorable?: boolean;
   readonly mapKey?: boolean;
   readonly fields?: readonly DescriptorField[];

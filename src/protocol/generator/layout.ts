@@ -174,7 +174,7 @@ export class Conditions {
   /** A chain of conditional expressions over the segments. */
   expression(parts: readonly Segment[]): string {
     let text = "";
-    for (const part of [...parts].reverse()) {
+    for (const part of parts.toReversed()) {
       text +=
         part.low > this.context.low ? `${this.atLeast(part.low)} ? ${part.text} : ` : part.text;
     }
@@ -185,7 +185,7 @@ export class Conditions {
   statements(parts: readonly Segment[]): string[] {
     const lines: string[] = [];
     let coveredFrom = this.context.high + 1;
-    for (const part of [...parts].reverse()) {
+    for (const part of parts.toReversed()) {
       if (part.text === "") continue;
       const follows = lines.length > 0 && part.high + 1 === coveredFrom;
       const condition = this.within(follows ? { low: part.low, high: this.context.high } : part);

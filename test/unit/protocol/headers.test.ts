@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { API_VERSIONS } from "#protocol/apis.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
@@ -20,7 +20,7 @@ function decode(hex: string): { header: RequestHeader; failure: string | null; r
 
 describe("request header", () => {
   test("v1 ends with the client id", () => {
-    expect(decode("0000" + "0003" + "00000007" + "000161" + "ff")).toEqual({
+    expect(decode(["0000", "0003", "00000007", "000161", "ff"].join(""))).toEqual({
       header: { apiKey: 0, apiVersion: 3, correlationId: 7, clientId: "a" },
       failure: null,
       remaining: 1,
@@ -30,7 +30,7 @@ describe("request header", () => {
   test("v2 has tagged fields, and the client id keeps its old form", () => {
     // Two unknown tagged fields are skipped.
     expect(
-      decode("0001" + "000c" + "00000007" + "ffff" + "02" + "000109" + "05020808" + "ff"),
+      decode(["0001", "000c", "00000007", "ffff", "02", "000109", "05020808", "ff"].join("")),
     ).toEqual({
       header: { apiKey: 1, apiVersion: 12, correlationId: 7, clientId: null },
       failure: null,
@@ -39,15 +39,15 @@ describe("request header", () => {
   });
 
   test("ApiVersions of an unknown version is read as flexible, of a negative one as not", () => {
-    expect(decode("0012" + "0063" + "00000001" + "ffff" + "00")).toMatchObject({
+    expect(decode(["0012", "0063", "00000001", "ffff", "00"].join(""))).toMatchObject({
       header: { apiKey: 18, apiVersion: 99 },
       failure: null,
       remaining: 0,
     });
-    expect(decode("0012" + "0063" + "00000001" + "ffff").failure).toBe(
+    expect(decode(["0012", "0063", "00000001", "ffff"].join("")).failure).toBe(
       "message ends inside varint at byte 10",
     );
-    expect(decode("0012" + "ffff" + "00000001" + "ffff")).toMatchObject({
+    expect(decode(["0012", "ffff", "00000001", "ffff"].join(""))).toMatchObject({
       header: { apiKey: 18, apiVersion: -1 },
       failure: null,
       remaining: 0,
@@ -55,7 +55,7 @@ describe("request header", () => {
   });
 
   test("ControlledShutdown v0 has no client id", () => {
-    expect(decode("0007" + "0000" + "00000001")).toEqual({
+    expect(decode(["0007", "0000", "00000001"].join(""))).toEqual({
       header: { apiKey: 7, apiVersion: 0, correlationId: 1, clientId: null },
       failure: null,
       remaining: 0,

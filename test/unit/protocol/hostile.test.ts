@@ -3,7 +3,7 @@
  * byte and damaged at random, and every decoder also meets plain noise and the byte patterns that mean most to it.
  */
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { arbitraryMessage } from "../../golden/arbitrary.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { decodeText, Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 

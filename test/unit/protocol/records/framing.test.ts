@@ -46,9 +46,9 @@ const commit: GroupCoordinatorRecord = {
 describe("coordinator records", () => {
   test("the key starts with its type, the value with its version", () => {
     const { key, value } = encodeGroupRecord(commit, 3);
-    expect(key.toHex()).toBe("0001" + "000167" + "000174" + "00000003");
+    expect(key.toHex()).toBe(["0001", "000167", "000174", "00000003"].join(""));
     expect(value?.toHex()).toBe(
-      "0003" + "000000000000002a" + "00000001" + "00016d" + "00000000000003e8",
+      ["0003", "000000000000002a", "00000001", "00016d", "00000000000003e8"].join(""),
     );
     expect(decodeGroupRecord(key, value)).toEqual({ kind: "record", record: commit });
   });
@@ -136,7 +136,7 @@ describe("metadata records", () => {
     const bytes = encodeMetadataRecord(record, 0);
     // As a Kafka 4.4 controller writes it when it bootstraps.
     expect(bytes.toHex()).toBe(
-      "010c00" + "11" + "6d657461646174612e76657273696f6e" + "0021" + "00",
+      ["010c00", "11", "6d657461646174612e76657273696f6e", "0021", "00"].join(""),
     );
     expect(decodeMetadataRecord(bytes)).toEqual({
       kind: "record",
@@ -178,9 +178,13 @@ describe("consumer protocol", () => {
 
   test("subscriptions and assignments carry their version", () => {
     const bytes = encodeVersioned(ConsumerProtocolSubscriptionCodec, subscription, 1);
-    expect(bytes.toHex()).toBe("0001" + "00000002" + "000161" + "000162" + "ffffffff" + "00000000");
+    expect(bytes.toHex()).toBe(
+      ["0001", "00000002", "000161", "000162", "ffffffff", "00000000"].join(""),
+    );
     expect(decodeConsumerSubscription(bytes)).toEqual({ kind: "record", record: subscription });
-    expect(decodeConsumerAssignment(Uint8Array.fromHex("0000" + "00000000" + "ffffffff"))).toEqual({
+    expect(
+      decodeConsumerAssignment(Uint8Array.fromHex(["0000", "00000000", "ffffffff"].join(""))),
+    ).toEqual({
       kind: "record",
       record: { assignedPartitions: [], userData: null },
     });
