@@ -162,6 +162,13 @@ export class GroupCoordinator {
     );
   }
 
+  /** Relations that must hold between operations; throws when one does not. Slow; for tests. */
+  checkInvariants(): void {
+    for (const partition of this.#runtime.partitions()) {
+      this.#runtime.read(partition, (shard) => shard.checkInvariants());
+    }
+  }
+
   // ---- members
 
   /** JoinGroup. Settles when the rebalance completes. */

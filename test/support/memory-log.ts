@@ -1,0 +1,81 @@
+/**
+ * An internal topic in memory, for coordinators under test: what was appended can be read back, appends can be held and
+ * made to fail.
+ *
+ * ```ts
+ * const log = new MemoryInternalTopic();
+ * log.hold();                       // appends wait from here on
+ * log.release();                    // … and are committed now
+ * log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
+ * ```
+ */
+import type { LoadedRecord, PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
+import { decodeRecordBatches } from "#protocol/records/record-batch.ts";
+
+interface HeldAppend {
+  readonly partition: number;
+  readonly batch: Uint8Array;
+  resolve(offset: number): void;
+}
+
+/** Partitions of one internal topic. */
+export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
+  /** Records in the log, by partition. */
+  readonly records: Map<number, LoadedRecord[]> = new Map();
+  /** Number of batches appended. */
+  batchCount = 0;
+  maxBytes = 1_048_588;
+  readonly #held: HeldAppend[] = [];
+  readonly #failures: number[] = [];
+  #isHolding = false;
+
+  append(partition: number, batch: Uint8Array): Promise<number> {
+    const errorCode = this.#failures.shift();
+    if (errorCode !== undefined) {
+      return Promise.reject(Object.assign(new Error("append failed"), { errorCode }));
+    }
+    if (!this.#isHolding) return Promise.resolve(this.#store(partition, batch));
+    return new Promise((resolve) => this.#held.push({ partition, batch, resolve }));
+  }
+
+  maxBatchBytes(): number {
+    return this.maxBytes;
+  }
+
+  load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void> {
+    for (const record of this.records.get(partition) ?? []) onRecord(record);
+    return Promise.resolve();
+  }
+
+  /** Keeps appends waiting until `release`. */
+  hold(): void {
+    this.#isHolding = true;
+  }
+
+  /** Commits what waits, and everything after it. */
+  release(): void {
+    this.#isHolding = false;
+    for (const { partition, batch, resolve } of this.#held.splice(0)) {
+      resolve(this.#store(partition, batch));
+    }
+  }
+
+  /** Makes the next append fail with a Kafka error code. */
+  failNext(errorCode: number): void {
+    this.#failures.push(errorCode);
+  }
+
+  #store(partition: number, batch: Uint8Array): number {
+    const { batches, failure } = decodeRecordBatches(batch);
+    const [decoded] = batches;
+    if (decoded === undefined || failure !== null) throw new Error(`bad batch: ${failure}`);
+    const log = this.records.get(partition) ?? [];
+    this.records.set(partition, log);
+    const baseOffset = log.length;
+    for (const { offset, timestamp, key, value } of decoded.records) {
+      log.push({ offset: baseOffset + offset, timestampMs: timestamp, key, value });
+    }
+    this.batchCount += 1;
+    return baseOffset;
+  }
+}
