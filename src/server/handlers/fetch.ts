@@ -202,7 +202,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       const { partition, row } = target;
       const data =
         row < 0
-          ? errorData(partition.index, target.errorCode, [])
+          ? errorData(partition.index, target.errorCode, isFoundByRead(target.errorCode) ? null : [])
           : this.#partitionData(partition, rows, row, plan, isolation);
       if (data.records !== null && !(data.records instanceof Uint8Array)) {
         slicesBytes += data.records.lengthBytes;
@@ -291,6 +291,13 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       nodeEndpoints.push(this.#dependencies.ownEndpoint(context.connection));
     }
   }
+}
+
+/** Kafka finds these errors while reading, and then leaves the aborted transactions out instead of listing none. */
+function isFoundByRead(errorCode: number): boolean {
+  return (
+    errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER || errorCode === ErrorCode.UNKNOWN_SERVER_ERROR
+  );
 }
 
 function isLeaderError(errorCode: number): boolean {

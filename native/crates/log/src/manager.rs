@@ -628,9 +628,12 @@ fn open_directory(
     Ok(Opened { directory, was_clean: was_clean || is_new, partitions })
 }
 
+/// The topic of the cluster's own records, which lies beside the partitions and is kept by someone else.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Topic and partition in a directory's name; other directories are not ours.
 fn partition_of(name: &str) -> Option<(String, i32)> {
-    let (topic, partition) = name.rsplit_once('-')?;
+    let (topic, partition) = name.rsplit_once('-').filter(|(topic, _)| *topic != METADATA_TOPIC)?;
     let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
     (is_number && !topic.is_empty()).then(|| Some((topic.to_owned(), partition.parse().ok()?))).flatten()
 }
