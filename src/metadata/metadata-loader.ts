@@ -4,6 +4,7 @@
  * to exist can be used.
  */
 import { assert } from "#common/assert.ts";
+import { makeAbortTransactionRecord } from "#protocol/generated/records/abort-transaction-record.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { ClusterDelta } from "./cluster-delta.ts";
 import { EMPTY_IMAGE } from "./cluster-image.ts";
@@ -72,6 +73,11 @@ export class MetadataLoader {
         else transaction.push(record);
       }
     });
+    if (transaction !== null) {
+      // What is written from now on must not fall into it at the next start.
+      const abort = makeAbortTransactionRecord({ reason: "left open when the controller stopped" });
+      last = await this.#options.log.append([{ kind: "AbortTransactionRecord", record: abort }]);
+    }
     this.#image = delta.apply(last.offset, last.epoch);
     await this.#publish(delta);
   }
