@@ -2,15 +2,15 @@
  * One entry for everything that is built: the native addon, the generated protocol code, the bundles.
  *
  *   bun build.ts addon [--debug] [--check]   native/binding.js, binding.d.ts and the .node beside them
- *   bun build.ts codegen                     src/protocol/generated, where Kafka's jars are at hand
- *   bun build.ts bundle                      dist/log.js (Node and Bun) and dist/main.js (Bun)
+ *   bun build.ts codegen                     src/protocol/generated, from the schemas beside it
+ *   bun build.ts bundle [log.js | main.js]   dist/log.js (Node and Bun) and dist/main.js (Bun), or one of them
  *   bun build.ts all [--debug]               the three of them
  *
  * Each step compares a hash of its inputs with the one it left in `.cache/build/` and does nothing when they agree, so a
  * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon is up to date and with 1 when not.
  * Cargo's output goes to `native/target`, or to CARGO_TARGET_DIR where that is set.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
 const root: string = import.meta.dir;
@@ -142,7 +142,9 @@ async function buildAddon(options: AddonOptions): Promise<void> {
   }
   // The hash is taken first: an edit during the build makes the next run build again.
   const hash = addonHash(options.isDebug);
-  for (const stale of addonBinaries()) rmSync(join(nativeDirectory, stale));
+  // Built aside and moved in place: a process that has the old one loaded keeps it, and one that starts meanwhile finds one.
+  const staging = join(root, ".cache", "build", `addon-${process.pid}`);
+  mkdirSync(staging, { recursive: true });
   await run(options.isDebug ? "native addon (debug)" : "native addon", [
     process.execPath,
     join(root, "node_modules", "@napi-rs", "cli", "dist", "cli.js"),
@@ -156,7 +158,7 @@ async function buildAddon(options: AddonOptions): Promise<void> {
     "--target-dir",
     process.env["CARGO_TARGET_DIR"] ?? join(nativeDirectory, "target"),
     "--output-dir",
-    nativeDirectory,
+    staging,
     "--js",
     "binding.js",
     "--dts",
@@ -165,19 +167,27 @@ async function buildAddon(options: AddonOptions): Promise<void> {
     "--",
     "--locked",
   ]);
+  for (const product of readdirSync(staging)) renameSync(join(staging, product), join(nativeDirectory, product));
+  rmSync(staging, { recursive: true });
   stamp("addon", hash);
 }
 
 // ---- generated code ----
 
+/** Files that the generator reads and writes: schemas, itself, the generated code. */
+function codegenHash(): string {
+  const protocol = join(root, "src", "protocol");
+  const accepts = (name: string): boolean => /\.(ts|json|zst)$/.test(name);
+  return hashOf(
+    ["generator", "schema", "generated", "records"].flatMap((name) => filesBelow(join(protocol, name), accepts)),
+    [Bun.version],
+  );
+}
+
 async function generateCode(): Promise<void> {
-  const generator = join(root, "src", "protocol", "generator", "main.ts");
-  if (!existsSync(generator)) {
-    say("codegen: no generator here");
-    return;
-  }
-  // The generator finds the jars by itself, and only checks what it can where they are missing.
-  await run("codegen", [process.execPath, generator]);
+  if (isFresh("codegen", codegenHash(), [])) return;
+  await run("generated protocol code", [process.execPath, join(root, "src", "protocol", "generator", "main.ts")]);
+  stamp("codegen", codegenHash());
 }
 
 // ---- bundles ----
@@ -201,12 +211,13 @@ const bundles: readonly Bundle[] = [
   { entry: "src/main.ts", output: "main.js", target: "bun" },
 ];
 
-async function buildBundles(): Promise<void> {
+async function buildBundles(wanted: string | undefined): Promise<void> {
   const sources = filesBelow(join(root, "src"), (name) => name.endsWith(".ts"));
   const hash = hashOf([...sources, join(root, "package.json")], [Bun.version]);
-  const present = bundles.filter((bundle) => existsSync(join(root, bundle.entry)));
-  if (isFresh("bundle", hash, present.map((bundle) => join(root, "dist", bundle.output)))) return;
-  for (const bundle of present) {
+  const chosen = bundles.filter(({ output }) => wanted === undefined || output === wanted);
+  if (chosen.length === 0) throw new BuildError(`there is no bundle ${wanted}`, bundles.map(({ output }) => output).join(" or "));
+  for (const bundle of chosen) {
+    if (isFresh(bundle.output, hash, [join(root, "dist", bundle.output)])) continue;
     const started = performance.now();
     const result = await Bun.build({
       entrypoints: [join(root, bundle.entry)],
@@ -221,14 +232,16 @@ async function buildBundles(): Promise<void> {
     if (!result.success) {
       throw new BuildError(`dist/${bundle.output} failed\n${result.logs.map(String).join("\n")}`);
     }
+    stamp(bundle.output, hash);
     say(`dist/${bundle.output}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   }
-  stamp("bundle", hash);
 }
 
 // ---- command line ----
 
-const [verb = "all", ...flags] = process.argv.slice(2).filter((argument) => argument !== "--");
+const [verb = "all", ...rest] = process.argv.slice(2).filter((argument) => argument !== "--");
+const flags = rest.filter((argument) => argument.startsWith("-"));
+const operands = rest.filter((argument) => !argument.startsWith("-"));
 const options: AddonOptions = { isDebug: flags.includes("--debug"), isCheck: flags.includes("--check") };
 const unknownFlag = flags.find((flag) => flag !== "--debug" && flag !== "--check");
 
@@ -242,12 +255,12 @@ try {
       await generateCode();
       break;
     case "bundle":
-      await buildBundles();
+      await buildBundles(operands[0]);
       break;
     case "all":
       await buildAddon(options);
       await generateCode();
-      await buildBundles();
+      await buildBundles(undefined);
       break;
     default:
       throw new BuildError(`unknown step ${verb}`, "addon, codegen, bundle or all");

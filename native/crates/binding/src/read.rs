@@ -189,8 +189,9 @@ pub fn plan_send(
     cuts: &[f64],
     token: f64,
 ) -> Result<()> {
-    let sender = sender_of(sender_id)?;
+    // Taken first: the plan ends here, whatever else is wrong.
     let rows = PLANS.remove(plan).ok_or_else(|| unknown("the plan"))?;
+    let sender = sender_of(sender_id)?;
     let mut parts = Vec::with_capacity(cuts.len() + 1);
     let mut from = 0;
     for cut in cuts.chunks_exact(2) {
