@@ -136,6 +136,8 @@ fn prepare(batch: &mut [u8], start: usize, rules: &Rules<'_>) -> Result<Prepared
     };
     if rules.is_client {
         check_batch(&header, label)?;
+    } else if header.last_offset_delta < 0 || header.record_count < 0 {
+        return Err(invalid_record(format!("Batch has an invalid offset range in topic partition {label}")));
     }
     let target = match rules.config.compression_type {
         CompressionType::Producer => codec,

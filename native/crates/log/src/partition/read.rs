@@ -102,10 +102,8 @@ impl PartitionLog {
             }
             return Snapshot { plan, target: None };
         }
-        let Some(index) = inner.segment_index(request.offset) else {
-            plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
-            return Snapshot { plan, target: None };
-        };
+        // A log whose first records are gone can begin between two segments.
+        let index = inner.segment_index(request.offset).unwrap_or(0);
         let target = Target {
             known: known_positions(&inner, request, end_offset),
             segments: inner.segments.get(index..).map(<[_]>::to_vec).unwrap_or_default(),
