@@ -21,7 +21,7 @@ const codecs = [
 ] as const;
 
 /** Text that compresses, then bytes that do not: both kinds of block in one input. */
-function content(bytes: number): Uint8Array {
+function content(bytes: number): Uint8Array<ArrayBuffer> {
   const output = new Uint8Array(bytes);
   let state = 12345;
   for (let at = 0; at < bytes; at++) {
@@ -85,10 +85,10 @@ describe("codecs", () => {
     for (const level of [null, -1, 1, 9]) {
       const packed = compress(Compression.GZIP, level, bytes);
       expect(new Uint8Array(gunzipSync(packed))).toEqual(bytes);
-      expect(new Uint8Array(Bun.gunzipSync(packed as Uint8Array<ArrayBuffer>))).toEqual(bytes);
+      expect(new Uint8Array(Bun.gunzipSync(packed.slice()))).toEqual(bytes);
     }
     expect(decompress(Compression.GZIP, gzipSync(bytes), MAX_BYTES)).toEqual(bytes);
-    expect(decompress(Compression.GZIP, Bun.gzipSync(bytes as Uint8Array<ArrayBuffer>), MAX_BYTES)).toEqual(bytes);
+    expect(decompress(Compression.GZIP, Bun.gzipSync(bytes), MAX_BYTES)).toEqual(bytes);
   });
 
   test("zstd agrees with Bun and Node", () => {
