@@ -10,8 +10,11 @@
  */
 import { uuidFromBytes, ZERO_UUID } from "#common/uuid.ts";
 
-/** Elements that all arrays of one message may have together, unless the caller says otherwise. */
-export const DEFAULT_ELEMENT_BUDGET = 4_194_304;
+/**
+ * Elements that all arrays of one message may have together, unless the caller says otherwise. More than any request
+ * has use for, and few enough to be read in a fraction of a second; a client of a huge cluster raises it.
+ */
+export const DEFAULT_ELEMENT_BUDGET = 1_048_576;
 
 /** Longest string the protocol can carry, bytes. */
 export const MAX_STRING_BYTES = 0x7fff;

@@ -23,6 +23,10 @@ export interface RecordsCut {
 }
 
 const INITIAL_BYTES = 1024;
+
+/** Largest buffer that is kept for the next message. */
+const KEPT_BYTES = 1_048_576;
+
 const TWO_POW_32 = 0x100000000;
 
 /** A growing buffer and its cursor. */
@@ -49,9 +53,13 @@ export class Writer {
     return this.#bytes.slice(0, this.length);
   }
 
-  /** Forgets what was written and keeps the buffer. */
+  /** Forgets what was written and keeps the buffer, unless a rare large message made it grow far. */
   reset(): void {
     this.length = 0;
+    if (this.#bytes.length > KEPT_BYTES) {
+      this.#bytes = new Uint8Array(INITIAL_BYTES);
+      this.#view = new DataView(this.#bytes.buffer);
+    }
     if (this.cuts.length > 0) this.cuts = [];
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { decodeText, Reader } from "#protocol/codec/reader.ts";
+import { decodeText, DEFAULT_ELEMENT_BUDGET, Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 
 function readerOf(...bytes: number[]): Reader {
@@ -249,6 +249,15 @@ describe("arrays", () => {
     ]).toEqual([2, 2, 0]);
     expect(reader.failure).toBe("message has too many array elements at byte 3");
   });
+});
+
+test("a frame full of empty elements is refused before they are read", () => {
+  const count = DEFAULT_ELEMENT_BUDGET + 1;
+  const bytes = new Uint8Array(2 * count + 4);
+  new DataView(bytes.buffer).setInt32(0, count);
+  const reader = new Reader(bytes);
+  expect(reader.arrayCount(2)).toBe(0);
+  expect(reader.failure).toBe("message has too many array elements at byte 4");
 });
 
 describe("tagged fields", () => {

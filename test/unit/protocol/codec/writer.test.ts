@@ -119,6 +119,17 @@ describe("Writer", () => {
     expect(() => writer.uuid("not an id")).toThrow("not an id: not an id");
   });
 
+  test("a writer that grew far starts small again, and works", () => {
+    const writer = new Writer();
+    writer.raw(new Uint8Array(3_000_000));
+    writer.reset();
+    writer.string("after");
+    expect([writer.bytes().toHex(), writer.bytes().buffer.byteLength]).toEqual([
+      "00056166746572",
+      1024,
+    ]);
+  });
+
   test("a copy outlives the next use, a view does not", () => {
     const writer = new Writer();
     writer.int16(0x0102);
