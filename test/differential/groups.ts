@@ -12,6 +12,10 @@ import {
   makeCreatableTopic,
   makeCreateTopicsRequest,
 } from "#protocol/generated/create-topics.ts";
+import {
+  FindCoordinatorApi,
+  makeFindCoordinatorRequest,
+} from "#protocol/generated/find-coordinator.ts";
 import { MemoryGroups } from "../support/memory-groups.ts";
 import { SCENARIOS, Scene, type Target } from "./group-scenarios.ts";
 import { Wire } from "./wire.ts";
@@ -28,7 +32,19 @@ async function remoteTarget(address: string, run: string): Promise<Target> {
   const created = await wire.send(CreateTopicsApi, 7, request);
   const topicId = created.topics[0]?.topicId ?? ZERO_UUID;
   if (topicId === ZERO_UUID) throw new Error(`no topic on ${address}: ${JSON.stringify(created)}`);
+  await awaitCoordinator(wire);
   return { topic, topicId, connect: () => Wire.connect(address) };
+}
+
+/** A fresh broker makes its internal topic when it is first asked for a coordinator. */
+async function awaitCoordinator(wire: Wire): Promise<void> {
+  const request = makeFindCoordinatorRequest({ coordinatorKeys: ["any"] });
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const found = await wire.send(FindCoordinatorApi, 4, request);
+    if (found.coordinators[0]?.errorCode === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("no coordinator after 10 s");
 }
 
 async function tell(target: Target, run: string, only: string | null): Promise<Map<string, string[]>> {

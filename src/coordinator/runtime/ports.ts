@@ -11,7 +11,7 @@ export interface PartitionWriter {
    * @param batch - complete v2 batch with base offset 0; owned by the writer from here on.
    * @returns base offset, once the batch is committed (and flushed, where the topic says so).
    *   Rejects with an error that carries a Kafka error code as `errorCode` (see {@link errorCodeOf}); the batch may or may
-   *   not be in the log then, but must never become visible after a later append succeeded.
+   *   not be in the log then. Its operations were answered with the error; loading may bring them back, as in Kafka.
    */
   append(partition: number, batch: Uint8Array): Promise<number>;
   /** Largest batch that `append` takes, in bytes: `max.message.bytes` of the topic. */
