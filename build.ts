@@ -14,7 +14,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, w
 import { join, relative } from "node:path";
 
 const root: string = import.meta.dir;
-const isTerminal: boolean = process.stderr.isTTY === true;
+const isTerminal: boolean = process.stderr.isTTY;
 
 /** Ends the build with one clear message and, where known, the way out. */
 class BuildError extends Error {
@@ -241,7 +241,7 @@ async function buildBundles(wanted: string | undefined): Promise<void> {
 
 const [verb = "all", ...rest] = process.argv.slice(2).filter((argument) => argument !== "--");
 const flags = rest.filter((argument) => argument.startsWith("-"));
-const operands = rest.filter((argument) => !argument.startsWith("-"));
+const operand = rest.find((argument) => !argument.startsWith("-"));
 const options: AddonOptions = { isDebug: flags.includes("--debug"), isCheck: flags.includes("--check") };
 const unknownFlag = flags.find((flag) => flag !== "--debug" && flag !== "--check");
 
@@ -255,7 +255,7 @@ try {
       await generateCode();
       break;
     case "bundle":
-      await buildBundles(operands[0]);
+      await buildBundles(operand);
       break;
     case "all":
       await buildAddon(options);

@@ -64,7 +64,7 @@ export class WakeBoard {
   }
 
   #lookAtAll(): void {
-    for (const handle of [...this.#waiters.keys()]) this.#lookAt(handle);
+    for (const handle of this.#waiters.keys()) this.#lookAt(handle);
   }
 
   /** Arms the watch first and looks after it, so that a change in between is seen. */
@@ -73,7 +73,7 @@ export class WakeBoard {
     if (waiters === undefined) return;
     this.#workerId ??= this.#log.openWaker(() => this.#onWake());
     this.#log.watch(handle, this.#workerId);
-    for (const waiter of [...waiters]) {
+    for (const waiter of waiters) {
       if (!waiter.isDone()) continue;
       waiters.delete(waiter);
       waiter.resolve();

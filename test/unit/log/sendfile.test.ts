@@ -21,13 +21,13 @@ const ECANCELED = 125;
 const EBADF = 9;
 
 async function openBench(): Promise<Bench> {
-  let accepted: Bun.Socket<undefined> | null = null;
+  let accepted: Bun.Socket | null = null;
   const listener = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
       open(socket) {
-        accepted = socket as Bun.Socket<undefined>;
+        accepted = socket;
       },
       data() {},
       error() {},
@@ -36,7 +36,7 @@ async function openBench(): Promise<Bench> {
   const peer = connect({ host: "127.0.0.1", port: listener.port });
   peer.on("error", () => {});
   await until(() => accepted !== null, 10_000, () => "not accepted");
-  const socket = accepted as unknown as Bun.Socket<undefined> & { readonly fd: number };
+  const socket = accepted as unknown as Bun.Socket & { readonly fd: number };
   const done: [number, number][] = [];
   let calls = 0;
   const out = new Float64Array(8);

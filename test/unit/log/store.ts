@@ -122,3 +122,13 @@ export function readValues(store: NativeLogStore, handle: PartitionHandle, offse
     batch.records.map((record) => `${record.offset}:${record.value === null ? "" : Buffer.from(record.value).toString()}`),
   );
 }
+
+/** What a promise is rejected with; fails when it is not. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  const outcome = await promise.then(
+    () => ({ error: null }),
+    (error: unknown) => ({ error }),
+  );
+  if (outcome.error === null) throw new Error("the promise was not rejected");
+  return outcome.error;
+}
