@@ -1,0 +1,105 @@
+import { describe, expect, test } from "bun:test";
+import { BROKER_KEYS } from "#config/broker-keys.ts";
+import { TOPIC_KEYS } from "#config/topic-keys.ts";
+import {
+  DescribeConfigsApi,
+  makeDescribeConfigsRequest,
+  makeDescribeConfigsResource,
+} from "#protocol/generated/describe-configs.ts";
+import type { DescribeConfigsRequest, DescribeConfigsResponse, DescribeConfigsResult } from "#protocol/generated/describe-configs.ts";
+import { Reader } from "#protocol/codec/reader.ts";
+import { Writer } from "#protocol/codec/writer.ts";
+import { createDescribeConfigsHandler } from "#server/handlers/describe-configs.ts";
+import type { Cluster } from "../../controller/cluster-fixture.ts";
+import { contextOf, startCluster } from "../../controller/cluster-fixture.ts";
+
+/** Asks for one resource and sends the answer through the codec of the version. */
+async function ask(
+  cluster: Cluster,
+  resourceType: number,
+  resourceName: string,
+  options: Partial<DescribeConfigsRequest> & { version?: number; keys?: string[] | null } = {},
+): Promise<DescribeConfigsResult> {
+  const { version = 4, keys = null, ...init } = options;
+  const handler = createDescribeConfigsHandler({
+    nodeId: 1,
+    image: () => cluster.controller.image,
+    config: () => cluster.current.config,
+  });
+  const resource = makeDescribeConfigsResource({ resourceType, resourceName, configurationKeys: keys });
+  const answer = await handler.handle(makeDescribeConfigsRequest({ resources: [resource], ...init }), contextOf(version));
+  const writer = new Writer();
+  DescribeConfigsApi.response.encode(writer, answer as DescribeConfigsResponse, version);
+  const [result] = DescribeConfigsApi.response.decode(new Reader(writer.toBytes()), version).results;
+  if (result === undefined) throw new Error("no result");
+  return result;
+}
+
+const listed = (keys: readonly { name: string; isInternal?: boolean }[]): string[] =>
+  keys.filter(({ isInternal }) => isInternal !== true).map(({ name }) => name);
+
+describe("DescribeConfigs", () => {
+  test("lists every key of a topic and of this broker", async () => {
+    const cluster = await startCluster();
+    await cluster.createTopic("t");
+    expect((await ask(cluster, 2, "t")).configs.map(({ name }) => name)).toEqual(listed(TOPIC_KEYS));
+    expect((await ask(cluster, 4, "1", { keys: [] })).configs.map(({ name }) => name)).toEqual(listed(BROKER_KEYS));
+  });
+
+  test("tells a value, its source, its synonyms, type and documentation in every version that has them", async () => {
+    const cluster = await startCluster({ config: { "log.segment.bytes": "2097152" } });
+    await cluster.createTopic("t", 1, { "segment.bytes": "3145728" });
+    const keys = ["segment.bytes"];
+    const asked = { includeSynonyms: true, includeDocumentation: true, keys };
+    const base = { name: "segment.bytes", value: "3145728", readOnly: false, isSensitive: false };
+    const synonyms = [
+      { name: "segment.bytes", value: "3145728", source: 1 },
+      { name: "log.segment.bytes", value: "2097152", source: 4 },
+      { name: "log.segment.bytes", value: "1073741824", source: 5 },
+    ];
+    expect((await ask(cluster, 2, "t", { keys, version: 0 })).configs).toMatchObject([{ ...base, isDefault: false }]);
+    for (const version of [1, 2]) {
+      const { configs } = await ask(cluster, 2, "t", { keys, includeSynonyms: true, version });
+      expect(configs).toMatchObject([{ ...base, configSource: 1, synonyms }]);
+    }
+    for (const version of [3, 4]) {
+      const documentation = "Size at which a segment is closed and a new one begins.";
+      const { configs } = await ask(cluster, 2, "t", { ...asked, version });
+      expect(configs).toMatchObject([{ ...base, configSource: 1, synonyms, configType: 3, documentation }]);
+    }
+  });
+
+  test("v0 tells defaults apart", async () => {
+    const cluster = await startCluster();
+    await cluster.createTopic("t");
+    const { configs } = await ask(cluster, 2, "t", { keys: ["segment.bytes"], version: 0 });
+    expect(configs).toMatchObject([{ isDefault: true }]);
+  });
+
+  const refused: [number, string, number, string | null][] = [
+    [2, "nope", 3, ""],
+    [2, "", 17, "Topic name is invalid: the empty string is not allowed"],
+    [4, "9", 42, "Unexpected broker id, expected 1 or empty string, but received 9"],
+    [4, "x", 42, "Broker id must be an integer, but it is: x"],
+    [8, "9", 42, "Unexpected broker id, expected 1 but received 9"],
+    [32, "", 42, "Group name must not be empty"],
+    [16, "", 42, "Client metrics subscription name must not be empty"],
+  ];
+  for (const [type, name, errorCode, errorMessage] of refused) {
+    test(`refuses ${type}:${name}`, async () => {
+      const result = await ask(await startCluster(), type, name);
+      expect(result).toMatchObject({ errorCode, errorMessage, resourceType: type, resourceName: name, configs: [] });
+    });
+  }
+
+  test("the defaults of all brokers are those that were set", async () => {
+    const cluster = await startCluster();
+    expect((await ask(cluster, 4, "")).configs).toEqual([]);
+    const change = { name: "log.retention.ms", operation: 0, value: "5" };
+    await cluster.controller.changeConfigs(
+      [{ resourceType: 4, resourceName: "", replacesAll: false, changes: [change] }],
+      false,
+    );
+    expect((await ask(cluster, 4, "")).configs).toMatchObject([{ name: "log.retention.ms", value: "5", configSource: 3 }]);
+  });
+});
