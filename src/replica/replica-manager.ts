@@ -200,6 +200,13 @@ export class ReplicaManager {
     return JSON.parse(this.#log.takeAppendErrors()) as AppendErrors;
   }
 
+  /** First offset of a partition, -1 for one that is gone. */
+  logStartOffset(handle: number): number {
+    const out = this.#stateOut;
+    const errorCode = this.#log.partitionState(handle, out);
+    return errorCode === ErrorCode.NONE ? (out[StateColumn.LOG_START_OFFSET] as number) : -1;
+  }
+
   /** Settles when every append is flushed or failed, or `timeoutMs` has passed: `errorCode` of each says which. */
   awaitFlushed(appends: readonly PendingAppend[], timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {

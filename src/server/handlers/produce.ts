@@ -156,8 +156,9 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       errorMessage: null,
       currentLeader: NO_LEADER,
     };
-    if (outcome.errorCode !== ErrorCode.NONE) this.#explain(response, outcome.recordErrorCount);
-    else if (outcome.mustWait) {
+    if (outcome.errorCode !== ErrorCode.NONE) {
+      this.#explain(response, records, partition.handle, outcome.recordErrorCount);
+    } else if (outcome.mustWait) {
       waiting.push({
         append: { handle: partition.handle, lastOffset: outcome.lastOffset, errorCode: 0 },
         response,
@@ -166,15 +167,29 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     return response;
   }
 
-  #explain(response: PartitionProduceResponse, recordErrorCount: number): void {
-    response.logStartOffset = -1;
-    const errors = this.#dependencies.replicas.takeAppendErrors();
-    response.errorMessage = errors.message;
-    if (recordErrorCount === 0) return;
-    response.recordErrors = errors.recordErrors.map(({ batchIndex, message }) => ({
-      batchIndex,
-      batchIndexErrorMessage: message,
-    }));
+  /** Fills in what Kafka tells of a failed append: a message only where records are at fault or the format is unknown. */
+  #explain(
+    response: PartitionProduceResponse,
+    records: Uint8Array,
+    handle: number,
+    recordErrorCount: number,
+  ): void {
+    const { replicas } = this.#dependencies;
+    const errors = replicas.takeAppendErrors();
+    if (recordErrorCount > 0) {
+      response.errorMessage = errors.message;
+      response.recordErrors = errors.recordErrors.map(({ batchIndex, message }) => ({
+        batchIndex,
+        batchIndexErrorMessage: message,
+      }));
+    } else if (response.errorCode === ErrorCode.CORRUPT_MESSAGE) {
+      const magic = ((records[MAGIC_POSITION] ?? 2) << 24) >> 24;
+      if (magic !== 2) response.errorMessage = `Invalid magic found in record: ${magic}`;
+    }
+    const isSeenByLog =
+      !CODES_WITHOUT_LOG_START.has(response.errorCode) &&
+      errors.message?.startsWith(REQUEST_FAULT_PREFIX) !== true;
+    response.logStartOffset = isSeenByLog ? replicas.logStartOffset(handle) : -1;
   }
 
   async #respondWhenFlushed(
@@ -193,6 +208,18 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   }
 }
 
+/** Errors after which Kafka does not tell the log start offset. */
+const CODES_WITHOUT_LOG_START: ReadonlySet<number> = new Set<number>([
+  ErrorCode.CORRUPT_MESSAGE,
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.NOT_LEADER_OR_FOLLOWER,
+  ErrorCode.MESSAGE_TOO_LARGE,
+  ErrorCode.RECORD_LIST_TOO_LARGE,
+  ErrorCode.KAFKA_STORAGE_ERROR,
+]);
+/** Faults that Kafka finds before the records reach a log; the log's messages for them begin like this. */
+const REQUEST_FAULT_PREFIX = "Produce requests ";
+
 const NO_LEADER: { leaderId: number; leaderEpoch: number } = { leaderId: -1, leaderEpoch: -1 };
 
 /** An error that every partition of the request gets, or NONE. */
@@ -205,7 +232,8 @@ function requestRefusal(request: ProduceRequest): number {
   if (isTransactional) {
     return request.transactionalId === null
       ? ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-      : ErrorCode.INVALID_TXN_STATE;
+      : // No transactional id was ever given a producer id, since there are no transactions yet.
+        ErrorCode.INVALID_PRODUCER_ID_MAPPING;
   }
   if (request.acks < -1 || request.acks > 1) return ErrorCode.INVALID_REQUIRED_ACKS;
   return ErrorCode.NONE;

@@ -166,7 +166,7 @@ describe("Produce", () => {
       "a transaction that does not run",
       request({ records: batch(0x10), transactionalId: "x" }),
       9,
-      48,
+      49,
     ],
   ])("%s is refused and nothing is written", (_name, wanted, version, errorCode) => {
     const { handler, log } = fixture();
