@@ -57,7 +57,9 @@ function layerViolations(file: SourceFile): string[] {
   if (allowed === undefined) return [`${file.path}: folder ${folder} has no row in the layer table`];
   const violations: string[] = [];
   for (const specifier of importsOf(file)) {
-    if (specifier.startsWith("../") && specifier.split("../").length - 1 >= file.path.split("/").length - 2) {
+    // The generator's templates hold import lines of files elsewhere.
+    const isTemplate = file.path.startsWith("src/protocol/generator/");
+    if (!isTemplate && specifier.startsWith("../") && specifier.split("../").length - 1 >= file.path.split("/").length - 2) {
       violations.push(`${file.path}: ${specifier} leaves its folder without #`);
     }
     if (!specifier.startsWith("#")) continue;
