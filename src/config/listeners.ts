@@ -18,7 +18,7 @@ export type ListenersResult =
   | { readonly listeners: null; readonly error: string };
 
 const ADDRESS = /^([A-Za-z0-9_-]+):\/\/(\[[0-9a-fA-F:%.]+\]|[^:[\]/]*):(\d{1,5})$/;
-const PROTOCOLS: readonly string[] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+const PROTOCOLS: ReadonlySet<string> = new Set(["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]);
 
 /**
  * Reads a list of addresses.
@@ -65,7 +65,7 @@ export function parseProtocolMap(text: string): ProtocolMapResult {
   for (const entry of text.split(",")) {
     if (entry.trim() === "") continue;
     const [name = "", protocol = ""] = entry.split(":").map((part) => part.trim().toUpperCase());
-    if (name === "" || !PROTOCOLS.includes(protocol)) {
+    if (name === "" || !PROTOCOLS.has(protocol)) {
       return { protocols: null, error: `listener.security.protocol.map: cannot read '${entry}'` };
     }
     protocols.set(name, protocol);

@@ -2,6 +2,7 @@
  * Text to value and back, as Kafka's ConfigDef does both: what is stored is the text somebody wrote, what is shown is
  * the parsed value written out again (` TRUE ` is stored, `true` is shown).
  */
+import { unreachable } from "#common/assert.ts";
 import type { KeyDefinition, KeyType } from "./key-definition.ts";
 import { checkValue } from "./valid-values.ts";
 import type { ParsedValue } from "./valid-values.ts";
@@ -62,6 +63,8 @@ function parseType(name: string, type: KeyType, text: string): ParseResult {
     case "class":
     case "password":
       return { value: trimmed, error: null };
+    default:
+      return unreachable(type);
   }
 }
 

@@ -2,6 +2,8 @@
  * Constraints on values, as data, and the check with the very sentences Kafka answers: clients and people compare them.
  */
 
+import { unreachable } from "#common/assert.ts";
+
 /** A constraint on one key's value. */
 export type ValidValues =
   | { readonly kind: "range"; readonly min: number; readonly max: number | null }
@@ -103,6 +105,8 @@ export function checkValue(name: string, value: ParsedValue, valid: ValidValues)
           "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
       );
     }
+    default:
+      return unreachable(valid);
   }
 }
 

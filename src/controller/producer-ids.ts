@@ -55,14 +55,16 @@ export class ProducerIdSource {
   }
 
   async #refill(): Promise<void> {
-    this.#pending ??= this.#nextBlock()
-      .then((block) => {
-        this.#block = block;
-        this.#used = 0;
-      })
-      .finally(() => {
-        this.#pending = null;
-      });
+    this.#pending ??= this.#takeBlock();
     await this.#pending;
+  }
+
+  async #takeBlock(): Promise<void> {
+    try {
+      this.#block = await this.#nextBlock();
+      this.#used = 0;
+    } finally {
+      this.#pending = null;
+    }
   }
 }

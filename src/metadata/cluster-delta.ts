@@ -140,7 +140,10 @@ export class ClusterDelta {
         return this.#carry(`token:${entry.record.tokenId}`, null);
       case "ClientQuotaRecord": {
         const { entity, key, remove } = entry.record;
-        const identity = JSON.stringify(entity.map(({ entityType, entityName }) => [entityType, entityName]).sort());
+        const identity = entity
+          .map(({ entityType, entityName }) => JSON.stringify([entityType, entityName]))
+          .sort((left, right) => (left < right ? -1 : 1))
+          .join();
         return this.#carry(`quota:${identity}:${key}`, remove ? null : entry);
       }
       case "RegisterControllerRecord":

@@ -61,6 +61,15 @@ export class FileMetadataLog implements MetadataLog {
   }
 
   async load(onBatch: OnBatch): Promise<void> {
+    try {
+      await this.#load(onBatch);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #load(onBatch: OnBatch): Promise<void> {
     await mkdir(this.#path, { recursive: true });
     const names = await readdir(this.#path);
     for (const name of names) if (name.endsWith(".part")) await unlink(`${this.#path}/${name}`);
@@ -174,11 +183,11 @@ export class FileMetadataLog implements MetadataLog {
     }
     if (!isLast) return;
     const file = await open(path, "r+");
+    this.#file = file;
     if (validBytes < bytes.length) {
       await file.truncate(validBytes);
       await file.sync();
     }
-    this.#file = file;
     this.#fileBytes = validBytes;
     this.#segmentBase = base;
   }

@@ -30,7 +30,7 @@ export function createAlterConfigsHandler({
         changes: configs.map(({ name, value }) => ({ name, operation: ConfigOperation.SET, value })),
       }));
       const outcomes = await controller.changeConfigs(changes, validateOnly);
-      return makeAlterConfigsResponse({ responses: outcomes.map((outcome) => ({ ...outcome })) });
+      return makeAlterConfigsResponse({ responses: [...outcomes] });
     },
   };
 }

@@ -38,7 +38,7 @@ export function createDescribeClusterHandler(
 }
 
 function handle(
-  { nodeId, clusterId, image }: DescribeClusterDependencies,
+  dependencies: DescribeClusterDependencies,
   request: DescribeClusterRequest,
   { apiVersion, connection }: RequestContext,
 ): DescribeClusterResponse {
@@ -51,7 +51,8 @@ function handle(
   if (request.endpointType !== BROKER_ENDPOINTS) {
     return refuse(ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, `Unsupported endpoint type ${request.endpointType}`);
   }
-  const cluster = image();
+  const { nodeId, clusterId } = dependencies;
+  const cluster = dependencies.image();
   const showsFenced = request.includeFencedBrokers && apiVersion >= FIRST_VERSION_WITH_FENCED;
   const brokers = [...cluster.brokers.values()]
     .filter((broker) => showsFenced || !broker.isFenced)

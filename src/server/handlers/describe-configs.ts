@@ -70,21 +70,24 @@ export function createDescribeConfigsHandler(
 }
 
 function describe(
-  { nodeId, image, config }: DescribeConfigsDependencies,
+  dependencies: DescribeConfigsDependencies,
   { resourceType, resourceName }: DescribeConfigsResource,
 ): DescribedConfig[] | Refusal {
+  const { nodeId } = dependencies;
+  const image = dependencies.image();
+  const config = dependencies.config();
   switch (resourceType) {
     case ResourceType.TOPIC: {
       const invalid = topicNameError(resourceName);
       if (invalid !== null) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
-      if (!image().topicsByName.has(resourceName)) {
+      if (!image.topicsByName.has(resourceName)) {
         return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: "" };
       }
-      return describeTopicConfig(config(), configValues(image(), ResourceType.TOPIC, resourceName));
+      return describeTopicConfig(config, configValues(image, ResourceType.TOPIC, resourceName));
     }
     case ResourceType.BROKER:
-      if (resourceName === "") return describeDynamicDefaults(config());
-      return checkNodeId(resourceName, nodeId, " or empty string,") ?? describeBrokerConfig(config());
+      if (resourceName === "") return describeDynamicDefaults(config);
+      return checkNodeId(resourceName, nodeId, " or empty string,") ?? describeBrokerConfig(config);
     case ResourceType.BROKER_LOGGER:
       return checkNodeId(resourceName, nodeId, "") ?? [];
     case ResourceType.GROUP:
@@ -125,7 +128,7 @@ function resourceResult(
     return result;
   }
   result.configSource = source;
-  if (includeSynonyms) result.synonyms = synonyms.map((synonym) => ({ ...synonym }));
+  if (includeSynonyms) result.synonyms = [...synonyms];
   if (version >= FIRST_VERSION_WITH_TYPES) {
     result.configType = typeId;
     result.documentation = includeDocumentation ? doc : null;

@@ -32,7 +32,7 @@ export function createIncrementalAlterConfigsHandler({
         changes: configs.map(({ name, configOperation, value }) => ({ name, operation: configOperation, value })),
       }));
       const outcomes = await controller.changeConfigs(changes, validateOnly);
-      return makeIncrementalAlterConfigsResponse({ responses: outcomes.map((outcome) => ({ ...outcome })) });
+      return makeIncrementalAlterConfigsResponse({ responses: [...outcomes] });
     },
   };
 }

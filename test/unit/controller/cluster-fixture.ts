@@ -17,7 +17,7 @@ import type { MetadataLog } from "#metadata/metadata-log.ts";
 import type { PartitionProvisioner } from "#metadata/provisioning-publisher.ts";
 import { ProvisioningPublisher } from "#metadata/provisioning-publisher.ts";
 import { makeCreatableTopic, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
-import type { ConnectionInfo, RequestContext } from "../../../src/server/handler.ts";
+import type { ConnectionInfo, RequestContext } from "#server/handler.ts";
 
 /** Directory id of the only log directory. */
 export const DIRECTORY_ID = "D0D0D0D0D0D0D0D0D0D0Dg";

@@ -96,7 +96,7 @@ describe("a log that fails", () => {
     const { topics } = await controller.createTopics(request);
     expect(topics).toMatchObject([{ name: "t", errorCode: -1, errorMessage: "disk is gone" }]);
     expect(controller.image.topicsByName.size).toBe(0);
-    expect(controller.allocateProducerIds()).rejects.toThrow("disk is gone");
+    await expect(controller.allocateProducerIds()).rejects.toThrow("disk is gone");
   });
 });
 
