@@ -140,7 +140,7 @@ const OUTPUT_STEP_BYTES: usize = 64 * 1024;
 pub fn open_reader<'a>(codec: Codec, bytes: &'a [u8]) -> Box<dyn Read + 'a> {
     match codec {
         Codec::None => Box::new(bytes),
-        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
+        Codec::Gzip => Box::new(GzipReader::new(bytes)),
         Codec::Snappy => Box::new(SnappyReader::new(bytes)),
         Codec::Lz4 => Box::new(Lz4Reader::new(bytes)),
         Codec::Zstd => Box::new(ZstdReader::new(bytes)),
@@ -240,6 +240,38 @@ impl Block {
         }
         self.start += count;
         count
+    }
+}
+
+/// First bytes of a gzip member: magic and the one method there is.
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// Reads member after member. As in Java, what follows a member and does not begin another is ignored.
+struct GzipReader<'a> {
+    member: Option<flate2::bufread::GzDecoder<&'a [u8]>>,
+}
+
+impl<'a> GzipReader<'a> {
+    fn new(input: &'a [u8]) -> Self {
+        Self { member: Some(flate2::bufread::GzDecoder::new(input)) }
+    }
+}
+
+impl Read for GzipReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = self.member.as_mut().filter(|_| !into.is_empty()) {
+            let count = member.read(into)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            self.member = self
+                .member
+                .take()
+                .map(flate2::bufread::GzDecoder::into_inner)
+                .filter(|rest| rest.starts_with(&GZIP_MAGIC))
+                .map(flate2::bufread::GzDecoder::new);
+        }
+        Ok(0)
     }
 }
 

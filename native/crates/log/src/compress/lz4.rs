@@ -114,7 +114,9 @@ impl<'a> Lz4Reader<'a> {
             self.block.end = lz4_flex::block::decompress_into(source, target)
                 .map_err(|error| invalid(error.to_string()))?;
         }
-        Ok(true)
+        // Kafka's reader takes a block without content for the end, so nobody may be led past one.
+        self.is_finished = self.block.is_empty();
+        Ok(!self.is_finished)
     }
 }
 

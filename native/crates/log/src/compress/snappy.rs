@@ -49,7 +49,7 @@ impl<'a> SnappyReader<'a> {
                 return Ok(true);
             }
             take(&mut self.input, XERIAL_MAGIC.len())?;
-            self.read_version()?;
+            self.skip_versions()?;
         }
         loop {
             if self.input.is_empty() {
@@ -60,7 +60,7 @@ impl<'a> SnappyReader<'a> {
                 if take_array::<4>(&mut self.input)? != [b'P', b'P', b'Y', 0] {
                     return Err(invalid("a chunk length is negative"));
                 }
-                self.read_version()?;
+                self.skip_versions()?;
                 continue;
             }
             if length > i32::MAX as u32 {
@@ -72,12 +72,9 @@ impl<'a> SnappyReader<'a> {
         }
     }
 
-    fn read_version(&mut self) -> io::Result<()> {
-        let _version: [u8; 4] = take_array(&mut self.input)?;
-        let compatible = u32::from_be_bytes(take_array(&mut self.input)?);
-        if compatible > XERIAL_VERSION {
-            return Err(invalid("the xerial version is not supported"));
-        }
+    /// Kafka's reader looks at neither version number.
+    fn skip_versions(&mut self) -> io::Result<()> {
+        take(&mut self.input, 8)?;
         Ok(())
     }
 
