@@ -47,7 +47,11 @@ async function awaitCoordinator(wire: Wire): Promise<void> {
   throw new Error("no coordinator after 10 s");
 }
 
-async function tell(target: Target, run: string, only: string | null): Promise<Map<string, string[]>> {
+async function tell(
+  target: Target,
+  run: string,
+  only: string | null,
+): Promise<Map<string, string[]>> {
   const scenes = Object.entries(SCENARIOS)
     .filter(([name]) => only === null || name === only)
     .map(([name, play]) => ({ name, play, scene: new Scene(target, name, run) }));
@@ -73,7 +77,10 @@ async function main(): Promise<number> {
   const bootstrap = option("bootstrap");
   const only = option("only");
   const run = Math.random().toString(36).slice(2, 10);
-  const ours = bootstrap === null ? await MemoryGroups.start({ topic: `groups-${run}` }) : await remoteTarget(bootstrap, run);
+  const ours =
+    bootstrap === null
+      ? await MemoryGroups.start({ topic: `groups-${run}` })
+      : await remoteTarget(bootstrap, run);
   const mine = tell(ours, run, only);
   if (reference === null) {
     for (const [name, notes] of await mine) console.log(`# ${name}\n${notes.join("\n")}\n`);

@@ -27,7 +27,9 @@ export class Wire implements Disposable {
     socket.on("data", (chunk: Buffer) => this.#take(chunk));
     socket.on("error", () => {});
     socket.on("close", () => {
-      for (const { reject } of this.#waiting.splice(0)) reject(new Error("connection closed"));
+      for (const waiting of this.#waiting.splice(0)) {
+        waiting.reject(new Error("connection closed"));
+      }
     });
   }
 
@@ -37,7 +39,9 @@ export class Wire implements Disposable {
     const host = address.slice(0, colon);
     const port = Number(address.slice(colon + 1));
     return new Promise((resolve, reject) => {
-      const socket = connect({ host, port, noDelay: true }, () => resolve(new Wire(socket, clientId)));
+      const socket = connect({ host, port, noDelay: true }, () =>
+        resolve(new Wire(socket, clientId)),
+      );
       socket.once("error", reject);
     });
   }

@@ -12,8 +12,14 @@
 import type { Random } from "#common/time.ts";
 import { errorInfo } from "#common/error-code.ts";
 import { uuidFromBytes, ZERO_UUID } from "#common/uuid.ts";
-import { GROUP_COORDINATOR_DEFAULTS, type GroupCoordinatorConfig } from "#coordinator/group/config.ts";
-import { createGroupCoordinator, type GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
+import {
+  GROUP_COORDINATOR_DEFAULTS,
+  type GroupCoordinatorConfig,
+} from "#coordinator/group/config.ts";
+import {
+  createGroupCoordinator,
+  type GroupCoordinator,
+} from "#coordinator/group/group-coordinator.ts";
 import type { JoinOutput, SyncOutput } from "#coordinator/group/messages.ts";
 import { ManualTime } from "./manual-time.ts";
 import { MemoryInternalTopic } from "./memory-log.ts";
@@ -122,7 +128,8 @@ export class GroupContext {
     member.leads = output.leader === output.memberId;
     const sees = output.members.map(({ memberId }) => this.#nameOf(memberId)).toSorted();
     member.sees = sees;
-    const role = sees.length > 0 ? `leads ${sees.join(" ")}` : `follows ${this.#nameOf(output.leader)}`;
+    const role =
+      sees.length > 0 ? `leads ${sees.join(" ")}` : `follows ${this.#nameOf(output.leader)}`;
     const skip = output.skipAssignment ? ", assignment skipped" : "";
     this.#event(
       `${name} joined generation ${output.generationId} with ${output.protocolName}: ${role}${skip}`,
@@ -213,7 +220,10 @@ export class GroupContext {
 
   /** All offsets the group shows, as `topic-partition@offset`. */
   async offsets(isStable = false): Promise<string[]> {
-    const output = await this.coordinator.fetchOffsets({ groupId: GROUP_ID, topics: null }, isStable);
+    const output = await this.coordinator.fetchOffsets(
+      { groupId: GROUP_ID, topics: null },
+      isStable,
+    );
     return output.topics
       .flatMap(({ name, partitions }) =>
         partitions.map((row) => `${name}-${row.partitionIndex}@${row.committedOffset}`),

@@ -11,7 +11,10 @@
  */
 import type { Clock, Random, Scheduler } from "#common/time.ts";
 import { uuidFromBytes } from "#common/uuid.ts";
-import { GROUP_COORDINATOR_DEFAULTS, type GroupCoordinatorConfig } from "#coordinator/group/config.ts";
+import {
+  GROUP_COORDINATOR_DEFAULTS,
+  type GroupCoordinatorConfig,
+} from "#coordinator/group/config.ts";
 import {
   createGroupCoordinator,
   type GroupCoordinator,

@@ -55,8 +55,8 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
   /** Commits what waits, and everything after it. */
   release(): void {
     this.#isHolding = false;
-    for (const { partition, batch, resolve } of this.#held.splice(0)) {
-      resolve(this.#store(partition, batch));
+    for (const held of this.#held.splice(0)) {
+      held.resolve(this.#store(held.partition, held.batch));
     }
   }
 

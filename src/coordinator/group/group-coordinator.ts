@@ -113,7 +113,8 @@ export class GroupCoordinator {
   /** Begins to serve. The number of partitions is that of the existing topic, or the configured one. */
   start(): void {
     this.#partitionCount =
-      this.#deps.topics.partitionCount(OFFSETS_TOPIC) ?? this.#deps.config.offsetsTopicNumPartitions;
+      this.#deps.topics.partitionCount(OFFSETS_TOPIC) ??
+      this.#deps.config.offsetsTopicNumPartitions;
     this.#isStarted = true;
   }
 
@@ -177,7 +178,10 @@ export class GroupCoordinator {
     const { groupMinSessionTimeoutMs, groupMaxSessionTimeoutMs } = this.#deps.config;
     if (!this.#isStarted) return joinRefused(memberId, ErrorCode.COORDINATOR_NOT_AVAILABLE);
     if (groupId === "") return joinRefused(memberId, ErrorCode.INVALID_GROUP_ID);
-    if (sessionTimeoutMs < groupMinSessionTimeoutMs || sessionTimeoutMs > groupMaxSessionTimeoutMs) {
+    if (
+      sessionTimeoutMs < groupMinSessionTimeoutMs ||
+      sessionTimeoutMs > groupMaxSessionTimeoutMs
+    ) {
       return joinRefused(memberId, ErrorCode.INVALID_SESSION_TIMEOUT);
     }
     const freshId = javaUuid(this.#deps.random.uuid());

@@ -86,7 +86,10 @@ export interface HeartbeatInput {
 
 export interface LeaveInput {
   readonly groupId: string;
-  readonly members: readonly { readonly memberId: string; readonly groupInstanceId: string | null }[];
+  readonly members: readonly {
+    readonly memberId: string;
+    readonly groupInstanceId: string | null;
+  }[];
 }
 
 export interface LeaveOutput {

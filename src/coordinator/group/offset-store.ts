@@ -20,12 +20,7 @@ export class OffsetStore {
   }
 
   /** Applies one offset record. */
-  replay(
-    groupId: string,
-    topic: string,
-    partition: number,
-    value: OffsetRecordValue | null,
-  ): void {
+  replay(groupId: string, topic: string, partition: number, value: OffsetRecordValue | null): void {
     let topics = this.#groups.get(groupId);
     if (topics === undefined) {
       if (value === null) return;

@@ -226,11 +226,7 @@ export class CoordinatorRuntime<
   /** Runs an operation whose answer comes as a reply, maybe much later; writing is as in `write`. */
   park(
     partition: number,
-    run: (
-      shard: Shard,
-      step: Step<CoordinatorRecord, Parked, AppendToken>,
-      waiter: number,
-    ) => void,
+    run: (shard: Shard, step: Step<CoordinatorRecord, Parked, AppendToken>, waiter: number) => void,
   ): Promise<Outcome<Parked>> {
     const context = this.#contexts.get(partition);
     if (context === undefined || context.state !== "active") {
@@ -428,12 +424,12 @@ export class CoordinatorRuntime<
       if (token === null) continue;
       this.#event(context, (next) => context.shard.onAppended(next, token, memberError));
     }
-    for (const { settle } of operations) settle(errorCode);
+    for (const operation of operations) operation.settle(errorCode);
   }
 
   #settleBatch(batch: Batch<AppendToken>, errorCode: number): void {
     batch.deadline.cancel();
-    for (const { settle } of batch.operations) settle(errorCode);
+    for (const operation of batch.operations) operation.settle(errorCode);
   }
 
   #deliver(

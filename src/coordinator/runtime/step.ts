@@ -15,7 +15,12 @@ export interface Reply<Response> {
 
 /** Sets or clears the one timer known by `key`. A firing timer hands its token back; only the newest token counts. */
 export type TimerEffect =
-  | { readonly kind: "set-timer"; readonly key: string; readonly delayMs: number; readonly token: number }
+  | {
+      readonly kind: "set-timer";
+      readonly key: string;
+      readonly delayMs: number;
+      readonly token: number;
+    }
   | { readonly kind: "clear-timer"; readonly key: string };
 
 /** Collects the effects of one step. Made by the driver, filled by the state machine, read once by the driver. */

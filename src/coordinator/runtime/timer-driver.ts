@@ -44,7 +44,12 @@ export class TimerDriver {
       return;
     }
     known?.timer.cancel();
-    this.#armed.set(key, { token, deadlineMs, wakeMs: deadlineMs, timer: this.#wakeAt(key, delayMs) });
+    this.#armed.set(key, {
+      token,
+      deadlineMs,
+      wakeMs: deadlineMs,
+      timer: this.#wakeAt(key, delayMs),
+    });
   }
 
   /** Cancels everything. */

@@ -76,7 +76,8 @@ async function run(group: GroupContext, command: string): Promise<string[]> {
       group.leave(name);
       break;
     case "commit": {
-      const [, topic = "", partition = "", offset = ""] = /^(.+)-(\d+)@(-?\d+)$/.exec(rest[0] ?? "") ?? [];
+      const [, topic = "", partition = "", offset = ""] =
+        /^(.+)-(\d+)@(-?\d+)$/.exec(rest[0] ?? "") ?? [];
       const retention = Number(options(rest.slice(1))["retention"] ?? -1);
       const who = name === "-" ? null : name;
       void group.commit(who, topic, Number(partition), Number(offset), retention);

@@ -19,11 +19,7 @@ import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from "./consumer-subscriptio
 
 /** States of a classic group, spelled as DescribeGroups and ListGroups spell them. */
 export type ClassicGroupState =
-  | "Empty"
-  | "PreparingRebalance"
-  | "CompletingRebalance"
-  | "Stable"
-  | "Dead";
+  "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
 
 const LEGAL_PREVIOUS: Record<ClassicGroupState, readonly ClassicGroupState[]> = {
   Empty: ["PreparingRebalance"],
@@ -308,7 +304,9 @@ export class ClassicGroup {
   selectProtocol(): string {
     const tally = new Map<string, number>();
     for (const member of this.#members.values()) {
-      const vote = member.protocols.find(({ name }) => this.#votes.get(name) === this.#members.size);
+      const vote = member.protocols.find(
+        ({ name }) => this.#votes.get(name) === this.#members.size,
+      );
       assert(vote !== undefined, `member ${member.memberId} shares no protocol with its group`);
       tally.set(vote.name, (tally.get(vote.name) ?? 0) + 1);
     }
@@ -416,7 +414,10 @@ export class ClassicGroup {
 }
 
 /** True when a JoinGroup offers exactly what the member offered before: no reason to rebalance. */
-export function hasSameProtocols(member: ClassicMember, protocols: readonly JoinProtocol[]): boolean {
+export function hasSameProtocols(
+  member: ClassicMember,
+  protocols: readonly JoinProtocol[],
+): boolean {
   if (member.protocols.length !== protocols.length) return false;
   return member.protocols.every((known, index) => {
     const offered = protocols[index];

@@ -107,7 +107,13 @@ export function joinAccepted(
 }
 
 export function syncRefused(errorCode: number): SyncOutput {
-  return { api: "sync", errorCode, protocolType: null, protocolName: null, assignment: EMPTY_BYTES };
+  return {
+    api: "sync",
+    errorCode,
+    protocolType: null,
+    protocolName: null,
+    assignment: EMPTY_BYTES,
+  };
 }
 
 /** Answers a member's parked JoinGroup, if there is one. */

@@ -239,7 +239,10 @@ export function onStaticMemberStored(
   if (errorCode === ErrorCode.NONE) {
     const isLeader = group.isLeader(token.newMemberId);
     const output = token.canSkipAssignment
-      ? joinAccepted(group, token.newMemberId, { isMemberListed: isLeader, skipAssignment: isLeader })
+      ? joinAccepted(group, token.newMemberId, {
+          isMemberListed: isLeader,
+          skipAssignment: isLeader,
+        })
       : // Before v9 the leader must not learn that it leads, or it would assign anew: it is shown the old id.
         joinAccepted(group, token.newMemberId, { isMemberListed: false, leader: token.oldLeader });
     if (member.joinWaiter === token.waiter) completeJoin(step, group, member, output);

@@ -101,7 +101,7 @@ export function completeRebalance(
   const { groupId } = group;
   context.timers.clear(step.timers, joinTimerKey(groupId));
   if (group.state !== "PreparingRebalance") return;
-  for (const member of [...group.members()]) {
+  for (const member of group.members()) {
     if (member.joinWaiter !== null || member.groupInstanceId !== null) continue;
     group.remove(member.memberId);
     endSession(context, step, groupId, member.memberId);
@@ -142,7 +142,7 @@ export function onSyncDeadline(
   if (group.generationId !== generationId) return;
   if (group.state !== "CompletingRebalance" && group.state !== "Stable") return;
   if (group.pendingSyncs.size === 0) return;
-  for (const memberId of [...group.pendingSyncs]) {
+  for (const memberId of group.pendingSyncs) {
     group.remove(memberId);
     endSession(context, step, group.groupId, memberId);
   }

@@ -52,7 +52,8 @@ function checkSync(group: ClassicGroup, input: SyncInput): number {
   if (error !== ErrorCode.NONE) return error;
   if (input.generationId !== group.generationId) return ErrorCode.ILLEGAL_GENERATION;
   const isConsistent =
-    agrees(input.protocolType, group.protocolType) && agrees(input.protocolName, group.protocolName);
+    agrees(input.protocolType, group.protocolType) &&
+    agrees(input.protocolName, group.protocolName);
   return isConsistent ? ErrorCode.NONE : ErrorCode.INCONSISTENT_GROUP_PROTOCOL;
 }
 

@@ -54,7 +54,8 @@ async function play(commands: readonly Command[]): Promise<number> {
         const generation = Number(joined[2]);
         if (joined[3] === "leads") {
           const known = leaders.get(generation);
-          if (known !== undefined) expect(`${generation}: ${joined[1]}`).toBe(`${generation}: ${known}`);
+          if (known !== undefined)
+            expect(`${generation}: ${joined[1]}`).toBe(`${generation}: ${known}`);
           leaders.set(generation, String(joined[1]));
         }
       }
@@ -65,12 +66,18 @@ async function play(commands: readonly Command[]): Promise<number> {
       expect(text).toMatch(new RegExp(`^${owner}@\\d+$`));
       assignedCount += 1;
     }
-    const expected = [...acknowledged].map(([partition, offset]) => `orders-${partition}@${offset}`);
+    const expected = [...acknowledged].map(
+      ([partition, offset]) => `orders-${partition}@${offset}`,
+    );
     expect(await group.offsets()).toEqual(expected.toSorted());
   };
 
   const sync = (member: string): void => {
-    const { leads, sees, generationId } = group.members.get(member) ?? { leads: false, sees: [], generationId: -1 };
+    const { leads, sees, generationId } = group.members.get(member) ?? {
+      leads: false,
+      sees: [],
+      generationId: -1,
+    };
     const shares = leads ? sees : [];
     group.sync(member, Object.fromEntries(shares.map((one) => [one, `${one}@${generationId}`])));
   };

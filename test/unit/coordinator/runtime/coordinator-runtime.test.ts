@@ -30,7 +30,9 @@ describe("the coordinator runtime", () => {
   test("collects what arrives during an append into one batch", async () => {
     const group = await GroupContext.start();
     group.log.hold();
-    const commits = Array.from({ length: 50 }, (_, partition) => group.commit(null, "orders", partition, 1));
+    const commits = Array.from({ length: 50 }, (_, partition) =>
+      group.commit(null, "orders", partition, 1),
+    );
     group.log.release();
     expect(new Set(await Promise.all(commits))).toEqual(new Set([ErrorCode.NONE]));
     expect(group.log.batchCount).toBe(2);
@@ -75,7 +77,9 @@ describe("the coordinator runtime", () => {
   test("refuses strings that no record can hold", async () => {
     const group = await GroupContext.start();
     const input = { ...commitOf(1), groupId: "g".repeat(40_000) };
-    expect((await group.coordinator.commitOffsets(input)).errorCode).toBe(ErrorCode.UNKNOWN_SERVER_ERROR);
+    expect((await group.coordinator.commitOffsets(input)).errorCode).toBe(
+      ErrorCode.UNKNOWN_SERVER_ERROR,
+    );
   });
 
   test("answers COORDINATOR_LOAD_IN_PROGRESS while it loads, NOT_COORDINATOR for what it does not lead", async () => {
@@ -84,7 +88,8 @@ describe("the coordinator runtime", () => {
     log.load = () => loading.promise;
     const groups = MemoryGroups.startBare({ log, config: { offsetsTopicNumPartitions: 1 } });
     const { coordinator } = groups;
-    const errorNow = async (): Promise<number> => (await coordinator.commitOffsets(commitOf(1))).errorCode;
+    const errorNow = async (): Promise<number> =>
+      (await coordinator.commitOffsets(commitOf(1))).errorCode;
     expect(await errorNow()).toBe(ErrorCode.NOT_COORDINATOR);
     const ready = coordinator.ensureReady();
     expect(await errorNow()).toBe(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS);
@@ -102,12 +107,17 @@ describe("the coordinator runtime", () => {
 
   test("a partition that can't be loaded is nobody's, until it can", async () => {
     const log = new MemoryInternalTopic();
-    const { load } = log;
+    const readable = log.load.bind(log);
     log.load = () => Promise.reject(new Error("unreadable"));
-    const { coordinator } = MemoryGroups.startBare({ log, config: { offsetsTopicNumPartitions: 1 } });
+    const { coordinator } = MemoryGroups.startBare({
+      log,
+      config: { offsetsTopicNumPartitions: 1 },
+    });
     expect(coordinator.load(0, 1)).rejects.toThrow("unreadable");
-    expect((await coordinator.commitOffsets(commitOf(1))).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
-    log.load = load;
+    expect((await coordinator.commitOffsets(commitOf(1))).errorCode).toBe(
+      ErrorCode.NOT_COORDINATOR,
+    );
+    log.load = readable;
     await coordinator.load(0, 1);
     expect((await coordinator.commitOffsets(commitOf(1))).errorCode).toBe(ErrorCode.NONE);
   });

@@ -60,7 +60,9 @@ describe("a map with a memory", () => {
           else copy.set(one.key, one.value);
           copies.set(newest, copy);
         } else if (one.kind === "commit") {
-          const known = [...copies.keys()].filter((sequence) => sequence <= newest).toSorted((a, b) => a - b);
+          const known = [...copies.keys()]
+            .filter((sequence) => sequence <= newest)
+            .toSorted((a, b) => a - b);
           const sequence = known.at(-1 - Math.min(one.back, known.length - 1)) ?? 0;
           if (sequence > timeline.committed) timeline.commit(sequence);
         } else {
@@ -68,8 +70,11 @@ describe("a map with a memory", () => {
           newest = timeline.committed;
           for (const sequence of copies.keys()) if (sequence > newest) copies.delete(sequence);
         }
-        const byKey = (left: [number, number], right: [number, number]): number => left[0] - right[0];
-        expect([...map.entries()].toSorted(byKey)).toEqual([...(copies.get(newest) ?? [])].toSorted(byKey));
+        const byKey = (left: [number, number], right: [number, number]): number =>
+          left[0] - right[0];
+        expect([...map.entries()].toSorted(byKey)).toEqual(
+          [...(copies.get(newest) ?? [])].toSorted(byKey),
+        );
         const committed = copies.get(timeline.committed) ?? [];
         expect([...map.committedEntries()].toSorted(byKey)).toEqual([...committed].toSorted(byKey));
       }

@@ -2,8 +2,14 @@
 import { describe, expect, test } from "bun:test";
 import { ErrorCode } from "#common/error-code.ts";
 import { DeleteGroupsApi, makeDeleteGroupsRequest } from "#protocol/generated/delete-groups.ts";
-import { DescribeGroupsApi, makeDescribeGroupsRequest } from "#protocol/generated/describe-groups.ts";
-import { FindCoordinatorApi, makeFindCoordinatorRequest } from "#protocol/generated/find-coordinator.ts";
+import {
+  DescribeGroupsApi,
+  makeDescribeGroupsRequest,
+} from "#protocol/generated/describe-groups.ts";
+import {
+  FindCoordinatorApi,
+  makeFindCoordinatorRequest,
+} from "#protocol/generated/find-coordinator.ts";
 import { HeartbeatApi, makeHeartbeatRequest } from "#protocol/generated/heartbeat.ts";
 import { JoinGroupApi, makeJoinGroupRequest } from "#protocol/generated/join-group.ts";
 import { LeaveGroupApi, makeLeaveGroupRequest } from "#protocol/generated/leave-group.ts";
@@ -88,7 +94,9 @@ describe("group handlers", () => {
       const topic = makeOffsetCommitRequestTopic({ name, ...topicId, partitions: [row] });
       const commit = makeOffsetCommitRequest({ groupId: "g", topics: [topic] });
       const committed = await groups.send(OffsetCommitApi, version, commit);
-      expect(committed.topics).toMatchObject([{ partitions: [{ partitionIndex: 1, errorCode: 0 }] }]);
+      expect(committed.topics).toMatchObject([
+        { partitions: [{ partitionIndex: 1, errorCode: 0 }] },
+      ]);
       const one = makeOffsetFetchRequestTopic({ name, partitionIndexes: [1] });
       const many = makeOffsetFetchRequestTopics({ name, ...topicId, partitionIndexes: [1] });
       const request =
@@ -133,7 +141,9 @@ describe("group handlers", () => {
         topics: [
           makeOffsetCommitRequestTopic({
             name: groups.topic,
-            partitions: [makeOffsetCommitRequestPartition({ partitionIndex: 0, committedOffset: 1 })],
+            partitions: [
+              makeOffsetCommitRequestPartition({ partitionIndex: 0, committedOffset: 1 }),
+            ],
           }),
         ],
       }),
@@ -151,13 +161,18 @@ describe("group handlers", () => {
       ]);
     }
     for (const version of versions(0, 6)) {
-      const request = makeFindCoordinatorRequest(version < 4 ? { key: "g" } : { coordinatorKeys: ["g"] });
+      const request = makeFindCoordinatorRequest(
+        version < 4 ? { key: "g" } : { coordinatorKeys: ["g"] },
+      );
       const found = await groups.send(FindCoordinatorApi, version, request);
       const one = version < 4 ? found : found.coordinators[0];
       expect(one).toMatchObject({ errorCode: 0, nodeId: 1, host: "127.0.0.1", port: 9092 });
     }
     const partitions = [{ partitionIndex: 0 }];
-    const unbind = makeOffsetDeleteRequest({ groupId: "g", topics: [{ name: groups.topic, partitions }] });
+    const unbind = makeOffsetDeleteRequest({
+      groupId: "g",
+      topics: [{ name: groups.topic, partitions }],
+    });
     const unbound = await groups.send(OffsetDeleteApi, 0, unbind);
     expect(unbound.topics).toEqual([
       { name: groups.topic, partitions: [{ partitionIndex: 0, errorCode: ErrorCode.NONE }] },
@@ -165,7 +180,9 @@ describe("group handlers", () => {
     for (const version of versions(0, 3)) {
       const request = makeDeleteGroupsRequest({ groupsNames: ["g"] });
       const { results } = await groups.send(DeleteGroupsApi, version, request);
-      expect(results[0]?.errorCode).toBe(version === 0 ? ErrorCode.NONE : ErrorCode.GROUP_ID_NOT_FOUND);
+      expect(results[0]?.errorCode).toBe(
+        version === 0 ? ErrorCode.NONE : ErrorCode.GROUP_ID_NOT_FOUND,
+      );
     }
   });
 
