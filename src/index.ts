@@ -6,6 +6,7 @@
  *     await using broker = await Broker.start({ port: 0 });
  *     // point any Kafka client at broker.bootstrapServers
  */
-export { Broker, type BrokerOptions, BrokerStartError } from "#broker/broker.ts";
+export { Broker, type BrokerOptions } from "#broker/broker.ts";
+export { BrokerStartError } from "#broker/start-error.ts";
 export type { Logger } from "#common/logger.ts";
 export type { BoundListener } from "#transport/transport.ts";

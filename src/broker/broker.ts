@@ -35,25 +35,17 @@ import { Dispatcher } from "#server/dispatcher.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
-import { createNativeAssist } from "#transport/sendfile.ts";
-import { type BoundListener, Transport, type TransportOptions } from "#transport/transport.ts";
+import type { BoundListener } from "#transport/transport.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
+import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { PartitionStore } from "./partition-store.ts";
+import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
 /** Deadlines of waiting requests are met this much late at most. */
 const DEADLINE_SLOT_MS = 5;
-/** Requests of one connection that may wait at the same time. */
-const IN_FLIGHT_MAX = 64;
-/** Unsent reply bytes above which a connection is not read. */
-const UNSENT_BYTES_MAX = 1 << 20;
-/** Budget of frames under assembly where `queued.max.request.bytes` leaves it to us. */
-const POOL_BYTES = 128 << 20;
-const POOL_KEEP_BYTES = 16 << 20;
-/** `min.incremental.fetch.session.eviction.ms` of Kafka, which is no key there either. */
-const SESSION_EVICTION_MS = 120_000;
 /** Time that requests in flight get when the broker stops. */
 const STOP_DEADLINE_MS = 5_000;
 const DEFAULT_PORT = 9092;
@@ -74,18 +66,6 @@ export interface BrokerOptions {
   readonly logger?: Logger;
   /** Told when the broker can no longer trust itself; it should be stopped then. */
   readonly onFatal?: (error: unknown) => void;
-}
-
-/** A broker could not be started; the message is meant for a person. `code` is stable. */
-export class BrokerStartError extends Error {
-  override readonly name = "BrokerStartError";
-  /** `CONFIG_INVALID`, `ADDRESS_IN_USE`, `ADDRESS_UNAVAILABLE`, or the code of the log that failed. */
-  readonly code: string;
-
-  constructor(code: string, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.code = code;
-  }
 }
 
 /**
@@ -109,7 +89,7 @@ export class Broker implements AsyncDisposable {
   private constructor(running: RunningBroker) {
     this.clusterId = running.store.report.clusterId;
     this.nodeId = running.settings.nodeId;
-    this.listeners = running.listeners;
+    this.listeners = running.frontend.listeners;
     this.dataDirs = running.settings.logDirs;
     this.config = running.config;
     this.#shutdown = (deadlineMs) => stopBroker(running, deadlineMs);
@@ -155,8 +135,7 @@ export class Broker implements AsyncDisposable {
 interface RunningBroker {
   readonly config: BrokerConfig;
   readonly settings: BrokerSettings;
-  readonly listeners: readonly BoundListener[];
-  readonly transport: Transport;
+  readonly frontend: Frontend;
   readonly groups: GroupCoordinator;
   readonly housekeeping: Housekeeping;
   readonly replicas: ReplicaManager;
@@ -165,10 +144,10 @@ interface RunningBroker {
 }
 
 async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<void> {
-  running.transport.stopListening();
+  running.frontend.stopListening();
   // Parked joins and syncs would otherwise hold their connections until the deadline.
   running.groups.stop();
-  await running.transport.stop(deadlineMs);
+  await running.frontend.stop(deadlineMs);
   await running.housekeeping.stop();
   running.replicas.close();
   await running.metadataLog.close();
@@ -201,13 +180,13 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       },
       SYSTEM_CLOCK.nowMs,
     );
-    const transport = new Transport(transportOptions(settings), dispatcher, createNativeAssist());
-    undo.push(() => transport.stop(0));
-    transport.pause();
-    const listeners = bindListeners(transport, settings);
+    const frontend = await openFrontend(settings, dispatcher, logger, (line) =>
+      options.onFatal?.(new Error(line)),
+    );
+    undo.push(() => frontend.stop(0));
     const store = await openStore(config, settings, logger);
     undo.push(() => store.close());
-    return await assemble({ options, logger, config, settings, table, transport, listeners, store });
+    return await assemble({ logger, config, settings, table, frontend, store });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw asStartError(error);
@@ -215,19 +194,17 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
 }
 
 interface Assembly {
-  readonly options: BrokerOptions;
   readonly logger: Logger;
   readonly config: BrokerConfig;
   readonly settings: BrokerSettings;
   readonly table: HandlerTable;
-  readonly transport: Transport;
-  readonly listeners: readonly BoundListener[];
+  readonly frontend: Frontend;
   readonly store: LogStore;
 }
 
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
-  const { logger, config, settings, table, transport, listeners, store } = assembly;
+  const { logger, config, settings, table, frontend, store } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
@@ -253,6 +230,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     logger,
     onDirectoryChange: (changes) => {
       for (const change of changes) directory.apply(change);
+      return frontend.publish(changes);
     },
   });
   const topics = topicLookup(loader);
@@ -334,12 +312,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     ),
   });
   housekeeping.start();
-  transport.resume();
+  frontend.serve();
   return {
     config,
     settings,
-    listeners,
-    transport,
+    frontend,
     groups,
     housekeeping,
     replicas,
@@ -368,40 +345,6 @@ function resolveConfig(options: BrokerOptions, logger: Logger): BrokerConfig {
   for (const warning of warnings) logger.warn(warning);
   if (config === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
   return config;
-}
-
-function transportOptions(settings: BrokerSettings): TransportOptions {
-  return {
-    maxFrameBytes: settings.socketRequestMaxBytes,
-    maxInFlight: IN_FLIGHT_MAX,
-    maxUnsentBytes: UNSENT_BYTES_MAX,
-    idleDeadlineMs: settings.connectionsMaxIdleMs,
-    frameDeadlineMs: settings.sluiceFrameDeadlineMs,
-    maxConnections: settings.maxConnections,
-    maxConnectionsPerAddress: settings.maxConnectionsPerIp,
-    maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
-    poolBytes: settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES,
-    poolKeepBytes: POOL_KEEP_BYTES,
-  };
-}
-
-function bindListeners(transport: Transport, settings: BrokerSettings): BoundListener[] {
-  return settings.listeners.map(({ name, host, port }) => {
-    try {
-      return transport.listen({ listenerName: name, hostname: host, port });
-    } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "";
-      const address = `${name}://${host}:${port}`;
-      if (code === "EADDRINUSE") {
-        const message = `port ${port} is taken: another program listens on ${host === "" ? "it" : `${host}:${port}`}`;
-        throw new BrokerStartError("ADDRESS_IN_USE", message, error);
-      }
-      throw new BrokerStartError(
-        "ADDRESS_UNAVAILABLE",
-        `cannot listen on ${address}: ${describeError(error)}`,
-      );
-    }
-  });
 }
 
 /** Opens the log directories, telling of a recovery that takes more than a moment. */

@@ -7,7 +7,8 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { Broker, BrokerStartError } from "#broker/broker.ts";
+import { Broker } from "#broker/broker.ts";
+import { BrokerStartError } from "#broker/start-error.ts";
 import { describeError, type Logger } from "#common/logger.ts";
 import { changedKeys, type ConfigValues, parseOverride } from "#config/broker-config.ts";
 import { parseProperties } from "#config/properties.ts";

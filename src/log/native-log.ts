@@ -9,6 +9,7 @@ import type { Compressor, Decompressor } from "#protocol/records/record-batch.ts
 import {
   Columns,
   type DirectoryDescription,
+  type LogCalls,
   type LogConfig,
   LogError,
   type LogStore,
@@ -62,6 +63,25 @@ export async function openNativeStore(options: StoreOptions): Promise<NativeLogS
   const { storeId, ...report } = JSON.parse(opened) as StoreReport & { storeId: number };
   return new NativeLogStore(storeId, report);
 }
+
+/** The calls on the path of a request, for a thread that did not open the store: handles are good in every thread. */
+export const nativeLogCalls: LogCalls = {
+  append: native.append,
+  takeAppendErrors: native.takeAppendErrors,
+  fetch: native.fetch,
+  takeAborted: native.takeAborted,
+  planCopy: native.planCopy,
+  planDrop: native.planDrop,
+  offsetForTimestamp: native.offsetForTimestamp,
+  endOffsetForEpoch: native.endOffsetForEpoch,
+  partitionState: native.partitionState,
+  deleteRecords: native.deleteRecords,
+  truncateTo: native.truncateTo,
+  openWaker: native.openWaker,
+  closeWaker: native.closeWaker,
+  watch: native.watch,
+  drainWakes: native.drainWakes,
+};
 
 /** A store in the addon; made by {@link openNativeStore}. Usable from the thread that opened it. */
 export class NativeLogStore implements LogStore {

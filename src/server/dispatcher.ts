@@ -9,8 +9,7 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import { Reader } from "#protocol/codec/reader.ts";
-import type { Connection, ReplySlot } from "#transport/connection.ts";
-import type { FrameHandler } from "#transport/ports.ts";
+import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
 import {
   type AnyApiHandler,
   CLOSE_CONNECTION,
@@ -49,7 +48,7 @@ export class Dispatcher implements FrameHandler {
     this.#nowMs = nowMs;
   }
 
-  onOpen(connection: Connection): void {
+  onOpen(connection: FrameConnection): void {
     const info: ConnectionInfo = {
       id: connection.id,
       listenerName: connection.address.listenerName,
@@ -62,11 +61,11 @@ export class Dispatcher implements FrameHandler {
     connection.attachment = info;
   }
 
-  onClose(connection: Connection): void {
+  onClose(connection: FrameConnection): void {
     connection.attachment = null;
   }
 
-  onFrame(connection: Connection, bytes: Uint8Array, start: number, end: number): boolean {
+  onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
     if (end - start < HEADER_BYTES_MIN) {
       connection.close();
       return true;
@@ -117,7 +116,7 @@ export class Dispatcher implements FrameHandler {
     handler: AnyApiHandler,
     request: never,
     context: RequestContext,
-    connection: Connection,
+    connection: FrameConnection,
   ): void {
     let result: HandlerResult<unknown> | Promise<HandlerResult<unknown>>;
     try {
@@ -142,8 +141,8 @@ export class Dispatcher implements FrameHandler {
     handler: AnyApiHandler,
     result: HandlerResult<unknown>,
     context: RequestContext,
-    connection: Connection,
-    slot: ReplySlot | null,
+    connection: FrameConnection,
+    slot: ReplyTarget | null,
   ): void {
     const target = slot ?? connection;
     if (connection.isClosed) {
@@ -181,7 +180,7 @@ export class Dispatcher implements FrameHandler {
     }
   }
 
-  #fail(error: unknown, context: RequestContext, connection: Connection): void {
+  #fail(error: unknown, context: RequestContext, connection: FrameConnection): void {
     connection.close();
     this.#events.onHandlerFailure(error, context);
   }

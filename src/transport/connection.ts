@@ -13,7 +13,9 @@ import type { BytePool, BytePoolWaiter } from "./byte-pool.ts";
 import { ConsumeResult, type FrameConsumer, FrameReceiver } from "./frame-receiver.ts";
 import type {
   DirectReceiver,
+  FrameConnection,
   FrameHandler,
+  ReplyTarget,
   SlicedReply,
   SlicedSender,
   SocketPort,
@@ -56,8 +58,8 @@ export interface ConnectionAddress {
 
 const SlotState = { WAITING: 0, BYTES: 1, SLICED: 2, NOTHING: 3 } as const;
 
-/** Place of one reply in the order of replies. Answered exactly once; answering after the connection closed is harmless. */
-export class ReplySlot {
+/** Place of one reply in the order of replies. */
+export class ReplySlot implements ReplyTarget {
   readonly #connection: Connection;
   readonly isPipelined: boolean;
   /** @internal */ state: number = SlotState.WAITING;
@@ -107,7 +109,7 @@ export class ReplySlot {
 }
 
 /** One accepted connection. */
-export class Connection implements FrameConsumer, BytePoolWaiter {
+export class Connection implements FrameConnection, FrameConsumer, BytePoolWaiter {
   readonly id: number;
   readonly address: ConnectionAddress;
   /** Whatever the frame handler keeps per connection. */

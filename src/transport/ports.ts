@@ -2,7 +2,7 @@
  * What the transport needs from outside and what it offers: a socket, a thread that sends file slices, and somebody who
  * understands frames. The transport itself knows sizes and order, nothing of what a frame says.
  */
-import type { Connection } from "./connection.ts";
+import type { ConnectionAddress } from "./connection.ts";
 
 /** The part of a Bun socket that a connection uses. Bytes passed to `write` may be reused after it returns. */
 export interface SocketPort {
@@ -52,17 +52,42 @@ export interface DirectReceiver {
   receive(fd: number, into: Uint8Array, at: number, length: number): number;
 }
 
+/** Where the answer to one request goes. Answered exactly once; answering after the connection closed is harmless. */
+export interface ReplyTarget {
+  /** Answers with a frame (size prefix included). The bytes may be reused after the call. */
+  reply(bytes: Uint8Array): void;
+  /** Answers with file slices; the connection owns the plan from here on. */
+  replySliced(reply: SlicedReply): void;
+  /** Settles without sending anything (Produce with acks=0). */
+  replyNothing(): void;
+  /** Closes the connection instead of answering. */
+  close(): void;
+}
+
+/** A connection as whoever understands its frames sees it; its own reply methods answer the frame at hand. */
+export interface FrameConnection extends ReplyTarget {
+  readonly id: number;
+  readonly address: ConnectionAddress;
+  /** Whatever the frame handler keeps per connection. */
+  attachment: unknown;
+  readonly isClosed: boolean;
+  /** True when file slices can be sent on this connection. */
+  readonly canSendSlices: boolean;
+  /** The frame at hand is answered later; with `isPipelined` the next one may start before. */
+  defer(isPipelined: boolean): ReplyTarget;
+}
+
 /** Understands frames. One instance serves all connections of a loop. */
 export interface FrameHandler {
-  onOpen(connection: Connection): void;
+  onOpen(connection: FrameConnection): void;
   /**
    * Handles the frame `bytes[start, end)` (size prefix excluded) and, before returning, calls exactly one of the
    * connection's `reply`, `replySliced`, `replyNothing`, `defer` or `close`.
    *
    * @returns true when no view of the frame's bytes outlives the call, so that its buffer may be reused at once.
    */
-  onFrame(connection: Connection, bytes: Uint8Array, start: number, end: number): boolean;
-  onClose(connection: Connection): void;
+  onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean;
+  onClose(connection: FrameConnection): void;
 }
 
 /** Counters of a transport, for metrics and tests. */

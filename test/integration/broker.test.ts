@@ -93,6 +93,29 @@ describe("a broker in this process", () => {
   });
 });
 
+describe("a broker with threads of its own", () => {
+  test("serves everything the same, on every thread", async () => {
+    await using running = await startBroker({
+      config: { "num.network.threads": 3, "message.max.bytes": 4_000_000 },
+    });
+    // More clients than threads, so that the kernel spreads them.
+    const names = Array.from({ length: 6 }, (_, index) => `topic-${index}`);
+    await Promise.all(
+      names.map((name) =>
+        produce(client(running.bootstrapServers), name, VALUES.map((value) => ({ value })), -1),
+      ),
+    );
+    await produce(client(running.bootstrapServers), "blob", [{ value: "x".repeat(2_000_000) }], 1);
+    const read = await Promise.all(
+      names.map((name) => consume(client(running.bootstrapServers), name, `of-${name}`, VALUES.length)),
+    );
+    expect(read).toEqual(names.map(() => [...VALUES]));
+    const [blob] = await consume(client(running.bootstrapServers), "blob", "of-blob", 1);
+    expect(blob?.length).toBe(2_000_000);
+    expect(running.logged.filter((line) => line.startsWith("ERROR"))).toEqual([]);
+  });
+});
+
 describe("what keeps a broker from starting", () => {
   async function failure(start: Promise<Broker>): Promise<string> {
     try {
@@ -110,9 +133,10 @@ describe("what keeps a broker from starting", () => {
     const onSamePort = { dataDir: directory.path, port: running.port };
     expect([
       await failure(Broker.start(onSamePort)),
+      await failure(Broker.start({ ...onSamePort, config: { "num.network.threads": 2 } })),
       await failure(Broker.start({ dataDir: running.dataDir, port: 0 })),
       await failure(Broker.start({ port: 0, config: { "num.partitions": "many" } })),
       await failure(Broker.start({ dataDir: directory.path, port: 0 })),
-    ]).toEqual(["ADDRESS_IN_USE", "LOG_DIR_LOCKED", "CONFIG_INVALID", "started"]);
+    ]).toEqual(["ADDRESS_IN_USE", "ADDRESS_IN_USE", "LOG_DIR_LOCKED", "CONFIG_INVALID", "started"]);
   });
 });

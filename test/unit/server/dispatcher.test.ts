@@ -4,8 +4,7 @@ import { Writer } from "#protocol/codec/writer.ts";
 import { ApiVersionsApi } from "#protocol/generated/api-versions.ts";
 import { FetchApi, type FetchResponse, makeFetchRequest } from "#protocol/generated/fetch.ts";
 import { MetadataApi, makeMetadataRequest } from "#protocol/generated/metadata.ts";
-import type { Connection } from "#transport/connection.ts";
-import type { SlicedReply } from "#transport/ports.ts";
+import type { FrameConnection, SlicedReply } from "#transport/ports.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
 import {
   type AnyApiHandler,
@@ -76,7 +75,7 @@ function fixture(): Fixture {
     dropped,
     result: null,
     frame(bytes): FakeConnection {
-      dispatcher.onFrame(this.connection as unknown as Connection, bytes, 0, bytes.length);
+      dispatcher.onFrame(this.connection as FrameConnection, bytes, 0, bytes.length);
       return this.connection;
     },
   };
@@ -111,7 +110,7 @@ function fixture(): Fixture {
     { onHandlerFailure: (error) => void failures.push(error) },
     () => 5,
   );
-  dispatcher.onOpen(one.connection as unknown as Connection);
+  dispatcher.onOpen(one.connection as FrameConnection);
   return one;
 }
 

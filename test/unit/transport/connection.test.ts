@@ -63,10 +63,10 @@ function harness(overrides: Partial<ConnectionLimits> = {}, poolBytes = 1 << 20)
           connection.reply(bytes.slice(start + 1, end));
           break;
         case DEFER:
-          slots.push(connection.defer(false));
+          slots.push(connection.defer(false) as ReplySlot);
           break;
         case DEFER_PIPELINED:
-          slots.push(connection.defer(true));
+          slots.push(connection.defer(true) as ReplySlot);
           break;
         case SLICED:
           connection.replySliced(sliced(bytes[start + 1] as number));

@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Connection } from "#transport/connection.ts";
-import type { FrameHandler } from "#transport/ports.ts";
+import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { plainAddress, Transport, type TransportOptions } from "#transport/transport.ts";
 
 const OPTIONS: TransportOptions = {
@@ -29,7 +28,7 @@ class Echo implements FrameHandler {
     this.openCount--;
   }
 
-  onFrame(connection: Connection, bytes: Uint8Array, start: number, end: number): boolean {
+  onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
     const reply = new Uint8Array(4 + end - start);
     new DataView(reply.buffer).setInt32(0, end - start);
     reply.set(bytes.subarray(start, end), 4);

@@ -1,0 +1,194 @@
+/**
+ * A broker thread: the entry of a Worker that owns sockets, serves Produce and Fetch from its copy of the partition
+ * directory, and passes everything else on. It holds no state that another thread would need.
+ */
+import { AssertionError } from "#common/assert.ts";
+import { describeError } from "#common/logger.ts";
+import { TimerWheel } from "#common/timer-wheel.ts";
+import { nativeLogCalls } from "#log/native-log.ts";
+import { isInternalTopic } from "#metadata/cluster-image.ts";
+import { PartitionDirectory } from "#replica/partition-directory.ts";
+import { ReplicaManager } from "#replica/replica-manager.ts";
+import { Dispatcher } from "#server/dispatcher.ts";
+import { FetchSessionCache } from "#server/fetch-session.ts";
+import type { AnyApiHandler, RequestContext } from "#server/handler.ts";
+import { HandlerTable } from "#server/handler-table.ts";
+import { createFetchHandler } from "#server/handlers/fetch.ts";
+import { createProduceHandler } from "#server/handlers/produce.ts";
+import { ReplyEncoder } from "#server/reply-encoder.ts";
+import { readInt16 } from "#server/request-header.ts";
+import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
+import { Transport } from "#transport/transport.ts";
+import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
+import type { FromThread, ThreadStart, ToThread } from "./thread-messages.ts";
+
+const DEADLINE_SLOT_MS = 5;
+const HEADER_BYTES_MIN = 8;
+
+declare const self: {
+  onmessage: ((event: { readonly data: ToThread }) => void) | null;
+  postMessage(message: FromThread, transfer?: readonly ArrayBuffer[]): void;
+};
+
+/** A connection and the requests of it that the main thread works on. */
+interface Remote {
+  readonly connection: FrameConnection;
+  readonly waiting: Map<number, ReplyTarget>;
+}
+
+/** Serves what this thread can and forwards the rest. */
+class ThreadFrameHandler implements FrameHandler {
+  readonly #local: Dispatcher;
+  readonly #table: HandlerTable;
+  readonly #remotes: Map<number, Remote> = new Map();
+  #nextRequestId = 1;
+
+  constructor(local: Dispatcher, table: HandlerTable) {
+    this.#local = local;
+    this.#table = table;
+  }
+
+  onOpen(connection: FrameConnection): void {
+    this.#local.onOpen(connection);
+    this.#remotes.set(connection.id, { connection, waiting: new Map() });
+    self.postMessage({ kind: "opened", connectionId: connection.id, address: connection.address });
+  }
+
+  onClose(connection: FrameConnection): void {
+    this.#local.onClose(connection);
+    this.#remotes.delete(connection.id);
+    self.postMessage({ kind: "closed", connectionId: connection.id });
+  }
+
+  onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
+    const isShort = end - start < HEADER_BYTES_MIN;
+    if (isShort || this.#table.get(readInt16(bytes, start)) !== undefined) {
+      return this.#local.onFrame(connection, bytes, start, end);
+    }
+    const remote = this.#remotes.get(connection.id);
+    if (remote === undefined) {
+      connection.close();
+      return true;
+    }
+    const requestId = this.#nextRequestId++;
+    remote.waiting.set(requestId, connection.defer(false));
+    const copy = bytes.slice(start, end);
+    self.postMessage({ kind: "frame", connectionId: connection.id, requestId, bytes: copy }, [
+      copy.buffer,
+    ]);
+    return true;
+  }
+
+  onReply(connectionId: number, requestId: number, bytes: Uint8Array | null): void {
+    const waiting = this.#remotes.get(connectionId)?.waiting;
+    const target = waiting?.get(requestId);
+    waiting?.delete(requestId);
+    if (bytes === null) target?.replyNothing();
+    else target?.reply(bytes);
+  }
+
+  close(connectionId: number): void {
+    this.#remotes.get(connectionId)?.connection.close();
+  }
+}
+
+interface Running {
+  readonly transport: Transport;
+  readonly frames: ThreadFrameHandler;
+  readonly replicas: ReplicaManager;
+}
+
+const directory: PartitionDirectory = new PartitionDirectory();
+let running: Running | null = null;
+
+function begin(start: ThreadStart): Running {
+  const replicas = new ReplicaManager(
+    nativeLogCalls,
+    SYSTEM_CLOCK,
+    new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS),
+  );
+  const table = new HandlerTable();
+  const produce = createProduceHandler({ directory, replicas, isInternalTopic });
+  const fetch = createFetchHandler({
+    directory,
+    replicas,
+    sessions: new FetchSessionCache(start.sessionSlots, start.sessionEvictionMs, SYSTEM_RANDOM),
+    fetchMaxBytes: start.fetchMaxBytes,
+    nodeId: start.nodeId,
+    ownEndpoint: ({ listenerName, localHost, localPort }) => {
+      const address = start.advertised.get(listenerName);
+      return {
+        nodeId: start.nodeId,
+        host: address === undefined || address.host === "" ? localHost : address.host,
+        port: address === undefined || address.port === 0 ? localPort : address.port,
+        rack: start.rack,
+      };
+    },
+  });
+  table.add(produce as unknown as AnyApiHandler, fetch as unknown as AnyApiHandler);
+  const dispatcher = new Dispatcher(
+    table,
+    new ReplyEncoder(nativeLogCalls),
+    { onHandlerFailure: tellTrouble },
+    SYSTEM_CLOCK.nowMs,
+  );
+  const frames = new ThreadFrameHandler(dispatcher, table);
+  const transport = new Transport(start.transport, frames, createNativeAssist());
+  transport.pause();
+  return { transport, frames, replicas };
+}
+
+function tellTrouble(error: unknown, { apiKey, apiVersion, clientId }: RequestContext): void {
+  self.postMessage({
+    kind: "trouble",
+    line: `request ${apiKey} v${apiVersion} of client ${clientId} failed: ${describeError(error)}`,
+    isFatal: error instanceof AssertionError,
+  });
+}
+
+function listen(start: ThreadStart): void {
+  try {
+    running = begin(start);
+    const { transport } = running;
+    self.postMessage({
+      kind: "listening",
+      listeners: start.listeners.map((options) => transport.listen(options)),
+    });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "START_FAILED";
+    self.postMessage({ kind: "failed", code, message: describeError(error) });
+  }
+}
+
+self.onmessage = ({ data }): void => {
+  switch (data.kind) {
+    case "start":
+      listen(data.start);
+      return;
+    case "serve":
+      running?.transport.resume();
+      return;
+    case "directory":
+      for (const change of data.changes) directory.apply(change);
+      self.postMessage({ kind: "directory-applied", id: data.id });
+      return;
+    case "reply":
+      running?.frames.onReply(data.connectionId, data.requestId, data.bytes);
+      return;
+    case "close":
+      running?.frames.close(data.connectionId);
+      return;
+    case "stop-listening":
+      running?.transport.stopListening();
+      return;
+    case "stop":
+      void stop(data.deadlineMs);
+  }
+};
+
+async function stop(deadlineMs: number): Promise<void> {
+  await running?.transport.stop(deadlineMs);
+  running?.replicas.close();
+  self.postMessage({ kind: "stopped" });
+}

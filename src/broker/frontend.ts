@@ -1,0 +1,154 @@
+/**
+ * Where requests come in: sockets on this thread, or broker threads with sockets of their own. The rest of the broker does
+ * not know which.
+ */
+import { describeError, type Logger } from "#common/logger.ts";
+import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { DirectoryChange } from "#replica/partition-directory.ts";
+import type { FrameHandler } from "#transport/ports.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
+import {
+  type BoundListener,
+  type ListenOptions,
+  Transport,
+  type TransportOptions,
+} from "#transport/transport.ts";
+import { BrokerStartError } from "./start-error.ts";
+
+/** Requests of one connection that may wait at the same time. */
+const IN_FLIGHT_MAX = 64;
+/** Unsent reply bytes above which a connection is not read. */
+const UNSENT_BYTES_MAX = 1 << 20;
+/** Budget of frames under assembly where `queued.max.request.bytes` leaves it to us. */
+const POOL_BYTES = 128 << 20;
+const POOL_KEEP_BYTES = 16 << 20;
+/** Time after which an unused fetch session may make room for another; Kafka's, where it is no key either. */
+export const SESSION_EVICTION_MS = 120_000;
+
+/** Sockets, bound and holding requests back until `serve`. */
+export interface Frontend {
+  readonly listeners: readonly BoundListener[];
+  /** Takes up requests. */
+  serve(): void;
+  /** Tells whoever keeps a partition directory of its own; settles when they all know. */
+  publish(changes: readonly DirectoryChange[]): void | Promise<void>;
+  stopListening(): void;
+  /** Answers what is in flight until the deadline, then closes. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * Binds the configured addresses.
+ *
+ * @throws BrokerStartError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE. Nothing stays bound.
+ */
+export async function openFrontend(
+  settings: BrokerSettings,
+  frames: FrameHandler,
+  logger: Logger,
+  onFatal: (line: string) => void,
+): Promise<Frontend> {
+  const listeners = settings.listeners.map(({ name, host, port }) => ({
+    listenerName: name,
+    hostname: host,
+    port,
+  }));
+  const threadCount = settings.numNetworkThreads;
+  if (threadCount <= 1) return localFrontend(settings, frames, listeners);
+  for (const listener of listeners) probe(listener);
+  const { BrokerThreads } = await import("./broker-threads.ts");
+  const { threads, listeners: bound } = await BrokerThreads.start({
+    count: threadCount,
+    frames,
+    logger,
+    onFatal,
+    start: {
+      transport: transportOptions(settings, threadCount),
+      listeners: listeners.map((listener) => ({ ...listener, reusePort: true })),
+      nodeId: settings.nodeId,
+      rack: settings.brokerRack,
+      fetchMaxBytes: settings.fetchMaxBytes,
+      sessionSlots: Math.ceil(settings.maxIncrementalFetchSessionCacheSlots / threadCount),
+      sessionEvictionMs: SESSION_EVICTION_MS,
+      advertised: new Map(
+        settings.advertisedListeners.map(({ name, host, port }) => [name, { host, port }]),
+      ),
+    },
+  });
+  return {
+    listeners: bound,
+    serve: () => threads.serve(),
+    publish: (changes) => threads.publish(changes),
+    stopListening: () => threads.stopListening(),
+    stop: (deadlineMs) => threads.stop(deadlineMs),
+  };
+}
+
+async function localFrontend(
+  settings: BrokerSettings,
+  frames: FrameHandler,
+  listeners: readonly ListenOptions[],
+): Promise<Frontend> {
+  const transport = new Transport(transportOptions(settings, 1), frames, createNativeAssist());
+  transport.pause();
+  const bound: BoundListener[] = [];
+  for (const listener of listeners) {
+    try {
+      bound.push(transport.listen(listener));
+    } catch (error) {
+      await transport.stop(0);
+      throw addressError(listener, error);
+    }
+  }
+  return {
+    listeners: bound,
+    serve: () => transport.resume(),
+    publish: () => undefined,
+    stopListening: () => transport.stopListening(),
+    stop: (deadlineMs) => transport.stop(deadlineMs),
+  };
+}
+
+/** Threads share a port willingly, also with threads of another program: this finds out whether somebody has it. */
+function probe(listener: ListenOptions): void {
+  if (listener.port === 0) return;
+  try {
+    const hostname = listener.hostname === "" ? "::" : listener.hostname;
+    Bun.listen({ hostname, port: listener.port, exclusive: true, socket: { data() {} } }).stop(true);
+  } catch (error) {
+    throw addressError(listener, error);
+  }
+}
+
+function addressError({ listenerName, hostname, port }: ListenOptions, error: unknown): BrokerStartError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (code === "EADDRINUSE") {
+    const where = hostname === "" ? "it" : `${hostname}:${port}`;
+    const message = `port ${port} is taken: another program listens on ${where}`;
+    return new BrokerStartError("ADDRESS_IN_USE", message, error);
+  }
+  const address = `${listenerName}://${hostname}:${port}`;
+  return new BrokerStartError(
+    "ADDRESS_UNAVAILABLE",
+    `cannot listen on ${address}: ${describeError(error)}`,
+    error,
+  );
+}
+
+/** Limits of one thread: what counts for the whole broker is divided. */
+function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
+  const poolBytes = settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
+  const share = (limit: number): number => Math.ceil(limit / threadCount);
+  return {
+    maxFrameBytes: settings.socketRequestMaxBytes,
+    maxInFlight: IN_FLIGHT_MAX,
+    maxUnsentBytes: UNSENT_BYTES_MAX,
+    idleDeadlineMs: settings.connectionsMaxIdleMs,
+    frameDeadlineMs: settings.sluiceFrameDeadlineMs,
+    maxConnections: share(settings.maxConnections),
+    maxConnectionsPerAddress: share(settings.maxConnectionsPerIp),
+    maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
+    poolBytes: share(poolBytes),
+    poolKeepBytes: share(POOL_KEEP_BYTES),
+  };
+}

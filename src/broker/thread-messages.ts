@@ -1,0 +1,54 @@
+/**
+ * What the main thread and a broker thread say to each other. Everything here is plain data: it is copied on its way.
+ *
+ * A broker thread owns sockets and serves Produce and Fetch by itself. Any other request travels to the main thread as
+ * bytes and its answer travels back as bytes, so that coordinators and controller exist once.
+ */
+import type { DirectoryChange } from "#replica/partition-directory.ts";
+import type { ConnectionAddress } from "#transport/connection.ts";
+import type { BoundListener, ListenOptions, TransportOptions } from "#transport/transport.ts";
+
+/** What a broker thread needs to know before it listens. */
+export interface ThreadStart {
+  readonly transport: TransportOptions;
+  readonly listeners: readonly ListenOptions[];
+  readonly nodeId: number;
+  readonly rack: string | null;
+  readonly fetchMaxBytes: number;
+  readonly sessionSlots: number;
+  readonly sessionEvictionMs: number;
+  /** Address told to clients by listener name; an empty host or port 0 stands for what the client reached. */
+  readonly advertised: ReadonlyMap<string, { readonly host: string; readonly port: number }>;
+}
+
+/** From the main thread. */
+export type ToThread =
+  | { readonly kind: "start"; readonly start: ThreadStart }
+  | { readonly kind: "serve" }
+  | { readonly kind: "directory"; readonly id: number; readonly changes: readonly DirectoryChange[] }
+  | {
+      readonly kind: "reply";
+      readonly connectionId: number;
+      readonly requestId: number;
+      /** A whole frame; null to answer nothing. */
+      readonly bytes: Uint8Array | null;
+    }
+  | { readonly kind: "close"; readonly connectionId: number }
+  | { readonly kind: "stop-listening" }
+  | { readonly kind: "stop"; readonly deadlineMs: number };
+
+/** From a broker thread. */
+export type FromThread =
+  | { readonly kind: "listening"; readonly listeners: readonly BoundListener[] }
+  | { readonly kind: "failed"; readonly code: string; readonly message: string }
+  | { readonly kind: "directory-applied"; readonly id: number }
+  | { readonly kind: "opened"; readonly connectionId: number; readonly address: ConnectionAddress }
+  | { readonly kind: "closed"; readonly connectionId: number }
+  | {
+      readonly kind: "frame";
+      readonly connectionId: number;
+      readonly requestId: number;
+      readonly bytes: Uint8Array;
+    }
+  | { readonly kind: "trouble"; readonly line: string; readonly isFatal: boolean }
+  | { readonly kind: "stopped" };
