@@ -18,6 +18,7 @@ self.onmessage = (event: MessageEvent): void => {
   const step = (): void => {
     if (appended < count && nativeAppend(handle, batchOf(`value ${appended}`), -1, 1, 0, Date.now(), out) === 0) appended++;
     if (appended < count || wakes === 0) setTimeout(step, 0);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
     else self.postMessage({ appended, wakes });
   };
   step();

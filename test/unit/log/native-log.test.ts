@@ -189,6 +189,20 @@ describe("waking", () => {
     expect(() => store.watch(handle, -1)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
   });
 
+  test("has a place for 64 threads, and takes a place back", async () => {
+    await using opened = await openStore({ inMemory: true });
+    const { store } = opened;
+    for (let round = 0; round < 100; round++) store.closeWaker(store.openWaker(() => {}));
+    const opening: number[] = [];
+    const openAll = (): void => {
+      for (let index = 0; index <= 64; index++) opening.push(store.openWaker(() => {}));
+    };
+    expect(openAll).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(new Set(opening).size).toBe(opening.length);
+    for (const workerId of opening) store.closeWaker(workerId);
+    store.closeWaker(store.openWaker(() => {}));
+  });
+
   test("reaches every Worker, and partitions take appends from all of them", async () => {
     await using opened = await openStore({ inMemory: true });
     const { store } = opened;
@@ -198,6 +212,7 @@ describe("waking", () => {
       (worker) =>
         new Promise<{ appended: number; wakes: number }>((resolve) => {
           worker.onmessage = (event: MessageEvent) => resolve(event.data as { appended: number; wakes: number });
+          // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
           worker.postMessage({ handle, count: 200 });
         }),
     );
