@@ -1,8 +1,6 @@
 /**
  * Which command was meant. Arguments are read by the runtime's own parser; there is too little of them for more.
  */
-import packageJson from "../../package.json" with { type: "json" };
-
 const USAGE = `Sluice, a broker for Apache Kafka clients
 
   sluice start [server.properties] [--override KEY=VALUE]...
@@ -15,10 +13,10 @@ Starts a broker. Without a file it listens on 127.0.0.1:9092 and keeps its data 
 `;
 
 /** Runs the command that `args` name; sets the exit code where it fails. */
-export async function runCommandLine(args: readonly string[]): Promise<void> {
+export async function runCommandLine(args: readonly string[], version: string): Promise<void> {
   const [command, ...rest] = args;
   if (args.includes("--version") || command === "version") {
-    process.stdout.write(`sluice ${packageJson.version}\n`);
+    process.stdout.write(`sluice ${version}\n`);
     return;
   }
   if (command === undefined || args.includes("--help") || args.includes("-h") || command === "help") {
