@@ -36,6 +36,20 @@ export interface LoadOptions {
   readonly topicConfig: Readonly<Record<string, string>>;
   readonly maxMib?: number;
   readonly fillMib?: number;
+  /** Whether the generator holds touched memory for the log to grow into. */
+  readonly isMemoryHeld?: boolean;
+}
+
+/** What a run logs before and after its measured phase, and what the kernel takes besides, MiB. */
+const holdBesidesMib = 400;
+/** Held for runs that log little. */
+const holdSmallMib = 128;
+
+/** Memory that a produce run needs in hand: all that its log will take. */
+function holdMib(workload: Workload, options: LoadOptions): number | undefined {
+  if (workload.verb !== "produce" || options.isMemoryHeld !== true) return undefined;
+  const limit = options.maxMib ?? workload.maxMib;
+  return limit === undefined ? holdSmallMib : Math.round(limit * 1.1) + holdBesidesMib;
 }
 
 /** Arguments of the generator for a workload. `verb` is the workload's own unless given. */
@@ -59,6 +73,7 @@ export function loadArguments(
     ["--warm-seconds", options.warmSeconds],
     ["--seconds", options.seconds],
     ["--max-mib", options.maxMib ?? workload.maxMib],
+    ["--hold-mib", holdMib(workload, options)],
     ["--topic", options.topic],
     ["--pid", options.pid],
     ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => [

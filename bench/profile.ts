@@ -2,8 +2,8 @@
  * Shows where the broker's CPU goes under one case: `bun bench/profile.ts CASE [--seconds 5] [--out DIR] [--children]`.
  *
  * Starts the broker of this checkout with names for compiled JavaScript, loads it until it is warm, records with perf while
- * the load goes on, and prints the top symbols: JavaScript (`JS …`), the addon, Bun, the kernel. For names inside the addon
- * it must be built with symbols: `CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only bun run build`.
+ * the load goes on, and prints the top symbols: JavaScript (`JS …`), the addon, Bun, the kernel. Names inside the
+ * addon need a build with symbols, given by `NAPI_RS_NATIVE_LIBRARY_PATH` (bench/README.md has the commands).
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +35,10 @@ await buildLoadGenerator();
 await self.prepare();
 process.env["BUN_JSC_useJITDump"] = "1";
 process.env["BUN_JSC_jitDumpDirectory"] = directory;
-const running = await self.start({ directory, port: await freePort() });
+const running = await self.start({ directory, port: await freePort() }).catch((error: unknown) => {
+  rmSync(directory, { recursive: true, force: true });
+  throw error;
+});
 try {
   const options: LoadOptions = {
     bootstrap: running.bootstrap,

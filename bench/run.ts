@@ -144,6 +144,7 @@ function loadOptions(entrant: Entrant, options: RunOptions, workload: Workload):
     seed: options.seed,
     seconds: options.seconds,
     warmSeconds: 0.3,
+    isMemoryHeld: true,
     topicConfig: entrant.system.topicConfig(workload.durability, workload.acks),
     ...(options.isQuick
       ? {
@@ -168,6 +169,7 @@ async function warmUp(entrant: Entrant, options: RunOptions): Promise<void> {
       ...loadOptions(entrant, options, workload),
       seconds,
       maxMib: 100_000,
+      isMemoryHeld: false,
       fillMib: Math.min(64, workload.fillMib ?? 64),
     });
     if (!result.isValid)
@@ -346,4 +348,9 @@ async function main(): Promise<number> {
   }
 }
 
-process.exit(await main());
+process.exit(
+  await main().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
+  }),
+);

@@ -30,8 +30,8 @@ const verdictColours = {
 } as const;
 
 function verdictText(verdict: Verdict, target: number | undefined): string {
-  if (verdict === "no score" || target === undefined) return verdict === "no goal" ? "" : verdict;
-  return `≤ ${target} ${verdict}`;
+  if (verdict === "no goal") return "";
+  return verdict === "no score" || target === undefined ? verdict : `≤ ${target} ${verdict}`;
 }
 
 /** Column titles of the case table. */

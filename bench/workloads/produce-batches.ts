@@ -5,7 +5,7 @@ const batches = {
   verb: "produce",
   cost: "cpuSecondsPerValueGib",
   inflight: 5,
-  maxMib: 1536,
+  maxMib: 1024,
 } as const;
 
 export const produceBatches: readonly Workload[] = [

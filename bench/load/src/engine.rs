@@ -18,7 +18,7 @@ use hdrhistogram::Histogram;
 
 use crate::connection::{Connection, Response, Wanted};
 use crate::process::{self, Sample};
-use crate::sys::{Alarm, Event, Interest, Poll};
+use crate::sys::{Alarm, Event, Interest, PagePool, Poll};
 use crate::wire::Random;
 
 /// How requests are spaced in an open loop.
@@ -41,6 +41,8 @@ pub struct Plan {
     /// Ends the measured phase early, once that many value bytes went through.
     pub max_value_bytes: u64,
     pub broker_pid: Option<u32>,
+    /// Touched memory to release at the pace of the log; 0 for none.
+    pub hold_bytes: usize,
 }
 
 /// What one response was worth.
@@ -214,6 +216,10 @@ pub fn run<W: Work>(plan: &Plan, connections: usize, work: &mut W) -> Result<Mea
             arriving: None,
         });
     }
+    let mut pool = match plan.hold_bytes {
+        0 => None,
+        bytes => Some(PagePool::new(bytes).map_err(text)?),
+    };
     let mut schedule = plan.rate.map(|rate| Schedule {
         interval_ns: 1e9 / rate,
         arrivals: plan.arrivals,
@@ -288,6 +294,9 @@ pub fn run<W: Work>(plan: &Plan, connections: usize, work: &mut W) -> Result<Mea
             backlog_max = backlog_max.max(slots.iter().map(|slot| slot.due.len()).sum());
             let wait_ns = (schedule.next_ns - ledger.now_ns() as f64).max(0.0) as u64;
             alarm.ring_after(Duration::from_nanos(wait_ns)).map_err(text)?;
+        }
+        if let Some(pool) = &mut pool {
+            pool.keep_pace(ledger.total.wire_bytes as usize);
         }
         if slots.iter().all(|slot| slot.connection.is_none()) {
             return Err(ledger

@@ -65,6 +65,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
         measured: options.measured,
         max_value_bytes: options.max_mib.map_or(u64::MAX, |mib| mib << 20),
         broker_pid: options.pid,
+        hold_bytes: if options.verb == Verb::Produce { options.hold_mib << 20 } else { 0 },
     })
 }
 
@@ -194,6 +195,7 @@ fn fill(
         measured: Duration::from_secs(600),
         max_value_bytes: (options.fill_mib << 20) * partitions as u64,
         broker_pid: None,
+        hold_bytes: 0,
     };
     let measured = engine::run(&fill_plan, partitions, &mut work)?;
     if let Some(message) = measured.first_error {

@@ -44,6 +44,8 @@ phases
   --warm-seconds S    not counted, default 1
   --seconds S         measured, default 5
   --max-mib N         ends the measured phase after so many MiB of values
+  --hold-mib N        produce: memory touched before and released as the log grows, for
+                      machines where free memory is cold (see bench/README.md), default 0
 
 topic and broker
   --topic NAME        default: a name of its own, deleted afterwards
@@ -70,6 +72,7 @@ pub struct Options {
     pub warm: Duration,
     pub measured: Duration,
     pub max_mib: Option<u64>,
+    pub hold_mib: usize,
     pub topic: Option<String>,
     pub topic_config: Vec<(String, String)>,
     pub pid: Option<u32>,
@@ -113,6 +116,7 @@ impl Options {
             warm: Duration::from_secs(1),
             measured: Duration::from_secs(5),
             max_mib: None,
+            hold_mib: 0,
             topic: None,
             topic_config: Vec::new(),
             pid: None,
@@ -143,6 +147,7 @@ impl Options {
             "--warm-seconds" => self.warm = seconds(name, value)?,
             "--seconds" => self.measured = seconds(name, value)?,
             "--max-mib" => self.max_mib = Some(number(name, value)?),
+            "--hold-mib" => self.hold_mib = number(name, value)?,
             "--topic" => self.topic = Some(value.to_owned()),
             "--topic-config" => {
                 let (key, setting) =
@@ -157,6 +162,7 @@ impl Options {
 
     fn check(&self) -> Result<(), String> {
         let rules = [
+            (self.hold_mib <= 64 << 10, "--hold-mib: at most 65536"),
             (!self.bootstrap.is_empty(), "--bootstrap is missing"),
             ((1..=10_000).contains(&self.connections), "--connections: 1 to 10000"),
             ((1..=10_000).contains(&self.partitions), "--partitions: 1 to 10000"),

@@ -70,6 +70,7 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
             "warmSeconds": options.warm.as_secs_f64(),
             "seconds": options.measured.as_secs_f64(),
             "maxMib": options.max_mib,
+            "holdMib": options.hold_mib,
             "topic": topic,
             "topicConfig": options.topic_config.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>(),
         },

@@ -146,6 +146,71 @@ pub fn discard(socket: &impl AsRawFd, length_bytes: usize) -> io::Result<usize> 
     if taken < 0 { Err(io::Error::last_os_error()) } else { Ok(taken as usize) }
 }
 
+/// Memory that was touched a moment ago and is handed back to the kernel piece by piece.
+///
+/// A virtual machine may return free memory to its host within seconds; the next touch of such a page is then paid to the
+/// hypervisor, at many times the cost of the copy itself, by whoever appends. So the generator holds as much memory as the
+/// run will write, touched before it starts, and releases it at the pace of the log: the page cache then grows into pages
+/// that were free only for an instant, whichever broker is measured and however slow it is.
+pub struct PagePool {
+    start: *mut libc::c_void,
+    length_bytes: usize,
+    released_bytes: usize,
+}
+
+impl PagePool {
+    /// Released at once and then ahead of the log, for what the kernel takes besides.
+    const HEAD_START_BYTES: usize = 64 << 20;
+    const STEP_BYTES: usize = 4 << 20;
+    const PAGE_BYTES: usize = 4096;
+
+    /// Maps and touches that much memory.
+    pub fn new(length_bytes: usize) -> io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing of ours.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length_bytes, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the range is the mapping just made. Advice: a kernel without huge pages answers an error, which does not matter.
+        unsafe { libc::madvise(start, length_bytes, libc::MADV_HUGEPAGE) };
+        for at in (0..length_bytes).step_by(Self::PAGE_BYTES) {
+            // SAFETY: `at` lies within the mapping just made, which is writable and which nobody else knows of.
+            unsafe { start.cast::<u8>().add(at).write_volatile(1) };
+        }
+        Ok(Self { start, length_bytes, released_bytes: 0 })
+    }
+
+    /// Releases memory so that what was given back stays ahead of what the log took.
+    pub fn keep_pace(&mut self, logged_bytes: usize) {
+        let wanted = (logged_bytes + Self::HEAD_START_BYTES).min(self.length_bytes);
+        let length = wanted.saturating_sub(self.released_bytes);
+        if length == 0 || (length < Self::STEP_BYTES && wanted < self.length_bytes) {
+            return;
+        }
+        let length = length / Self::PAGE_BYTES * Self::PAGE_BYTES;
+        // SAFETY: the range lies within our mapping, no reference into it exists, and its content is never read again.
+        let result = unsafe {
+            libc::madvise(
+                self.start.cast::<u8>().add(self.released_bytes).cast(),
+                length,
+                libc::MADV_DONTNEED,
+            )
+        };
+        debug_assert_eq!(result, 0);
+        self.released_bytes += length;
+    }
+}
+
+impl Drop for PagePool {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, whole, and nothing refers into it.
+        unsafe { libc::munmap(self.start, self.length_bytes) };
+    }
+}
+
 /// Clock ticks a second: the unit of CPU time in /proc.
 pub fn ticks_per_second() -> f64 {
     // SAFETY: no pointers are passed.
@@ -177,6 +242,19 @@ mod tests {
         let mut rest = [0; 10];
         receiver.read_exact(&mut rest)?;
         assert_eq!(rest, [2; 10]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_pool_is_resident_until_it_is_released() -> io::Result<()> {
+        let resident = || crate::process::memory(std::process::id()).resident_kib;
+        let mut pool = PagePool::new(256 << 20)?;
+        let full = resident();
+        pool.keep_pace(128 << 20);
+        assert_eq!(pool.released_bytes, 192 << 20);
+        pool.keep_pace(usize::MAX / 2);
+        assert_eq!(pool.released_bytes, 256 << 20);
+        assert!(resident() + (200 << 10) < full, "{full} KiB before, {} after", resident());
         Ok(())
     }
 
