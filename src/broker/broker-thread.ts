@@ -188,6 +188,7 @@ self.onmessage = ({ data }): void => {
 };
 
 async function stop(deadlineMs: number): Promise<void> {
+  running?.replicas.finishFetches();
   await running?.transport.stop(deadlineMs);
   running?.replicas.close();
   self.postMessage({ kind: "stopped" });

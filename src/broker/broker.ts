@@ -147,6 +147,7 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   running.frontend.stopListening();
   // Parked joins and syncs would otherwise hold their connections until the deadline.
   running.groups.stop();
+  running.replicas.finishFetches();
   await running.frontend.stop(deadlineMs);
   await running.housekeeping.stop();
   running.replicas.close();
@@ -186,7 +187,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     undo.push(() => frontend.stop(0));
     const store = await openStore(config, settings, logger);
     undo.push(() => store.close());
-    return await assemble({ logger, config, settings, table, frontend, store });
+    return await assemble({ logger, config, settings, table, frontend, store, undo });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw asStartError(error);
@@ -200,19 +201,23 @@ interface Assembly {
   readonly table: HandlerTable;
   readonly frontend: Frontend;
   readonly store: LogStore;
+  /** What to undo, last first, when the start fails later on. */
+  readonly undo: (() => void | Promise<void>)[];
 }
 
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
-  const { logger, config, settings, table, frontend, store } = assembly;
+  const { logger, config, settings, table, frontend, store, undo } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
   const replicas = new ReplicaManager(store, SYSTEM_CLOCK, wheel);
+  undo.push(() => replicas.close());
   const directory = new PartitionDirectory();
   const metadataLog = settings.sluiceInMemory
     ? new MemoryMetadataLog()
     : new FileMetadataLog({ directory: settings.metadataLogDir, nodeId, clock: SYSTEM_CLOCK });
+  undo.push(() => metadataLog.close());
   const loader = new MetadataLoader({
     log: metadataLog,
     maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots,

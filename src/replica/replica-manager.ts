@@ -122,8 +122,13 @@ export class ReplicaManager {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #board: WatchBoard;
+  readonly #delayedFetches: Set<DelayedFetch> = new Set();
   readonly #appendOut: Float64Array = new Float64Array(APPEND_RESULT_COLUMNS);
   readonly #stateOut: Float64Array = new Float64Array(STATE_COLUMNS);
+  /** Round of looking, and partition, for which `#stateOut` holds the state. */
+  #stateLookId = 0;
+  #stateHandle = -1;
+  #stateError = 0;
   readonly #outcome: AppendOutcome = {
     errorCode: 0,
     baseOffset: -1,
@@ -145,6 +150,11 @@ export class ReplicaManager {
   /** Partitions that requests wait for at the moment. */
   get watchedCount(): number {
     return this.#board.partitionCount;
+  }
+
+  /** Answers every fetch that waits with what there is: the broker is about to stop. */
+  finishFetches(): void {
+    for (const fetch of [...this.#delayedFetches]) fetch.finish();
   }
 
   /** Wakes nobody any more; what waits ends with its deadline. */
@@ -202,6 +212,7 @@ export class ReplicaManager {
 
   /** First offset of a partition, -1 for one that is gone. */
   logStartOffset(handle: number): number {
+    this.#stateLookId = 0;
     const out = this.#stateOut;
     const errorCode = this.#log.partitionState(handle, out);
     return errorCode === ErrorCode.NONE ? (out[StateColumn.LOG_START_OFFSET] as number) : -1;
@@ -217,8 +228,13 @@ export class ReplicaManager {
   /** True when the record at `lastOffset` is on disk; the error code otherwise, NONE meaning not yet. */
   flushState(handle: number, lastOffset: number): true | number {
     const out = this.#stateOut;
-    const errorCode = this.#log.partitionState(handle, out);
-    if (errorCode !== ErrorCode.NONE) return errorCode;
+    const { lookId } = this.#board;
+    if (lookId === 0 || lookId !== this.#stateLookId || handle !== this.#stateHandle) {
+      this.#stateError = this.#log.partitionState(handle, out);
+      this.#stateLookId = lookId;
+      this.#stateHandle = handle;
+    }
+    if (this.#stateError !== ErrorCode.NONE) return this.#stateError;
     return (out[StateColumn.FLUSHED_OFFSET] as number) > lastOffset ? true : ErrorCode.NONE;
   }
 
@@ -245,7 +261,7 @@ export class ReplicaManager {
    */
   awaitReadable(rows: FetchRows, parameters: FetchParameters, maxWaitMs: number): Promise<number> {
     return new Promise((resolve) => {
-      new DelayedFetch(
+      const fetch = new DelayedFetch(
         this.#board,
         this.#scheduler,
         this.#log,
@@ -253,8 +269,13 @@ export class ReplicaManager {
         rows,
         parameters,
         maxWaitMs,
-        resolve,
+        (plan) => {
+          this.#delayedFetches.delete(fetch);
+          resolve(plan);
+        },
       );
+      this.#delayedFetches.add(fetch);
+      fetch.begin();
     });
   }
 
@@ -365,9 +386,18 @@ class DelayedFetch implements WatchingOperation {
     this.#rows = rows;
     this.#parameters = parameters;
     this.#resolve = resolve;
-    this.#timer = scheduler.after(maxWaitMs, () => this.#complete(this.#read()));
-    for (let row = 0; row < rows.count; row++) board.add(this.#handle(row), this);
+    this.#timer = scheduler.after(maxWaitMs, () => this.finish());
+  }
+
+  /** Watches first and looks then. */
+  begin(): void {
+    for (let row = 0; row < this.#rows.count; row++) this.#board.add(this.#handle(row), this);
     this.onPartitionChanged();
+  }
+
+  /** Settles with what there is now. */
+  finish(): void {
+    if (!this.#isDone) this.#complete(this.#read());
   }
 
   onPartitionChanged(): void {

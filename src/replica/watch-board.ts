@@ -27,10 +27,17 @@ export class WatchBoard {
   readonly #handles: Float64Array = new Float64Array(DRAIN_COUNT);
   #workerId: number | null = null;
   #isClosed = false;
+  #lookId = 0;
 
   constructor(log: LogPort) {
     this.#log = log;
   }
+
+  /**
+   * Changes with every round of looking at a partition, and is 0 outside of one. What one operation of a round learned of
+   * the partition holds for the others of that round.
+   */
+  lookId = 0;
 
   /** Partitions somebody waits for. */
   get partitionCount(): number {
@@ -89,9 +96,15 @@ export class WatchBoard {
     if (partition === undefined) return;
     partition.isArmed = false;
     // Mostly the first look is the last. Whoever stays looks again after the arming: a change in between would be lost.
-    for (const operation of [...partition.operations]) operation.onPartitionChanged(handle);
+    this.#look(handle, partition);
     if (partition.operations.size === 0) return;
     this.#arm(handle, partition);
+    this.#look(handle, partition);
+  }
+
+  #look(handle: number, partition: WatchedPartition): void {
+    this.lookId = ++this.#lookId;
     for (const operation of [...partition.operations]) operation.onPartitionChanged(handle);
+    this.lookId = 0;
   }
 }
