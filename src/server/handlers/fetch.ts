@@ -94,7 +94,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     context: RequestContext,
   ): HandlerResult<FetchResponse> | Promise<HandlerResult<FetchResponse>> {
     const { isolationLevel } = request;
-    if (isolationLevel !== 0 && isolationLevel !== READ_COMMITTED) return refused(request);
+    if (isolationLevel !== 0 && isolationLevel !== READ_COMMITTED) return refused(request, context.apiVersion);
     const opened = openFetchContext(
       this.#dependencies.sessions,
       request,
@@ -369,9 +369,10 @@ function answerOf(
   return { throttleTimeMs: 0, errorCode, sessionId, responses, nodeEndpoints: [] };
 }
 
-/** The answer to a request that makes no sense as a whole: the error for it and for every partition. */
-function refused(request: FetchRequest): FetchResponse {
+/** The answer to a request that makes no sense as a whole: the error for it and, while topics have names, each partition. */
+function refused(request: FetchRequest, apiVersion: number): FetchResponse {
   const errorCode = ErrorCode.UNKNOWN_SERVER_ERROR;
+  if (apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) return answerOf(errorCode, request.sessionId, []);
   const responses = request.topics.map(({ topic, topicId, partitions }) => ({
     topic,
     topicId,
