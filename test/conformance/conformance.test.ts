@@ -92,6 +92,9 @@ const finished = await inParallel(ready, async ({ entry, open }): Promise<Finish
   clients.set(entry.name, client);
   const topic = `conformance-${entry.name.replaceAll(/[^a-z0-9]+/g, "-")}-${stamp}`;
   const run = await runScenario(client, bootstrap, topic, ORDINARY_RECORDS);
+  for (const { check, problem } of run.outcomes) {
+    if (problem !== null) console.log(`${seconds()} s: ${entry.name} ${check}: ${problem.slice(0, 300)}`);
+  }
   return { name: entry.name, run, crosses: [] };
 });
 console.log(`${seconds()} s: scenarios done`);
@@ -100,7 +103,10 @@ await inParallel(finished, async (reader) => {
   const about: Description | null = reader.run.description;
   if (client === undefined || about === null) return;
   for (const [one, writer] of pairs(finished)) {
-    if (one === reader && writer.run.wanted.length > 0) reader.crosses.push(await runCross(client, about, writer.run));
+    if (one !== reader || writer.run.common.wanted.length === 0) continue;
+    const outcome = await runCross(client, about, writer.run);
+    reader.crosses.push(outcome);
+    if (outcome.problem !== null) console.log(`${seconds()} s: ${reader.name} ${outcome.check}: ${outcome.problem.slice(0, 300)}`);
   }
 });
 console.log(`${seconds()} s: readings of each other's topics done`);

@@ -23,7 +23,7 @@ def running(operation):
 
 async def describe(_):
     return {"client": "aiokafka", "version": aiokafka.__version__, "runtime": f"python {sys.version.split()[0]}",
-            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"], "partitioner": "murmur2", "limits": []}
+            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"], "partitioner": "murmur2", "limits": ["noEmptyRecord"]}
 
 
 async def with_admin(work):

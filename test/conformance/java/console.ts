@@ -57,7 +57,7 @@ export class ConsoleClient implements Client {
         return {
           client: "java console tools", version: "4.3.1", runtime: "java", partitioner: "murmur2",
           codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
-          limits: ["noTimestamp", "textOnly", "nullHeaderValue", "noDuplicateHeader"],
+          limits: ["noTimestamp", "textOnly", "nullHeaderValue", "noDuplicateHeader", "commitsPositions"],
         };
       case "create":
         await this.#tool("kafka-topics", ["--create", "--topic", command.topic, "--partitions", String(command.partitions)]);

@@ -18,7 +18,7 @@ admin = KafkaAdminClient(**BASE)
 
 def describe(_):
     return {"client": "kafka-python", "version": kafka.__version__, "runtime": f"python {sys.version.split()[0]}",
-            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"], "partitioner": "murmur2", "limits": []}
+            "codecs": ["none", "gzip", "snappy", "lz4", "zstd"], "partitioner": "murmur2", "limits": ["noEmptyRecord", "nullHeaderValue"]}
 
 
 def create(command):

@@ -76,7 +76,7 @@ await serve(
         .filter(([, codec]) => codec.available)
         .map(([name]) => name),
       partitioner: "murmur2",
-      limits: ["noAssign"],
+      limits: ["noAssign", "bareSnappy"],
     }),
     create: async ({ topic, partitions, configs = {} }) => {
       await admin.createTopics({

@@ -53,7 +53,7 @@ export interface Client {
   close(): Promise<void>;
 }
 
-const ANSWER_TIMEOUT_MS = 120_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** A client program behind standard input and output, one JSON line each way. */
 export class ProgramClient implements Client {

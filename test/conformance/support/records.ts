@@ -33,6 +33,9 @@ export type Limit =
   | "noPartitioner"
   | "noTimestamp"
   | "textOnly"
+  | "noNullHeaderRead"
+  | "noEmptyRecord"
+  | "commitsPositions"
   | "bareSnappy";
 
 export const PARTITIONS = 3;
@@ -82,7 +85,7 @@ export function recordSet(batch: number, count: number, limits: ReadonlySet<Limi
     add(`tombstone-${batch}`, null, [["why", "gone"]]);
     add(`empty-${batch}`, "");
     add("", `batch ${batch} with an empty key`);
-    add(null, null);
+    if (!limits.has("noEmptyRecord")) add(null, null);
     add(`large-${batch}`, batch % 2 === 0 ? noise(LARGE_BYTES, batch) : Buffer.alloc(LARGE_BYTES, `large ${batch} `));
     if (!limits.has("nullHeaderValue")) add("null-header", `batch ${batch} null header`, [["none", null]]);
     if (!limits.has("noDuplicateHeader")) {

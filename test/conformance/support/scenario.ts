@@ -26,9 +26,19 @@ export interface Outcome {
 export interface ScenarioRun {
   readonly description: Description | null;
   readonly outcomes: readonly Outcome[];
+  /** Holds records in every codec of the client. */
+  readonly all: FilledTopic;
+  /** Holds what every client can read: plain text in the codecs that all have. */
+  readonly common: FilledTopic;
+}
+
+/** A topic and what was produced to it, in order. */
+export interface FilledTopic {
   readonly topic: string;
   readonly wanted: readonly WantedRecord[];
 }
+
+const COMMON_CODECS = ["none", "gzip", "lz4"];
 
 const ALL_PARTITIONS = Array.from({ length: PARTITIONS }, (_, at) => at);
 
@@ -61,7 +71,11 @@ export async function runScenario(client: Client, bootstrap: string, topic: stri
       return error instanceof Unsupported;
     }
   };
-  const finish = (): ScenarioRun => ({ description, outcomes, topic, wanted });
+  const commonTopic = `${topic}-common`;
+  const commonWanted: WantedRecord[] = [];
+  const finish = (): ScenarioRun => ({
+    description, outcomes, all: { topic, wanted }, common: { topic: commonTopic, wanted: commonWanted },
+  });
 
   const isThere = await check("starts", async () => {
     description = (await client.ask({ op: "describe" })) as Description;
@@ -72,22 +86,25 @@ export async function runScenario(client: Client, bootstrap: string, topic: stri
 
   const isMade = await check(`creates a topic of ${PARTITIONS} partitions`, async () => {
     try {
-      await client.ask({ op: "create", topic, partitions: PARTITIONS });
+      for (const name of [topic, commonTopic]) await client.ask({ op: "create", topic: name, partitions: PARTITIONS });
     } catch (error) {
       if (!(error instanceof Unsupported)) throw error;
-      await createFor(bootstrap, topic);
+      for (const name of [topic, commonTopic]) await createFor(bootstrap, name);
       throw error;
     }
-    const { partitions } = await client.ask({ op: "watermarks", topic, partitions: ALL_PARTITIONS });
-    const sorted = [...(partitions ?? [])].sort((left, right) => left.partition - right.partition);
-    demandEqual("watermarks of the new topic", ALL_PARTITIONS.map((partition) => ({ partition, low: 0, high: 0 })), sorted);
+    await demandWatermarks(client, topic, () => 0);
   });
   if (!isMade) return finish();
 
   const placed: (readonly [number, number] | null)[] = [];
+  let batches = 0;
+  const makeBatch = (more: readonly Limit[] = []): WantedRecord[] => {
+    const made = recordSet(batches, count, new Set([...limits, ...more]));
+    batches += 1;
+    return isConsole(about) ? made.map((record): WantedRecord => ({ ...record, partition: null })) : made;
+  };
   const produce = async (codec: string, isIdempotent: boolean): Promise<void> => {
-    const made = recordSet(placed.length === 0 && wanted.length === 0 ? 0 : wanted.length, count, limits);
-    const batch = isConsole(about) ? made.map((record): WantedRecord => ({ ...record, partition: null })) : made;
+    const batch = makeBatch();
     const answer = await client.ask({ op: "produce", topic, codec, idempotent: isIdempotent, records: batch });
     wanted.push(...batch);
     placed.push(...(answer.placed ?? batch.map(() => null)));
@@ -95,6 +112,13 @@ export async function runScenario(client: Client, bootstrap: string, topic: stri
   for (const codec of about.codecs) await check(`produces with ${codec}`, async () => await produce(codec, false));
   if (!limits.has("noIdempotence")) await check("produces as an idempotent producer", async () => await produce("none", true));
   if (wanted.length === 0) return finish();
+  await check("produces for the other clients", async () => {
+    for (const codec of about.codecs.filter((one) => COMMON_CODECS.includes(one))) {
+      const batch = makeBatch(["textOnly"]);
+      await client.ask({ op: "produce", topic: commonTopic, codec, records: batch });
+      commonWanted.push(...batch);
+    }
+  });
 
   let found: readonly FoundRecord[] = [];
   if (!limits.has("noGroup")) {
@@ -131,18 +155,14 @@ export async function runScenario(client: Client, bootstrap: string, topic: stri
       const first = Math.floor(wanted.length / 3);
       const before = recordsOf(await client.ask({ op: "consume", topic, group, count: first }));
       demandEqual("records before", first, before.length);
-      await demandCommitted(client, bootstrap, topic, group, before);
+      await demandCommitted(client, bootstrap, topic, group, before, limits.has("commitsPositions"));
       const after = recordsOf(await client.ask({ op: "consume", topic, group, count: wanted.length - first }));
       demand(compareRecords(wanted, [...before, ...after], limits));
-      await demandCommitted(client, bootstrap, topic, group, [...before, ...after]);
+      await demandCommitted(client, bootstrap, topic, group, [...before, ...after], limits.has("commitsPositions"));
     });
   }
   await check("sees the first and last offsets", async () => {
-    const { partitions } = await client.ask({ op: "watermarks", topic, partitions: ALL_PARTITIONS });
-    const ends = ALL_PARTITIONS.map((partition) => ({
-      partition, low: 0, high: found.filter((record) => record.partition === partition).length,
-    }));
-    demandEqual("watermarks", ends, [...(partitions ?? [])].sort((left, right) => left.partition - right.partition));
+    await demandWatermarks(client, topic, (partition) => found.filter((record) => record.partition === partition).length);
   });
   await check("finds offsets by timestamp", async () => {
     const middle = found[Math.floor(found.length / 2)];
@@ -159,6 +179,22 @@ export async function runScenario(client: Client, bootstrap: string, topic: stri
   return finish();
 }
 
+/** Low watermarks must be 0 and high ones as told; a topic made a moment ago may still be without leaders, in Kafka too. */
+async function demandWatermarks(client: Client, topic: string, high: (partition: number) => number): Promise<void> {
+  const ask = async (): Promise<Answer> => await client.ask({ op: "watermarks", topic, partitions: ALL_PARTITIONS });
+  let answer: Answer | null = null;
+  for (let left = 10; answer === null; left -= 1) {
+    try {
+      answer = await ask();
+    } catch (error) {
+      if (error instanceof Unsupported || left === 0) throw error;
+      await Bun.sleep(300);
+    }
+  }
+  const found = new Map((answer.partitions ?? []).map((one) => [one.partition, [one.low, one.high]]));
+  demandEqual("watermarks", ALL_PARTITIONS.map((partition) => [0, high(partition)]), ALL_PARTITIONS.map((partition) => found.get(partition)));
+}
+
 const isConsole = ({ client }: Description): boolean => client === "java console tools";
 
 const recordsOf = ({ records }: Answer): readonly FoundRecord[] => records ?? [];
@@ -170,6 +206,7 @@ async function demandCommitted(
   topic: string,
   group: string,
   consumed: readonly FoundRecord[],
+  commitsPositions: boolean,
 ): Promise<void> {
   const next = new Map<number, number>();
   for (const { partition, offset } of consumed) next.set(partition, offset + 1);
@@ -181,9 +218,11 @@ async function demandCommitted(
     if (!(error instanceof Unsupported)) throw error;
     offsets = await committedFor(bootstrap, topic, group);
   }
+  // A client that commits its positions commits 0 for a partition of which it read nothing yet.
+  const none = (partition: number): number => (commitsPositions && offsets[partition] === 0 ? 0 : -1);
   demandEqual(
     "committed offsets",
-    ALL_PARTITIONS.map((partition) => next.get(partition) ?? -1),
+    ALL_PARTITIONS.map((partition) => next.get(partition) ?? none(partition)),
     ALL_PARTITIONS.map((partition) => offsets[partition] ?? -1),
   );
 }
@@ -192,8 +231,15 @@ async function demandCommitted(
 export async function runCross(reader: Client, about: Description, writer: ScenarioRun): Promise<Outcome> {
   const check = `reads what ${writer.description?.client ?? "another client"} ${writer.description?.version ?? ""} wrote`;
   try {
-    const limits = new Set<Limit>([...about.limits, ...(writer.description?.limits ?? [])]);
-    const { topic, wanted } = writer;
+    const limits = new Set<Limit>([
+      ...about.limits.filter((limit) => limit !== "noTimestamp"),
+      ...(writer.description?.limits ?? []),
+    ]);
+    const canRead = (codec: string): boolean =>
+      about.codecs.includes(codec) && (codec !== "snappy" || !about.limits.includes("bareSnappy"));
+    const isPlain = about.limits.includes("textOnly") || about.limits.includes("noNullHeaderRead");
+    const isReadable = !isPlain && (writer.description?.codecs ?? []).every(canRead);
+    const { topic, wanted } = isReadable ? writer.all : writer.common;
     const count = wanted.length;
     const answer = about.limits.includes("noAssign")
       ? await reader.ask({ op: "consume", topic, group: `${topic}-read-${Math.random().toString(36).slice(2)}`, count })

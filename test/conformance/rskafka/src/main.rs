@@ -62,7 +62,7 @@ async fn run(client: &Client, command: &Value) -> Result<Option<Value>, Box<dyn 
         "describe" => json!({
             "client": "rskafka", "version": "0.6.0", "runtime": "rust",
             "codecs": ["none", "gzip", "snappy", "lz4", "zstd"], "partitioner": null,
-            "limits": ["noGroup", "noPartitioner", "noDuplicateHeader", "nullHeaderValue", "headersSorted"],
+            "limits": ["noGroup", "noPartitioner", "noDuplicateHeader", "nullHeaderValue", "noNullHeaderRead", "headersSorted"],
         }),
         "create" => {
             let partitions = i32::try_from(command["partitions"].as_i64().unwrap_or(1))?;
