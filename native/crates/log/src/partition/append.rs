@@ -154,7 +154,8 @@ impl PartitionLog {
         Some(AppendOutcome {
             base_offset: known.first_offset(),
             last_offset: known.last_offset,
-            append_time_ms: if config.message_timestamp_type == TimestampType::LogAppendTime { known.timestamp } else { -1 },
+            // Kafka tells the original's time whatever kind of time the topic keeps.
+            append_time_ms: known.timestamp,
             log_start_offset: inner.log_start_offset,
             await_sync: !is_synced && request.acks == -1 && config.acks_all_fsync,
             is_duplicate: true,
