@@ -263,8 +263,14 @@ impl Segment {
             indexes.bytes_since_entry = size;
         }
         if let Some(last) = time.last() {
-            if last.relative_offset < 0 {
-                return Ok(None);
+            // The entry must name a batch that has this timestamp.
+            let last_offset = self.base_offset + i64::from(last.relative_offset);
+            let hint = offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= last_offset)?;
+            let from = hint.map_or(0, |entry| entry.position.max(0) as u64);
+            match self.locate_from(from, size, last_offset)? {
+                Some(Located { header, .. })
+                    if header.last_offset() == last_offset && header.max_timestamp == last.timestamp => {}
+                _ => return Ok(None),
             }
             indexes.max_timestamp = last.timestamp;
             indexes.max_timestamp_offset = self.base_offset + i64::from(last.relative_offset);

@@ -4,8 +4,8 @@
 //! every segment from the recovery point on is read, each batch's CRC checked, and its indexes rebuilt.
 //!
 //! A bad batch with nothing good behind it is a torn tail and is cut. With good batches behind it there are two cases. A
-//! power cut may have kept a later write and lost an earlier one; the lost one then is a hole of zero sectors above the recovery
-//! point, nothing behind it was ever known to be on disk, and the rest is moved aside into `….cut` files. Anything else is damage
+//! power cut may have kept a later write and lost an earlier one; the lost one then is a hole of zero sectors, or a segment that is
+//! too short, above the recovery point: nothing behind it was ever known to be on disk, and it is moved aside into `….cut` files. Anything else is damage
 //! to records that were safe: the partition is quarantined, and all files stay.
 
 use std::io;
@@ -245,6 +245,16 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
             inner.log_end_offset = end_offset;
             continue;
         }
+        let is_rest_empty = inner.segments.get(index..).is_some_and(|rest| rest.iter().all(|later| later.size() == 0));
+        if index > from && is_rest_empty && inner.log_end_offset < segment.base_offset {
+            // The roll reached the disk and the records before it did not.
+            for empty in inner.segments.drain(index..) {
+                for path in empty.rename_files(".deleted")? {
+                    files.remove_file(&path)?;
+                }
+            }
+            break;
+        }
         let next_base = inner.segments.get(index + 1).map(|next| next.base_offset);
         let recovered = recover_segment(known, inner, &segment, next_base)?;
         inner.log_end_offset = recovered.end_offset;
@@ -333,9 +343,8 @@ fn recover_segment(
             return Ok(Recovered { end_offset: expected, cut_at: Some(position), keep_rest: false });
         }
         let hole_end = good_behind.unwrap_or(size);
-        if expected >= known.recovery_point
-            && (position >= size || has_zero_sector(&file, position, hole_end)? || hole_end <= position)
-        {
+        let is_cut_short = good_behind.is_none() && detail.starts_with("the file ends");
+        if expected >= known.recovery_point && (is_cut_short || has_zero_sector(&file, position, hole_end)?) {
             return Ok(Recovered { end_offset: expected, cut_at: Some(position), keep_rest: true });
         }
         return Err(Trouble::Quarantine(format!(

@@ -1,0 +1,412 @@
+//! Crashes and failing disks: what was acknowledged as durable survives, the rest is cut cleanly, damage is never served and never
+//! makes good records vanish.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use std::sync::Mutex;
+use sluice_log::failpoint::Failpoint;
+use sluice_log::io::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
+use sluice_log::records::BatchOptions;
+use sluice_log::{AppendRequest, LogConfig};
+use support::*;
+
+const LOG: &str = "/d/t-0/00000000000000000000.log";
+
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 700, ..config() }
+}
+
+fn modes() -> Vec<CrashMode> {
+    let mut modes = vec![CrashMode::ProcessOnly, CrashMode::LoseUnsynced];
+    modes.extend((0..40).map(CrashMode::KeepSome));
+    modes
+}
+
+/// After any crash the synced records are there, in order, with at most further ones after them, and the log goes on.
+fn check_after_crash(files: &MemoryFileSystem, mode: CrashMode, values: &[String], synced: usize) {
+    let crashed = files.crash(mode);
+    let (manager, log) = reopen(&crashed, small());
+    assert_eq!(log.quarantined(), None, "{mode:?}");
+    let records = records_from(&log, 0);
+    assert!(records.len() >= synced, "{mode:?}: {} of {synced} synced records", records.len());
+    for (at, (offset, value)) in records.iter().enumerate() {
+        // What was never synced may be there in part: a later segment without the end of the one before.
+        let is_synced = at < synced;
+        assert!(!is_synced || *offset == at as i64, "{mode:?}: record {at} has offset {offset}");
+        assert!(at == 0 || records[at - 1].0 < *offset, "{mode:?}: out of order");
+        assert_eq!(value, &values[*offset as usize], "{mode:?}");
+    }
+    let next = append(&log, &batch(&["after the crash"])).unwrap();
+    assert_eq!(next.base_offset, records.last().map_or(0, |(offset, _)| offset + 1));
+    log.flush().unwrap();
+    // A second crash, right after the recovery, takes nothing of what readers saw.
+    drop(manager);
+    let (_manager, log) = reopen(&crashed.crash(CrashMode::LoseUnsynced), small());
+    assert_eq!(records_from(&log, 0).len(), records.len() + 1, "{mode:?}");
+}
+
+#[test]
+fn synced_records_survive_every_crash() {
+    let (files, manager, log) = store(small());
+    let values: Vec<String> = (0..60).map(|at| format!("value {at} {}", "y".repeat(at * 7 % 90))).collect();
+    let mut synced = 0;
+    for (at, value) in values.iter().enumerate() {
+        append(&log, &batch(&[value])).unwrap();
+        if at % 9 == 4 {
+            log.flush().unwrap();
+            synced = at + 1;
+        }
+        if at == 30 {
+            manager.checkpoint().unwrap();
+        }
+        if at % 7 == 0 {
+            for mode in modes() {
+                if synced > 0 {
+                    check_after_crash(&files, mode, &values, synced);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_failpoint_is_survived() {
+    let places = [
+        Failpoint::BeforeAppend,
+        Failpoint::AfterAppend,
+        Failpoint::BeforeIndex,
+        Failpoint::AfterIndex,
+        Failpoint::BeforeSync,
+        Failpoint::AfterSync,
+        Failpoint::BeforeRoll,
+        Failpoint::AfterRoll,
+        Failpoint::BeforeCheckpoint,
+        Failpoint::AfterCheckpoint,
+        Failpoint::BeforeSnapshot,
+        Failpoint::AfterSnapshot,
+    ];
+    for place in places {
+        let (files, manager, log) = store(small());
+        let clones: Arc<Mutex<Vec<(usize, MemoryFileSystem)>>> = Arc::default();
+        let synced = Arc::new(Mutex::new(0));
+        let (to, from, count) = (Arc::clone(&clones), files.clone(), Arc::clone(&synced));
+        let values: Vec<String> = (0..40).map(|at| format!("value {at} {}", "z".repeat(40))).collect();
+        append(&log, &batch(&[&values[0]])).unwrap();
+        log.flush().unwrap();
+        manager.failpoints().arm(place, move || {
+            let mut clones = to.lock().unwrap();
+            let seed = clones.len() as u64;
+            if seed < 60 {
+                clones.push((*count.lock().unwrap(), from.crash(CrashMode::KeepSome(seed))));
+            }
+            Ok(())
+        });
+        *synced.lock().unwrap() = 1;
+        for (at, value) in values.iter().enumerate().skip(1) {
+            append(&log, &batch(&[value])).unwrap();
+            if at % 5 == 0 {
+                log.flush().unwrap();
+                *synced.lock().unwrap() = at + 1;
+            }
+            if at % 13 == 0 {
+                manager.checkpoint().unwrap();
+            }
+        }
+        manager.close().unwrap();
+        manager.failpoints().clear();
+        let clones = std::mem::take(&mut *clones.lock().unwrap());
+        assert!(!clones.is_empty(), "{place:?} was never passed");
+        for (number, (synced, crashed)) in clones.into_iter().enumerate() {
+            eprintln!("{place:?}, clone {number}, {synced} synced");
+            check_after_crash(&crashed, CrashMode::ProcessOnly, &values, synced);
+        }
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_at_every_byte() {
+    let (files, _manager, log) = store(config());
+    append(&log, &batch(&["first"])).unwrap();
+    append(&log, &batch(&["second"])).unwrap();
+    let whole = files.content(Path::new(LOG)).unwrap();
+    let kept = whole.len();
+    append(&log, &batch(&["third, to be torn"])).unwrap();
+    let all = files.content(Path::new(LOG)).unwrap();
+    for length in kept..=all.len() {
+        for is_zeroed in [false, true] {
+            let crashed = files.crash(CrashMode::ProcessOnly);
+            let mut torn = all[..length].to_vec();
+            if is_zeroed {
+                torn.resize(all.len(), 0);
+            }
+            crashed.put(Path::new(LOG), torn);
+            let (_manager, log) = reopen(&crashed, config());
+            let count = if length == all.len() { 3 } else { 2 };
+            // A zero tail can be what the batch had there.
+            assert!(
+                [count, if is_zeroed { 3 } else { count }].contains(&(records_from(&log, 0).len())),
+                "torn at {length}"
+            );
+            assert_eq!(log.quarantined(), None);
+            let end = log.state().log_end_offset;
+            assert_eq!(append(&log, &batch(&["next"])).unwrap().base_offset, end);
+        }
+    }
+}
+
+#[test]
+fn damage_with_good_records_behind_it_quarantines() {
+    let (files, manager, log) = store(config());
+    for at in 0..10 {
+        append(&log, &batch(&[&format!("value {at}")])).unwrap();
+    }
+    let other = manager.create_partition("u", 0, sluice_log::TopicId::ZERO, None, config()).unwrap();
+    append(&other, &batch(&["fine"])).unwrap();
+    drop(manager);
+    let good = files.content(Path::new(LOG)).unwrap();
+    let size = good.len() / 10;
+    for at in 0..9 * size {
+        if at % 7 != 0 && at > 3 * size {
+            continue;
+        }
+        let crashed = files.crash(CrashMode::ProcessOnly);
+        let mut rotten = good.clone();
+        rotten[at] ^= 0x10;
+        crashed.put(Path::new(LOG), rotten.clone());
+        let (manager, log) = reopen(&crashed, config());
+        let in_batch = at % size;
+        if (12..16).contains(&in_batch) || in_batch < 8 {
+            // Offsets and epochs are not under the CRC: Kafka's format cannot tell, unless they are out of order.
+            continue;
+        }
+        assert!(log.quarantined().is_some(), "flip at {at}");
+        assert_eq!(crashed.content(Path::new(LOG)).unwrap(), rotten, "the files stay");
+        assert_eq!(log.read(&read_request(0)).code.0, 56);
+        assert_eq!(code(&log, &batch(&["x"])), 56);
+        assert_eq!(records_from(&manager.partition("u", 0).unwrap(), 0).len(), 1);
+        // A clean stop does not make it good.
+        manager.close().unwrap();
+        drop(manager);
+        let (_manager, log) = reopen(&crashed, config());
+        assert!(log.quarantined().is_some(), "flip at {at}, second start");
+    }
+}
+
+#[test]
+fn damaged_side_files_never_stop_the_store() {
+    for is_clean in [true, false] {
+        let config = LogConfig { segment_bytes: 2000, ..config() };
+        let (files, manager, log) = store(config.clone());
+        log.set_leader(1).unwrap();
+        for at in 0..60 {
+            append(&log, &sequenced(5, 0, at, &["some value of a certain length"])).unwrap();
+        }
+        manager.checkpoint().unwrap();
+        if is_clean {
+            manager.close().unwrap();
+        }
+        drop(manager);
+        let side_files: Vec<PathBuf> = files
+            .paths()
+            .into_iter()
+            .filter(|path| {
+                let name = path.to_string_lossy();
+                !name.ends_with(".log") && !name.ends_with("meta.properties") && !name.ends_with(".lock")
+            })
+            .collect();
+        assert!(side_files.len() > 5);
+        let stale = files.content(Path::new("/d/t-0/00000000000000000000.index")).unwrap_or_default();
+        let damages: Vec<(&str, Box<dyn Fn(Vec<u8>) -> Vec<u8>>)> = vec![
+            ("emptied", Box::new(|_| vec![])),
+            ("halved", Box::new(|bytes| bytes[..bytes.len() / 2].to_vec())),
+            ("zeroed", Box::new(|bytes| vec![0; bytes.len()])),
+            ("padded", Box::new(|bytes| [bytes, vec![0; 4096]].concat())),
+            ("noise", Box::new(|bytes| (0..bytes.len().max(64)).map(|at| (at * 37 % 251) as u8).collect())),
+            ("stale", Box::new(move |_| stale.clone())),
+            ("all ones", Box::new(|bytes| vec![0xff; bytes.len()])),
+        ];
+        for (name, damage) in &damages {
+            for victim in side_files.iter().map(Some).chain([None]) {
+                let crashed = files.crash(CrashMode::ProcessOnly);
+                for path in &side_files {
+                    if victim.is_none_or(|victim| victim == path) {
+                        crashed.put(path, damage(crashed.content(path).unwrap()));
+                    }
+                }
+                let (_manager, log) = reopen(&crashed, config.clone());
+                let what = format!("{name}, {victim:?}, clean {is_clean}");
+                assert_eq!(log.quarantined(), None, "{what}");
+                for from in [0, 13, 37, 59] {
+                    assert_eq!(records_from(&log, from).len() as i64, 60 - from, "{what}");
+                }
+                let found = log.offset_for_timestamp(NOW_MS, sluice_log::Isolation::ReadUncommitted, -1);
+                assert_eq!((found.code.0, found.offset), (0, 0), "{what}");
+                assert_eq!(code(&log, &sequenced(5, 0, 59, &["some value of a certain length"])), 0, "{what}");
+                assert_eq!(log.state().log_end_offset, 60, "{what}: a duplicate stays one");
+                assert_eq!(code(&log, &sequenced(5, 0, 61, &["gap"])), 45, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_fsync_poisons_the_directory() {
+    let (files, manager, log) = store(config());
+    let all = AppendRequest { acks: -1, ..request() };
+    let outcome = log.append(&mut batch(&["durable"]), &all).unwrap();
+    log.flush().unwrap();
+    assert!(log.flushed_offset() > outcome.last_offset);
+    files.inject(Fault {
+        operation: Operation::Sync,
+        path_contains: ".log".to_owned(),
+        skip: 0,
+        count: 1,
+        kind: FaultKind::InputOutput,
+    });
+    let outcome = log.append(&mut batch(&["lost"]), &all).unwrap();
+    assert_eq!(log.flush().err().map(|error| error.code), Some("LOG_POISONED"));
+    assert_eq!(log.flushed_offset(), outcome.last_offset, "never acknowledged");
+    // No retry: the fault is over, and still nothing is written.
+    assert_eq!(code(&log, &batch(&["x"])), 56);
+    assert!(log.flush().is_err());
+    assert!(manager.describe()[0].error.is_some());
+    assert_eq!(bytes_of(&log.read(&read_request(0))).len(), batch(&["durable"]).len() + batch(&["lost"]).len());
+    assert!(manager.close().is_ok() || manager.close().is_ok());
+    drop(manager);
+    let (manager, log) = reopen(&files.crash(CrashMode::LoseUnsynced), config());
+    assert!(!manager.report().was_clean);
+    assert_eq!(records_from(&log, 0), [(0, "durable".to_owned())]);
+    append(&log, &batch(&["works again"])).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_answered_and_overcome() {
+    for kind in [FaultKind::NoSpace, FaultKind::InputOutput, FaultKind::ShortWrite(9)] {
+        let (files, manager, log) = store(small());
+        append(&log, &sequenced(4, 0, 0, &["before"])).unwrap();
+        files.inject(Fault {
+            operation: Operation::Write,
+            path_contains: ".log".to_owned(),
+            skip: 0,
+            count: if matches!(kind, FaultKind::ShortWrite(_)) { 4 } else { 3 },
+            kind,
+        });
+        let mut answers = Vec::new();
+        for sequence in 1..6 {
+            let mut answer = code(&log, &sequenced(4, 0, sequence, &["during"]));
+            while answer != 0 {
+                answers.push(answer);
+                answer = code(&log, &sequenced(4, 0, sequence, &["during"]));
+            }
+        }
+        if matches!(kind, FaultKind::ShortWrite(_)) {
+            assert_eq!(answers, [] as [i16; 0], "short writes are continued");
+        } else {
+            assert_eq!(answers, [56, 56, 56]);
+        }
+        assert_eq!(records_from(&log, 0).len(), 6);
+        assert!(log.is_healthy());
+        drop(manager);
+        let (_manager, log) = reopen(&files, small());
+        assert_eq!(records_from(&log, 0).len(), 6);
+    }
+}
+
+#[test]
+fn every_fault_at_every_place_leaves_a_log_that_opens() {
+    let operations =
+        [Operation::Open, Operation::Write, Operation::SetLength, Operation::Sync, Operation::SyncDirectory, Operation::Rename];
+    for operation in operations {
+        for skip in 0..25 {
+            let (files, manager, log) = store(small());
+            files.inject(Fault {
+                operation,
+                path_contains: String::new(),
+                skip,
+                count: 1,
+                kind: FaultKind::InputOutput,
+            });
+            let mut acknowledged = Vec::new();
+            for at in 0..25 {
+                let value = format!("value {at} {}", "w".repeat(60));
+                if let Ok(outcome) = append(&log, &batch(&[&value]))
+                    && at % 4 == 3
+                    && log.flush().is_ok()
+                {
+                    acknowledged.push((outcome.base_offset, value));
+                }
+                if at == 12 {
+                    let _ = manager.checkpoint();
+                }
+            }
+            let _ = manager.close();
+            drop(manager);
+            files.clear_faults();
+            let (_manager, log) = reopen(&files.crash(CrashMode::LoseUnsynced), small());
+            assert_eq!(log.quarantined(), None, "{operation:?} number {skip}");
+            let records = records_from(&log, 0);
+            for entry in acknowledged {
+                assert!(records.contains(&entry), "{operation:?} number {skip}: {entry:?} is lost");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_during_recovery_counts_as_unclean() {
+    let (files, manager, log) = store(config());
+    append(&log, &batch(&["a"])).unwrap();
+    manager.close().unwrap();
+    drop(manager);
+    assert!(files.content(Path::new("/d/.kafka_cleanshutdown")).is_some());
+    let (manager, _log) = reopen(&files, config());
+    assert!(manager.report().was_clean);
+    assert!(files.crash(CrashMode::LoseUnsynced).content(Path::new("/d/.kafka_cleanshutdown")).is_none());
+}
+
+#[test]
+fn one_failing_directory_does_not_stop_the_others() {
+    let files = MemoryFileSystem::new();
+    let mut two = options("/d");
+    two.dirs.push("/broken".to_owned());
+    files.inject(Fault {
+        operation: Operation::CreateDirectory,
+        path_contains: "/broken".to_owned(),
+        skip: 0,
+        count: 1,
+        kind: FaultKind::InputOutput,
+    });
+    let manager = try_open(&files, two).unwrap();
+    let report = manager.report();
+    assert_eq!(report.dirs.iter().map(|dir| dir.error.is_some()).collect::<Vec<_>>(), [false, true]);
+    let log = manager.create_partition("t", 0, sluice_log::TopicId::ZERO, None, config()).unwrap();
+    append(&log, &batch(&["x"])).unwrap();
+}
+
+#[test]
+fn reads_that_are_asked_to_verify_never_serve_rot() {
+    let (files, manager, log) = store(config());
+    for at in 0..5 {
+        append(&log, &batch_of(BatchOptions::default(), NOW_MS, &[&format!("value {at}")])).unwrap();
+    }
+    manager.close().unwrap();
+    drop(manager);
+    let mut content = files.content(Path::new(LOG)).unwrap();
+    let size = content.len() / 5;
+    content[2 * size + 70] ^= 1;
+    files.put(Path::new(LOG), content);
+    // Make the index cover the tail, so that the clean start has no reason to look there.
+    let mut options = options("/d");
+    options.verify_on_read = true;
+    let manager = try_open(&files, options).unwrap();
+    let log = manager.partition("t", 0).unwrap();
+    if log.quarantined().is_none() {
+        assert_eq!(bytes_of(&log.read(&read_request(0))).len(), 2 * size);
+        assert_eq!(log.read(&read_request(2)).code.0, 2);
+        assert_eq!(bytes_of(&log.read(&read_request(3))).len(), 2 * size);
+    }
+}
