@@ -31,6 +31,11 @@ declare const self: {
   postMessage(message: FromThread, transfer?: readonly ArrayBuffer[]): void;
 };
 
+function tell(message: FromThread, transfer: readonly ArrayBuffer[] = []): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker's port has no origin
+  self.postMessage(message, transfer);
+}
+
 /** A connection and the requests of it that the main thread works on. */
 interface Remote {
   readonly connection: FrameConnection;
@@ -52,13 +57,13 @@ class ThreadFrameHandler implements FrameHandler {
   onOpen(connection: FrameConnection): void {
     this.#local.onOpen(connection);
     this.#remotes.set(connection.id, { connection, waiting: new Map() });
-    self.postMessage({ kind: "opened", connectionId: connection.id, address: connection.address });
+    tell({ kind: "opened", connectionId: connection.id, address: connection.address });
   }
 
   onClose(connection: FrameConnection): void {
     this.#local.onClose(connection);
     this.#remotes.delete(connection.id);
-    self.postMessage({ kind: "closed", connectionId: connection.id });
+    tell({ kind: "closed", connectionId: connection.id });
   }
 
   onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
@@ -74,7 +79,7 @@ class ThreadFrameHandler implements FrameHandler {
     const requestId = this.#nextRequestId++;
     remote.waiting.set(requestId, connection.defer(false));
     const copy = bytes.slice(start, end);
-    self.postMessage({ kind: "frame", connectionId: connection.id, requestId, bytes: copy }, [
+    tell({ kind: "frame", connectionId: connection.id, requestId, bytes: copy }, [
       copy.buffer,
     ]);
     return true;
@@ -131,7 +136,7 @@ function begin(start: ThreadStart): Running {
     table,
     new ReplyEncoder(nativeLogCalls),
     { onHandlerFailure: tellTrouble },
-    SYSTEM_CLOCK.nowMs,
+    () => SYSTEM_CLOCK.nowMs(),
   );
   const frames = new ThreadFrameHandler(dispatcher, table);
   const transport = new Transport(start.transport, frames, createNativeAssist());
@@ -140,7 +145,7 @@ function begin(start: ThreadStart): Running {
 }
 
 function tellTrouble(error: unknown, { apiKey, apiVersion, clientId }: RequestContext): void {
-  self.postMessage({
+  tell({
     kind: "trouble",
     line: `request ${apiKey} v${apiVersion} of client ${clientId} failed: ${describeError(error)}`,
     isFatal: error instanceof AssertionError,
@@ -151,13 +156,13 @@ function listen(start: ThreadStart): void {
   try {
     running = begin(start);
     const { transport } = running;
-    self.postMessage({
+    tell({
       kind: "listening",
       listeners: start.listeners.map((options) => transport.listen(options)),
     });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "START_FAILED";
-    self.postMessage({ kind: "failed", code, message: describeError(error) });
+    tell({ kind: "failed", code, message: describeError(error) });
   }
 }
 
@@ -171,7 +176,7 @@ self.onmessage = ({ data }): void => {
       return;
     case "directory":
       for (const change of data.changes) directory.apply(change);
-      self.postMessage({ kind: "directory-applied", id: data.id });
+      tell({ kind: "directory-applied", id: data.id });
       return;
     case "reply":
       running?.frames.onReply(data.connectionId, data.requestId, data.bytes);
@@ -191,5 +196,5 @@ async function stop(deadlineMs: number): Promise<void> {
   running?.replicas.finishFetches();
   await running?.transport.stop(deadlineMs);
   running?.replicas.close();
-  self.postMessage({ kind: "stopped" });
+  tell({ kind: "stopped" });
 }

@@ -112,6 +112,7 @@ class BrokerThread {
   }
 
   post(message: ToThread): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker's port has no origin
     this.#worker.postMessage(message);
   }
 

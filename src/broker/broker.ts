@@ -179,7 +179,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
           if (error instanceof AssertionError) options.onFatal?.(error);
         },
       },
-      SYSTEM_CLOCK.nowMs,
+      () => SYSTEM_CLOCK.nowMs(),
     );
     const frontend = await openFrontend(settings, dispatcher, logger, (line) =>
       options.onFatal?.(new Error(line)),

@@ -154,7 +154,7 @@ export class ReplicaManager {
 
   /** Answers every fetch that waits with what there is: the broker is about to stop. */
   finishFetches(): void {
-    for (const fetch of [...this.#delayedFetches]) fetch.finish();
+    for (const fetch of this.#delayedFetches) fetch.finish();
   }
 
   /** Wakes nobody any more; what waits ends with its deadline. */

@@ -104,7 +104,7 @@ export class WatchBoard {
 
   #look(handle: number, partition: WatchedPartition): void {
     this.lookId = ++this.#lookId;
-    for (const operation of [...partition.operations]) operation.onPartitionChanged(handle);
+    for (const operation of partition.operations) operation.onPartitionChanged(handle);
     this.lookId = 0;
   }
 }

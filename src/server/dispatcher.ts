@@ -14,7 +14,6 @@ import {
   type AnyApiHandler,
   CLOSE_CONNECTION,
   type ConnectionInfo,
-  type HandlerResult,
   type RequestContext,
   SlicedResponse,
 } from "./handler.ts";
@@ -118,7 +117,7 @@ export class Dispatcher implements FrameHandler {
     context: RequestContext,
     connection: FrameConnection,
   ): void {
-    let result: HandlerResult<unknown> | Promise<HandlerResult<unknown>>;
+    let result: unknown;
     try {
       result = handler.handle(request, context);
     } catch (error) {
@@ -139,7 +138,7 @@ export class Dispatcher implements FrameHandler {
   /** Encodes and hands over one answer: to the slot when there is one, else to the connection directly. */
   #answer(
     handler: AnyApiHandler,
-    result: HandlerResult<unknown>,
+    result: unknown,
     context: RequestContext,
     connection: FrameConnection,
     slot: ReplyTarget | null,

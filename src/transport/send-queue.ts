@@ -26,7 +26,6 @@ export class SendQueue {
   /** Bytes of the first item that the kernel already took. */
   #sentOfFirstBytes = 0;
   #queuedBytes = 0;
-  #slicedBytes = 0;
   #isSending = false;
   #isBlocked = false;
   #isClosed = false;
@@ -94,7 +93,6 @@ export class SendQueue {
     }
     this.#items.push(reply);
     this.#queuedBytes += reply.head.length;
-    this.#slicedBytes += reply.slicesBytes;
   }
 
   /**
@@ -109,7 +107,6 @@ export class SendQueue {
         if (!isGoingOn) return true;
         this.#items.shift();
         this.#queuedBytes -= first.head.length;
-        this.#slicedBytes -= first.slicesBytes;
         this.#isSending = true;
         this.#statistics.slicedSendsCount++;
         this.#sender?.send(first, this.#socket.fd, this.#token);
@@ -143,7 +140,6 @@ export class SendQueue {
     }
     this.#items = [];
     this.#queuedBytes = 0;
-    this.#slicedBytes = 0;
   }
 
   #push(bytes: Uint8Array): void {

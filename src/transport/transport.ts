@@ -187,10 +187,10 @@ export class Transport {
       data: { connection: null },
       socket: {
         binaryType: "uint8array",
-        open: (socket) => this.#onOpen(socket as BunSocket, listenerName),
+        open: (socket) => this.#onOpen(socket, listenerName),
         data: (socket, chunk) => socket.data.connection?.onData(chunk, this.#nowMs),
         drain: (socket) => socket.data.connection?.onDrain(this.#nowMs),
-        close: (socket) => this.#onClose(socket as BunSocket),
+        close: (socket) => this.#onClose(socket),
         error: (socket) => socket.terminate(),
       },
     } as Bun.TCPSocketListenOptions<SocketData>);
@@ -211,7 +211,7 @@ export class Transport {
   async stop(deadlineMs: number): Promise<void> {
     this.#isStopping = true;
     this.stopListening();
-    for (const connection of [...this.#connections.values()]) connection.closeAfterReplies();
+    for (const connection of this.#connections.values()) connection.closeAfterReplies();
     if (this.#connections.size > 0) {
       const timer = setTimeout(() => this.#closeAll(), deadlineMs);
       await new Promise<void>((resolve) => {
@@ -225,7 +225,7 @@ export class Transport {
   }
 
   #closeAll(): void {
-    for (const connection of [...this.#connections.values()]) connection.close();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
   #onOpen(socket: BunSocket, listenerName: string): void {

@@ -4,12 +4,11 @@ import { Writer } from "#protocol/codec/writer.ts";
 import { ApiVersionsApi } from "#protocol/generated/api-versions.ts";
 import { FetchApi, type FetchResponse, makeFetchRequest } from "#protocol/generated/fetch.ts";
 import { MetadataApi, makeMetadataRequest } from "#protocol/generated/metadata.ts";
-import type { FrameConnection, SlicedReply } from "#transport/ports.ts";
+import type { SlicedReply } from "#transport/ports.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
 import {
   type AnyApiHandler,
   CLOSE_CONNECTION,
-  type HandlerResult,
   SlicedResponse,
 } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
@@ -61,7 +60,7 @@ interface Fixture {
   readonly connection: FakeConnection;
   readonly failures: unknown[];
   readonly dropped: number[];
-  result: HandlerResult<unknown> | Promise<HandlerResult<unknown>>;
+  result: unknown;
   frame(bytes: Uint8Array): FakeConnection;
 }
 
@@ -75,7 +74,7 @@ function fixture(): Fixture {
     dropped,
     result: null,
     frame(bytes): FakeConnection {
-      dispatcher.onFrame(this.connection as FrameConnection, bytes, 0, bytes.length);
+      dispatcher.onFrame(this.connection, bytes, 0, bytes.length);
       return this.connection;
     },
   };
@@ -110,7 +109,7 @@ function fixture(): Fixture {
     { onHandlerFailure: (error) => void failures.push(error) },
     () => 5,
   );
-  dispatcher.onOpen(one.connection as FrameConnection);
+  dispatcher.onOpen(one.connection);
   return one;
 }
 
@@ -148,7 +147,7 @@ describe("what cannot be served closes the connection", () => {
     ["a version above them", frame(3, 99, true, metadataBody(9))],
     ["version -1", frame(3, -1, false, metadataBody(9))],
     ["a header that ends early", metadataFrame().slice(0, 10)],
-    ["a tag count past the end", new Uint8Array([...frame(3, 9, false, new Uint8Array([9]))])],
+    ["a tag count past the end", frame(3, 9, false, new Uint8Array([9]))],
     ["a body that ends early", metadataFrame().slice(0, -1)],
     ["ApiVersions v99 without the tags of its header", frame(18, 99, false, new Uint8Array(0))],
   ])("%s", (_name, bytes) => {

@@ -42,7 +42,7 @@ interface Harness {
   readonly slots: ReplySlot[];
   readonly frames: number[][];
   readonly state: { closedCount: number };
-  flush(): void;
+  readonly flush: () => void;
 }
 
 function harness(overrides: Partial<ConnectionLimits> = {}, poolBytes = 1 << 20): Harness {

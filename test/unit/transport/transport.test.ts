@@ -62,7 +62,7 @@ function start(handler: FrameHandler, overrides: Partial<TransportOptions> = {})
 
 async function connect(port: number): Promise<Client> {
   const parts: Uint8Array[] = [];
-  let isClosed = false;
+  let isClosed = false as boolean;
   let onDrain = (): void => {};
   const socket = await Bun.connect({
     hostname: "127.0.0.1",
@@ -99,7 +99,7 @@ async function connect(port: number): Promise<Client> {
 async function until(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 5000;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`not so within 5 s: ${condition}`);
+    if (performance.now() > deadline) throw new Error(`not so within 5 s: ${condition.toString()}`);
     await Bun.sleep(2);
   }
 }

@@ -301,7 +301,7 @@ describe("with a session", () => {
       partitions: [],
     });
     const second = open(all, { 0: 0 });
-    all.handler.handle(
+    void all.handler.handle(
       request({ 0: 0 }, { sessionId: second, sessionEpoch: -1, maxWaitMs: 0 }),
       context(11),
     );

@@ -96,7 +96,7 @@ function only(result: unknown): PartitionProduceResponse {
 describe("Produce", () => {
   test("acks=1 is answered at once with the offset", () => {
     const { handler } = fixture();
-    handler.handle(request(), context(9));
+    void handler.handle(request(), context(9));
     expect(handler.handle(request(), context(9))).toEqual({
       throttleTimeMs: 0,
       nodeEndpoints: [],
