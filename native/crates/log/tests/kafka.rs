@@ -62,3 +62,75 @@ fn a_sample_for_kafkas_tools() {
     assert!(manager.report().was_clean);
     assert_eq!(manager.report().partitions.iter().map(|p| p.log_end_offset).collect::<Vec<_>>(), [363; 5]);
 }
+
+/// A copy of a fixture: opening a store changes its directory.
+fn fixture(name: &str) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name), dir.path());
+    dir
+}
+
+#[test]
+fn directories_written_by_kafka_open() {
+    for (name, is_clean) in [("kafka-4.4-clean", true), ("kafka-4.4-killed", false)] {
+        let dir = fixture(name);
+        let mut again = options(dir.path().to_str().unwrap());
+        again.cluster_id = Some("GXOWsX1XQOKEDfUX_vc5rw".to_owned());
+        // As found, and once more as this log left it.
+        for round in 0..2 {
+            let manager = LogManager::open(again.clone(), std::sync::Arc::default()).unwrap();
+            let report = manager.report();
+            assert_eq!(report.was_clean, is_clean || round == 1);
+            assert!(report.partitions.iter().all(|partition| partition.quarantined.is_none()), "{report:?}");
+            for partition in 0..5 {
+                let log = manager.partition("fy", partition).unwrap();
+                assert_ne!(log.topic_id(), TopicId::ZERO);
+                let records = records_from(&log, 0);
+                let values: Vec<&str> = records
+                    .iter()
+                    .map(|(_, value)| value.as_str())
+                    .filter(|value| value.starts_with("value"))
+                    .collect();
+                let expected: Vec<String> =
+                    (0..60).map(|at| format!("value {at} of partition {partition}")).collect();
+                assert_eq!(values, expected, "{name}, round {round}");
+                let end = if partition == 2 { 63 } else { 60 };
+                assert_eq!((log.state().log_end_offset, log.state().last_stable_offset), (end, end));
+                let producers = log.producers();
+                assert_eq!((producers.len(), producers[0].current_txn_start_offset), (1, -1));
+                assert_eq!(log.end_offset_for_epoch(-1, 0).unwrap().end_offset, end);
+                // Each record is found by its own time, through the index that Kafka wrote.
+                let find = |time| log.offset_for_timestamp(time, sluice_log::Isolation::ReadUncommitted, -1).offset;
+                for header in headers(&bytes_of(&log.read(&read_request(0)))) {
+                    // A marker's time is later than that of the records after it.
+                    if partition != 2 || header.base_offset == 0 {
+                        assert_eq!(find(header.base_timestamp), header.base_offset);
+                    }
+                }
+                if partition == 2 {
+                    let plan = log.read(&sluice_log::ReadRequest {
+                        isolation: sluice_log::Isolation::ReadCommitted,
+                        ..read_request(0)
+                    });
+                    let aborted: Vec<i64> = plan.aborted.unwrap().iter().map(|txn| txn.first_offset).collect();
+                    assert_eq!(aborted, [21]);
+                } else {
+                    assert_eq!(producers[0].last_sequence, 59);
+                }
+            }
+            manager.close().unwrap();
+        }
+    }
+}

@@ -190,6 +190,11 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
         inner.log_end_offset = inner.log_start_offset;
         let segment =
             Segment::create(store, &known.path, inner.log_start_offset, known.config.index_interval_bytes);
+        if inner.log_start_offset > 0 {
+            // Its name is what tells the next start where the log begins.
+            segment.file()?.set_length(0)?;
+            files.sync_directory(&known.path)?;
+        }
         inner.segments.push(Arc::new(segment));
         inner.needs_directory_sync = true;
         inner.is_new = true;
