@@ -10,7 +10,15 @@
  * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon is up to date and with 1 when not.
  * Cargo's output goes to `native/target`, or to CARGO_TARGET_DIR where that is set.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, relative } from "node:path";
 
 const root: string = import.meta.dir;
@@ -36,7 +44,8 @@ function filesBelow(directory: string, accepts: (name: string) => boolean): stri
   const found: string[] = [];
   const walk = (path: string): void => {
     for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.name === "target" || entry.name === "node_modules" || entry.name.startsWith(".")) continue;
+      if (entry.name === "target" || entry.name === "node_modules" || entry.name.startsWith("."))
+        continue;
       const child = join(path, entry.name);
       if (entry.isDirectory()) walk(child);
       else if (accepts(entry.name)) found.push(child);
@@ -61,7 +70,11 @@ const stampPath = (step: string): string => join(root, ".cache", "build", step);
 
 function isFresh(step: string, hash: string, outputs: readonly string[]): boolean {
   const stamp = stampPath(step);
-  return existsSync(stamp) && readFileSync(stamp, "utf8") === hash && outputs.every((path) => existsSync(path));
+  return (
+    existsSync(stamp) &&
+    readFileSync(stamp, "utf8") === hash &&
+    outputs.every((path) => existsSync(path))
+  );
 }
 
 function stamp(step: string, hash: string): void {
@@ -70,7 +83,11 @@ function stamp(step: string, hash: string): void {
 }
 
 /** Runs a command with a line that says so; on a terminal the line counts the seconds until it ends. */
-async function run(name: string, command: string[], environment: Record<string, string> = {}): Promise<void> {
+async function run(
+  name: string,
+  command: string[],
+  environment: Record<string, string> = {},
+): Promise<void> {
   const started = performance.now();
   const elapsed = (): string => `${((performance.now() - started) / 1000).toFixed(1)} s`;
   say(name);
@@ -116,10 +133,21 @@ function addonBinaries(): string[] {
 }
 
 function addonHash(isDebug: boolean): string {
-  const sources = filesBelow(nativeDirectory, (name) => name.endsWith(".rs") || name === "Cargo.toml" || name === "Cargo.lock")
+  const sources = filesBelow(
+    nativeDirectory,
+    (name) => name.endsWith(".rs") || name === "Cargo.toml" || name === "Cargo.lock",
+  )
     // Tests do not end up in the addon.
-    .filter((path) => !path.endsWith("/tests.rs") && !path.includes("/tests/") && !path.includes("/fuzz/"));
-  return hashOf(sources, [isDebug ? "debug" : "release", process.platform, process.arch, "layout 1"]);
+    .filter(
+      (path) =>
+        !path.endsWith("/tests.rs") && !path.includes("/tests/") && !path.includes("/fuzz/"),
+    );
+  return hashOf(sources, [
+    isDebug ? "debug" : "release",
+    process.platform,
+    process.arch,
+    "layout 1",
+  ]);
 }
 
 /** Whether the addon is what its sources say. A release build also serves where a debug build is asked for. */
@@ -127,13 +155,15 @@ function isAddonFresh(isDebug: boolean): boolean {
   if (addonBinaries().length === 0) return false;
   const outputs = [binding, bindingTypes];
   return (
-    isFresh("addon", addonHash(false), outputs) || (isDebug && isFresh("addon", addonHash(true), outputs))
+    isFresh("addon", addonHash(false), outputs) ||
+    (isDebug && isFresh("addon", addonHash(true), outputs))
   );
 }
 
 async function buildAddon(options: AddonOptions): Promise<void> {
   if (isAddonFresh(options.isDebug)) return;
-  if (options.isCheck) throw new BuildError("the addon is older than its sources", "bun build.ts addon");
+  if (options.isCheck)
+    throw new BuildError("the addon is older than its sources", "bun build.ts addon");
   if (Bun.which("cargo") === null) {
     throw new BuildError(
       "cargo was not found: the native log is built from source",
@@ -167,7 +197,8 @@ async function buildAddon(options: AddonOptions): Promise<void> {
     "--",
     "--locked",
   ]);
-  for (const product of readdirSync(staging)) renameSync(join(staging, product), join(nativeDirectory, product));
+  for (const product of readdirSync(staging))
+    renameSync(join(staging, product), join(nativeDirectory, product));
   rmSync(staging, { recursive: true });
   stamp("addon", hash);
 }
@@ -179,14 +210,19 @@ function codegenHash(): string {
   const protocol = join(root, "src", "protocol");
   const accepts = (name: string): boolean => /\.(ts|json|zst)$/.test(name);
   return hashOf(
-    ["generator", "schema", "generated", "records"].flatMap((name) => filesBelow(join(protocol, name), accepts)),
+    ["generator", "schema", "generated", "records"].flatMap((name) =>
+      filesBelow(join(protocol, name), accepts),
+    ),
     [Bun.version],
   );
 }
 
 async function generateCode(): Promise<void> {
   if (isFresh("codegen", codegenHash(), [])) return;
-  await run("generated protocol code", [process.execPath, join(root, "src", "protocol", "generator", "main.ts")]);
+  await run("generated protocol code", [
+    process.execPath,
+    join(root, "src", "protocol", "generator", "main.ts"),
+  ]);
   stamp("codegen", codegenHash());
 }
 
@@ -196,7 +232,10 @@ async function generateCode(): Promise<void> {
 const nativeIsOutside: Bun.BunPlugin = {
   name: "native addon outside of the bundle",
   setup(build) {
-    build.onResolve({ filter: /^#native$/ }, () => ({ path: "../native/binding.js", external: true }));
+    build.onResolve({ filter: /^#native$/ }, () => ({
+      path: "../native/binding.js",
+      external: true,
+    }));
   },
 };
 
@@ -215,7 +254,11 @@ async function buildBundles(wanted: string | undefined): Promise<void> {
   const sources = filesBelow(join(root, "src"), (name) => name.endsWith(".ts"));
   const hash = hashOf([...sources, join(root, "package.json")], [Bun.version]);
   const chosen = bundles.filter(({ output }) => wanted === undefined || output === wanted);
-  if (chosen.length === 0) throw new BuildError(`there is no bundle ${wanted}`, bundles.map(({ output }) => output).join(" or "));
+  if (chosen.length === 0)
+    throw new BuildError(
+      `there is no bundle ${wanted}`,
+      bundles.map(({ output }) => output).join(" or "),
+    );
   for (const bundle of chosen) {
     if (isFresh(bundle.output, hash, [join(root, "dist", bundle.output)])) continue;
     const started = performance.now();
@@ -242,11 +285,15 @@ async function buildBundles(wanted: string | undefined): Promise<void> {
 const [verb = "all", ...rest] = process.argv.slice(2).filter((argument) => argument !== "--");
 const flags = rest.filter((argument) => argument.startsWith("-"));
 const operand = rest.find((argument) => !argument.startsWith("-"));
-const options: AddonOptions = { isDebug: flags.includes("--debug"), isCheck: flags.includes("--check") };
+const options: AddonOptions = {
+  isDebug: flags.includes("--debug"),
+  isCheck: flags.includes("--check"),
+};
 const unknownFlag = flags.find((flag) => flag !== "--debug" && flag !== "--check");
 
 try {
-  if (unknownFlag !== undefined) throw new BuildError(`unknown option ${unknownFlag}`, "--debug or --check");
+  if (unknownFlag !== undefined)
+    throw new BuildError(`unknown option ${unknownFlag}`, "--debug or --check");
   switch (verb) {
     case "addon":
       await buildAddon(options);

@@ -32,7 +32,8 @@ function step(name, command, args, environment = {}) {
     stdio: ["ignore", process.stderr, process.stderr],
     env: { ...process.env, ...environment },
   });
-  if (run.error !== undefined) fail(`${name}: ${command} could not be started (${run.error.message})`);
+  if (run.error !== undefined)
+    fail(`${name}: ${command} could not be started (${run.error.message})`);
   if (run.status !== 0) fail(`${name} failed (exit ${run.status ?? run.signal})`);
 }
 
@@ -44,10 +45,17 @@ function requireNode() {
 /** Installs what package-lock.json names, once per lockfile content. */
 function installPackages() {
   const marker = join(root, "node_modules", ".sluice-lock");
-  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const hash = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   if (existsSync(marker) && readFileSync(marker, "utf8") === hash) return;
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
-  step("installing the locked packages (first start only, about a minute)", npm, ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  step("installing the locked packages (first start only, about a minute)", npm, [
+    "ci",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+  ]);
   writeFileSync(marker, hash);
 }
 
@@ -57,8 +65,14 @@ function bunBinary() {
   const works = () => spawnSync(bun, ["--version"], { encoding: "utf8" }).status === 0;
   if (existsSync(join(root, "node_modules", ".sluice-bun")) && existsSync(bun)) return bun;
   if (!works()) {
-    step("linking the Bun binary", process.execPath, [join(root, "node_modules", "bun", "install.js")]);
-    if (!works()) fail("Bun does not run on this machine", "See the platforms that the npm package bun supports.");
+    step("linking the Bun binary", process.execPath, [
+      join(root, "node_modules", "bun", "install.js"),
+    ]);
+    if (!works())
+      fail(
+        "Bun does not run on this machine",
+        "See the platforms that the npm package bun supports.",
+      );
   }
   writeFileSync(join(root, "node_modules", ".sluice-bun"), "");
   return bun;
@@ -70,22 +84,30 @@ function buildAddon(bun) {
   if (fresh.status === 0) return;
   const cargo = spawnSync("cargo", ["--version"], { stdio: "ignore" });
   if (cargo.error !== undefined || cargo.status !== 0) {
-    fail("cargo was not found: the native log is built from source", "Install Rust 1.89 or newer (rustup), then run this again.");
+    fail(
+      "cargo was not found: the native log is built from source",
+      "Install Rust 1.89 or newer (rustup), then run this again.",
+    );
   }
-  step("building the native log (first start only, one to three minutes)", bun, ["build.ts", "addon"]);
+  step("building the native log (first start only, one to three minutes)", bun, [
+    "build.ts",
+    "addon",
+  ]);
 }
 
 /** Runs the main job in the foreground, passing signals on, and ends as it ends. */
 function handOver(bun, args) {
   const child = spawn(bun, args, { cwd: root, stdio: "inherit" });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+    process.on(signal, () => child.kill(signal));
   child.on("error", (error) => fail(`Bun could not be started (${error.message})`));
   child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));
 }
 
 requireNode();
 const [verb, ...rest] = process.argv.slice(2);
-if (verb !== "start" && verb !== "test" && verb !== "build") fail(`unknown verb ${String(verb)}`, "start, test or build");
+if (verb !== "start" && verb !== "test" && verb !== "build")
+  fail(`unknown verb ${String(verb)}`, "start, test or build");
 installPackages();
 const bun = bunBinary();
 if (verb === "build") handOver(bun, ["build.ts", "all", ...rest]);

@@ -11,7 +11,8 @@ import { join } from "node:path";
 const root = join(import.meta.dir, "..");
 const bun = process.execPath;
 const isTerminal = process.stdout.isTTY;
-const paint = (code: number, text: string): string => (isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text);
+const paint = (code: number, text: string): string =>
+  isTerminal ? `\u001b[${code}m${text}\u001b[0m` : text;
 
 interface Suite {
   readonly name: string;
@@ -31,12 +32,41 @@ interface Count {
 
 const suites: readonly Suite[] = [
   { name: "format", command: [bun, "fmt", "--no-script", "--check", "."] },
-  { name: "types", command: [bun, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "-p", "."] },
-  { name: "lint", command: [join(root, "node_modules/.bin/oxlint"), "--type-aware", "--deny-warnings", "src", "test", "bench", "build.ts"] },
-  { name: "rustfmt", command: ["cargo", "fmt", "--all", "--check"], cwd: "native", needs: ["cargo-fmt"] },
+  {
+    name: "types",
+    command: [bun, join(root, "node_modules/typescript/bin/tsc"), "--noEmit", "-p", "."],
+  },
+  {
+    name: "lint",
+    command: [
+      join(root, "node_modules/.bin/oxlint"),
+      "--type-aware",
+      "--deny-warnings",
+      "src",
+      "test",
+      "bench",
+      "build.ts",
+    ],
+  },
+  {
+    name: "rustfmt",
+    command: ["cargo", "fmt", "--all", "--check"],
+    cwd: "native",
+    needs: ["cargo-fmt"],
+  },
   {
     name: "clippy",
-    command: ["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+    command: [
+      "cargo",
+      "clippy",
+      "--workspace",
+      "--all-targets",
+      "--locked",
+      "--quiet",
+      "--",
+      "-D",
+      "warnings",
+    ],
     cwd: "native",
     needs: ["cargo-clippy"],
   },
@@ -46,7 +76,22 @@ const suites: readonly Suite[] = [
     cwd: "native",
     counts: "cargo",
   },
-  { name: "unit", command: [bun, "test", "--timeout", "60000", "./test/unit", "./test/golden", "./test/fuzz", "./test/tidy.test.ts", "./test/regression"], counts: "bun" },
+  {
+    name: "unit",
+    command: [
+      bun,
+      "test",
+      "--timeout",
+      "60000",
+      "./test/unit",
+      "./test/golden",
+      "./test/integration",
+      "./test/fuzz",
+      "./test/tidy.test.ts",
+      "./test/regression",
+    ],
+    counts: "bun",
+  },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
   {
     name: "conformance",
@@ -58,9 +103,8 @@ const suites: readonly Suite[] = [
 
 /** Adds up what a test runner printed; `null` when it printed no count at all. */
 function readCounts(kind: "bun" | "cargo", output: string): Count | null {
-  const plain = output.replaceAll(/\u001b\[[0-9;]*m/g, "");
-  const pattern =
-    kind === "bun" ? /^\s*(\d+) (pass|fail)$/gm : /(\d+) (passed|failed)(?=;)/g;
+  const plain = Bun.stripANSI(output);
+  const pattern = kind === "bun" ? /^\s*(\d+) (pass|fail)$/gm : /(\d+) (passed|failed)(?=;)/g;
   const count: Count = { passed: 0, failed: 0 };
   let isSeen = false;
   for (const match of plain.matchAll(pattern)) {
@@ -78,7 +122,12 @@ async function runSuite(suite: Suite): Promise<Count> {
     console.log(paint(33, `skipped ${suite.name}: ${missing} is not installed here`));
     return { passed: 0, failed: 0 };
   }
-  console.log(paint(36, `\n== ${suite.name}: ${suite.command.map((word) => word.replace(`${root}/`, "")).join(" ")}`));
+  console.log(
+    paint(
+      36,
+      `\n== ${suite.name}: ${suite.command.map((word) => word.replace(`${root}/`, "")).join(" ")}`,
+    ),
+  );
   const started = performance.now();
   const child = Bun.spawn([...suite.command], {
     cwd: join(root, suite.cwd ?? "."),
@@ -88,7 +137,10 @@ async function runSuite(suite: Suite): Promise<Count> {
     stderr: "pipe",
   });
   const pieces: string[] = [];
-  const echo = async (stream: ReadableStream<Uint8Array>, out: NodeJS.WriteStream): Promise<void> => {
+  const echo = async (
+    stream: ReadableStream<Uint8Array>,
+    out: NodeJS.WriteStream,
+  ): Promise<void> => {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       const text = decoder.decode(chunk, { stream: true });
@@ -104,7 +156,9 @@ async function runSuite(suite: Suite): Promise<Count> {
   if (exitCode === 0 && suite.counts !== undefined && counted === null) count.failed = 1;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const verdict = count.failed === 0 ? paint(32, "ok") : paint(31, "FAILED");
-  console.log(`${verdict} ${suite.name}: ${count.passed} passed, ${count.failed} failed in ${seconds} s`);
+  console.log(
+    `${verdict} ${suite.name}: ${count.passed} passed, ${count.failed} failed in ${seconds} s`,
+  );
   return count;
 }
 
@@ -115,7 +169,9 @@ if (words.includes("--list")) {
 }
 const unknown = words.filter((word) => !suites.some((suite) => suite.name === word));
 if (unknown.length > 0) {
-  console.error(`unknown suite ${unknown.join(", ")}; known: ${suites.map((suite) => suite.name).join(", ")}`);
+  console.error(
+    `unknown suite ${unknown.join(", ")}; known: ${suites.map((suite) => suite.name).join(", ")}`,
+  );
   process.exit(2);
 }
 const total: Count = { passed: 0, failed: 0 };

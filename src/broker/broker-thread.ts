@@ -79,9 +79,7 @@ class ThreadFrameHandler implements FrameHandler {
     const requestId = this.#nextRequestId++;
     remote.waiting.set(requestId, connection.defer(false));
     const copy = bytes.slice(start, end);
-    tell({ kind: "frame", connectionId: connection.id, requestId, bytes: copy }, [
-      copy.buffer,
-    ]);
+    tell({ kind: "frame", connectionId: connection.id, requestId, bytes: copy }, [copy.buffer]);
     return true;
   }
 

@@ -9,7 +9,11 @@
 import { AssertionError } from "#common/assert.ts";
 import { describeError, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
-import { type BrokerConfig, type ConfigValues, resolveBrokerConfig } from "#config/broker-config.ts";
+import {
+  type BrokerConfig,
+  type ConfigValues,
+  resolveBrokerConfig,
+} from "#config/broker-config.ts";
 import { type BrokerSettings, brokerSettings } from "#config/broker-settings.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
 import { Controller } from "#controller/controller.ts";
@@ -338,7 +342,8 @@ function resolveConfig(options: BrokerOptions, logger: Logger): BrokerConfig {
     overrides.set("listeners", `PLAINTEXT://${address}:${options.port ?? DEFAULT_PORT}`);
   }
   if (options.dataDir !== undefined) overrides.set("log.dirs", options.dataDir);
-  for (const [key, value] of Object.entries(options.config ?? {})) overrides.set(key, String(value));
+  for (const [key, value] of Object.entries(options.config ?? {}))
+    overrides.set(key, String(value));
   const isFromFile = options.properties !== undefined && options.properties !== null;
   if (!isFromFile && !overrides.has("log.dirs") && !overrides.has("log.dir")) {
     if (!overrides.has("sluice.in.memory")) overrides.set("sluice.in.memory", "true");
@@ -429,7 +434,9 @@ function groupPublisher(
 }
 
 function securityProtocolId(name: string): number {
-  return (SecurityProtocolId as Readonly<Record<string, number>>)[name] ?? SecurityProtocolId.PLAINTEXT;
+  return (
+    (SecurityProtocolId as Readonly<Record<string, number>>)[name] ?? SecurityProtocolId.PLAINTEXT
+  );
 }
 
 function asStartError(error: unknown): BrokerStartError {
@@ -438,9 +445,5 @@ function asStartError(error: unknown): BrokerStartError {
     error instanceof Error && "code" in error && typeof error.code === "string"
       ? error.code
       : "START_FAILED";
-  return new BrokerStartError(
-    code,
-    error instanceof Error ? error.message : String(error),
-    error,
-  );
+  return new BrokerStartError(code, error instanceof Error ? error.message : String(error), error);
 }

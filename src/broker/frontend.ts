@@ -114,13 +114,18 @@ function probe(listener: ListenOptions): void {
   if (listener.port === 0) return;
   try {
     const hostname = listener.hostname === "" ? "::" : listener.hostname;
-    Bun.listen({ hostname, port: listener.port, exclusive: true, socket: { data() {} } }).stop(true);
+    Bun.listen({ hostname, port: listener.port, exclusive: true, socket: { data() {} } }).stop(
+      true,
+    );
   } catch (error) {
     throw addressError(listener, error);
   }
 }
 
-function addressError({ listenerName, hostname, port }: ListenOptions, error: unknown): BrokerStartError {
+function addressError(
+  { listenerName, hostname, port }: ListenOptions,
+  error: unknown,
+): BrokerStartError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (code === "EADDRINUSE") {
     const where = hostname === "" ? "it" : `${hostname}:${port}`;
@@ -137,7 +142,8 @@ function addressError({ listenerName, hostname, port }: ListenOptions, error: un
 
 /** Limits of one thread: what counts for the whole broker is divided. */
 function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
-  const poolBytes = settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
+  const poolBytes =
+    settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
   const share = (limit: number): number => Math.ceil(limit / threadCount);
   return {
     maxFrameBytes: settings.socketRequestMaxBytes,

@@ -36,7 +36,8 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
 
   constructor(options: PartitionStoreOptions) {
     this.#options = options;
-    for (const { handle, topic, partition, topicId, quarantined } of options.store.report.partitions) {
+    for (const { handle, topic, partition, topicId, quarantined } of options.store.report
+      .partitions) {
       this.#unclaimed.set(`${topic}-${partition}`, { handle, topicId, config: null });
       if (quarantined !== null) {
         options.logger.error(`partition ${topic}-${partition} is set aside: ${quarantined}`);

@@ -25,7 +25,11 @@ export interface ThreadStart {
 export type ToThread =
   | { readonly kind: "start"; readonly start: ThreadStart }
   | { readonly kind: "serve" }
-  | { readonly kind: "directory"; readonly id: number; readonly changes: readonly DirectoryChange[] }
+  | {
+      readonly kind: "directory";
+      readonly id: number;
+      readonly changes: readonly DirectoryChange[];
+    }
   | {
       readonly kind: "reply";
       readonly connectionId: number;

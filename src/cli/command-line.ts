@@ -19,7 +19,12 @@ export async function runCommandLine(args: readonly string[], version: string): 
     process.stdout.write(`sluice ${version}\n`);
     return;
   }
-  if (command === undefined || args.includes("--help") || args.includes("-h") || command === "help") {
+  if (
+    command === undefined ||
+    args.includes("--help") ||
+    args.includes("-h") ||
+    command === "help"
+  ) {
     process.stdout.write(USAGE);
     return;
   }

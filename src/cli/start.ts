@@ -65,7 +65,8 @@ function readArguments(args: readonly string[]): StartArguments {
     throw new UsageError(describeError(error));
   }
   const [file, ...more] = parsed.positionals;
-  if (more.length > 0) throw new UsageError(`one file of properties at most, not also '${more[0]}'`);
+  if (more.length > 0)
+    throw new UsageError(`one file of properties at most, not also '${more[0]}'`);
   const overrides: Record<string, string> = {};
   for (const argument of parsed.values.override ?? []) {
     const pair = parseOverride(argument);

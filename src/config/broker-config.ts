@@ -21,8 +21,16 @@ export interface BrokerConfigSources {
 
 /** A configuration, with what is worth telling; or every reason why there is none. */
 export type BrokerConfigResult =
-  | { readonly config: BrokerConfig; readonly warnings: readonly string[]; readonly errors: readonly [] }
-  | { readonly config: null; readonly warnings: readonly string[]; readonly errors: readonly string[] };
+  | {
+      readonly config: BrokerConfig;
+      readonly warnings: readonly string[];
+      readonly errors: readonly [];
+    }
+  | {
+      readonly config: null;
+      readonly warnings: readonly string[];
+      readonly errors: readonly string[];
+    };
 
 /** What a broker started without a file has besides the defaults: nobody waits for a first member in development. */
 export const EMBEDDED_VALUES: ConfigValues = new Map([["group.initial.rebalance.delay.ms", "0"]]);
@@ -37,7 +45,11 @@ export class BrokerConfig {
   readonly dynamicValues: ConfigValues;
   readonly #parsed = new Map<string, ParsedValue>();
 
-  constructor(staticValues: ConfigValues, dynamicDefaults: ConfigValues, dynamicValues: ConfigValues) {
+  constructor(
+    staticValues: ConfigValues,
+    dynamicDefaults: ConfigValues,
+    dynamicValues: ConfigValues,
+  ) {
     this.staticValues = staticValues;
     this.dynamicDefaults = dynamicDefaults;
     this.dynamicValues = dynamicValues;
@@ -70,7 +82,8 @@ export class BrokerConfig {
     if (known !== undefined) return known;
     const definition = brokerKey(name);
     const text = this.text(name);
-    const parsed = definition === undefined || text === null ? text : parseValue(definition, text).value;
+    const parsed =
+      definition === undefined || text === null ? text : parseValue(definition, text).value;
     this.#parsed.set(name, parsed);
     return parsed;
   }
@@ -139,8 +152,10 @@ export function resolveBrokerConfig(sources: BrokerConfigSources): BrokerConfigR
 function completeNodeId(values: Map<string, string>, errors: string[]): void {
   const nodeId = values.get("node.id");
   const brokerId = values.get("broker.id");
-  if (nodeId === undefined && brokerId !== undefined && brokerId !== "-1") values.set("node.id", brokerId);
-  if (brokerId === undefined) values.set("broker.id", nodeId ?? brokerKey("node.id")?.default ?? "1");
+  if (nodeId === undefined && brokerId !== undefined && brokerId !== "-1")
+    values.set("node.id", brokerId);
+  if (brokerId === undefined)
+    values.set("broker.id", nodeId ?? brokerKey("node.id")?.default ?? "1");
   if (nodeId !== undefined && brokerId !== undefined && nodeId.trim() !== brokerId.trim()) {
     errors.push(`You must set \`node.id\` to the same value as \`broker.id\`.`);
   }
@@ -153,7 +168,9 @@ function statusWarnings(definition: KeyDefinition, text: string): string[] {
 
 /** Listener-prefixed and plug-in keys are not in the table and are no mistakes either. */
 function isPrefixedKey(name: string): boolean {
-  return /^(listener\.name\.|config\.providers\.|rsm\.config\.|rlmm\.config\.|metrics\.jmx\.)/.test(name);
+  return /^(listener\.name\.|config\.providers\.|rsm\.config\.|rlmm\.config\.|metrics\.jmx\.)/.test(
+    name,
+  );
 }
 
 /** Keys whose value in force differs from the default, for the line printed at start; sensitive ones masked. */
@@ -162,7 +179,10 @@ export function changedKeys(config: BrokerConfig): readonly { name: string; valu
   for (const definition of BROKER_KEYS) {
     const text = config.text(definition.name);
     if (text === null || text === definition.default) continue;
-    changed.push({ name: definition.name, value: definition.type === "password" ? "[hidden]" : text });
+    changed.push({
+      name: definition.name,
+      value: definition.type === "password" ? "[hidden]" : text,
+    });
   }
   return changed;
 }

@@ -70,7 +70,8 @@ export type BrokerSettingsResult =
 export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   const errors: string[] = [];
   const addresses = resolveListeners(config, errors);
-  const logDirs = config.list("log.dirs").length > 0 ? config.list("log.dirs") : config.list("log.dir");
+  const logDirs =
+    config.list("log.dirs").length > 0 ? config.list("log.dirs") : config.list("log.dir");
   const [firstLogDir] = logDirs;
   if (firstLogDir === undefined || logDirs.includes("")) {
     errors.push("At least one log directory must be defined via log.dirs or log.dir.");
@@ -83,9 +84,12 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   }
   const roles = config.list("process.roles");
   if (!roles.includes("broker") || !roles.includes("controller")) {
-    errors.push("process.roles: broker and controller run together; it must be 'broker,controller'");
+    errors.push(
+      "process.roles: broker and controller run together; it must be 'broker,controller'",
+    );
   }
-  if (errors.length > 0 || addresses === null || perIp.overrides === null) return { settings: null, errors };
+  if (errors.length > 0 || addresses === null || perIp.overrides === null)
+    return { settings: null, errors };
   const number = (name: string): number => config.number(name);
   const settings: BrokerSettings = {
     nodeId: number("node.id"),
@@ -113,8 +117,12 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     logRetentionCheckIntervalMs: number("log.retention.check.interval.ms"),
     logFlushSchedulerIntervalMs: number("log.flush.scheduler.interval.ms"),
     logFlushOffsetCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
-    logFlushStartOffsetCheckpointIntervalMs: number("log.flush.start.offset.checkpoint.interval.ms"),
-    replicaHighWatermarkCheckpointIntervalMs: number("replica.high.watermark.checkpoint.interval.ms"),
+    logFlushStartOffsetCheckpointIntervalMs: number(
+      "log.flush.start.offset.checkpoint.interval.ms",
+    ),
+    replicaHighWatermarkCheckpointIntervalMs: number(
+      "replica.high.watermark.checkpoint.interval.ms",
+    ),
     numRecoveryThreadsPerDataDir: number("num.recovery.threads.per.data.dir"),
     producerIdExpirationMs: number("producer.id.expiration.ms"),
     offsetsTopicNumPartitions: number("offsets.topic.num.partitions"),
@@ -128,7 +136,9 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     groupMaxSessionTimeoutMs: number("group.max.session.timeout.ms"),
     groupInitialRebalanceDelayMs: number("group.initial.rebalance.delay.ms"),
     groupMaxSize: number("group.max.size"),
-    metadataLogMaxRecordBytesBetweenSnapshots: number("metadata.log.max.record.bytes.between.snapshots"),
+    metadataLogMaxRecordBytesBetweenSnapshots: number(
+      "metadata.log.max.record.bytes.between.snapshots",
+    ),
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
     sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
@@ -172,11 +182,17 @@ function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | n
     return null;
   }
   // The controller's listener needs no mapping of its own while it is on the default one, as in Kafka.
-  const controllerNames = config.list("controller.listener.names").map((name) => name.toUpperCase());
+  const controllerNames = config
+    .list("controller.listener.names")
+    .map((name) => name.toUpperCase());
   const protocols = new Map(map.protocols);
   for (const name of controllerNames) if (!protocols.has(name)) protocols.set(name, "PLAINTEXT");
   const configured = parseListeners("listeners", config.list("listeners"), protocols);
-  const told = parseListeners("advertised.listeners", config.list("advertised.listeners"), protocols);
+  const told = parseListeners(
+    "advertised.listeners",
+    config.list("advertised.listeners"),
+    protocols,
+  );
   for (const result of [configured, told]) if (result.error !== null) errors.push(result.error);
   if (configured.listeners === null || told.listeners === null) return null;
   const isForClients = (listener: Listener): boolean => !controllerNames.includes(listener.name);
@@ -184,7 +200,9 @@ function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | n
   if (listeners.length === 0) errors.push("listeners: none is left for clients");
   for (const listener of listeners) {
     if (listener.securityProtocol !== "PLAINTEXT") {
-      errors.push(`listeners: ${listener.name} asks for ${listener.securityProtocol}, and only PLAINTEXT is served yet`);
+      errors.push(
+        `listeners: ${listener.name} asks for ${listener.securityProtocol}, and only PLAINTEXT is served yet`,
+      );
     }
   }
   const advertised: Listener[] = [];
@@ -193,7 +211,9 @@ function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | n
       errors.push(`advertised.listeners: ${listener.name} is not among listeners`);
     }
     if (listener.host === "0.0.0.0") {
-      errors.push("advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.");
+      errors.push(
+        "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP address.",
+      );
     }
   }
   for (const listener of listeners) {

@@ -53,7 +53,10 @@ export interface DescribedConfig {
 }
 
 /** Every listed key of a topic. */
-export function describeTopicConfig(broker: BrokerConfig, overrides: ConfigValues): DescribedConfig[] {
+export function describeTopicConfig(
+  broker: BrokerConfig,
+  overrides: ConfigValues,
+): DescribedConfig[] {
   const config = resolveTopicConfig(broker, overrides);
   const described: DescribedConfig[] = [];
   for (const definition of TOPIC_KEYS) {
@@ -127,7 +130,8 @@ function brokerLayers(broker: BrokerConfig, name: string): DescribedSynonym[] {
   const add = (source: number, text: (key: string) => string | null | undefined): void => {
     for (const key of names) {
       const value = text(key);
-      if (value !== null && value !== undefined) layers.push({ name: key, value: hidden ? null : value, source });
+      if (value !== null && value !== undefined)
+        layers.push({ name: key, value: hidden ? null : value, source });
     }
   };
   add(ConfigSource.DYNAMIC_BROKER_CONFIG, (key) => broker.dynamicValues.get(key));
@@ -153,7 +157,10 @@ export interface EffectiveConfig {
  * Every listed key of a topic by name, with the value in force. Unlike DescribeConfigs this shows the text as it was given
  * and counts a broker key in another unit (`log.retention.hours`) as the source.
  */
-export function effectiveTopicConfigs(broker: BrokerConfig, overrides: ConfigValues): EffectiveConfig[] {
+export function effectiveTopicConfigs(
+  broker: BrokerConfig,
+  overrides: ConfigValues,
+): EffectiveConfig[] {
   const config = resolveTopicConfig(broker, overrides);
   const effective: EffectiveConfig[] = [];
   for (const definition of TOPIC_KEYS) {

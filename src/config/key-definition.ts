@@ -7,15 +7,7 @@ import type { ValidValues } from "./valid-values.ts";
 
 /** How a value is read. `class` names a JVM class, which nothing here can load. */
 export type KeyType =
-  | "boolean"
-  | "string"
-  | "int"
-  | "short"
-  | "long"
-  | "double"
-  | "list"
-  | "class"
-  | "password";
+  "boolean" | "string" | "int" | "short" | "long" | "double" | "list" | "class" | "password";
 
 /** Whether and how widely a broker key may change while the broker runs. Absent: at start only. */
 export type UpdateMode = "per-broker" | "cluster-wide";

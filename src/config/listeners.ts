@@ -47,7 +47,9 @@ export function parseListeners(
       return fail(`listener name ${listenerName} appears twice`);
     }
     const bareHost = host.startsWith("[") ? host.slice(1, -1) : host;
-    const clash = listeners.find((other) => other.port === port && port !== 0 && other.host === bareHost);
+    const clash = listeners.find(
+      (other) => other.port === port && port !== 0 && other.host === bareHost,
+    );
     if (clash !== undefined) return fail(`${clash.name} and ${listenerName} share port ${port}`);
     listeners.push({ name: listenerName, host: bareHost, port, securityProtocol });
   }

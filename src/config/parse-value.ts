@@ -41,7 +41,8 @@ function parseType(name: string, type: KeyType, text: string): ParseResult {
   switch (type) {
     case "boolean": {
       const word = trimmed.toLowerCase();
-      if (word !== "true" && word !== "false") return invalid("Expected value to be either true or false");
+      if (word !== "true" && word !== "false")
+        return invalid("Expected value to be either true or false");
       return { value: word === "true", error: null };
     }
     case "short":
@@ -78,7 +79,8 @@ export function formatValue(type: KeyType, value: ParsedValue): string | null {
 
 /** A double as Java writes it: always with a fraction, exponents as `E308`. */
 export function formatDouble(value: number): string {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity";
+  if (!Number.isFinite(value))
+    return Number.isNaN(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity";
   const magnitude = Math.abs(value);
   if (magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e7)) {
     const [mantissa = "0", exponent = "0"] = value.toExponential().split("e");

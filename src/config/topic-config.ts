@@ -91,7 +91,8 @@ export function validateTopicConfig(overrides: ConfigValues): string | null {
     values.set(definition.name, parsed.value);
   }
   const minLagMs = clampToNumber(values.get("min.compaction.lag.ms") ?? 0) ?? 0;
-  const maxLagMs = clampToNumber(values.get("max.compaction.lag.ms") ?? null) ?? Number.MAX_SAFE_INTEGER;
+  const maxLagMs =
+    clampToNumber(values.get("max.compaction.lag.ms") ?? null) ?? Number.MAX_SAFE_INTEGER;
   if (minLagMs > maxLagMs) {
     return (
       `conflict topic config setting min.compaction.lag.ms (${minLagMs}) > ` +
@@ -129,7 +130,9 @@ export function toLogConfig(config: TopicConfig): LogConfig {
   const string = (name: string): string => String(config.get(name) ?? "");
   const policy = config.get("cleanup.policy");
   return {
-    segmentBytes: number(config.get("internal.segment.bytes") == null ? "segment.bytes" : "internal.segment.bytes"),
+    segmentBytes: number(
+      config.get("internal.segment.bytes") == null ? "segment.bytes" : "internal.segment.bytes",
+    ),
     segmentMs: number("segment.ms"),
     segmentJitterMs: number("segment.jitter.ms"),
     segmentIndexBytes: number("segment.index.bytes"),
@@ -137,7 +140,8 @@ export function toLogConfig(config: TopicConfig): LogConfig {
     retentionMs: number("retention.ms"),
     retentionBytes: number("retention.bytes"),
     maxMessageBytes: number("max.message.bytes"),
-    messageTimestampType: string("message.timestamp.type") === "LogAppendTime" ? "LogAppendTime" : "CreateTime",
+    messageTimestampType:
+      string("message.timestamp.type") === "LogAppendTime" ? "LogAppendTime" : "CreateTime",
     messageTimestampBeforeMaxMs: number("message.timestamp.before.max.ms"),
     messageTimestampAfterMaxMs: number("message.timestamp.after.max.ms"),
     compressionType: string("compression.type"),

@@ -4,7 +4,15 @@
  * first that is set wins, and hours and minutes are turned into milliseconds.
  */
 import type { KeyDefinition } from "./key-definition.ts";
-import { accepted, COMPACTION, LATER, ONE_NODE, SHARE_GROUPS, TIERED, unsupported } from "./key-status.ts";
+import {
+  accepted,
+  COMPACTION,
+  LATER,
+  ONE_NODE,
+  SHARE_GROUPS,
+  TIERED,
+  unsupported,
+} from "./key-status.ts";
 import { atLeast, between, betweenOr, listOf, oneOf, THROTTLED_REPLICAS } from "./valid-values.ts";
 
 /** A broker key that gives topics their default, and what one unit of it is worth. */

@@ -7,7 +7,12 @@ import { unreachable } from "#common/assert.ts";
 /** A constraint on one key's value. */
 export type ValidValues =
   | { readonly kind: "range"; readonly min: number; readonly max: number | null }
-  | { readonly kind: "range-or"; readonly min: number; readonly max: number; readonly other: number }
+  | {
+      readonly kind: "range-or";
+      readonly min: number;
+      readonly max: number;
+      readonly other: number;
+    }
   | { readonly kind: "one-of"; readonly values: readonly string[]; readonly ignoreCase: boolean }
   | { readonly kind: "list-of"; readonly values: readonly string[] }
   | { readonly kind: "non-empty" }
@@ -72,7 +77,10 @@ export function checkValue(name: string, value: ParsedValue, valid: ValidValues)
     case "range-or":
       if (typeof value !== "number" || value === valid.other) return null;
       return value < valid.min || value > valid.max
-        ? invalid(value, `Value must be between ${valid.min} and ${valid.max} or equal to ${valid.other}`)
+        ? invalid(
+            value,
+            `Value must be between ${valid.min} and ${valid.max} or equal to ${valid.other}`,
+          )
         : null;
     case "one-of": {
       if (typeof value !== "string") return null;
@@ -80,7 +88,9 @@ export function checkValue(name: string, value: ParsedValue, valid: ValidValues)
         ? valid.values.some((word) => word.toLowerCase() === value.toLowerCase())
         : valid.values.includes(value);
       if (isKnown) return null;
-      const hint = valid.ignoreCase ? "String must be one of (case insensitive): " : "String must be one of: ";
+      const hint = valid.ignoreCase
+        ? "String must be one of (case insensitive): "
+        : "String must be one of: ";
       return invalid(value, hint + valid.values.join(", "));
     }
     case "list-of": {

@@ -47,7 +47,8 @@ export function decideConfigChanges(
   input: DecisionInput,
 ): Decision<readonly ResourceOutcome[]> {
   const counts = new Map<string, number>();
-  for (const resource of resources) counts.set(identity(resource), (counts.get(identity(resource)) ?? 0) + 1);
+  for (const resource of resources)
+    counts.set(identity(resource), (counts.get(identity(resource)) ?? 0) + 1);
   const records: MetadataRecord[] = [];
   const response = resources.map((resource): ResourceOutcome => {
     const { resourceType, resourceName } = resource;
@@ -78,7 +79,8 @@ type Changed = { readonly records: readonly MetadataRecord[] } | Refusal;
 
 function changeResource(resource: ResourceChange, input: DecisionInput): Changed {
   const names = resource.changes.map(({ name }) => name);
-  if (new Set(names).size !== names.length) return invalidRequest("Error due to duplicate config keys");
+  if (new Set(names).size !== names.length)
+    return invalidRequest("Error due to duplicate config keys");
   for (const { name, operation, value } of resource.changes) {
     if (value === null && operation !== ConfigOperation.DELETE) {
       return invalidRequest(`Null value not supported for : ${name}`);
@@ -101,20 +103,26 @@ function changeResource(resource: ResourceChange, input: DecisionInput): Changed
 }
 
 /** There are no loggers by name whose level could be changed. */
-function refuseLogger({ resourceName, resourceType, changes, replacesAll }: ResourceChange, nodeId: number): Changed {
+function refuseLogger(
+  { resourceName, resourceType, changes, replacesAll }: ResourceChange,
+  nodeId: number,
+): Changed {
   if (replacesAll) return invalidRequest(`Unknown resource type ${resourceType}`);
   if (resourceName !== String(nodeId)) {
     return invalidRequest(`Unexpected node id. Expected ${nodeId}, but received ${resourceName}`);
   }
   const [first] = changes;
-  return first === undefined ? { records: [] } : invalidConfig(`Logger ${first.name} does not exist!`);
+  return first === undefined
+    ? { records: [] }
+    : invalidConfig(`Logger ${first.name} does not exist!`);
 }
 
 function changeTopic(resource: ResourceChange, { image }: DecisionInput): Changed {
   const { resourceName } = resource;
   if (resourceName === "") return invalidRequest("Default topic resources are not allowed.");
   const invalid = topicNameError(resourceName);
-  if (invalid !== null) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
+  if (invalid !== null)
+    return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
   if (!image.topicsByName.has(resourceName)) {
     const errorMessage = `The topic '${resourceName}' does not exist.`;
     return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage };
@@ -134,7 +142,9 @@ function changeBroker(resource: ResourceChange, { image, nodeId }: DecisionInput
       return invalidRequest(`Node id must be an integer, but it is: ${resourceName}`);
     }
     if (Number(resourceName) !== nodeId) {
-      return invalidRequest(`Unexpected broker id, expected ${nodeId}, but received ${resourceName}`);
+      return invalidRequest(
+        `Unexpected broker id, expected ${nodeId}, but received ${resourceName}`,
+      );
     }
   }
   const current = configValues(image, ResourceType.BROKER, resourceName);
@@ -168,16 +178,22 @@ function checkElrRules(
 }
 
 /** Kafka's checks of dynamic broker values, in its order. Keys nobody knows are stored as they are. */
-function validateBrokerValues(values: ReadonlyMap<string, string>, isDefault: boolean): Refusal | null {
+function validateBrokerValues(
+  values: ReadonlyMap<string, string>,
+  isDefault: boolean,
+): Refusal | null {
   const known = [...values].flatMap(([name, text]) => {
     const definition = brokerKey(name);
     return definition === undefined ? [] : [{ definition, text }];
   });
-  const namesOf = (rows: typeof known): string => rows.map(({ definition }) => definition.name).join(", ");
+  const namesOf = (rows: typeof known): string =>
+    rows.map(({ definition }) => definition.name).join(", ");
   const fixed = known.filter(({ definition }) => definition.update === undefined);
-  if (fixed.length > 0) return invalidRequest(`Cannot update these configs dynamically: [${namesOf(fixed)}]`);
+  if (fixed.length > 0)
+    return invalidRequest(`Cannot update these configs dynamically: [${namesOf(fixed)}]`);
   const security = known.filter(
-    ({ definition: { name, update } }) => update === "per-broker" && /^(ssl|sasl|principal)\./.test(name),
+    ({ definition: { name, update } }) =>
+      update === "per-broker" && /^(ssl|sasl|principal)\./.test(name),
   );
   if (security.length > 0) {
     return invalidRequest(
@@ -187,7 +203,8 @@ function validateBrokerValues(values: ReadonlyMap<string, string>, isDefault: bo
   }
   for (const { definition, text } of known) {
     const { value, error } = parseValue(definition, text);
-    const refusal = error ?? topicDefaultError(definition.name, value) ?? formatError(definition.name, text);
+    const refusal =
+      error ?? topicDefaultError(definition.name, value) ?? formatError(definition.name, text);
     if (refusal !== null) return invalidRequest(refusal);
   }
   const perBroker = known.filter(({ definition }) => definition.update === "per-broker");

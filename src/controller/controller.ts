@@ -26,10 +26,19 @@ import { liveBrokers } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
-import type { CreatePartitionsRequest, CreatePartitionsResponse } from "#protocol/generated/create-partitions.ts";
+import type {
+  CreatePartitionsRequest,
+  CreatePartitionsResponse,
+} from "#protocol/generated/create-partitions.ts";
 import { makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
-import type { CreateTopicsRequest, CreateTopicsResponse } from "#protocol/generated/create-topics.ts";
-import type { DeleteTopicsRequest, DeleteTopicsResponse } from "#protocol/generated/delete-topics.ts";
+import type {
+  CreateTopicsRequest,
+  CreateTopicsResponse,
+} from "#protocol/generated/create-topics.ts";
+import type {
+  DeleteTopicsRequest,
+  DeleteTopicsResponse,
+} from "#protocol/generated/delete-topics.ts";
 import { decideConfigChanges } from "./configs.ts";
 import type { ResourceChange, ResourceOutcome } from "./configs.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
@@ -39,7 +48,12 @@ import { decideProducerIdBlock } from "./producer-ids.ts";
 import type { ProducerIdBlock } from "./producer-ids.ts";
 import { decideStart } from "./registration.ts";
 import type { BrokerRegistration } from "./registration.ts";
-import { decideCreateTopics, decideDeleteTopics, refuseCreateTopics, refuseDeleteTopics } from "./topics.ts";
+import {
+  decideCreateTopics,
+  decideDeleteTopics,
+  refuseCreateTopics,
+  refuseDeleteTopics,
+} from "./topics.ts";
 
 /** What the controller needs. */
 export interface ControllerOptions {
@@ -86,7 +100,10 @@ export class Controller {
   async deleteTopics(request: DeleteTopicsRequest, version: number): Promise<DeleteTopicsResponse> {
     if (!this.#options.config().boolean("delete.topic.enable")) {
       const errorCode = version < 3 ? ErrorCode.INVALID_REQUEST : ErrorCode.TOPIC_DELETION_DISABLED;
-      return refuseDeleteTopics(request, version, { errorCode, errorMessage: "Topic deletion is disabled." });
+      return refuseDeleteTopics(request, version, {
+        errorCode,
+        errorMessage: "Topic deletion is disabled.",
+      });
     }
     if (request.timeoutMs <= 0) return refuseDeleteTopics(request, version, TIMED_OUT);
     return this.#submitOr(
@@ -105,10 +122,18 @@ export class Controller {
   }
 
   /** Serves AlterConfigs and IncrementalAlterConfigs. */
-  async changeConfigs(resources: readonly ResourceChange[], validateOnly: boolean): Promise<readonly ResourceOutcome[]> {
+  async changeConfigs(
+    resources: readonly ResourceChange[],
+    validateOnly: boolean,
+  ): Promise<readonly ResourceOutcome[]> {
     return this.#submitOr(
       (input) => decideConfigChanges(resources, validateOnly, input),
-      (refusal) => resources.map(({ resourceType, resourceName }) => ({ resourceType, resourceName, ...refusal })),
+      (refusal) =>
+        resources.map(({ resourceType, resourceName }) => ({
+          resourceType,
+          resourceName,
+          ...refusal,
+        })),
     );
   }
 
@@ -146,7 +171,12 @@ export class Controller {
   #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
     const run = async (): Promise<T> => {
       const { nodeId, loader, config, random } = this.#options;
-      const { response, records } = decide({ image: loader.image, config: config(), nodeId, random });
+      const { response, records } = decide({
+        image: loader.image,
+        config: config(),
+        nodeId,
+        random,
+      });
       if (records.length > 0) await loader.commit(records);
       return response;
     };
@@ -157,7 +187,10 @@ export class Controller {
   }
 
   /** As `#submit`, with an answer for when the log cannot be written. */
-  async #submitOr<T>(decide: (input: DecisionInput) => Decision<T>, refuse: (refusal: Refusal) => T): Promise<T> {
+  async #submitOr<T>(
+    decide: (input: DecisionInput) => Decision<T>,
+    refuse: (refusal: Refusal) => T,
+  ): Promise<T> {
     try {
       return await this.#submit(decide);
     } catch (error) {

@@ -6,7 +6,10 @@
 import { ErrorCode } from "#common/error-code.ts";
 import { partitionEntry } from "#metadata/image-records.ts";
 import type { TopicImage } from "#metadata/cluster-image.ts";
-import { makeCreatePartitionsResponse, makeCreatePartitionsTopicResult } from "#protocol/generated/create-partitions.ts";
+import {
+  makeCreatePartitionsResponse,
+  makeCreatePartitionsTopicResult,
+} from "#protocol/generated/create-partitions.ts";
 import type {
   CreatePartitionsRequest,
   CreatePartitionsResponse,
@@ -28,13 +31,20 @@ export function decideCreatePartitions(
   const results: CreatePartitionsTopicResult[] = [];
   for (const [name, count] of counts) {
     if (count > 1) {
-      results.push(result(name, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage: "Duplicate topic name." }));
+      results.push(
+        result(name, {
+          errorCode: ErrorCode.INVALID_REQUEST,
+          errorMessage: "Duplicate topic name.",
+        }),
+      );
     }
   }
   const rows = request.topics.filter(({ name }) => counts.get(name) === 1);
   if (additionalPartitions(rows, input) > MAX_RECORDS_PER_REQUEST) {
     for (const { name } of rows) {
-      results.push(result(name, { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE }));
+      results.push(
+        result(name, { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE }),
+      );
     }
     return { response: makeCreatePartitionsResponse({ results }), records: [] };
   }
@@ -56,7 +66,10 @@ export function decideCreatePartitions(
 }
 
 /** Partitions a request would add in all. */
-function additionalPartitions(rows: readonly CreatePartitionsTopic[], { image }: DecisionInput): number {
+function additionalPartitions(
+  rows: readonly CreatePartitionsTopic[],
+  { image }: DecisionInput,
+): number {
   let total = 0;
   for (const { name, count } of rows) {
     const topic = image.topicsByName.get(name);
@@ -68,7 +81,10 @@ function additionalPartitions(rows: readonly CreatePartitionsTopic[], { image }:
 const EXCESSIVE = "Excessively large number of additional partitions per request.";
 
 /** Answers every topic of a request the same way. */
-export function refuseCreatePartitions(request: CreatePartitionsRequest, refusal: Refusal): CreatePartitionsResponse {
+export function refuseCreatePartitions(
+  request: CreatePartitionsRequest,
+  refusal: Refusal,
+): CreatePartitionsResponse {
   const names = new Set(request.topics.map(({ name }) => name));
   return makeCreatePartitionsResponse({ results: [...names].map((name) => result(name, refusal)) });
 }
@@ -83,7 +99,8 @@ function addPartitions(
   directories: DirectoryChooser,
 ): { readonly records: readonly MetadataRecord[] } | Refusal {
   const topic = input.image.topicsByName.get(row.name);
-  if (topic === undefined) return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: null };
+  if (topic === undefined)
+    return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: null };
   const current = topic.partitions.length;
   const additional = row.count - current;
   if (additional === 0) return invalidPartitions(`Topic already has ${current} partition(s).`);
@@ -93,7 +110,9 @@ function addPartitions(
     );
   }
   const assignments =
-    row.assignments === null ? placed(topic, additional, input) : manual(row, topic, additional, input);
+    row.assignments === null
+      ? placed(topic, additional, input)
+      : manual(row, topic, additional, input);
   if ("errorCode" in assignments) return assignments;
   const records = assignments.map((replicas, index) =>
     partitionEntry(topic.id, newPartition(input.image, current + index, replicas, directories)),
@@ -111,7 +130,12 @@ function placed(
   { image }: DecisionInput,
 ): readonly (readonly number[])[] | Refusal {
   const replicationFactor = topic.partitions[0]?.replicas.length ?? 1;
-  const { assignments, refusal } = placeReplicas(image, additional, replicationFactor, topic.partitions.length);
+  const { assignments, refusal } = placeReplicas(
+    image,
+    additional,
+    replicationFactor,
+    topic.partitions.length,
+  );
   return refusal ?? assignments;
 }
 

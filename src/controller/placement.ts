@@ -30,7 +30,10 @@ export function placeReplicas(
       `Unable to replicate the partition ${replicationFactor} time(s): The target replication factor of ` +
       `${replicationFactor} cannot be reached because only ${brokers.length} broker(s) are registered or some brokers ` +
       "have all their log directories cordoned.";
-    return { assignments: null, refusal: { errorCode: ErrorCode.INVALID_REPLICATION_FACTOR, errorMessage } };
+    return {
+      assignments: null,
+      refusal: { errorCode: ErrorCode.INVALID_REPLICATION_FACTOR, errorMessage },
+    };
   }
   const assignments: number[][] = [];
   for (let partition = 0; partition < partitionCount; partition++) {
@@ -45,18 +48,25 @@ export function placeReplicas(
 }
 
 function hasOpenDirectory(broker: BrokerImage): boolean {
-  return broker.logDirs.length === 0 || broker.logDirs.some((id) => !broker.cordonedLogDirs.includes(id));
+  return (
+    broker.logDirs.length === 0 || broker.logDirs.some((id) => !broker.cordonedLogDirs.includes(id))
+  );
 }
 
 /** Checks replicas somebody chose by hand. */
-export function checkManualReplicas(image: ClusterImage, replicas: readonly number[]): string | null {
-  if (replicas.length === 0) return "The manual partition assignment includes an empty replica list.";
+export function checkManualReplicas(
+  image: ClusterImage,
+  replicas: readonly number[],
+): string | null {
+  if (replicas.length === 0)
+    return "The manual partition assignment includes an empty replica list.";
   const seen = new Set<number>();
   for (const id of [...replicas].sort((left, right) => left - right)) {
     if (!image.brokers.has(id)) {
       return `The manual partition assignment includes broker ${id}, but no such broker is registered.`;
     }
-    if (seen.has(id)) return `The manual partition assignment includes the broker ${id} more than once.`;
+    if (seen.has(id))
+      return `The manual partition assignment includes the broker ${id} more than once.`;
     seen.add(id);
   }
   return null;
@@ -75,7 +85,9 @@ export class DirectoryChooser {
   /** Directory id for a replica on a broker; `ZERO_UUID` when the broker told of none. */
   choose(brokerId: number): string {
     const broker = this.#image.brokers.get(brokerId);
-    const open = (broker?.logDirs ?? []).filter((id) => broker?.cordonedLogDirs.includes(id) !== true);
+    const open = (broker?.logDirs ?? []).filter(
+      (id) => broker?.cordonedLogDirs.includes(id) !== true,
+    );
     const [only] = open;
     if (only === undefined) return ZERO_UUID;
     if (open.length === 1) return only;

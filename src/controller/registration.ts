@@ -4,7 +4,12 @@
  */
 import { makeFeatureLevelRecord } from "#protocol/generated/records/feature-level-record.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
-import type { BrokerEndpointImage, BrokerImage, ClusterImage, FeatureRange } from "#metadata/cluster-image.ts";
+import type {
+  BrokerEndpointImage,
+  BrokerImage,
+  ClusterImage,
+  FeatureRange,
+} from "#metadata/cluster-image.ts";
 import { registerBrokerEntry } from "#metadata/image-records.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import type { Decision, DecisionInput } from "./decision.ts";
@@ -29,11 +34,17 @@ export interface BrokerRegistration {
 }
 
 /** Decides what to write when this node starts. */
-export function decideStart(registration: BrokerRegistration, input: DecisionInput): Decision<null> {
+export function decideStart(
+  registration: BrokerRegistration,
+  input: DecisionInput,
+): Decision<null> {
   const { image, nodeId, random } = input;
   const records: MetadataRecord[] = [];
   if (image.features.size === 0) {
-    const record = makeFeatureLevelRecord({ name: "metadata.version", featureLevel: METADATA_VERSION });
+    const record = makeFeatureLevelRecord({
+      name: "metadata.version",
+      featureLevel: METADATA_VERSION,
+    });
     records.push({ kind: "FeatureLevelRecord", record });
   }
   const before = image.brokers.get(nodeId);
@@ -47,15 +58,28 @@ export function decideStart(registration: BrokerRegistration, input: DecisionInp
     isFenced: false,
     isInControlledShutdown: false,
     logDirs: registration.logDirs,
-    cordonedLogDirs: before?.cordonedLogDirs.filter((id) => registration.logDirs.includes(id)) ?? [],
+    cordonedLogDirs:
+      before?.cordonedLogDirs.filter((id) => registration.logDirs.includes(id)) ?? [],
   };
-  if (before === undefined || describe(before) !== describe(now)) records.push(registerBrokerEntry(now));
+  if (before === undefined || describe(before) !== describe(now))
+    records.push(registerBrokerEntry(now));
   for (const record of reclaimLeadership(image, nodeId)) records.push(record);
   return { response: null, records };
 }
 
-function describe({ endpoints, rack, isFenced, isInControlledShutdown, logDirs }: BrokerImage): string {
-  const addresses = endpoints.map(({ name, host, port, securityProtocol }) => [name, host, port, securityProtocol]);
+function describe({
+  endpoints,
+  rack,
+  isFenced,
+  isInControlledShutdown,
+  logDirs,
+}: BrokerImage): string {
+  const addresses = endpoints.map(({ name, host, port, securityProtocol }) => [
+    name,
+    host,
+    port,
+    securityProtocol,
+  ]);
   return JSON.stringify([addresses, rack, isFenced, isInControlledShutdown, [...logDirs].sort()]);
 }
 
@@ -66,7 +90,12 @@ function describe({ endpoints, rack, isFenced, isInControlledShutdown, logDirs }
 function* reclaimLeadership(image: ClusterImage, nodeId: number): Generator<MetadataRecord> {
   for (const topic of image.topicsById.values()) {
     for (const partition of topic.partitions) {
-      if (partition.leader !== -1 || partition.replicas.length !== 1 || partition.replicas[0] !== nodeId) continue;
+      if (
+        partition.leader !== -1 ||
+        partition.replicas.length !== 1 ||
+        partition.replicas[0] !== nodeId
+      )
+        continue;
       const record = makePartitionChangeRecord({
         partitionId: partition.partitionId,
         topicId: topic.id,

@@ -21,7 +21,10 @@ import type {
   CreateTopicsRequest,
   CreateTopicsResponse,
 } from "#protocol/generated/create-topics.ts";
-import { makeDeletableTopicResult, makeDeleteTopicsResponse } from "#protocol/generated/delete-topics.ts";
+import {
+  makeDeletableTopicResult,
+  makeDeleteTopicsResponse,
+} from "#protocol/generated/delete-topics.ts";
 import type {
   DeletableTopicResult,
   DeleteTopicsRequest,
@@ -47,7 +50,9 @@ export function decideCreateTopics(
 ): Decision<CreateTopicsResponse> {
   const counts = new Map<string, number>();
   for (const { name } of request.topics) counts.set(name, (counts.get(name) ?? 0) + 1);
-  const rows = request.topics.filter(({ name }) => counts.get(name) === 1 && name !== METADATA_TOPIC);
+  const rows = request.topics.filter(
+    ({ name }) => counts.get(name) === 1 && name !== METADATA_TOPIC,
+  );
   const results: CreatableTopicResult[] = [];
   let records: MetadataRecord[] = [];
   const excess = excessOf(rows, input);
@@ -71,7 +76,12 @@ export function decideCreateTopics(
   }
   for (const [name, count] of counts) {
     if (count > 1) {
-      results.push(refuse(name, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage: "Duplicate topic name." }));
+      results.push(
+        refuse(name, {
+          errorCode: ErrorCode.INVALID_REQUEST,
+          errorMessage: "Duplicate topic name.",
+        }),
+      );
     } else if (name === METADATA_TOPIC) {
       const errorMessage = `Creation of internal topic ${METADATA_TOPIC} is prohibited.`;
       results.push(refuse(name, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage }));
@@ -84,7 +94,10 @@ export function decideCreateTopics(
 }
 
 /** Answers every topic of a request the same way. */
-export function refuseCreateTopics(request: CreateTopicsRequest, refusal: Refusal): CreateTopicsResponse {
+export function refuseCreateTopics(
+  request: CreateTopicsRequest,
+  refusal: Refusal,
+): CreateTopicsResponse {
   const names = new Set(request.topics.map(({ name }) => name));
   return makeCreateTopicsResponse({ topics: [...names].map((name) => refuse(name, refusal)) });
 }
@@ -110,7 +123,11 @@ function excessOf(rows: readonly CreatableTopic[], input: DecisionInput): Refusa
   let total = 0;
   for (const row of rows) {
     if (row.assignments.length > 0) total += row.assignments.length;
-    else total += row.numPartitions === -1 ? input.config.number("num.partitions") : Math.max(0, row.numPartitions);
+    else
+      total +=
+        row.numPartitions === -1
+          ? input.config.number("num.partitions")
+          : Math.max(0, row.numPartitions);
   }
   return total > MAX_RECORDS_PER_REQUEST
     ? { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE }
@@ -139,8 +156,10 @@ function createTopic(
     overrides.set(name, value);
   }
   const configError = validateTopicConfig(overrides);
-  if (configError !== null) return { errorCode: ErrorCode.INVALID_CONFIG, errorMessage: configError };
-  const assignments = row.assignments.length > 0 ? manualAssignments(row, input) : placedAssignments(row, input);
+  if (configError !== null)
+    return { errorCode: ErrorCode.INVALID_CONFIG, errorMessage: configError };
+  const assignments =
+    row.assignments.length > 0 ? manualAssignments(row, input) : placedAssignments(row, input);
   if ("errorCode" in assignments) return assignments;
 
   const topicId = freshTopicId(input);
@@ -161,7 +180,13 @@ function createTopic(
     numPartitions: partitions.length,
     replicationFactor: partitions[0]?.replicas.length ?? -1,
     configs: effectiveTopicConfigs(config, overrides).map(({ name, value, source }) =>
-      makeCreatableTopicConfigs({ name, value, configSource: source, readOnly: false, isSensitive: false }),
+      makeCreatableTopicConfigs({
+        name,
+        value,
+        configSource: source,
+        readOnly: false,
+        isSensitive: false,
+      }),
     ),
   });
   return { result, records };
@@ -169,9 +194,13 @@ function createTopic(
 
 function checkNewName(name: string, { image }: DecisionInput): Refusal | null {
   const invalid = topicNameError(name);
-  if (invalid !== null) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
+  if (invalid !== null)
+    return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
   if (image.topicsByName.has(name)) {
-    return { errorCode: ErrorCode.TOPIC_ALREADY_EXISTS, errorMessage: `Topic '${name}' already exists.` };
+    return {
+      errorCode: ErrorCode.TOPIC_ALREADY_EXISTS,
+      errorMessage: `Topic '${name}' already exists.`,
+    };
   }
   if (!canCollide(name)) return null;
   const key = collisionKey(name);
@@ -183,22 +212,34 @@ function checkNewName(name: string, { image }: DecisionInput): Refusal | null {
   return null;
 }
 
-function manualAssignments(row: CreatableTopic, { image }: DecisionInput): readonly (readonly number[])[] | Refusal {
-  const invalid = (errorMessage: string): Refusal => ({ errorCode: ErrorCode.INVALID_REQUEST, errorMessage });
+function manualAssignments(
+  row: CreatableTopic,
+  { image }: DecisionInput,
+): readonly (readonly number[])[] | Refusal {
+  const invalid = (errorMessage: string): Refusal => ({
+    errorCode: ErrorCode.INVALID_REQUEST,
+    errorMessage,
+  });
   const misplaced = (errorMessage: string): Refusal => ({
     errorCode: ErrorCode.INVALID_REPLICA_ASSIGNMENT,
     errorMessage,
   });
   if (row.replicationFactor !== -1) {
-    return invalid("A manual partition assignment was specified, but replication factor was not set to -1.");
+    return invalid(
+      "A manual partition assignment was specified, but replication factor was not set to -1.",
+    );
   }
   if (row.numPartitions !== -1) {
-    return invalid("A manual partition assignment was specified, but numPartitions was not set to -1.");
+    return invalid(
+      "A manual partition assignment was specified, but numPartitions was not set to -1.",
+    );
   }
   const assignments: (readonly number[])[] = [];
   for (const { partitionIndex, brokerIds } of row.assignments) {
     if (assignments[partitionIndex] !== undefined) {
-      return misplaced(`Found multiple manual partition assignments for partition ${partitionIndex}`);
+      return misplaced(
+        `Found multiple manual partition assignments for partition ${partitionIndex}`,
+      );
     }
     const error = checkManualReplicas(image, brokerIds);
     if (error !== null) return misplaced(error);
@@ -220,7 +261,10 @@ function manualAssignments(row: CreatableTopic, { image }: DecisionInput): reado
   return assignments;
 }
 
-function placedAssignments(row: CreatableTopic, input: DecisionInput): readonly (readonly number[])[] | Refusal {
+function placedAssignments(
+  row: CreatableTopic,
+  input: DecisionInput,
+): readonly (readonly number[])[] | Refusal {
   const { image, config, random } = input;
   if (row.replicationFactor < -1 || row.replicationFactor === 0) {
     return {
@@ -234,9 +278,12 @@ function placedAssignments(row: CreatableTopic, input: DecisionInput): readonly 
       errorMessage: "Number of partitions was set to an invalid non-positive value.",
     };
   }
-  const partitionCount = row.numPartitions === -1 ? config.number("num.partitions") : row.numPartitions;
+  const partitionCount =
+    row.numPartitions === -1 ? config.number("num.partitions") : row.numPartitions;
   const replicationFactor =
-    row.replicationFactor === -1 ? config.number("default.replication.factor") : row.replicationFactor;
+    row.replicationFactor === -1
+      ? config.number("default.replication.factor")
+      : row.replicationFactor;
   const start = Math.floor(random.next() * image.brokers.size);
   const { assignments, refusal } = placeReplicas(image, partitionCount, replicationFactor, start);
   return refusal ?? assignments;
@@ -286,11 +333,15 @@ export function decideDeleteTopics(
   for (const [topicId, { topic }] of toDelete) {
     if (refused.has(topicId)) {
       const errorMessage = "The provided topic name maps to an ID that was already supplied.";
-      results.push(deletionResult(topic.name, topicId, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage }));
+      results.push(
+        deletionResult(topic.name, topicId, { errorCode: ErrorCode.INVALID_REQUEST, errorMessage }),
+      );
       continue;
     }
     records.push({ kind: "RemoveTopicRecord", record: { topicId } });
-    results.push(deletionResult(topic.name, topicId, { errorCode: ErrorCode.NONE, errorMessage: null }));
+    results.push(
+      deletionResult(topic.name, topicId, { errorCode: ErrorCode.NONE, errorMessage: null }),
+    );
   }
   return { response: makeDeleteTopicsResponse({ responses: results }), records };
 }
@@ -301,12 +352,16 @@ export function refuseDeleteTopics(
   version: number,
   refusal: Refusal,
 ): DeleteTopicsResponse {
-  const responses = deletionRows(request, version).map(({ name, topicId }) => deletionResult(name, topicId, refusal));
+  const responses = deletionRows(request, version).map(({ name, topicId }) =>
+    deletionResult(name, topicId, refusal),
+  );
   return makeDeleteTopicsResponse({ responses });
 }
 
 function deletionRows(request: DeleteTopicsRequest, version: number): readonly DeleteTopicState[] {
-  return version >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
+  return version >= 6
+    ? request.topics
+    : request.topicNames.map((name) => ({ name, topicId: ZERO_UUID }));
 }
 
 function resolveDeletion(
@@ -315,9 +370,14 @@ function resolveDeletion(
   names: ReadonlyMap<string, number>,
   ids: ReadonlyMap<string, number>,
 ): TopicImage | Refusal {
-  const invalid = (errorMessage: string): Refusal => ({ errorCode: ErrorCode.INVALID_REQUEST, errorMessage });
-  if (name !== null && topicId !== ZERO_UUID) return invalid("You may not specify both topic name and topic id.");
-  if (name === null && topicId === ZERO_UUID) return invalid("Neither topic name nor id were specified.");
+  const invalid = (errorMessage: string): Refusal => ({
+    errorCode: ErrorCode.INVALID_REQUEST,
+    errorMessage,
+  });
+  if (name !== null && topicId !== ZERO_UUID)
+    return invalid("You may not specify both topic name and topic id.");
+  if (name === null && topicId === ZERO_UUID)
+    return invalid("Neither topic name nor id were specified.");
   if (name !== null) {
     if ((names.get(name) ?? 0) > 1) return invalid("Duplicate topic name.");
     return (
@@ -336,7 +396,11 @@ function resolveDeletion(
   );
 }
 
-function deletionResult(name: string | null, topicId: string, refusal: Refusal): DeletableTopicResult {
+function deletionResult(
+  name: string | null,
+  topicId: string,
+  refusal: Refusal,
+): DeletableTopicResult {
   return makeDeletableTopicResult({ name, topicId, ...refusal });
 }
 

@@ -83,7 +83,10 @@ export interface OpenLogOptions {
 export interface AppendRecord {
   readonly key?: string | Uint8Array | null;
   readonly value: string | Uint8Array | null;
-  readonly headers?: readonly { readonly key: string; readonly value: string | Uint8Array | null }[];
+  readonly headers?: readonly {
+    readonly key: string;
+    readonly value: string | Uint8Array | null;
+  }[];
   /** Milliseconds since 1970; now when absent. */
   readonly timestamp?: number;
 }
@@ -176,7 +179,8 @@ export async function openLog(options: OpenLogOptions): Promise<Log> {
     const found = store.report.partitions.find(
       (candidate) => candidate.topic === topic && candidate.partition === partition,
     );
-    if (typeof found?.quarantined === "string") throw new LogError("LOG_QUARANTINED", found.quarantined);
+    if (typeof found?.quarantined === "string")
+      throw new LogError("LOG_QUARANTINED", found.quarantined);
     const handle =
       found?.handle ?? store.createPartition({ topic, partition, topicId: newTopicId(), config });
     if (found !== undefined) store.configurePartition(handle, config);
@@ -242,7 +246,9 @@ export class Log implements AsyncDisposable {
     options: AppendOptions = {},
   ): Promise<AppendResult> {
     const batch =
-      records instanceof Uint8Array ? records : this.#encode(records, options.compression ?? "none");
+      records instanceof Uint8Array
+        ? records
+        : this.#encode(records, options.compression ?? "none");
     this.state();
     const out = this.#appendOut;
     const nowMs = Date.now();
@@ -277,9 +283,15 @@ export class Log implements AsyncDisposable {
     let next = offset;
     let isFirst = true;
     while (next < endOffset && (isFirst || budgetBytes > 0)) {
-      const bytes = this.#readBytes(next, Math.min(READ_STEP_BYTES, budgetBytes), isFirst || budgetBytes === Infinity);
+      const bytes = this.#readBytes(
+        next,
+        Math.min(READ_STEP_BYTES, budgetBytes),
+        isFirst || budgetBytes === Infinity,
+      );
       if (bytes.length === 0) return;
-      const { batches, failure: problem } = decodeRecordBatches(bytes, { decompressor: nativeCodecs });
+      const { batches, failure: problem } = decodeRecordBatches(bytes, {
+        decompressor: nativeCodecs,
+      });
       for (const batch of batches) {
         if (!batch.isControl) {
           for (const record of batch.records) {
@@ -382,7 +394,8 @@ export class Log implements AsyncDisposable {
       state = this.#store.stateOf(this.#handle);
       return state === null || state.flushedOffset > lastOffset;
     });
-    if (state === null) throw new LogError("LOG_CLOSED", "the log was closed before the records were on disk");
+    if (state === null)
+      throw new LogError("LOG_CLOSED", "the log was closed before the records were on disk");
   }
 
   #readBytes(offset: number, maxBytes: number, hasMinOneMessage: boolean): Uint8Array {

@@ -28,7 +28,14 @@ export const OffsetSpec = {
 } as const;
 
 /** Numbers of results and of fetch rows; see the functions of {@link LogCalls} for their order. */
-export const Columns = { APPEND: 7, FETCH_REQUEST: 6, FETCH_RESULT: 10, OFFSET: 3, EPOCH_END: 2, STATE: 8 } as const;
+export const Columns = {
+  APPEND: 7,
+  FETCH_REQUEST: 6,
+  FETCH_RESULT: 10,
+  OFFSET: 3,
+  EPOCH_END: 2,
+  STATE: 8,
+} as const;
 
 /**
  * Calls on the path of a request. All arrays belong to the caller and are not kept; those that results are written to must not

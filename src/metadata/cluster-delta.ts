@@ -80,7 +80,10 @@ export class ClusterDelta {
         return this.#replayPartitionChange(entry.record);
       case "RemoveTopicRecord": {
         const topic = this.#topic(entry.record.topicId);
-        assert(topic !== undefined, `RemoveTopicRecord of unknown topic id ${entry.record.topicId}`);
+        assert(
+          topic !== undefined,
+          `RemoveTopicRecord of unknown topic id ${entry.record.topicId}`,
+        );
         this.#topics.set(topic.id, null);
         const key = resourceKey(ResourceType.TOPIC, topic.name);
         if (this.base.configs.has(key) || this.#configs.has(key)) this.#configs.set(key, new Map());
@@ -113,7 +116,9 @@ export class ClusterDelta {
         const { brokerId, fenced, inControlledShutdown, logDirs, cordonedLogDirs } = entry.record;
         return this.#changeBroker(brokerId, {
           ...(fenced === 0 ? {} : { isFenced: fenced > 0 }),
-          ...(inControlledShutdown === 0 ? {} : { isInControlledShutdown: inControlledShutdown > 0 }),
+          ...(inControlledShutdown === 0
+            ? {}
+            : { isInControlledShutdown: inControlledShutdown > 0 }),
           ...(logDirs.length === 0 ? {} : { logDirs }),
           ...(cordonedLogDirs === null ? {} : { cordonedLogDirs }),
         });
@@ -217,7 +222,8 @@ export class ClusterDelta {
       leader: hasNewLeader ? record.leader : before.leader,
       leaderEpoch: before.leaderEpoch + (hasNewLeader ? 1 : 0),
       partitionEpoch: before.partitionEpoch + 1,
-      leaderRecoveryState: record.leaderRecoveryState === -1 ? before.leaderRecoveryState : record.leaderRecoveryState,
+      leaderRecoveryState:
+        record.leaderRecoveryState === -1 ? before.leaderRecoveryState : record.leaderRecoveryState,
       replicas: record.replicas ?? before.replicas,
       isr: record.isr ?? before.isr,
       removingReplicas: record.removingReplicas ?? before.removingReplicas,
@@ -255,7 +261,10 @@ export class ClusterDelta {
   #changeBroker(id: number, change: Partial<BrokerImage>): void {
     const changed = this.#brokers.get(id);
     const before = changed === undefined ? this.base.brokers.get(id) : changed;
-    assert(before !== undefined && before !== null, `change of broker ${id}, which is not registered`);
+    assert(
+      before !== undefined && before !== null,
+      `change of broker ${id}, which is not registered`,
+    );
     this.#brokers.set(id, { ...before, ...change });
   }
 
@@ -264,7 +273,10 @@ export class ClusterDelta {
   }
 }
 
-function overlay<K, V>(base: ReadonlyMap<K, V>, changes: ReadonlyMap<K, V | null>): ReadonlyMap<K, V> {
+function overlay<K, V>(
+  base: ReadonlyMap<K, V>,
+  changes: ReadonlyMap<K, V | null>,
+): ReadonlyMap<K, V> {
   if (changes.size === 0) return base;
   const result = new Map(base);
   for (const [key, value] of changes) {
@@ -279,7 +291,10 @@ function overlayFeatures(
   base: ReadonlyMap<string, number>,
   changes: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, number> {
-  return overlay(base, new Map([...changes].map(([name, level]) => [name, level === 0 ? null : level])));
+  return overlay(
+    base,
+    new Map([...changes].map(([name, level]) => [name, level === 0 ? null : level])),
+  );
 }
 
 function partitionFromRecord(record: PartitionRecord): PartitionImage {

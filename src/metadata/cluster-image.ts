@@ -60,7 +60,13 @@ export interface BrokerImage {
 }
 
 /** Kafka's numbers for what a configuration belongs to. */
-export const ResourceType = { TOPIC: 2, BROKER: 4, BROKER_LOGGER: 8, CLIENT_METRICS: 16, GROUP: 32 } as const;
+export const ResourceType = {
+  TOPIC: 2,
+  BROKER: 4,
+  BROKER_LOGGER: 8,
+  CLIENT_METRICS: 16,
+  GROUP: 32,
+} as const;
 
 /** Key of a resource in {@link ClusterImage.configs}. The name of the defaults of all brokers is empty. */
 export function resourceKey(resourceType: number, resourceName: string): string {
@@ -114,15 +120,24 @@ export function configValues(
 
 /** True for topics the broker itself keeps its state in. */
 export function isInternalTopic(name: string): boolean {
-  return name === "__consumer_offsets" || name === "__transaction_state" || name === "__share_group_state";
+  return (
+    name === "__consumer_offsets" ||
+    name === "__transaction_state" ||
+    name === "__share_group_state"
+  );
 }
 
 /** A partition's image, or undefined. */
-export function partitionImage(topic: TopicImage | undefined, partitionId: number): PartitionImage | undefined {
+export function partitionImage(
+  topic: TopicImage | undefined,
+  partitionId: number,
+): PartitionImage | undefined {
   return topic?.partitions[partitionId];
 }
 
 /** Brokers that may be given partitions and told to clients, by rising id. */
 export function liveBrokers(image: ClusterImage): BrokerImage[] {
-  return [...image.brokers.values()].filter((broker) => !broker.isFenced).sort((left, right) => left.id - right.id);
+  return [...image.brokers.values()]
+    .filter((broker) => !broker.isFenced)
+    .sort((left, right) => left.id - right.id);
 }

@@ -35,7 +35,11 @@ export function* imageRecords(image: ClusterImage): Generator<MetadataRecord> {
     }
   }
   if (image.nextProducerId > 0n) {
-    const record = makeProducerIdsRecord({ brokerId: -1, brokerEpoch: -1, nextProducerId: image.nextProducerId });
+    const record = makeProducerIdsRecord({
+      brokerId: -1,
+      brokerEpoch: -1,
+      nextProducerId: image.nextProducerId,
+    });
     yield { kind: "ProducerIdsRecord", record };
   }
   yield* image.carried.values();
@@ -81,7 +85,8 @@ export function partitionEntry(topicId: string, partition: PartitionImage): Meta
       leaderEpoch: partition.leaderEpoch,
       partitionEpoch: partition.partitionEpoch,
       directories: [...partition.directories],
-      eligibleLeaderReplicas: eligibleLeaderReplicas.length === 0 ? null : [...eligibleLeaderReplicas],
+      eligibleLeaderReplicas:
+        eligibleLeaderReplicas.length === 0 ? null : [...eligibleLeaderReplicas],
       lastKnownElr: lastKnownElr.length === 0 ? null : [...lastKnownElr],
     }),
   };

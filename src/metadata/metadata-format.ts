@@ -11,7 +11,10 @@
  * @see KIP-595, KIP-630, KIP-631
  */
 import { ZERO_UUID } from "#common/uuid.ts";
-import { makeLeaderChangeMessage, LeaderChangeMessageCodec } from "#protocol/generated/records/leader-change-message.ts";
+import {
+  makeLeaderChangeMessage,
+  LeaderChangeMessageCodec,
+} from "#protocol/generated/records/leader-change-message.ts";
 import { METADATA_CODECS } from "#protocol/generated/records/metadata-record-table.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { SnapshotFooterRecordCodec } from "#protocol/generated/records/snapshot-footer-record.ts";
@@ -33,7 +36,10 @@ export interface BatchPlace {
 }
 
 /** One batch of metadata records, each at the newest version. */
-export function encodeMetadataBatch(records: readonly MetadataRecord[], place: BatchPlace): Uint8Array {
+export function encodeMetadataBatch(
+  records: readonly MetadataRecord[],
+  place: BatchPlace,
+): Uint8Array {
   return encodeRecordBatch({
     records: records.map((record) => ({
       key: null,
@@ -66,7 +72,11 @@ export function* encodeSnapshot(
   let baseOffset = 0;
   const place = (): BatchPlace => ({ baseOffset, epoch, timestampMs });
   const header = new Writer(32);
-  SnapshotHeaderRecordCodec.encode(header, { version: 0, lastContainedLogTimestamp: timestampMs }, 0);
+  SnapshotHeaderRecordCodec.encode(
+    header,
+    { version: 0, lastContainedLogTimestamp: timestampMs },
+    0,
+  );
   yield encodeControl(ControlRecordType.SNAPSHOT_HEADER, header.toBytes(), place());
   baseOffset += 1;
   let pending: MetadataRecord[] = [];
@@ -113,7 +123,10 @@ export function decodeMetadataBatch(batch: RecordBatch): DecodedMetadata {
         records.push(decoded.record);
         break;
       case "unknown":
-        return { records: null, error: `record at offset ${offset} is of unknown type ${decoded.type}` };
+        return {
+          records: null,
+          error: `record at offset ${offset} is of unknown type ${decoded.type}`,
+        };
       case "failure":
         return { records: null, error: `record at offset ${offset}: ${decoded.reason}` };
     }

@@ -83,7 +83,11 @@ export class FileMetadataLog implements MetadataLog {
       await this.#loadSegment(base, index === segments.length - 1, snapshotEnd, onBatch);
     }
     if (this.#file === null) await this.#beginSegment(this.#nextOffset);
-    await this.#writeOnce("partition.metadata", `version: 0\ntopic_id: ${METADATA_TOPIC_UUID}`, names);
+    await this.#writeOnce(
+      "partition.metadata",
+      `version: 0\ntopic_id: ${METADATA_TOPIC_UUID}`,
+      names,
+    );
   }
 
   async append(records: readonly MetadataRecord[]): Promise<LogPosition> {
@@ -111,7 +115,11 @@ export class FileMetadataLog implements MetadataLog {
       await rename(part, `${this.#path}/${name}`);
       await this.#syncDirectory();
     } catch (error) {
-      throw new MetadataLogError("IO_ERROR", `cannot write snapshot ${name}: ${String(error)}`, error);
+      throw new MetadataLogError(
+        "IO_ERROR",
+        `cannot write snapshot ${name}: ${String(error)}`,
+        error,
+      );
     }
     await this.#guard(async () => {
       if (this.#nextOffset !== endOffset) return;
@@ -140,12 +148,16 @@ export class FileMetadataLog implements MetadataLog {
     const { batches, validBytes, failure } = decodeRecordBatches(bytes);
     const lastBatch = batches.at(-1);
     if (failure !== null || validBytes !== bytes.length || lastBatch?.isControl !== true) {
-      throw new MetadataLogError("SNAPSHOT_CORRUPT", `snapshot ${name}: ${failure ?? "incomplete"}`);
+      throw new MetadataLogError(
+        "SNAPSHOT_CORRUPT",
+        `snapshot ${name}: ${failure ?? "incomplete"}`,
+      );
     }
     const all: MetadataRecord[] = [];
     for (const batch of batches) {
       const { records, error } = decodeMetadataBatch(batch);
-      if (error !== null) throw new MetadataLogError("SNAPSHOT_CORRUPT", `snapshot ${name}: ${error}`);
+      if (error !== null)
+        throw new MetadataLogError("SNAPSHOT_CORRUPT", `snapshot ${name}: ${error}`);
       for (const record of records) all.push(record);
     }
     this.#epoch = newest.epoch;
@@ -153,7 +165,12 @@ export class FileMetadataLog implements MetadataLog {
     return newest.endOffset;
   }
 
-  async #loadSegment(base: number, isLast: boolean, snapshotEnd: number, onBatch: OnBatch): Promise<void> {
+  async #loadSegment(
+    base: number,
+    isLast: boolean,
+    snapshotEnd: number,
+    onBatch: OnBatch,
+  ): Promise<void> {
     const name = segmentName(base);
     const path = `${this.#path}/${name}`;
     const bytes = await readFile(path);
@@ -163,13 +180,17 @@ export class FileMetadataLog implements MetadataLog {
     if (validBytes < bytes.length) {
       const damaged = decodeBatchHeader(bytes, validBytes);
       const reachesEnd =
-        damaged === null || (typeof damaged !== "string" && validBytes + damaged.sizeBytes >= bytes.length);
+        damaged === null ||
+        (typeof damaged !== "string" && validBytes + damaged.sizeBytes >= bytes.length);
       if (!isLast || (failure !== null && !reachesEnd && !isZeroed(bytes, validBytes))) {
         throw corrupt(failure ?? "a batch is cut off before the last segment");
       }
     }
     if (base > this.#nextOffset) {
-      throw new MetadataLogError("LOG_CORRUPT", `offsets ${this.#nextOffset} to ${base - 1} are missing before ${name}`);
+      throw new MetadataLogError(
+        "LOG_CORRUPT",
+        `offsets ${this.#nextOffset} to ${base - 1} are missing before ${name}`,
+      );
     }
     for (const batch of batches) {
       this.#noteEpoch(batch.partitionLeaderEpoch, batch.baseOffset);
@@ -193,14 +214,19 @@ export class FileMetadataLog implements MetadataLog {
   }
 
   #noteEpoch(epoch: number, startOffset: number): void {
-    if ((this.#epochStarts.at(-1)?.epoch ?? -1) < epoch) this.#epochStarts.push({ epoch, startOffset });
+    if ((this.#epochStarts.at(-1)?.epoch ?? -1) < epoch)
+      this.#epochStarts.push({ epoch, startOffset });
     this.#epoch = Math.max(this.#epoch, epoch);
   }
 
   // ---- writing
 
   #place(): { baseOffset: number; epoch: number; timestampMs: number } {
-    return { baseOffset: this.#nextOffset, epoch: this.#epoch, timestampMs: this.#options.clock.nowMs() };
+    return {
+      baseOffset: this.#nextOffset,
+      epoch: this.#epoch,
+      timestampMs: this.#options.clock.nowMs(),
+    };
   }
 
   /** Begins a new epoch at the first append of a process; a start without changes leaves the log alone. */
@@ -286,14 +312,22 @@ export class FileMetadataLog implements MetadataLog {
     try {
       return await write();
     } catch (error) {
-      this.#poison = new MetadataLogError("LOG_POISONED", `the metadata log failed: ${String(error)}`, error);
+      this.#poison = new MetadataLogError(
+        "LOG_POISONED",
+        `the metadata log failed: ${String(error)}`,
+        error,
+      );
       throw this.#poison;
     }
   }
 }
 
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number | null): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+async function writeFully(
+  file: FileHandle,
+  bytes: Uint8Array,
+  position: number | null,
+): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
     const at = position === null ? null : position + written;
     const result = await file.write(bytes, written, bytes.length - written, at);
     written += result.bytesWritten;

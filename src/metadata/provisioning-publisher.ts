@@ -62,7 +62,9 @@ export class ProvisioningPublisher implements MetadataPublisher {
     for (const topic of delta.deletedTopics()) {
       for (const partition of topic.partitions) {
         if (this.#isHere(partition)) {
-          await this.#attempt("delete", topic, partition, () => provisioner.delete(this.#place(topic, partition)));
+          await this.#attempt("delete", topic, partition, () =>
+            provisioner.delete(this.#place(topic, partition)),
+          );
         }
       }
     }
@@ -75,10 +77,14 @@ export class ProvisioningPublisher implements MetadataPublisher {
         const wasHere = earlier !== undefined && this.#isHere(earlier);
         const spec = { ...this.#place(now, partition), config };
         if (!this.#isHere(partition)) {
-          if (wasHere) await this.#attempt("delete", now, partition, () => provisioner.delete(spec));
+          if (wasHere)
+            await this.#attempt("delete", now, partition, () => provisioner.delete(spec));
         } else if (!wasHere) {
           await this.#attempt("create", now, partition, () => provisioner.create(spec));
-        } else if (partition.leaderEpoch !== earlier.leaderEpoch || partition.leader !== earlier.leader) {
+        } else if (
+          partition.leaderEpoch !== earlier.leaderEpoch ||
+          partition.leader !== earlier.leader
+        ) {
           await this.#attempt("lead", now, partition, () => provisioner.lead(spec));
         }
       }
@@ -88,7 +94,11 @@ export class ProvisioningPublisher implements MetadataPublisher {
   }
 
   /** Configures the partitions of every topic whose values may have changed, except those just created with them. */
-  async #configure(delta: ClusterDelta, image: ClusterImage, upToDate: ReadonlySet<string>): Promise<void> {
+  async #configure(
+    delta: ClusterDelta,
+    image: ClusterImage,
+    upToDate: ReadonlySet<string>,
+  ): Promise<void> {
     const changed = new Set(delta.changedConfigs());
     const nodeKey = resourceKey(ResourceType.BROKER, String(this.#options.nodeId));
     const concernsAll = changed.has(resourceKey(ResourceType.BROKER, "")) || changed.has(nodeKey);
@@ -100,13 +110,20 @@ export class ProvisioningPublisher implements MetadataPublisher {
       for (const partition of topic.partitions) {
         if (!this.#isHere(partition)) continue;
         const spec = { ...this.#place(topic, partition), config };
-        await this.#attempt("configure", topic, partition, () => this.#options.provisioner.configure(spec));
+        await this.#attempt("configure", topic, partition, () =>
+          this.#options.provisioner.configure(spec),
+        );
       }
     }
   }
 
   #topicConfig(image: ClusterImage, topic: TopicImage): LogConfig {
-    return toLogConfig(resolveTopicConfig(this.#options.config(), configValues(image, ResourceType.TOPIC, topic.name)));
+    return toLogConfig(
+      resolveTopicConfig(
+        this.#options.config(),
+        configValues(image, ResourceType.TOPIC, topic.name),
+      ),
+    );
   }
 
   #isHere(partition: PartitionImage): boolean {

@@ -70,7 +70,8 @@ export function viewPartition(
     const broker = image.brokers.get(id);
     return broker !== undefined && !broker.isFenced && addressFor(broker, connection) !== null;
   };
-  const visible = (ids: readonly number[]): number[] => (options.hidesUnavailable ? ids.filter(isReachable) : [...ids]);
+  const visible = (ids: readonly number[]): number[] =>
+    options.hidesUnavailable ? ids.filter(isReachable) : [...ids];
   const replicaNodes = visible(partition.replicas);
   const isrNodes = visible(partition.isr);
   const hasLeader = isReachable(partition.leader);
@@ -78,8 +79,13 @@ export function viewPartition(
   if (!hasLeader) {
     const isUp = image.brokers.get(partition.leader)?.isFenced === false;
     errorCode =
-      isUp && options.tellsListenerNotFound ? ErrorCode.LISTENER_NOT_FOUND : ErrorCode.LEADER_NOT_AVAILABLE;
-  } else if (replicaNodes.length < partition.replicas.length || isrNodes.length < partition.isr.length) {
+      isUp && options.tellsListenerNotFound
+        ? ErrorCode.LISTENER_NOT_FOUND
+        : ErrorCode.LEADER_NOT_AVAILABLE;
+  } else if (
+    replicaNodes.length < partition.replicas.length ||
+    isrNodes.length < partition.isr.length
+  ) {
     errorCode = ErrorCode.REPLICA_NOT_AVAILABLE;
   }
   return {

@@ -36,7 +36,12 @@ export interface SessionPartition {
 }
 
 /** Identity of a partition within a session. */
-export function partitionKey(topic: string, topicId: string, index: number, usesIds: boolean): string {
+export function partitionKey(
+  topic: string,
+  topicId: string,
+  index: number,
+  usesIds: boolean,
+): string {
   return usesIds ? `${topicId}-${index}` : `${topic}-${index}`;
 }
 

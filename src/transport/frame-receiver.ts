@@ -156,7 +156,10 @@ export class FrameReceiver {
         continue;
       }
       const count = Math.min(wantedBytes, roomBytes);
-      buffer.set(at === 0 && count === chunk.length ? chunk : chunk.subarray(at, at + count), this.#filledBytes);
+      buffer.set(
+        at === 0 && count === chunk.length ? chunk : chunk.subarray(at, at + count),
+        this.#filledBytes,
+      );
       this.#filledBytes += count;
       at += count;
     }
@@ -186,7 +189,8 @@ export class FrameReceiver {
       this.#frameBytes,
       Math.max(this.#filledBytes * 4, this.#filledBytes + moreBytes),
     );
-    const grown = this.#pool.takeIdle(this.#frameBytes) ?? this.#pool.take(wantedBytes, this.#owner);
+    const grown =
+      this.#pool.takeIdle(this.#frameBytes) ?? this.#pool.take(wantedBytes, this.#owner);
     if (grown === null) return false;
     grown.set(old.subarray(0, this.#filledBytes));
     this.#buffer = grown;

@@ -36,7 +36,8 @@ import { crc32c } from "#protocol/records/crc32c.ts";
 import { encodeRecordBatch, type NewRecordBatch } from "#protocol/records/record-batch.ts";
 import { Wire } from "./wire.ts";
 
-const SLOPPY = "Kafka answers UNKNOWN_SERVER_ERROR for bytes it cannot unpack; we name what is wrong with them";
+const SLOPPY =
+  "Kafka answers UNKNOWN_SERVER_ERROR for bytes it cannot unpack; we name what is wrong with them";
 
 /** Answers that differ on purpose, by label, with the reason. */
 export const KNOWN_DIFFERENCES: Readonly<Record<string, string>> = {
@@ -142,23 +143,40 @@ function produceSteps(): Step[] {
     produce("acks all", batch(), { acks: -1 }),
     produce("no batch", new Uint8Array(0)),
     produce("two batches", concat(batch(), batch())),
-    ...[0, 1, 3, -1].map((magic) => produce(`magic ${magic}`, altered((view) => view.setInt8(16, magic)))),
+    ...[0, 1, 3, -1].map((magic) =>
+      produce(
+        `magic ${magic}`,
+        altered((view) => view.setInt8(16, magic)),
+      ),
+    ),
     ...[0, -1, 2, 0x7fffffff].map((count) =>
-      produce(`count ${count}`, altered((view) => view.setInt32(57, count))),
+      produce(
+        `count ${count}`,
+        altered((view) => view.setInt32(57, count)),
+      ),
     ),
     ...[-1, 5].map((delta) =>
-      produce(`last offset delta ${delta}`, altered((view) => view.setInt32(23, delta))),
+      produce(
+        `last offset delta ${delta}`,
+        altered((view) => view.setInt32(23, delta)),
+      ),
     ),
     produce("base offset 5", batch({ baseOffset: 5 })),
     produce("control", batch({ isControl: true })),
-    produce("transactional without id", batch({ isTransactional: true, producerId: 5n, producerEpoch: 0, baseSequence: 0 })),
+    produce(
+      "transactional without id",
+      batch({ isTransactional: true, producerId: 5n, producerEpoch: 0, baseSequence: 0 }),
+    ),
     produce(
       "transactional with an unknown id",
       batch({ isTransactional: true, producerId: 5n, producerEpoch: 0, baseSequence: 0 }),
       { transactionalId: "nobody" },
     ),
     produce("id without a transaction", batch(), { transactionalId: "nobody" }),
-    produce("wrong checksum", batch().map((byte, index) => (index === CRC_POSITION ? byte ^ 1 : byte))),
+    produce(
+      "wrong checksum",
+      batch().map((byte, index) => (index === CRC_POSITION ? byte ^ 1 : byte)),
+    ),
     produce("cut off", batch().slice(0, -3)),
     produce("7 bytes behind", concat(batch(), new Uint8Array(7))),
     produce("20 bytes behind", concat(batch(), new Uint8Array(20))),
@@ -171,7 +189,10 @@ function produceSteps(): Step[] {
     produce("endless varint", withRecords(new Uint8Array(10).fill(255), 0)),
     produce("two hours ahead", batch({ timestamp: START_MS + 7_200_000 })),
     produce("no timestamp", batch({ timestamp: -1 })),
-    produce("unused attribute bits", altered((view) => view.setInt16(21, 0x80))),
+    produce(
+      "unused attribute bits",
+      altered((view) => view.setInt16(21, 0x80)),
+    ),
     produce("sequence without a start", sequence(0, -1)),
     produce("sequence 3", sequence(0, 3)),
     produce("sequence 3 again", sequence(0, 3)),
@@ -221,10 +242,13 @@ function fetchSteps(): Step[] {
       fetch(`v${version} unknown partition`, version, { partition: 77 }),
       fetch(`v${version} isolation 9`, version, {}, { isolationLevel: 9 }),
     );
-    if (version < 13) steps.push(fetch(`v${version} unknown topic`, version, {}, { name: "no-such-topic" }));
+    if (version < 13)
+      steps.push(fetch(`v${version} unknown topic`, version, {}, { name: "no-such-topic" }));
     if (version < 15) steps.push(fetch(`v${version} as follower`, version, {}, { replicaId: 5 }));
-    if (version >= 9) steps.push(fetch(`v${version} future epoch`, version, { currentLeaderEpoch: 99 }));
-    if (version >= 12) steps.push(fetch(`v${version} diverging`, version, { fetchOffset: 3, lastFetchedEpoch: 99 }));
+    if (version >= 9)
+      steps.push(fetch(`v${version} future epoch`, version, { currentLeaderEpoch: 99 }));
+    if (version >= 12)
+      steps.push(fetch(`v${version} diverging`, version, { fetchOffset: 3, lastFetchedEpoch: 99 }));
   }
   steps.push(
     fetch("negative offset", 11, { fetchOffset: -1 }),
@@ -240,7 +264,13 @@ function fetchSteps(): Step[] {
 
 function offsetSteps(): Step[] {
   const steps: Step[] = [];
-  const offsets = (label: string, version: number, timestamp: number, currentLeaderEpoch = -1, index = 0): Step =>
+  const offsets = (
+    label: string,
+    version: number,
+    timestamp: number,
+    currentLeaderEpoch = -1,
+    index = 0,
+  ): Step =>
     step(`offsets ${label}`, ListOffsetsApi, version, ({ topic }) =>
       makeListOffsetsRequest({
         replicaId: -1,
@@ -248,26 +278,60 @@ function offsetSteps(): Step[] {
         topics: [
           {
             name: topic,
-            partitions: [{ partitionIndex: index, currentLeaderEpoch, timestamp, maxNumOffsets: 1 }],
+            partitions: [
+              { partitionIndex: index, currentLeaderEpoch, timestamp, maxNumOffsets: 1 },
+            ],
           },
         ],
       }),
     );
   for (let version = 1; version <= 11; version++) {
-    for (const timestamp of [-1, -2, -3, -4, -5, -6, -7, -99, 0, START_MS, START_MS + 60_000, Number.MAX_SAFE_INTEGER]) {
-      steps.push(offsets(`v${version} ${timestamp - START_MS > -1e6 ? "now" : timestamp}/${timestamp > START_MS}`, version, timestamp));
+    for (const timestamp of [
+      -1,
+      -2,
+      -3,
+      -4,
+      -5,
+      -6,
+      -7,
+      -99,
+      0,
+      START_MS,
+      START_MS + 60_000,
+      Number.MAX_SAFE_INTEGER,
+    ]) {
+      steps.push(
+        offsets(
+          `v${version} ${timestamp - START_MS > -1e6 ? "now" : timestamp}/${timestamp > START_MS}`,
+          version,
+          timestamp,
+        ),
+      );
     }
     steps.push(offsets(`v${version} unknown partition`, version, -1, -1, 9));
-    if (version >= 4) for (const epoch of [0, 99, -5]) steps.push(offsets(`v${version} epoch ${epoch}`, version, -1, epoch));
+    if (version >= 4)
+      for (const epoch of [0, 99, -5])
+        steps.push(offsets(`v${version} epoch ${epoch}`, version, -1, epoch));
   }
   for (const version of [2, 3, 4]) {
-    for (const [currentLeaderEpoch, leaderEpoch] of [[-1, 0], [-1, 5], [0, 0], [99, 0], [-1, -1], [-7, -7]] as const) {
+    for (const [currentLeaderEpoch, leaderEpoch] of [
+      [-1, 0],
+      [-1, 5],
+      [0, 0],
+      [99, 0],
+      [-1, -1],
+      [-7, -7],
+    ] as const) {
       steps.push(
-        step(`epoch end v${version} ${currentLeaderEpoch} ${leaderEpoch}`, OffsetForLeaderEpochApi, version, ({ topic }) =>
-          makeOffsetForLeaderEpochRequest({
-            replicaId: -1,
-            topics: [{ topic, partitions: [{ partition: 0, currentLeaderEpoch, leaderEpoch }] }],
-          }),
+        step(
+          `epoch end v${version} ${currentLeaderEpoch} ${leaderEpoch}`,
+          OffsetForLeaderEpochApi,
+          version,
+          ({ topic }) =>
+            makeOffsetForLeaderEpochRequest({
+              replicaId: -1,
+              topics: [{ topic, partitions: [{ partition: 0, currentLeaderEpoch, leaderEpoch }] }],
+            }),
         ),
       );
     }
@@ -318,8 +382,13 @@ function normalized(answer: unknown, target: Target): string {
 async function run(target: Target, { run: send }: Step): Promise<string> {
   using wire = await Wire.connect(target.address);
   try {
-    const silence = new Promise<string>((resolve) => setTimeout(() => resolve("silence"), 3000).unref());
-    return await Promise.race([send(wire, target).then((answer) => normalized(answer, target)), silence]);
+    const silence = new Promise<string>((resolve) =>
+      setTimeout(() => resolve("silence"), 3000).unref(),
+    );
+    return await Promise.race([
+      send(wire, target).then((answer) => normalized(answer, target)),
+      silence,
+    ]);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -354,5 +423,7 @@ for (const one of steps) {
   differentCount++;
   console.log(`${one.label}\n  Kafka ${expected}\n  ours  ${actual}`);
 }
-console.log(`${steps.length} requests, ${differentCount} different, ${knownCount} different on purpose`);
+console.log(
+  `${steps.length} requests, ${differentCount} different, ${knownCount} different on purpose`,
+);
 process.exit(differentCount === 0 ? 0 : 1);

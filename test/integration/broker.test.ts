@@ -14,7 +14,12 @@ function client(bootstrapServers: string): Kafka {
   });
 }
 
-async function produce(kafka: Kafka, topic: string, messages: Message[], acks: -1 | 0 | 1): Promise<void> {
+async function produce(
+  kafka: Kafka,
+  topic: string,
+  messages: Message[],
+  acks: -1 | 0 | 1,
+): Promise<void> {
   const producer = kafka.producer();
   await producer.connect();
   await producer.send({ topic, messages, acks });
@@ -22,13 +27,21 @@ async function produce(kafka: Kafka, topic: string, messages: Message[], acks: -
 }
 
 /** Reads until `count` messages have come. */
-async function consume(kafka: Kafka, topic: string, groupId: string, count: number): Promise<string[]> {
+async function consume(
+  kafka: Kafka,
+  topic: string,
+  groupId: string,
+  count: number,
+): Promise<string[]> {
   const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100 });
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   const values: string[] = [];
   await new Promise<void>((resolve, reject) => {
-    const deadline = setTimeout(() => reject(new Error(`only ${values.length} of ${count}`)), 20_000);
+    const deadline = setTimeout(
+      () => reject(new Error(`only ${values.length} of ${count}`)),
+      20_000,
+    );
     consumer
       .run({
         eachMessage: ({ message }) => {
@@ -52,7 +65,12 @@ describe("a broker in this process", () => {
   test.each([0, 1, -1] as const)("takes and returns records with acks=%d", async (acks) => {
     await using running = await startBroker();
     const kafka = client(running.bootstrapServers);
-    await produce(kafka, "orders", VALUES.map((value) => ({ value })), acks);
+    await produce(
+      kafka,
+      "orders",
+      VALUES.map((value) => ({ value })),
+      acks,
+    );
     expect(await consume(kafka, "orders", "readers", VALUES.length)).toEqual([...VALUES]);
     expect(running.logged.filter((line) => line.startsWith("ERROR"))).toEqual([]);
   });
@@ -70,12 +88,22 @@ describe("a broker in this process", () => {
     {
       await using running = await startBroker({ dataDir: directory.path });
       const kafka = client(running.bootstrapServers);
-      await produce(kafka, "kept", VALUES.slice(0, 100).map((value) => ({ value })), -1);
+      await produce(
+        kafka,
+        "kept",
+        VALUES.slice(0, 100).map((value) => ({ value })),
+        -1,
+      );
       await consume(kafka, "kept", "readers", 100);
     }
     await using again = await startBroker({ dataDir: directory.path });
     const kafka = client(again.bootstrapServers);
-    await produce(kafka, "kept", VALUES.slice(100).map((value) => ({ value })), -1);
+    await produce(
+      kafka,
+      "kept",
+      VALUES.slice(100).map((value) => ({ value })),
+      -1,
+    );
     expect(await consume(kafka, "kept", "readers", 100)).toEqual(VALUES.slice(100));
     expect(await consume(kafka, "kept", "others", 200)).toEqual([...VALUES]);
   });
@@ -102,12 +130,19 @@ describe("a broker with threads of its own", () => {
     const names = Array.from({ length: 6 }, (_, index) => `topic-${index}`);
     await Promise.all(
       names.map((name) =>
-        produce(client(running.bootstrapServers), name, VALUES.map((value) => ({ value })), -1),
+        produce(
+          client(running.bootstrapServers),
+          name,
+          VALUES.map((value) => ({ value })),
+          -1,
+        ),
       ),
     );
     await produce(client(running.bootstrapServers), "blob", [{ value: "x".repeat(2_000_000) }], 1);
     const read = await Promise.all(
-      names.map((name) => consume(client(running.bootstrapServers), name, `of-${name}`, VALUES.length)),
+      names.map((name) =>
+        consume(client(running.bootstrapServers), name, `of-${name}`, VALUES.length),
+      ),
     );
     expect(read).toEqual(names.map(() => [...VALUES]));
     const [blob] = await consume(client(running.bootstrapServers), "blob", "of-blob", 1);

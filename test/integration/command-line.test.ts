@@ -16,7 +16,10 @@ function run(...args: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe
   });
 }
 
-async function firstLines(stream: ReadableStream<Uint8Array>, isEnough: (text: string) => boolean): Promise<string> {
+async function firstLines(
+  stream: ReadableStream<Uint8Array>,
+  isEnough: (text: string) => boolean,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of stream) {
@@ -27,29 +30,32 @@ async function firstLines(stream: ReadableStream<Uint8Array>, isEnough: (text: s
 }
 
 describe("sluice start", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)("tells where it is and stops in order on %s", async (signal) => {
-    await using directory = await temporaryDirectory();
-    const broker = run(
-      "start",
-      "--override",
-      `log.dirs=${directory.path}`,
-      "--override",
-      "listeners=PLAINTEXT://127.0.0.1:0",
-    );
-    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
-    const port = Number(/PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
-    expect([text.includes(`Data is in ${directory.path}`), text.includes(`kcat -b 127.0.0.1:${port} -t`)]).toEqual([
-      true,
-      true,
-    ]);
-    const socket = connect(port, "127.0.0.1");
-    const isEnded = new Promise<void>((resolve) => socket.on("close", () => resolve()));
-    await new Promise<void>((resolve) => socket.on("connect", () => resolve()));
-    broker.kill(signal);
-    expect(await broker.exited).toBe(0);
-    await isEnded;
-    expect(await Bun.file(join(directory.path, ".kafka_cleanshutdown")).exists()).toBe(true);
-  });
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "tells where it is and stops in order on %s",
+    async (signal) => {
+      await using directory = await temporaryDirectory();
+      const broker = run(
+        "start",
+        "--override",
+        `log.dirs=${directory.path}`,
+        "--override",
+        "listeners=PLAINTEXT://127.0.0.1:0",
+      );
+      const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
+      const port = Number(/PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
+      expect([
+        text.includes(`Data is in ${directory.path}`),
+        text.includes(`kcat -b 127.0.0.1:${port} -t`),
+      ]).toEqual([true, true]);
+      const socket = connect(port, "127.0.0.1");
+      const isEnded = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+      await new Promise<void>((resolve) => socket.on("connect", () => resolve()));
+      broker.kill(signal);
+      expect(await broker.exited).toBe(0);
+      await isEnded;
+      expect(await Bun.file(join(directory.path, ".kafka_cleanshutdown")).exists()).toBe(true);
+    },
+  );
 
   test("a taken port is one clear line and exit code 1", async () => {
     await using taken = await startBroker();
@@ -82,14 +88,17 @@ describe("sluice start", () => {
   test("reads a server.properties, where later overrides win", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "server.properties");
-    await Bun.write(file, `listeners=PLAINTEXT://127.0.0.1:1\nlog.dirs=${directory.path}/logs\nnode.id=7\n`);
+    await Bun.write(
+      file,
+      `listeners=PLAINTEXT://127.0.0.1:1\nlog.dirs=${directory.path}/logs\nnode.id=7\n`,
+    );
     const broker = run("start", file, "--override", "listeners=PLAINTEXT://127.0.0.1:0");
     const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
     broker.kill();
-    expect([await broker.exited, text.includes(`Data is in ${directory.path}/logs`), text.includes("node.id=7")]).toEqual([
-      0,
-      true,
-      true,
-    ]);
+    expect([
+      await broker.exited,
+      text.includes(`Data is in ${directory.path}/logs`),
+      text.includes("node.id=7"),
+    ]).toEqual([0, true, true]);
   });
 });

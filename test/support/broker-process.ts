@@ -160,7 +160,12 @@ export async function kafkaBroker(
     "group.initial.rebalance.delay.ms": "0",
     ...options.overrides,
   };
-  writeFileSync(properties, Object.entries(settings).map(([key, value]) => `${key}=${value}\n`).join(""));
+  writeFileSync(
+    properties,
+    Object.entries(settings)
+      .map(([key, value]) => `${key}=${value}\n`)
+      .join(""),
+  );
   writeFileSync(
     log4j,
     [

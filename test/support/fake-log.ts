@@ -113,7 +113,18 @@ export class FakeLog implements LogPort {
       const errorCode = partition.isGone ? 3 : isInRange ? 0 : 1;
       const end = errorCode === 0 ? partition.batches.length : -1;
       out.set(
-        [errorCode, end, end, errorCode === 0 ? partition.logStartOffset : -1, bytes, -1, -1, 0, -1, 0],
+        [
+          errorCode,
+          end,
+          end,
+          errorCode === 0 ? partition.logStartOffset : -1,
+          bytes,
+          -1,
+          -1,
+          0,
+          -1,
+          0,
+        ],
         row * FETCH_RESULT_COLUMNS,
       );
       rows.push(taken);

@@ -59,7 +59,9 @@ export async function mustRun(
 ): Promise<string> {
   const result = await runCommand(command, options);
   if (result.exitCode === 0) return result.output.toString();
-  const why = result.isTimedOut ? `no end after ${options.timeoutMs ?? 60_000} ms` : `exit ${result.exitCode}`;
+  const why = result.isTimedOut
+    ? `no end after ${options.timeoutMs ?? 60_000} ms`
+    : `exit ${result.exitCode}`;
   const said = `${result.output.toString()}\n${result.errors}`.trim().slice(-1_500);
   throw new Error(`${command.slice(0, 3).join(" ")}: ${why}\n${said}`);
 }

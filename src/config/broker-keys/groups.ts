@@ -3,7 +3,14 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { CONSUMER_GROUPS, LATER, NO_POOL, STREAMS_GROUPS, accepted, unsupported } from "../key-status.ts";
+import {
+  CONSUMER_GROUPS,
+  LATER,
+  NO_POOL,
+  STREAMS_GROUPS,
+  accepted,
+  unsupported,
+} from "../key-status.ts";
 import { atLeast, listOf, oneOfIgnoringCase } from "../valid-values.ts";
 
 /** See the head of the file. */

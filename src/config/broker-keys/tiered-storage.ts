@@ -44,7 +44,8 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
   {
     name: "remote.log.metadata.manager.class.name",
     type: "string",
-    default: "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager",
+    default:
+      "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager",
     valid: NON_EMPTY,
     status: unsupported(TIERED),
   },

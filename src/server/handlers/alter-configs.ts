@@ -6,7 +6,10 @@
 import { ConfigOperation } from "#controller/configs.ts";
 import type { Controller } from "#controller/controller.ts";
 import { AlterConfigsApi, makeAlterConfigsResponse } from "#protocol/generated/alter-configs.ts";
-import type { AlterConfigsRequest, AlterConfigsResponse } from "#protocol/generated/alter-configs.ts";
+import type {
+  AlterConfigsRequest,
+  AlterConfigsResponse,
+} from "#protocol/generated/alter-configs.ts";
 import type { ApiHandler } from "../handler.ts";
 
 /** What the handler works with. */
@@ -27,7 +30,11 @@ export function createAlterConfigsHandler({
         resourceType,
         resourceName,
         replacesAll: true,
-        changes: configs.map(({ name, value }) => ({ name, operation: ConfigOperation.SET, value })),
+        changes: configs.map(({ name, value }) => ({
+          name,
+          operation: ConfigOperation.SET,
+          value,
+        })),
       }));
       const outcomes = await controller.changeConfigs(changes, validateOnly);
       return makeAlterConfigsResponse({ responses: [...outcomes] });

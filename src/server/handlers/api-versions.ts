@@ -86,9 +86,7 @@ function handle(
     apiKeys: [...dependencies.table.advertised],
     throttleTimeMs: 0,
     supportedFeatures: features
-      .filter(
-        ({ minVersion }) => minVersion > 0 || apiVersion >= FIRST_VERSION_WITH_ZERO_FEATURES,
-      )
+      .filter(({ minVersion }) => minVersion > 0 || apiVersion >= FIRST_VERSION_WITH_ZERO_FEATURES)
       .map(({ name, minVersion, maxVersion }) => ({ name, minVersion, maxVersion })),
     finalizedFeaturesEpoch: epoch,
     finalizedFeatures: features

@@ -5,7 +5,10 @@
  */
 import type { Controller } from "#controller/controller.ts";
 import { CreatePartitionsApi } from "#protocol/generated/create-partitions.ts";
-import type { CreatePartitionsRequest, CreatePartitionsResponse } from "#protocol/generated/create-partitions.ts";
+import type {
+  CreatePartitionsRequest,
+  CreatePartitionsResponse,
+} from "#protocol/generated/create-partitions.ts";
 import type { ApiHandler } from "../handler.ts";
 
 /** What the handler works with. */

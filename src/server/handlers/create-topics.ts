@@ -9,7 +9,10 @@
  */
 import type { Controller } from "#controller/controller.ts";
 import { CreateTopicsApi } from "#protocol/generated/create-topics.ts";
-import type { CreateTopicsRequest, CreateTopicsResponse } from "#protocol/generated/create-topics.ts";
+import type {
+  CreateTopicsRequest,
+  CreateTopicsResponse,
+} from "#protocol/generated/create-topics.ts";
 import type { ApiHandler } from "../handler.ts";
 
 const FIRST_VERSION_WITH_DETAILS = 5;

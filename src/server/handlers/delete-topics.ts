@@ -6,7 +6,10 @@
  */
 import type { Controller } from "#controller/controller.ts";
 import { DeleteTopicsApi } from "#protocol/generated/delete-topics.ts";
-import type { DeleteTopicsRequest, DeleteTopicsResponse } from "#protocol/generated/delete-topics.ts";
+import type {
+  DeleteTopicsRequest,
+  DeleteTopicsResponse,
+} from "#protocol/generated/delete-topics.ts";
 import type { ApiHandler } from "../handler.ts";
 
 const FIRST_VERSION_WITH_TOPIC_IDS = 6;
@@ -27,7 +30,8 @@ export function createDeleteTopicsHandler({
     async handle(request, { apiVersion }) {
       const response = await controller.deleteTopics(request, apiVersion);
       // Without ids in the request a client is not told any; null names exist only since then as well.
-      if (apiVersion < FIRST_VERSION_WITH_TOPIC_IDS) for (const row of response.responses) row.name ??= "";
+      if (apiVersion < FIRST_VERSION_WITH_TOPIC_IDS)
+        for (const row of response.responses) row.name ??= "";
       return response;
     },
   };

@@ -10,8 +10,16 @@ import {
   makeDescribeClusterBroker,
   makeDescribeClusterResponse,
 } from "#protocol/generated/describe-cluster.ts";
-import type { DescribeClusterRequest, DescribeClusterResponse } from "#protocol/generated/describe-cluster.ts";
-import { addressFor, ALL_CLUSTER_OPERATIONS, controllerIdFor, NO_AUTHORIZED_OPERATIONS } from "../cluster-view.ts";
+import type {
+  DescribeClusterRequest,
+  DescribeClusterResponse,
+} from "#protocol/generated/describe-cluster.ts";
+import {
+  addressFor,
+  ALL_CLUSTER_OPERATIONS,
+  controllerIdFor,
+  NO_AUTHORIZED_OPERATIONS,
+} from "../cluster-view.ts";
 import type { ApiHandler, RequestContext } from "../handler.ts";
 
 const BROKER_ENDPOINTS = 1;
@@ -49,7 +57,10 @@ function handle(
     );
   }
   if (request.endpointType !== BROKER_ENDPOINTS) {
-    return refuse(ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, `Unsupported endpoint type ${request.endpointType}`);
+    return refuse(
+      ErrorCode.UNSUPPORTED_ENDPOINT_TYPE,
+      `Unsupported endpoint type ${request.endpointType}`,
+    );
   }
   const { nodeId, clusterId } = dependencies;
   const cluster = dependencies.image();
@@ -61,7 +72,9 @@ function handle(
       const address = addressFor(broker, connection);
       if (address === null) return [];
       const isFenced = apiVersion >= FIRST_VERSION_WITH_FENCED && broker.isFenced;
-      return [makeDescribeClusterBroker({ brokerId: broker.id, ...address, rack: broker.rack, isFenced })];
+      return [
+        makeDescribeClusterBroker({ brokerId: broker.id, ...address, rack: broker.rack, isFenced }),
+      ];
     });
   return makeDescribeClusterResponse({
     clusterId,

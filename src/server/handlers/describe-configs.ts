@@ -79,7 +79,8 @@ function describe(
   switch (resourceType) {
     case ResourceType.TOPIC: {
       const invalid = topicNameError(resourceName);
-      if (invalid !== null) return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
+      if (invalid !== null)
+        return { errorCode: ErrorCode.INVALID_TOPIC_EXCEPTION, errorMessage: invalid };
       if (!image.topicsByName.has(resourceName)) {
         return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: "" };
       }
@@ -93,7 +94,9 @@ function describe(
     case ResourceType.GROUP:
       return resourceName === "" ? invalidRequest("Group name must not be empty") : [];
     case ResourceType.CLIENT_METRICS:
-      return resourceName === "" ? invalidRequest("Client metrics subscription name must not be empty") : [];
+      return resourceName === ""
+        ? invalidRequest("Client metrics subscription name must not be empty")
+        : [];
     default:
       return invalidRequest(errorInfo(ErrorCode.INVALID_REQUEST).description);
   }
@@ -104,9 +107,12 @@ function invalidRequest(errorMessage: string): Refusal {
 }
 
 function checkNodeId(text: string, nodeId: number, alternative: string): Refusal | null {
-  if (!/^[+-]?\d{1,10}$/.test(text)) return invalidRequest(`Broker id must be an integer, but it is: ${text}`);
+  if (!/^[+-]?\d{1,10}$/.test(text))
+    return invalidRequest(`Broker id must be an integer, but it is: ${text}`);
   if (Number(text) === nodeId) return null;
-  return invalidRequest(`Unexpected broker id, expected ${nodeId}${alternative} but received ${text}`);
+  return invalidRequest(
+    `Unexpected broker id, expected ${nodeId}${alternative} but received ${text}`,
+  );
 }
 
 /** The keys asked for; null and an empty list ask for all. Keys that do not exist are passed over. */
@@ -122,7 +128,12 @@ function resourceResult(
   version: number,
 ): DescribeConfigsResourceResult {
   const { name, value, source, isReadOnly, isSensitive, synonyms, typeId, doc } = config;
-  const result = makeDescribeConfigsResourceResult({ name, value, readOnly: isReadOnly, isSensitive });
+  const result = makeDescribeConfigsResourceResult({
+    name,
+    value,
+    readOnly: isReadOnly,
+    isSensitive,
+  });
   if (version < FIRST_VERSION_WITH_SOURCES) {
     result.isDefault = source === ConfigSource.DEFAULT_CONFIG;
     return result;

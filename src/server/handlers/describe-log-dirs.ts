@@ -69,7 +69,9 @@ export function createDescribeLogDirsHandler({
   };
 }
 
-function wantedPartitions({ topics }: DescribeLogDirsRequest): (partition: LogDirPartition) => boolean {
+function wantedPartitions({
+  topics,
+}: DescribeLogDirsRequest): (partition: LogDirPartition) => boolean {
   if (topics === null) return () => true;
   const wanted = new Map<string, Set<number>>();
   for (const { topic, partitions } of topics) {
@@ -85,7 +87,11 @@ function describe(
   isWanted: (partition: LogDirPartition) => boolean,
   version: number,
 ): DescribeLogDirsResult {
-  const result = makeDescribeLogDirsResult({ logDir: directory.path, totalBytes: -1, usableBytes: -1 });
+  const result = makeDescribeLogDirsResult({
+    logDir: directory.path,
+    totalBytes: -1,
+    usableBytes: -1,
+  });
   if (version >= 5) result.isCordoned = directory.isCordoned === true;
   if (directory.error !== null) {
     result.errorCode = ErrorCode.KAFKA_STORAGE_ERROR;

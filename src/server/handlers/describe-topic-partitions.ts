@@ -50,12 +50,20 @@ function handle(
   const { cursor } = request;
   const asksForAll = request.topics.length === 0;
   const from = cursor?.topicName ?? "";
-  const wanted = asksForAll ? [...image.topicsByName.keys()] : request.topics.map(({ name }) => name);
+  const wanted = asksForAll
+    ? [...image.topicsByName.keys()]
+    : request.topics.map(({ name }) => name);
   const names = [...new Set(wanted)].filter((name) => name >= from).sort(byCodeUnits);
-  if (cursor !== null && (cursor.partitionIndex < 0 || (!asksForAll && names[0] !== cursor.topicName))) {
+  if (
+    cursor !== null &&
+    (cursor.partitionIndex < 0 || (!asksForAll && names[0] !== cursor.topicName))
+  ) {
     return refuse(request, ErrorCode.INVALID_REQUEST);
   }
-  let remaining = Math.max(1, Math.min(dependencies.partitionLimit(), request.responsePartitionLimit));
+  let remaining = Math.max(
+    1,
+    Math.min(dependencies.partitionLimit(), request.responsePartitionLimit),
+  );
   const topics: DescribeTopicPartitionsResponseTopic[] = [];
   let nextCursor: DescribeTopicPartitionsResponseCursor | null = null;
   for (const name of names) {
@@ -84,7 +92,10 @@ function byCodeUnits(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-function refuse(request: DescribeTopicPartitionsRequest, errorCode: number): DescribeTopicPartitionsResponse {
+function refuse(
+  request: DescribeTopicPartitionsRequest,
+  errorCode: number,
+): DescribeTopicPartitionsResponse {
   const topics = request.topics.map(({ name }) =>
     makeDescribeTopicPartitionsResponseTopic({
       errorCode,

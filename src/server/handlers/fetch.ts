@@ -35,7 +35,11 @@ import {
   FIRST_VERSION_WITH_TOPIC_IDS,
   openFetchContext,
 } from "../fetch-context.ts";
-import { type FetchSessionCache, INVALID_SESSION_ID, type SessionPartition } from "../fetch-session.ts";
+import {
+  type FetchSessionCache,
+  INVALID_SESSION_ID,
+  type SessionPartition,
+} from "../fetch-session.ts";
 import {
   type ApiHandler,
   type ConnectionInfo,
@@ -94,7 +98,8 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     context: RequestContext,
   ): HandlerResult<FetchResponse> | Promise<HandlerResult<FetchResponse>> {
     const { isolationLevel } = request;
-    if (isolationLevel !== 0 && isolationLevel !== READ_COMMITTED) return refused(request, context.apiVersion);
+    if (isolationLevel !== 0 && isolationLevel !== READ_COMMITTED)
+      return refused(request, context.apiVersion);
     const opened = openFetchContext(
       this.#dependencies.sessions,
       request,
@@ -114,11 +119,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     };
     const replicas = this.#dependencies.replicas;
     const plan = replicas.read(rows, parameters);
-    if (
-      request.maxWaitMs <= 0 ||
-      rows.count === 0 ||
-      isReadable(rows, parameters.minBytes)
-    ) {
+    if (request.maxWaitMs <= 0 || rows.count === 0 || isReadable(rows, parameters.minBytes)) {
       return this.#respond(opened, targets, rows, plan, isolationLevel, context);
     }
     replicas.drop(plan);
@@ -202,7 +203,11 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       const { partition, row } = target;
       const data =
         row < 0
-          ? errorData(partition.index, target.errorCode, isFoundByRead(target.errorCode) ? null : [])
+          ? errorData(
+              partition.index,
+              target.errorCode,
+              isFoundByRead(target.errorCode) ? null : [],
+            )
           : this.#partitionData(partition, rows, row, plan, isolation);
       if (data.records !== null && !(data.records instanceof Uint8Array)) {
         slicesBytes += data.records.lengthBytes;
@@ -211,7 +216,11 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       if (isLeaderError(data.errorCode) && context.apiVersion >= FIRST_VERSION_WITH_ENDPOINTS) {
         this.#nameLeader(data, partition, nodeEndpoints, context);
       }
-      if (topic === null || topic.topic !== partition.topic || topic.topicId !== partition.topicId) {
+      if (
+        topic === null ||
+        topic.topic !== partition.topic ||
+        topic.topicId !== partition.topicId
+      ) {
         topic = { topic: partition.topic, topicId: partition.topicId, partitions: [] };
         responses.push(topic);
       }

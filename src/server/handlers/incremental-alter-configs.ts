@@ -4,7 +4,10 @@
  * - v0. v1: flexible.
  */
 import type { Controller } from "#controller/controller.ts";
-import { IncrementalAlterConfigsApi, makeIncrementalAlterConfigsResponse } from "#protocol/generated/incremental-alter-configs.ts";
+import {
+  IncrementalAlterConfigsApi,
+  makeIncrementalAlterConfigsResponse,
+} from "#protocol/generated/incremental-alter-configs.ts";
 import type {
   IncrementalAlterConfigsRequest,
   IncrementalAlterConfigsResponse,
@@ -19,7 +22,10 @@ export interface IncrementalAlterConfigsDependencies {
 /** Serves IncrementalAlterConfigs. */
 export function createIncrementalAlterConfigsHandler({
   controller,
-}: IncrementalAlterConfigsDependencies): ApiHandler<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse> {
+}: IncrementalAlterConfigsDependencies): ApiHandler<
+  IncrementalAlterConfigsRequest,
+  IncrementalAlterConfigsResponse
+> {
   return {
     api: IncrementalAlterConfigsApi,
     minVersion: 0,
@@ -29,7 +35,11 @@ export function createIncrementalAlterConfigsHandler({
         resourceType,
         resourceName,
         replacesAll: false,
-        changes: configs.map(({ name, configOperation, value }) => ({ name, operation: configOperation, value })),
+        changes: configs.map(({ name, configOperation, value }) => ({
+          name,
+          operation: configOperation,
+          value,
+        })),
       }));
       const outcomes = await controller.changeConfigs(changes, validateOnly);
       return makeIncrementalAlterConfigsResponse({ responses: [...outcomes] });

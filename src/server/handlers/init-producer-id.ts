@@ -12,8 +12,14 @@
  * looking for permissions. An empty transactional id is INVALID_REQUEST, as in Kafka.
  */
 import { ErrorCode } from "#common/error-code.ts";
-import { InitProducerIdApi, makeInitProducerIdResponse } from "#protocol/generated/init-producer-id.ts";
-import type { InitProducerIdRequest, InitProducerIdResponse } from "#protocol/generated/init-producer-id.ts";
+import {
+  InitProducerIdApi,
+  makeInitProducerIdResponse,
+} from "#protocol/generated/init-producer-id.ts";
+import type {
+  InitProducerIdRequest,
+  InitProducerIdResponse,
+} from "#protocol/generated/init-producer-id.ts";
 import type { ApiHandler } from "../handler.ts";
 
 const NO_PRODUCER_ID = -1n;
@@ -42,7 +48,10 @@ export function createInitProducerIdHandler({
       const refusal = check(request);
       if (refusal !== ErrorCode.NONE) return refuse(refusal);
       try {
-        return makeInitProducerIdResponse({ producerId: await producerIds.next(), producerEpoch: 0 });
+        return makeInitProducerIdResponse({
+          producerId: await producerIds.next(),
+          producerEpoch: 0,
+        });
       } catch {
         // The metadata log takes nothing more; trying again would not help before a restart.
         return refuse(ErrorCode.UNKNOWN_SERVER_ERROR);
@@ -53,10 +62,15 @@ export function createInitProducerIdHandler({
 
 function check({ transactionalId, producerId, producerEpoch }: InitProducerIdRequest): number {
   if (transactionalId === "") return ErrorCode.INVALID_REQUEST;
-  if ((producerId === NO_PRODUCER_ID) !== (producerEpoch === NO_PRODUCER_EPOCH)) return ErrorCode.INVALID_REQUEST;
+  if ((producerId === NO_PRODUCER_ID) !== (producerEpoch === NO_PRODUCER_EPOCH))
+    return ErrorCode.INVALID_REQUEST;
   return transactionalId === null ? ErrorCode.NONE : ErrorCode.UNSUPPORTED_VERSION;
 }
 
 function refuse(errorCode: number): InitProducerIdResponse {
-  return makeInitProducerIdResponse({ errorCode, producerId: NO_PRODUCER_ID, producerEpoch: NO_PRODUCER_EPOCH });
+  return makeInitProducerIdResponse({
+    errorCode,
+    producerId: NO_PRODUCER_ID,
+    producerEpoch: NO_PRODUCER_EPOCH,
+  });
 }

@@ -93,18 +93,31 @@ function asksForAll({ topics }: MetadataRequest, version: number): boolean {
 
 /** Ids that are asked for; with any of them present, rows by name are not looked at. */
 function wantedIds({ topics }: MetadataRequest): string[] {
-  return [...new Set((topics ?? []).map(({ topicId }) => topicId))].filter((id) => id !== ZERO_UUID);
+  return [...new Set((topics ?? []).map(({ topicId }) => topicId))].filter(
+    (id) => id !== ZERO_UUID,
+  );
 }
 
 function wantedNames({ topics }: MetadataRequest): string[] {
   return [...new Set((topics ?? []).map(({ name }) => name ?? ""))];
 }
 
-function namesToCreate(dependencies: MetadataDependencies, request: MetadataRequest, version: number): string[] {
-  if (asksForAll(request, version) || !request.allowAutoTopicCreation || !dependencies.autoCreatesTopics()) return [];
+function namesToCreate(
+  dependencies: MetadataDependencies,
+  request: MetadataRequest,
+  version: number,
+): string[] {
+  if (
+    asksForAll(request, version) ||
+    !request.allowAutoTopicCreation ||
+    !dependencies.autoCreatesTopics()
+  )
+    return [];
   if (wantedIds(request).length > 0) return [];
   const { topicsByName } = dependencies.image();
-  return wantedNames(request).filter((name) => !topicsByName.has(name) && topicNameError(name) === null);
+  return wantedNames(request).filter(
+    (name) => !topicsByName.has(name) && topicNameError(name) === null,
+  );
 }
 
 /** Kafka's answer to a request it cannot make sense of: every topic with the error, and nothing else. */
@@ -141,7 +154,10 @@ function answer(
   });
 }
 
-function describeBrokers(image: ClusterImage, { connection }: RequestContext): MetadataResponseBroker[] {
+function describeBrokers(
+  image: ClusterImage,
+  { connection }: RequestContext,
+): MetadataResponseBroker[] {
   return liveBrokers(image).flatMap((broker) => {
     const address = addressFor(broker, connection);
     if (address === null) return [];
@@ -155,9 +171,13 @@ function describeTopics(
   context: RequestContext,
   created: ReadonlyMap<string, number>,
 ): MetadataResponseTopic[] {
-  const operations = request.includeTopicAuthorizedOperations ? ALL_TOPIC_OPERATIONS : NO_AUTHORIZED_OPERATIONS;
-  const describe = (topic: TopicImage): MetadataResponseTopic => describeTopic(image, topic, context, operations);
-  if (asksForAll(request, context.apiVersion)) return [...image.topicsByName.values()].map(describe);
+  const operations = request.includeTopicAuthorizedOperations
+    ? ALL_TOPIC_OPERATIONS
+    : NO_AUTHORIZED_OPERATIONS;
+  const describe = (topic: TopicImage): MetadataResponseTopic =>
+    describeTopic(image, topic, context, operations);
+  if (asksForAll(request, context.apiVersion))
+    return [...image.topicsByName.values()].map(describe);
   const ids = wantedIds(request);
   const present: MetadataResponseTopic[] = [];
   const absent: MetadataResponseTopic[] = [];
@@ -172,7 +192,8 @@ function describeTopics(
   for (const name of wantedNames(request)) {
     const topic = image.topicsByName.get(name);
     if (topic !== undefined) present.push(describe(topic));
-    else absent.push(absentTopic(name, ZERO_UUID, absenceCode(name, created.get(name)), operations));
+    else
+      absent.push(absentTopic(name, ZERO_UUID, absenceCode(name, created.get(name)), operations));
   }
   return [...present, ...absent];
 }
@@ -193,7 +214,13 @@ function absentTopic(
   topicAuthorizedOperations: number,
 ): MetadataResponseTopic {
   const isInternal = name !== null && isInternalTopic(name);
-  return makeMetadataResponseTopic({ errorCode, name, topicId, isInternal, topicAuthorizedOperations });
+  return makeMetadataResponseTopic({
+    errorCode,
+    name,
+    topicId,
+    isInternal,
+    topicAuthorizedOperations,
+  });
 }
 
 function describeTopic(
@@ -211,7 +238,9 @@ function describeTopic(
     name: topic.name,
     topicId: topic.id,
     isInternal: isInternalTopic(topic.name),
-    partitions: topic.partitions.map((partition) => viewPartition(image, partition, connection, options)),
+    partitions: topic.partitions.map((partition) =>
+      viewPartition(image, partition, connection, options),
+    ),
     topicAuthorizedOperations,
   });
 }

@@ -132,10 +132,7 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       return failed(data, ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
     }
     if (refusal !== ErrorCode.NONE) return failed(data, refusal);
-    if (
-      this.#dependencies.isInternalTopic(topic.name) &&
-      context.clientId !== ADMIN_CLIENT_ID
-    ) {
+    if (this.#dependencies.isInternalTopic(topic.name) && context.clientId !== ADMIN_CLIENT_ID) {
       return failed(data, ErrorCode.INVALID_TOPIC_EXCEPTION);
     }
     const replicas = this.#dependencies.replicas;

@@ -1,11 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { BROKER_KEYS } from "#config/broker-keys.ts";
-import { changedKeys, EMBEDDED_VALUES, parseOverride, resolveBrokerConfig } from "#config/broker-config.ts";
+import {
+  changedKeys,
+  EMBEDDED_VALUES,
+  parseOverride,
+  resolveBrokerConfig,
+} from "#config/broker-config.ts";
 import { brokerSettings } from "#config/broker-settings.ts";
 import { describeBrokerConfig } from "#config/describe-config.ts";
 import { parseValue } from "#config/parse-value.ts";
 
-const resolve = (values: Record<string, string>) => resolveBrokerConfig({ file: new Map(Object.entries(values)) });
+const resolve = (values: Record<string, string>) =>
+  resolveBrokerConfig({ file: new Map(Object.entries(values)) });
 
 function settingsOf(values: Record<string, string>) {
   const { config, errors } = resolve(values);
@@ -24,7 +30,8 @@ describe("the table", () => {
 
   test("documents what is supported", () => {
     const undocumented = BROKER_KEYS.filter(
-      ({ status, doc, isInternal }) => status === undefined && doc === undefined && isInternal !== true,
+      ({ status, doc, isInternal }) =>
+        status === undefined && doc === undefined && isInternal !== true,
     );
     expect(undocumented.map(({ name }) => name)).toEqual([]);
   });
@@ -32,7 +39,10 @@ describe("the table", () => {
 
 describe("resolveBrokerConfig", () => {
   test("works without a file", () => {
-    const { config } = resolveBrokerConfig({ file: null, overrides: new Map([["num.partitions", "3"]]) });
+    const { config } = resolveBrokerConfig({
+      file: null,
+      overrides: new Map([["num.partitions", "3"]]),
+    });
     if (config === null) throw new Error("no configuration");
     const { settings } = brokerSettings(config);
     expect(settings).toMatchObject({
@@ -42,7 +52,9 @@ describe("resolveBrokerConfig", () => {
       groupInitialRebalanceDelayMs: 0,
       numNetworkThreads: 1,
       autoCreateTopicsEnable: true,
-      listeners: [{ name: "PLAINTEXT", host: "127.0.0.1", port: 9092, securityProtocol: "PLAINTEXT" }],
+      listeners: [
+        { name: "PLAINTEXT", host: "127.0.0.1", port: 9092, securityProtocol: "PLAINTEXT" },
+      ],
     });
     expect(changedKeys(config).map(({ name }) => name)).toContain("num.partitions");
     expect([...EMBEDDED_VALUES.keys()]).toEqual(["group.initial.rebalance.delay.ms"]);
@@ -69,17 +81,25 @@ describe("resolveBrokerConfig", () => {
       nodeId: 7,
       logDirs: ["/one", "/two"],
       metadataLogDir: "/one",
-      listeners: [{ name: "PLAINTEXT", host: "127.0.0.1", port: 19092, securityProtocol: "PLAINTEXT" }],
-      advertisedListeners: [{ name: "PLAINTEXT", host: "broker.example", port: 19092, securityProtocol: "PLAINTEXT" }],
+      listeners: [
+        { name: "PLAINTEXT", host: "127.0.0.1", port: 19092, securityProtocol: "PLAINTEXT" },
+      ],
+      advertisedListeners: [
+        { name: "PLAINTEXT", host: "broker.example", port: 19092, securityProtocol: "PLAINTEXT" },
+      ],
     });
   });
 
   test("warns of unknown and of unserved keys, and refuses values that do not read", () => {
-    expect(resolve({ "no.such": "1", "ssl.protocol": "TLSv1.2", "listener.name.x.y": "z" }).warnings).toEqual([
+    expect(
+      resolve({ "no.such": "1", "ssl.protocol": "TLSv1.2", "listener.name.x.y": "z" }).warnings,
+    ).toEqual([
       "unknown key no.such is ignored",
       "ssl.protocol has no effect: TLS, SASL and authorization are not offered yet",
     ]);
-    expect(resolve({ "num.partitions": "0", "log.dirs": "/x", "message.max.bytes": "lots" }).errors).toEqual([
+    expect(
+      resolve({ "num.partitions": "0", "log.dirs": "/x", "message.max.bytes": "lots" }).errors,
+    ).toEqual([
       "Invalid value 0 for configuration num.partitions: Value must be at least 1",
       "Invalid value lots for configuration message.max.bytes: Not a number of type INT",
     ]);
@@ -107,7 +127,9 @@ describe("resolveBrokerConfig", () => {
       ]),
       new Map([["log.retention.ms", "3"]]),
     );
-    expect([dynamic?.number("log.retention.ms"), dynamic?.number("num.partitions")]).toEqual([3, 2]);
+    expect([dynamic?.number("log.retention.ms"), dynamic?.number("num.partitions")]).toEqual([
+      3, 2,
+    ]);
   });
 });
 
@@ -116,7 +138,11 @@ test("describeBrokerConfig hides passwords", () => {
   if (config === null) throw new Error("no configuration");
   const described = describeBrokerConfig(config);
   const password = described.find(({ name }) => name === "ssl.key.password");
-  expect(password).toMatchObject({ value: null, isSensitive: true, synonyms: [{ value: null, source: 4 }] });
+  expect(password).toMatchObject({
+    value: null,
+    isSensitive: true,
+    synonyms: [{ value: null, source: 4 }],
+  });
   expect(JSON.stringify(described).includes("hunter2")).toBe(false);
 });
 

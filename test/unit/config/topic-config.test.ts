@@ -24,15 +24,30 @@ const check = (values: Record<string, string>): string | null =>
 
 describe("validateTopicConfig", () => {
   const refused: [Record<string, string>, string][] = [
-    [{ "segment.bytes": "1" }, "Invalid value 1 for configuration segment.bytes: Value must be at least 1048576"],
-    [{ "segment.bytes": "abc" }, "Invalid value abc for configuration segment.bytes: Not a number of type INT"],
-    [{ "segment.bytes": "" }, "Invalid value  for configuration segment.bytes: Not a number of type INT"],
+    [
+      { "segment.bytes": "1" },
+      "Invalid value 1 for configuration segment.bytes: Value must be at least 1048576",
+    ],
+    [
+      { "segment.bytes": "abc" },
+      "Invalid value abc for configuration segment.bytes: Not a number of type INT",
+    ],
+    [
+      { "segment.bytes": "" },
+      "Invalid value  for configuration segment.bytes: Not a number of type INT",
+    ],
     [
       { "segment.bytes": "99999999999" },
       "Invalid value 99999999999 for configuration segment.bytes: Not a number of type INT",
     ],
-    [{ "retention.ms": "-2" }, "Invalid value -2 for configuration retention.ms: Value must be at least -1"],
-    [{ "retention.ms": "1.5" }, "Invalid value 1.5 for configuration retention.ms: Not a number of type LONG"],
+    [
+      { "retention.ms": "-2" },
+      "Invalid value -2 for configuration retention.ms: Value must be at least -1",
+    ],
+    [
+      { "retention.ms": "1.5" },
+      "Invalid value 1.5 for configuration retention.ms: Not a number of type LONG",
+    ],
     [
       { "delete.retention.ms": "9223372036854775808" },
       "Invalid value 9223372036854775808 for configuration delete.retention.ms: Not a number of type LONG",
@@ -49,7 +64,10 @@ describe("validateTopicConfig", () => {
       { "cleanup.policy": "foo" },
       "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete",
     ],
-    [{ "cleanup.policy": "compact,,delete" }, "Configuration 'cleanup.policy' values must not be empty."],
+    [
+      { "cleanup.policy": "compact,,delete" },
+      "Configuration 'cleanup.policy' values must not be empty.",
+    ],
     [
       { "compression.type": "none" },
       "Invalid value none for configuration compression.type: String must be one of: " +
@@ -114,7 +132,9 @@ describe("resolveTopicConfig", () => {
     expect(of({})).toBe("604800000");
     expect(of({ "log.retention.hours": "2" })).toBe("7200000");
     expect(of({ "log.retention.hours": "2", "log.retention.minutes": "3" })).toBe("180000");
-    expect(of({ "log.retention.hours": "2", "log.retention.minutes": "3", "log.retention.ms": "5" })).toBe("5");
+    expect(
+      of({ "log.retention.hours": "2", "log.retention.minutes": "3", "log.retention.ms": "5" }),
+    ).toBe("5");
     expect(of({ "log.retention.hours": "-1" })).toBe("-1");
   });
 
@@ -173,25 +193,39 @@ describe("toLogConfig", () => {
 describe("describeTopicConfig", () => {
   test("names every layer that has a say, best first", () => {
     const described = describeTopicConfig(
-      broker({ "log.retention.ms": "9", "log.retention.hours": "1", "log.segment.bytes": "2097152" }).withDynamic(
-        new Map([["log.segment.bytes", "4194304"]]),
-        new Map(),
-      ),
+      broker({
+        "log.retention.ms": "9",
+        "log.retention.hours": "1",
+        "log.segment.bytes": "2097152",
+      }).withDynamic(new Map([["log.segment.bytes", "4194304"]]), new Map()),
       new Map([["retention.ms", "1000"]]),
     );
     const of = (name: string): unknown => {
       const found = described.find((config) => config.name === name);
-      return [found?.value, found?.source, found?.synonyms.map((layer) => `${layer.source}:${layer.name}=${layer.value}`)];
+      return [
+        found?.value,
+        found?.source,
+        found?.synonyms.map((layer) => `${layer.source}:${layer.name}=${layer.value}`),
+      ];
     };
     expect(of("retention.ms")).toEqual([
       "1000",
       ConfigSource.TOPIC_CONFIG,
-      ["1:retention.ms=1000", "4:log.retention.ms=9", "4:log.retention.hours=1", "5:log.retention.hours=168"],
+      [
+        "1:retention.ms=1000",
+        "4:log.retention.ms=9",
+        "4:log.retention.hours=1",
+        "5:log.retention.hours=168",
+      ],
     ]);
     expect(of("segment.bytes")).toEqual([
       "4194304",
       ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
-      ["3:log.segment.bytes=4194304", "4:log.segment.bytes=2097152", "5:log.segment.bytes=1073741824"],
+      [
+        "3:log.segment.bytes=4194304",
+        "4:log.segment.bytes=2097152",
+        "5:log.segment.bytes=1073741824",
+      ],
     ]);
     expect(of("segment.ms")).toEqual(["604800000", ConfigSource.DEFAULT_CONFIG, []]);
   });

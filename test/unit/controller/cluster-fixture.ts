@@ -49,7 +49,11 @@ export interface Cluster {
   readonly loader: MetadataLoader;
   readonly log: MetadataLog;
   readonly current: CurrentBrokerConfig;
-  createTopic(name: string, numPartitions?: number, configs?: Record<string, string>): Promise<string>;
+  createTopic(
+    name: string,
+    numPartitions?: number,
+    configs?: Record<string, string>,
+  ): Promise<string>;
 }
 
 /** Starts a controller. */
@@ -77,7 +81,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     );
   }
   await loader.load();
-  const controller = new Controller({ nodeId: 1, loader, config: () => current.config, random: new CountingRandom() });
+  const controller = new Controller({
+    nodeId: 1,
+    loader,
+    config: () => current.config,
+    random: new CountingRandom(),
+  });
   await controller.start({
     endpoints: [{ name: "PLAINTEXT", host: "127.0.0.1", port: 9092, securityProtocol: 0 }],
     rack: null,
@@ -95,7 +104,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
         replicationFactor: 1,
         configs: Object.entries(configs).map(([key, value]) => ({ name: key, value })),
       });
-      const { topics } = await controller.createTopics(makeCreateTopicsRequest({ topics: [row], timeoutMs: 1000 }));
+      const { topics } = await controller.createTopics(
+        makeCreateTopicsRequest({ topics: [row], timeoutMs: 1000 }),
+      );
       const [created] = topics;
       if (created?.errorCode !== 0) throw new Error(`${name}: ${created?.errorMessage}`);
       return created.topicId;

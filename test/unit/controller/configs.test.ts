@@ -36,10 +36,22 @@ async function withTopic(): Promise<Cluster> {
 describe("topic values", () => {
   const refused: [Change[], number, string | null][] = [
     [[["foo", SET, "5"]], 40, "Unknown topic config name: foo"],
-    [[["retention.ms", SET, "x"]], 40, "Invalid value x for configuration retention.ms: Not a number of type LONG"],
+    [
+      [["retention.ms", SET, "x"]],
+      40,
+      "Invalid value x for configuration retention.ms: Not a number of type LONG",
+    ],
     [[["retention.ms", SET, null]], 42, "Null value not supported for : retention.ms"],
-    [[["retention.ms", APPEND, "5"]], 40, "Can't APPEND to key retention.ms because its type is not LIST."],
-    [[["retention.ms", SUBTRACT, "5"]], 40, "Can't SUBTRACT to key retention.ms because its type is not LIST."],
+    [
+      [["retention.ms", APPEND, "5"]],
+      40,
+      "Can't APPEND to key retention.ms because its type is not LIST.",
+    ],
+    [
+      [["retention.ms", SUBTRACT, "5"]],
+      40,
+      "Can't SUBTRACT to key retention.ms because its type is not LIST.",
+    ],
     [[["retention.ms", 9, "5"]], -1, null],
     [
       [
@@ -72,16 +84,23 @@ describe("topic values", () => {
       ["cleanup.policy", SUBTRACT, "delete"],
     ]);
     expect(values()).toEqual({ "cleanup.policy": "compact" });
-    await change(cluster, ResourceType.TOPIC, "t", [["segment.ms", SET, "7"]], { replacesAll: true });
+    await change(cluster, ResourceType.TOPIC, "t", [["segment.ms", SET, "7"]], {
+      replacesAll: true,
+    });
     expect(values()).toEqual({ "segment.ms": "7" });
-    await change(cluster, ResourceType.TOPIC, "t", [["segment.ms", SET, "8"]], { validateOnly: true });
+    await change(cluster, ResourceType.TOPIC, "t", [["segment.ms", SET, "8"]], {
+      validateOnly: true,
+    });
     expect(values()).toEqual({ "segment.ms": "7" });
   });
 
   test("a resource named twice is refused, another one is served", async () => {
     const cluster = await withTopic();
     const resource = { resourceType: 2, resourceName: "t", replacesAll: false, changes: [] };
-    const outcomes = await cluster.controller.changeConfigs([resource, { ...resource, resourceType: 4, resourceName: "" }, resource], false);
+    const outcomes = await cluster.controller.changeConfigs(
+      [resource, { ...resource, resourceType: 4, resourceName: "" }, resource],
+      false,
+    );
     expect(outcomes.map(({ errorCode }) => errorCode)).toEqual([42, 0, 42]);
   });
 });
@@ -99,17 +118,40 @@ describe("resources", () => {
   ];
   for (const [type, name, errorCode, message] of refused) {
     test(`${type}:${name}`, async () => {
-      expect(await change(await withTopic(), type, name, [["retention.ms", SET, "5"]])).toEqual([errorCode, message]);
+      expect(await change(await withTopic(), type, name, [["retention.ms", SET, "5"]])).toEqual([
+        errorCode,
+        message,
+      ]);
     });
   }
 });
 
 describe("broker values", () => {
   const refused: [string, Change, number, string][] = [
-    ["1", ["num.partitions", SET, "5"], 42, "Cannot update these configs dynamically: [num.partitions]"],
-    ["1", ["message.max.bytes", SET, "x"], 42, "Invalid value x for configuration message.max.bytes: Not a number of type INT"],
-    ["1", ["log.roll.ms", SET, "0"], 42, "requirement failed: log.roll.ms must be greater than or equal to 1"],
-    ["1", ["message.max.bytes", APPEND, "5"], 40, "Config value append is not allowed for config key: message.max.bytes"],
+    [
+      "1",
+      ["num.partitions", SET, "5"],
+      42,
+      "Cannot update these configs dynamically: [num.partitions]",
+    ],
+    [
+      "1",
+      ["message.max.bytes", SET, "x"],
+      42,
+      "Invalid value x for configuration message.max.bytes: Not a number of type INT",
+    ],
+    [
+      "1",
+      ["log.roll.ms", SET, "0"],
+      42,
+      "requirement failed: log.roll.ms must be greater than or equal to 1",
+    ],
+    [
+      "1",
+      ["message.max.bytes", APPEND, "5"],
+      40,
+      "Config value append is not allowed for config key: message.max.bytes",
+    ],
     ["1", ["foo.bar", APPEND, "5"], 40, "Unknown config name: foo.bar"],
     [
       "",
@@ -126,7 +168,10 @@ describe("broker values", () => {
   ];
   for (const [name, row, errorCode, message] of refused) {
     test(`refuses ${JSON.stringify(row)} of '${name}'`, async () => {
-      expect(await change(await startCluster(), ResourceType.BROKER, name, [row])).toEqual([errorCode, message]);
+      expect(await change(await startCluster(), ResourceType.BROKER, name, [row])).toEqual([
+        errorCode,
+        message,
+      ]);
     });
   }
 

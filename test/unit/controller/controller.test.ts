@@ -3,7 +3,10 @@ import { ProducerIdSource } from "#controller/producer-ids.ts";
 import type { MetadataLog } from "#metadata/metadata-log.ts";
 import { MemoryMetadataLog, MetadataLogError } from "#metadata/metadata-log.ts";
 import type { PartitionProvisioner, PartitionSpec } from "#metadata/provisioning-publisher.ts";
-import { makeCreatePartitionsRequest, makeCreatePartitionsTopic } from "#protocol/generated/create-partitions.ts";
+import {
+  makeCreatePartitionsRequest,
+  makeCreatePartitionsTopic,
+} from "#protocol/generated/create-partitions.ts";
 import type { CreatePartitionsTopic } from "#protocol/generated/create-partitions.ts";
 import { makeCreatableTopic, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
 import { makeDeleteTopicsRequest } from "#protocol/generated/delete-topics.ts";
@@ -36,19 +39,38 @@ describe("partitions on this node", () => {
     const cluster = await startCluster({ provisioner });
     const id = await cluster.createTopic("t", 2, { "retention.ms": "7" });
     expect(provisioner.notes.splice(0)).toEqual(["create t-0", "create t-1"]);
-    expect(provisioner.specs[0]).toMatchObject({ topicId: id, leaderEpoch: 0, isLeader: true, config: { retentionMs: 7 } });
+    expect(provisioner.specs[0]).toMatchObject({
+      topicId: id,
+      leaderEpoch: 0,
+      isLeader: true,
+      config: { retentionMs: 7 },
+    });
     await cluster.createTopic("u");
     provisioner.notes.splice(0);
     const set = (resourceType: number, resourceName: string, name: string, value: string) =>
       cluster.controller.changeConfigs(
-        [{ resourceType, resourceName, replacesAll: false, changes: [{ name, operation: 0, value }] }],
+        [
+          {
+            resourceType,
+            resourceName,
+            replacesAll: false,
+            changes: [{ name, operation: 0, value }],
+          },
+        ],
         false,
       );
     await set(2, "t", "retention.ms", "8");
     expect(provisioner.notes.splice(0)).toEqual(["configure t-0 8", "configure t-1 8"]);
     await set(4, "", "log.retention.ms", "99");
-    expect(provisioner.notes.splice(0)).toEqual(["configure t-0 8", "configure t-1 8", "configure u-0 99"]);
-    await cluster.controller.deleteTopics(makeDeleteTopicsRequest({ topicNames: ["t"], timeoutMs: 9 }), 5);
+    expect(provisioner.notes.splice(0)).toEqual([
+      "configure t-0 8",
+      "configure t-1 8",
+      "configure u-0 99",
+    ]);
+    await cluster.controller.deleteTopics(
+      makeDeleteTopicsRequest({ topicNames: ["t"], timeoutMs: 9 }),
+      5,
+    );
     expect(provisioner.notes.splice(0)).toEqual(["delete t-0", "delete t-1"]);
   });
 
@@ -82,7 +104,9 @@ describe("a log that fails", () => {
     const log: MetadataLog = {
       load: (onBatch) => inner.load(onBatch),
       append: (records) =>
-        isBroken ? Promise.reject(new MetadataLogError("LOG_POISONED", "disk is gone")) : inner.append(records),
+        isBroken
+          ? Promise.reject(new MetadataLogError("LOG_POISONED", "disk is gone"))
+          : inner.append(records),
       bytesSinceSnapshot: 0,
       writeSnapshot: () => Promise.resolve(),
       close: () => Promise.resolve(),
@@ -101,9 +125,16 @@ describe("a log that fails", () => {
 });
 
 describe("CreatePartitions", () => {
-  async function grow(cluster: Cluster, ...rows: Partial<CreatePartitionsTopic>[]): Promise<unknown[]> {
-    const topics = rows.map((init) => makeCreatePartitionsTopic({ name: "t", assignments: null, ...init }));
-    const { results } = await cluster.controller.createPartitions(makeCreatePartitionsRequest({ topics, timeoutMs: 1000 }));
+  async function grow(
+    cluster: Cluster,
+    ...rows: Partial<CreatePartitionsTopic>[]
+  ): Promise<unknown[]> {
+    const topics = rows.map((init) =>
+      makeCreatePartitionsTopic({ name: "t", assignments: null, ...init }),
+    );
+    const { results } = await cluster.controller.createPartitions(
+      makeCreatePartitionsRequest({ topics, timeoutMs: 1000 }),
+    );
     return results.map(({ errorCode, errorMessage }) => [errorCode, errorMessage]);
   }
 
@@ -170,8 +201,18 @@ describe("start", () => {
 describe("topics created for clients", () => {
   test("use the defaults; the topic of committed offsets its own settings", async () => {
     const { controller } = await startCluster({ config: { "num.partitions": "2" } });
-    const outcome = await controller.createAutomatically(["t", "__consumer_offsets", "__transaction_state", "a b"]);
-    expect(Object.fromEntries(outcome)).toEqual({ t: 0, __consumer_offsets: 0, __transaction_state: 3, "a b": 17 });
+    const outcome = await controller.createAutomatically([
+      "t",
+      "__consumer_offsets",
+      "__transaction_state",
+      "a b",
+    ]);
+    expect(Object.fromEntries(outcome)).toEqual({
+      t: 0,
+      __consumer_offsets: 0,
+      __transaction_state: 3,
+      "a b": 17,
+    });
     expect(controller.image.topicsByName.get("t")?.partitions).toHaveLength(2);
     expect(controller.image.topicsByName.get("__consumer_offsets")?.partitions).toHaveLength(50);
     expect(Object.fromEntries(controller.image.configs.get("2:__consumer_offsets") ?? [])).toEqual({

@@ -16,7 +16,11 @@ self.onmessage = (event: MessageEvent): void => {
   let appended = 0;
   const out = new Float64Array(7);
   const step = (): void => {
-    if (appended < count && nativeAppend(handle, batchOf(`value ${appended}`), -1, 1, 0, Date.now(), out) === 0) appended++;
+    if (
+      appended < count &&
+      nativeAppend(handle, batchOf(`value ${appended}`), -1, 1, 0, Date.now(), out) === 0
+    )
+      appended++;
     if (appended < count || wakes === 0) setTimeout(step, 0);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
     else self.postMessage({ appended, wakes });

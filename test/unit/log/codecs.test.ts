@@ -9,7 +9,11 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { compress, crc32c, decompress, nativeCodecs } from "#log/native-log.ts";
 import { crc32c as plainCrc32c } from "#protocol/records/crc32c.ts";
-import { Compression, decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record-batch.ts";
+import {
+  Compression,
+  decodeRecordBatches,
+  encodeRecordBatch,
+} from "#protocol/records/record-batch.ts";
 import { runReferee, whyNoReferee } from "../../golden/kafka-java.ts";
 
 const MAX_BYTES = 1 << 24;
@@ -33,7 +37,9 @@ function content(bytes: number): Uint8Array<ArrayBuffer> {
 
 /** What Kafka's own classes wrote; see test/golden/java/KafkaCodecs.java. */
 function javaBatches(): { readonly name: string; readonly bytes: Uint8Array }[] {
-  const lines = readFileSync(join(import.meta.dir, "../../golden/codecs.txt"), "utf8").trimEnd().split("\n");
+  const lines = readFileSync(join(import.meta.dir, "../../golden/codecs.txt"), "utf8")
+    .trimEnd()
+    .split("\n");
   return lines.map((line) => {
     const [name = "", base64 = ""] = line.split(" ");
     return { name, bytes: new Uint8Array(Buffer.from(base64, "base64")) };
@@ -45,7 +51,8 @@ const expectedRecords = Array.from({ length: 60 }, (_, index) => ({
   value: `value-${index}-`.repeat((index * 37) % 900),
 }));
 
-const text = (bytes: Uint8Array | null): string | null => (bytes === null ? null : Buffer.from(bytes).toString());
+const text = (bytes: Uint8Array | null): string | null =>
+  bytes === null ? null : Buffer.from(bytes).toString();
 
 describe("codecs", () => {
   test.each(codecs)("%s round-trips at the borders of its blocks", (_name, codec) => {
@@ -57,7 +64,9 @@ describe("codecs", () => {
 
   test.each(codecs)("%s stops at the cap", (_name, codec) => {
     const bomb = compress(codec, null, new Uint8Array(4_000_000));
-    expect(() => decompress(codec, bomb, 1000)).toThrow(expect.objectContaining({ code: "TOO_LARGE" }));
+    expect(() => decompress(codec, bomb, 1000)).toThrow(
+      expect.objectContaining({ code: "TOO_LARGE" }),
+    );
     expect(nativeCodecs.decompress(codec, bomb, 1000)).toBeNull();
   });
 
@@ -69,7 +78,9 @@ describe("codecs", () => {
 
   test("an unknown codec is refused", () => {
     for (const codec of [5, 7, 256]) {
-      expect(() => compress(codec, null, content(1))).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+      expect(() => compress(codec, null, content(1))).toThrow(
+        expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+      );
     }
   });
 
@@ -109,13 +120,16 @@ describe("codecs", () => {
       return;
     }
     const bytes = content(100_000);
-    expect(new Uint8Array(zstdNapi.decompress(compress(Compression.ZSTD, null, bytes)))).toEqual(bytes);
+    expect(new Uint8Array(zstdNapi.decompress(compress(Compression.ZSTD, null, bytes)))).toEqual(
+      bytes,
+    );
     expect(decompress(Compression.ZSTD, zstdNapi.compress(bytes), MAX_BYTES)).toEqual(bytes);
   });
 
   test("crc32c agrees with the one in TypeScript", () => {
     expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);
-    for (const size of [0, 1, 7, 64, 1000, 4097]) expect(crc32c(content(size))).toBe(plainCrc32c(content(size), 0));
+    for (const size of [0, 1, 7, 64, 1000, 4097])
+      expect(crc32c(content(size))).toBe(plainCrc32c(content(size), 0));
   });
 
   test("what Kafka's classes wrote is read, codec by codec", () => {
@@ -123,9 +137,15 @@ describe("codecs", () => {
     expect(seen.map(({ name }) => name)).toEqual(["gzip", "snappy", "lz4", "zstd"]);
     for (const { name, bytes } of seen) {
       const decoded = decodeRecordBatches(bytes, { decompressor: nativeCodecs });
-      expect({ name, failure: decoded.failure, count: decoded.batches.length }).toEqual({ name, failure: null, count: 1 });
+      expect({ name, failure: decoded.failure, count: decoded.batches.length }).toEqual({
+        name,
+        failure: null,
+        count: 1,
+      });
       const records = decoded.batches[0]?.records ?? [];
-      expect(records.map(({ key, value }) => ({ key: text(key), value: text(value) }))).toEqual(expectedRecords);
+      expect(records.map(({ key, value }) => ({ key: text(key), value: text(value) }))).toEqual(
+        expectedRecords,
+      );
     }
   });
 
@@ -138,7 +158,10 @@ describe("codecs", () => {
     const batches = codecs.map(([, codec]) =>
       encodeRecordBatch({
         timestamp: 1_700_000_000_000,
-        records: expectedRecords.map(({ key, value }) => ({ key: Buffer.from(key), value: Buffer.from(value) })),
+        records: expectedRecords.map(({ key, value }) => ({
+          key: Buffer.from(key),
+          value: Buffer.from(value),
+        })),
         compression: { codec, compressor: nativeCodecs },
       }),
     );
@@ -151,10 +174,16 @@ describe("codecs", () => {
     const seen = answers
       .trimEnd()
       .split("\n")
-      .map((line) => JSON.parse(line) as { failure?: string; batches?: { compression: number; records: { key: string; value: string }[] }[] });
-    expect(seen.map(({ failure, batches: read }) => ({ failure, codec: read?.[0]?.compression }))).toEqual(
-      codecs.map(([, codec]) => ({ failure: undefined, codec })),
-    );
+      .map(
+        (line) =>
+          JSON.parse(line) as {
+            failure?: string;
+            batches?: { compression: number; records: { key: string; value: string }[] }[];
+          },
+      );
+    expect(
+      seen.map(({ failure, batches: read }) => ({ failure, codec: read?.[0]?.compression })),
+    ).toEqual(codecs.map(([, codec]) => ({ failure: undefined, codec })));
     for (const { batches: read } of seen) {
       const records = read?.[0]?.records.map(({ key, value }) => ({
         key: Buffer.from(key, "hex").toString(),

@@ -19,17 +19,31 @@ type Pack = (records: Uint8Array) => Uint8Array;
 
 const join = (...parts: (Uint8Array | readonly number[])[]): Uint8Array =>
   new Uint8Array(Buffer.concat(parts.map((part) => Uint8Array.from(part))));
-const packed = (codec: number): Pack => (records) => compress(codec, null, records);
-const cut = (codec: number, count: number): Pack => (records) => packed(codec)(records).slice(0, -count);
-const followed = (codec: number): Pack => (records) => join(packed(codec)(records), JUNK);
-const inTwo = (pack: Pack): Pack => (records) => join(pack(records.subarray(0, 100)), pack(records.subarray(100)));
+const packed =
+  (codec: number): Pack =>
+  (records) =>
+    compress(codec, null, records);
+const cut =
+  (codec: number, count: number): Pack =>
+  (records) =>
+    packed(codec)(records).slice(0, -count);
+const followed =
+  (codec: number): Pack =>
+  (records) =>
+    join(packed(codec)(records), JUNK);
+const inTwo =
+  (pack: Pack): Pack =>
+  (records) =>
+    join(pack(records.subarray(0, 100)), pack(records.subarray(100)));
 
 /** The packed bytes with one changed; `at` counts from the end when negative. */
-const changed = (codec: number, at: number, value: number): Pack => (records) => {
-  const bytes = packed(codec)(records).slice();
-  bytes[at < 0 ? bytes.length + at : at] = value;
-  return bytes;
-};
+const changed =
+  (codec: number, at: number, value: number): Pack =>
+  (records) => {
+    const bytes = packed(codec)(records).slice();
+    bytes[at < 0 ? bytes.length + at : at] = value;
+    return bytes;
+  };
 
 /** Snappy without framing, in literals only. */
 const rawSnappy: Pack = (records) => {
@@ -44,10 +58,12 @@ const rawSnappy: Pack = (records) => {
   return new Uint8Array(output);
 };
 
-const insert = (codec: number, at: number, bytes: readonly number[]): Pack => (records) => {
-  const whole = packed(codec)(records);
-  return join(whole.subarray(0, at), bytes, whole.subarray(at));
-};
+const insert =
+  (codec: number, at: number, bytes: readonly number[]): Pack =>
+  (records) => {
+    const whole = packed(codec)(records);
+    return join(whole.subarray(0, at), bytes, whole.subarray(at));
+  };
 
 /** Name, codec, how the records are packed, whether Kafka takes it. */
 const framings: readonly (readonly [string, number, Pack, boolean])[] = [
@@ -64,8 +80,18 @@ const framings: readonly (readonly [string, number, Pack, boolean])[] = [
   ["snappy, xerial and junk", SNAPPY, followed(SNAPPY), false],
   ["snappy, xerial, cut", SNAPPY, cut(SNAPPY, 3), false],
   ["snappy, xerial, compatible with version 2", SNAPPY, changed(SNAPPY, 15, 2), true],
-  ["snappy, xerial, chunk of no bytes", SNAPPY, insert(SNAPPY, XERIAL_HEADER_BYTES, [0, 0, 0, 0]), false],
-  ["snappy, xerial, chunk without content", SNAPPY, insert(SNAPPY, XERIAL_HEADER_BYTES, [0, 0, 0, 1, 0]), true],
+  [
+    "snappy, xerial, chunk of no bytes",
+    SNAPPY,
+    insert(SNAPPY, XERIAL_HEADER_BYTES, [0, 0, 0, 0]),
+    false,
+  ],
+  [
+    "snappy, xerial, chunk without content",
+    SNAPPY,
+    insert(SNAPPY, XERIAL_HEADER_BYTES, [0, 0, 0, 1, 0]),
+    true,
+  ],
   ["snappy, empty", SNAPPY, () => new Uint8Array(0), false],
   ["lz4", LZ4, packed(LZ4), true],
   ["lz4, junk behind the end mark", LZ4, followed(LZ4), true],
@@ -75,7 +101,12 @@ const framings: readonly (readonly [string, number, Pack, boolean])[] = [
   ["lz4, a block without content", LZ4, insert(LZ4, LZ4_HEADER_BYTES, [0, 0, 0, 0x80]), false],
   ["lz4, empty", LZ4, () => new Uint8Array(0), false],
   ["zstd, two frames", ZSTD, inTwo((records) => zstdCompressSync(records)), true],
-  ["zstd, a skippable frame first", ZSTD, insert(ZSTD, 0, [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]), true],
+  [
+    "zstd, a skippable frame first",
+    ZSTD,
+    insert(ZSTD, 0, [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]),
+    true,
+  ],
   ["zstd, junk behind it", ZSTD, followed(ZSTD), false],
   ["zstd, cut", ZSTD, cut(ZSTD, 3), false],
   ["zstd, empty", ZSTD, () => new Uint8Array(0), false],
@@ -97,7 +128,9 @@ function batchOf(codec: number, pack: Pack): Uint8Array {
 /** Whether our log takes each batch, each into a partition of its own. */
 async function judge(batches: readonly Uint8Array[]): Promise<boolean[]> {
   await using opened = await openStore({ inMemory: true });
-  return batches.map((batch, index) => append(opened.store, opened.lead(`t${index}`), batch.slice()).code === 0);
+  return batches.map(
+    (batch, index) => append(opened.store, opened.lead(`t${index}`), batch.slice()).code === 0,
+  );
 }
 
 /** Whether Kafka's classes read each batch to its end. */
@@ -110,7 +143,9 @@ function askKafka(batches: readonly Uint8Array[]): boolean[] {
 describe("framings", () => {
   test("are taken and refused as the table says", async () => {
     const seen = await judge(framings.map(([, codec, pack]) => batchOf(codec, pack)));
-    expect(framings.map(([name], index) => [name, seen[index]])).toEqual(framings.map(([name, , , isTaken]) => [name, isTaken]));
+    expect(framings.map(([name], index) => [name, seen[index]])).toEqual(
+      framings.map(([name, , , isTaken]) => [name, isTaken]),
+    );
   });
 
   test("the table is Kafka's", () => {
@@ -120,7 +155,9 @@ describe("framings", () => {
       return;
     }
     const seen = askKafka(framings.map(([, codec, pack]) => batchOf(codec, pack)));
-    expect(framings.map(([name], index) => [name, seen[index]])).toEqual(framings.map(([name, , , isTaken]) => [name, isTaken]));
+    expect(framings.map(([name], index) => [name, seen[index]])).toEqual(
+      framings.map(([name, , , isTaken]) => [name, isTaken]),
+    );
   }, 60_000);
 
   test("damaged records are judged as Kafka judges them", async () => {
@@ -134,14 +171,16 @@ describe("framings", () => {
       state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
       return (state >>> 8) % limit;
     };
-    const damage = (codec: number): Pack => (block) => {
-      const bytes = block.slice();
-      for (let count = 1 + random(2); count > 0; count--) {
-        const at = random(Math.min(bytes.length, 40));
-        bytes[at] = random(2) === 0 ? random(256) : (bytes[at] ?? 0) ^ (1 << random(8));
-      }
-      return codec === Compression.NONE ? bytes : nativeCodecs.compress(codec, bytes);
-    };
+    const damage =
+      (codec: number): Pack =>
+      (block) => {
+        const bytes = block.slice();
+        for (let count = 1 + random(2); count > 0; count--) {
+          const at = random(Math.min(bytes.length, 40));
+          bytes[at] = random(2) === 0 ? random(256) : (bytes[at] ?? 0) ^ (1 << random(8));
+        }
+        return codec === Compression.NONE ? bytes : nativeCodecs.compress(codec, bytes);
+      };
     const batches = Array.from({ length: 600 }, (_, index) => {
       const codec = [Compression.NONE, GZIP, ZSTD][index % 3] ?? 0;
       return encodeRecordBatch({
@@ -150,7 +189,10 @@ describe("framings", () => {
         records: Array.from({ length: 1 + random(3) }, () => ({
           key: random(3) === 0 ? null : Buffer.from("key"),
           value: random(3) === 0 ? null : Buffer.alloc(random(200), 97),
-          headers: Array.from({ length: random(3) }, () => ({ key: "h", value: random(2) === 0 ? null : Buffer.from("x") })),
+          headers: Array.from({ length: random(3) }, () => ({
+            key: "h",
+            value: random(2) === 0 ? null : Buffer.from("x"),
+          })),
         })),
         compression: { codec, compressor: { compress: (_codec, block) => damage(codec)(block) } },
       });
@@ -158,8 +200,15 @@ describe("framings", () => {
     const kafka = askKafka(batches);
     await using opened = await openStore({ inMemory: true });
     const config = { messageTimestampAfterMaxMs: 9e15, messageTimestampBeforeMaxMs: 9e15 };
-    const ours = batches.map((batch, index) => append(opened.store, opened.lead(`d${index}`, config), batch.slice()).code === 0);
+    const ours = batches.map(
+      (batch, index) =>
+        append(opened.store, opened.lead(`d${index}`, config), batch.slice()).code === 0,
+    );
     expect(kafka.filter((isTaken) => !isTaken).length).toBeGreaterThan(50);
-    expect(batches.flatMap((batch, index) => (kafka[index] === ours[index] ? [] : [{ hex: batch.toHex(), kafka: kafka[index] }]))).toEqual([]);
+    expect(
+      batches.flatMap((batch, index) =>
+        kafka[index] === ours[index] ? [] : [{ hex: batch.toHex(), kafka: kafka[index] }],
+      ),
+    ).toEqual([]);
   }, 60_000);
 });

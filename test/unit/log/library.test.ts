@@ -8,8 +8,10 @@ import { runCommand, temporaryDirectory } from "../../support/process.ts";
 import { rejectionOf } from "./store.ts";
 
 const root = join(import.meta.dir, "../../..");
-const decode = (bytes: Uint8Array | null): string | null => (bytes === null ? null : Buffer.from(bytes).toString());
-const shown = (record: LogRecord): string => `${record.offset}:${decode(record.key) ?? ""}=${decode(record.value) ?? ""}`;
+const decode = (bytes: Uint8Array | null): string | null =>
+  bytes === null ? null : Buffer.from(bytes).toString();
+const shown = (record: LogRecord): string =>
+  `${record.offset}:${decode(record.key) ?? ""}=${decode(record.value) ?? ""}`;
 const values = (count: number, prefix = "v"): AppendRecord[] =>
   Array.from({ length: count }, (_, index) => ({ value: `${prefix}${index}` }));
 /** A directory that is removed when its scope ends, after the logs opened in it. */
@@ -35,8 +37,12 @@ describe("a log", () => {
     for (let round = 0; round < 3; round++) {
       await using log = await openLog({ dir: directory.path, topic: "orders", partition: 4 });
       expect([...log.read(0)].map(shown)).toEqual(expected);
-      const results = await Promise.all([0, 1, 2].map((part) => log.append(values(10, `${round}.${part}.`))));
-      expect(results.map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2].map((part) => round * 30 + part * 10));
+      const results = await Promise.all(
+        [0, 1, 2].map((part) => log.append(values(10, `${round}.${part}.`))),
+      );
+      expect(results.map(({ baseOffset }) => baseOffset)).toEqual(
+        [0, 1, 2].map((part) => round * 30 + part * 10),
+      );
       expect(log.state().flushedOffset).toBe((round + 1) * 30);
       expected.length = 0;
       expected.push(...[...log.read(0)].map(shown));
@@ -48,7 +54,15 @@ describe("a log", () => {
   test("keeps nulls, headers and timestamps", async () => {
     await using log = await inMemory();
     await log.append([
-      { key: new Uint8Array([1, 2]), value: null, timestamp: 1_700_000_000_000, headers: [{ key: "h", value: "x" }, { key: "n", value: null }] },
+      {
+        key: new Uint8Array([1, 2]),
+        value: null,
+        timestamp: 1_700_000_000_000,
+        headers: [
+          { key: "h", value: "x" },
+          { key: "n", value: null },
+        ],
+      },
       { key: "", value: "" },
     ]);
     const [first, second] = [...log.read(0)];
@@ -57,41 +71,66 @@ describe("a log", () => {
       timestamp: 1_700_000_000_000,
       key: new Uint8Array([1, 2]),
       value: null,
-      headers: [{ key: "h", value: new Uint8Array([120]) }, { key: "n", value: null }],
+      headers: [
+        { key: "h", value: new Uint8Array([120]) },
+        { key: "n", value: null },
+      ],
     });
     expect([second?.key, second?.value]).toEqual([new Uint8Array(0), new Uint8Array(0)]);
   });
 
-  test.each(["none", "gzip", "snappy", "lz4", "zstd"] as const)("compresses with %s", async (compression) => {
-    await using log = await inMemory();
-    await log.append(values(1000), { compression });
-    const size = log.state().sizeBytes;
-    expect(size).toBeLessThan(compression === "none" ? 20_000 : 12_000);
-    expect([...log.read(0)].map(({ value }) => decode(value))).toEqual(values(1000).map(({ value }) => value as string));
-  });
+  test.each(["none", "gzip", "snappy", "lz4", "zstd"] as const)(
+    "compresses with %s",
+    async (compression) => {
+      await using log = await inMemory();
+      await log.append(values(1000), { compression });
+      const size = log.state().sizeBytes;
+      expect(size).toBeLessThan(compression === "none" ? 20_000 : 12_000);
+      expect([...log.read(0)].map(({ value }) => decode(value))).toEqual(
+        values(1000).map(({ value }) => value as string),
+      );
+    },
+  );
 
   test("reads from the middle of a batch, up to an offset, within bytes", async () => {
     await using log = await inMemory();
     for (let batch = 0; batch < 5; batch++) await log.append(values(10));
-    expect([...log.read(13, { endOffset: 27 })].map(({ offset }) => offset)).toEqual(Array.from({ length: 14 }, (_, i) => i + 13));
-    expect([...log.read(13, { maxBytes: 1 })].map(({ offset }) => offset)).toEqual([13, 14, 15, 16, 17, 18, 19]);
+    expect([...log.read(13, { endOffset: 27 })].map(({ offset }) => offset)).toEqual(
+      Array.from({ length: 14 }, (_, i) => i + 13),
+    );
+    expect([...log.read(13, { maxBytes: 1 })].map(({ offset }) => offset)).toEqual([
+      13, 14, 15, 16, 17, 18, 19,
+    ]);
     expect([...log.read(50)]).toEqual([]);
-    expect(() => [...log.read(51)]).toThrow(expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }));
+    expect(() => [...log.read(51)]).toThrow(
+      expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }),
+    );
   });
 
   test("reads more than one step of the log", async () => {
     await using log = await inMemory();
-    for (let batch = 0; batch < 6; batch++) await log.append([{ value: new Uint8Array(700_000).fill(batch) }]);
-    expect([...log.read(0)].map(({ value }) => [value?.length, value?.[0]])).toEqual([0, 1, 2, 3, 4, 5].map((batch) => [700_000, batch]));
+    for (let batch = 0; batch < 6; batch++)
+      await log.append([{ value: new Uint8Array(700_000).fill(batch) }]);
+    expect([...log.read(0)].map(({ value }) => [value?.length, value?.[0]])).toEqual(
+      [0, 1, 2, 3, 4, 5].map((batch) => [700_000, batch]),
+    );
   });
 
   test("takes batches in Kafka's format, and refuses damaged ones", async () => {
     await using log = await inMemory();
-    const batch = encodeRecordBatch({ timestamp: Date.now(), records: [{ key: null, value: new Uint8Array([7]) }] });
+    const batch = encodeRecordBatch({
+      timestamp: Date.now(),
+      records: [{ key: null, value: new Uint8Array([7]) }],
+    });
     expect(await log.append(batch.slice())).toEqual({ baseOffset: 0, lastOffset: 0 });
     batch[batch.length - 2] = 0xff;
-    expect(await rejectionOf(log.append(batch))).toMatchObject({ name: "LogError", code: "CORRUPT_MESSAGE" });
-    expect(await rejectionOf(log.append([{ value: "old", timestamp: Date.now() + 1e9 }]))).toMatchObject({ code: "INVALID_TIMESTAMP" });
+    expect(await rejectionOf(log.append(batch))).toMatchObject({
+      name: "LogError",
+      code: "CORRUPT_MESSAGE",
+    });
+    expect(
+      await rejectionOf(log.append([{ value: "old", timestamp: Date.now() + 1e9 }])),
+    ).toMatchObject({ code: "INVALID_TIMESTAMP" });
     expect(log.endOffset).toBe(1);
   });
 
@@ -120,7 +159,8 @@ describe("a log", () => {
     const controller = new AbortController();
     const follow = async (signal?: AbortSignal): Promise<number[]> => {
       const offsets: number[] = [];
-      for await (const record of log.tail(signal === undefined ? {} : { signal })) offsets.push(record.offset);
+      for await (const record of log.tail(signal === undefined ? {} : { signal }))
+        offsets.push(record.offset);
       return offsets;
     };
     const [one, two] = [follow(controller.signal), follow()];
@@ -137,7 +177,9 @@ describe("a log", () => {
     await using log = await inMemory();
     for (let batch = 0; batch < 4; batch++) await log.append(values(5));
     expect(log.deleteRecords(7)).toBe(7);
-    expect(() => log.deleteRecords(21)).toThrow(expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }));
+    expect(() => log.deleteRecords(21)).toThrow(
+      expect.objectContaining({ code: "OFFSET_OUT_OF_RANGE" }),
+    );
     log.truncate(15);
     expect([log.startOffset, log.endOffset]).toEqual([7, 15]);
     expect([...log.read(7)].map(({ offset }) => offset)).toEqual([7, 8, 9, 10, 11, 12, 13, 14]);
@@ -149,10 +191,17 @@ describe("a log", () => {
   test("refuses everything once it is closed, and a directory that is in use", async () => {
     using directory = scratch("library");
     const log = await openLog({ dir: directory.path });
-    expect(await rejectionOf(openLog({ dir: directory.path }))).toMatchObject({ code: "LOG_DIR_LOCKED" });
+    expect(await rejectionOf(openLog({ dir: directory.path }))).toMatchObject({
+      code: "LOG_DIR_LOCKED",
+    });
     await log.close();
     await log.close();
-    for (const call of [() => log.endOffset, () => [...log.read(0)], () => log.truncate(0), () => log.deleteRecords()]) {
+    for (const call of [
+      () => log.endOffset,
+      () => [...log.read(0)],
+      () => log.truncate(0),
+      () => log.deleteRecords(),
+    ]) {
       expect(call).toThrow(expect.objectContaining({ code: "LOG_CLOSED" }));
     }
     expect(await rejectionOf(log.append(values(1)))).toMatchObject({ code: "LOG_CLOSED" });
@@ -177,11 +226,15 @@ describe("on Node", () => {
       console.log("skipped: node is not installed");
       return;
     }
-    const built = await runCommand([process.execPath, join(root, "build.ts"), "bundle", "log.js"], { cwd: root });
+    const built = await runCommand([process.execPath, join(root, "build.ts"), "bundle", "log.js"], {
+      cwd: root,
+    });
     expect(built).toMatchObject({ exitCode: 0 });
     using directory = scratch("library-node");
     const script = join(import.meta.dir, "node-library.mjs");
-    const run = await runCommand([node, script, join(root, "dist", "log.js"), directory.path], { cwd: root });
+    const run = await runCommand([node, script, join(root, "dist", "log.js"), directory.path], {
+      cwd: root,
+    });
     expect(run).toMatchObject({ exitCode: 0, errors: "" });
     expect(JSON.parse(run.output.toString())).toEqual({
       read: ["0:a", "1:b", "2:c"],

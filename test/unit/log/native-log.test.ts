@@ -6,13 +6,26 @@ import { openNativeStore, recoveryProgress } from "#log/native-log.ts";
 import { until } from "../../support/process.ts";
 import { append, batchOf, openStore, plan, readBytes, readValues, rejectionOf } from "./store.ts";
 
-describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", (_name, inMemory) => {
+describe.each([
+  ["on disk", false],
+  ["in memory", true],
+] as const)("a store %s", (_name, inMemory) => {
   test("gives back what was appended", async () => {
     await using opened = await openStore({ inMemory });
     const { store } = opened;
     const handle = opened.lead("t");
-    expect(append(store, handle, batchOf("a", "b"))).toEqual({ code: 0, baseOffset: 0, lastOffset: 1, mustWait: false });
-    expect(append(store, handle, batchOf("c"))).toEqual({ code: 0, baseOffset: 2, lastOffset: 2, mustWait: false });
+    expect(append(store, handle, batchOf("a", "b"))).toEqual({
+      code: 0,
+      baseOffset: 0,
+      lastOffset: 1,
+      mustWait: false,
+    });
+    expect(append(store, handle, batchOf("c"))).toEqual({
+      code: 0,
+      baseOffset: 2,
+      lastOffset: 2,
+      mustWait: false,
+    });
     expect(readValues(store, handle, 0)).toEqual(["0:a", "1:b", "2:c"]);
     expect(readValues(store, handle, 2)).toEqual(["2:c"]);
     expect(readValues(store, handle, 3)).toEqual([]);
@@ -32,18 +45,72 @@ describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", 
     const [one, two] = [opened.lead("one"), opened.lead("two")];
     const size = batchOf("x".repeat(100)).length;
     for (const handle of [one, two, one, two]) append(store, handle, batchOf("x".repeat(100)));
-    const bytesOf = (rows: [number, number, number][], options: { maxBytes?: number; hasMinOneMessage?: boolean }): number[] => {
+    const bytesOf = (
+      rows: [number, number, number][],
+      options: { maxBytes?: number; hasMinOneMessage?: boolean },
+    ): number[] => {
       const planned = plan(store, rows, options);
       if (planned.plan !== 0) store.planDrop(planned.plan);
       return planned.rows.map(({ bytes }) => bytes);
     };
-    expect(bytesOf([[one, 0, 1e9], [two, 0, 1e9]], {})).toEqual([2 * size, 2 * size]);
-    expect(bytesOf([[one, 0, 1e9], [two, 0, 1e9]], { maxBytes: 3 * size })).toEqual([2 * size, size]);
-    expect(bytesOf([[one, 0, size], [two, 0, size]], {})).toEqual([size, size]);
-    expect(bytesOf([[one, 0, 1], [two, 0, 1]], {})).toEqual([size, 0]);
-    expect(bytesOf([[one, 0, 1], [two, 0, 1]], { hasMinOneMessage: false })).toEqual([0, 0]);
-    expect(bytesOf([[one, 2, 1], [two, 0, 1]], {})).toEqual([0, size]);
-    expect(plan(store, [[one, 2, 1e9]])).toMatchObject({ plan: 0, rows: [{ code: 0, bytes: 0, highWatermark: 2 }] });
+    expect(
+      bytesOf(
+        [
+          [one, 0, 1e9],
+          [two, 0, 1e9],
+        ],
+        {},
+      ),
+    ).toEqual([2 * size, 2 * size]);
+    expect(
+      bytesOf(
+        [
+          [one, 0, 1e9],
+          [two, 0, 1e9],
+        ],
+        { maxBytes: 3 * size },
+      ),
+    ).toEqual([2 * size, size]);
+    expect(
+      bytesOf(
+        [
+          [one, 0, size],
+          [two, 0, size],
+        ],
+        {},
+      ),
+    ).toEqual([size, size]);
+    expect(
+      bytesOf(
+        [
+          [one, 0, 1],
+          [two, 0, 1],
+        ],
+        {},
+      ),
+    ).toEqual([size, 0]);
+    expect(
+      bytesOf(
+        [
+          [one, 0, 1],
+          [two, 0, 1],
+        ],
+        { hasMinOneMessage: false },
+      ),
+    ).toEqual([0, 0]);
+    expect(
+      bytesOf(
+        [
+          [one, 2, 1],
+          [two, 0, 1],
+        ],
+        {},
+      ),
+    ).toEqual([0, size]);
+    expect(plan(store, [[one, 2, 1e9]])).toMatchObject({
+      plan: 0,
+      rows: [{ code: 0, bytes: 0, highWatermark: 2 }],
+    });
     expect(plan(store, [[one, 9, 1e9]])).toMatchObject({ plan: 0, rows: [{ code: 1, bytes: 0 }] });
   });
 
@@ -54,7 +121,10 @@ describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", 
     const damaged = batchOf("a");
     damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
     expect(append(store, handle, damaged).code).toBe(2);
-    expect(JSON.parse(store.takeAppendErrors())).toMatchObject({ message: expect.stringMatching(/./), recordErrors: [] });
+    expect(JSON.parse(store.takeAppendErrors())).toMatchObject({
+      message: expect.stringMatching(/./),
+      recordErrors: [],
+    });
     expect(JSON.parse(store.takeAppendErrors())).toEqual({ message: "", recordErrors: [] });
     expect(append(store, handle, new Uint8Array(0)).code).not.toBe(0);
     expect(store.stateOf(handle)?.logEndOffset).toBe(0);
@@ -70,10 +140,23 @@ describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", 
     expect(next).not.toBe(handle);
     const out = new Float64Array(Columns.FETCH_RESULT);
     for (const stale of [handle, 0, -1, 1, Number.NaN, Infinity, -Infinity, 2 ** 53, 12_345, 0.5]) {
-      expect(append(store, stale, batchOf("a"))).toEqual({ code: 3, baseOffset: -1, lastOffset: -1, mustWait: false });
-      expect(plan(store, [[stale, 0, 1000], [next, 0, 1000]])).toMatchObject({
+      expect(append(store, stale, batchOf("a"))).toEqual({
+        code: 3,
+        baseOffset: -1,
+        lastOffset: -1,
+        mustWait: false,
+      });
+      expect(
+        plan(store, [
+          [stale, 0, 1000],
+          [next, 0, 1000],
+        ]),
+      ).toMatchObject({
         plan: 0,
-        rows: [{ code: 3, bytes: 0 }, { code: 0, bytes: 0 }],
+        rows: [
+          { code: 3, bytes: 0 },
+          { code: 0, bytes: 0 },
+        ],
       });
       expect(store.partitionState(stale, out)).toBe(3);
       expect(store.stateOf(stale)).toBeNull();
@@ -81,8 +164,12 @@ describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", 
       expect(store.endOffsetForEpoch(stale, -1, 0, out)).toBe(3);
       expect(store.deleteRecords(stale, 0, out)).toBe(3);
       expect(store.truncateTo(stale, 0)).toBe(3);
-      expect(() => store.setLeader(stale, 1)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
-      expect(() => store.deletePartition(stale)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
+      expect(() => store.setLeader(stale, 1)).toThrow(
+        expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+      );
+      expect(() => store.deletePartition(stale)).toThrow(
+        expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+      );
     }
   });
 
@@ -99,12 +186,16 @@ describe.each([["on disk", false], ["in memory", true]] as const)("a store %s", 
     expect(Buffer.compare(into.subarray(10), whole)).toBe(0);
     expect(store.planCopy(id, 0, into.subarray(0, 5), 0)).toBe(5);
     expect(store.planCopy(id, 1, into, 0)).toBe(0);
-    expect(() => store.planCopy(id, 0, into, 1000)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    expect(() => store.planCopy(id, 0, into, 1000)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
     expect(JSON.parse(store.takeAborted(id, 0))).toEqual([]);
     store.planDrop(id);
     store.planDrop(id);
     store.planDrop(0);
-    expect(() => store.planCopy(id, 0, into, 0)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
+    expect(() => store.planCopy(id, 0, into, 0)).toThrow(
+      expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+    );
   });
 
   test("finds offsets, moves the start and cuts the end", async () => {
@@ -135,8 +226,13 @@ describe("waking", () => {
     const woken = new Float64Array(2);
     for (let round = 1; round <= 3; round++) {
       for (const handle of handles) store.watch(handle, workerId);
-      for (const handle of handles) for (let i = 0; i < 10; i++) append(store, handle, batchOf("x"));
-      await until(() => calls === round, 10_000, () => `${calls} calls in round ${round}`);
+      for (const handle of handles)
+        for (let i = 0; i < 10; i++) append(store, handle, batchOf("x"));
+      await until(
+        () => calls === round,
+        10_000,
+        () => `${calls} calls in round ${round}`,
+      );
       const seen: number[] = [];
       for (;;) {
         const count = store.drainWakes(workerId, woken);
@@ -150,7 +246,9 @@ describe("waking", () => {
     await Bun.sleep(5);
     expect([calls, store.drainWakes(workerId, woken)]).toEqual([3, 0]);
     store.closeWaker(workerId);
-    expect(() => store.drainWakes(workerId, woken)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
+    expect(() => store.drainWakes(workerId, woken)).toThrow(
+      expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+    );
   });
 
   test("tells when records are on disk", async () => {
@@ -166,8 +264,16 @@ describe("waking", () => {
     store.watch(handle, workerId);
     const { code, lastOffset, mustWait } = append(store, handle, batchOf("a"), -1);
     expect({ code, mustWait }).toEqual({ code: 0, mustWait: true });
-    await until(() => (store.stateOf(handle)?.flushedOffset ?? 0) > lastOffset, 10_000, () => "never flushed");
-    await until(() => calls > 0, 10_000, () => "never woken");
+    await until(
+      () => (store.stateOf(handle)?.flushedOffset ?? 0) > lastOffset,
+      10_000,
+      () => "never flushed",
+    );
+    await until(
+      () => calls > 0,
+      10_000,
+      () => "never woken",
+    );
     store.closeWaker(workerId);
   });
 
@@ -180,13 +286,25 @@ describe("waking", () => {
     const workerId = store.openWaker(() => calls++);
     store.watch(handle, workerId);
     store.deletePartition(handle);
-    await until(() => calls === 1, 10_000, () => "not woken by the deletion");
+    await until(
+      () => calls === 1,
+      10_000,
+      () => "not woken by the deletion",
+    );
     expect([store.drainWakes(workerId, woken), woken[0]]).toEqual([1, handle]);
     store.watch(handle, workerId);
-    await until(() => calls === 2, 10_000, () => "not woken by a stale handle");
+    await until(
+      () => calls === 2,
+      10_000,
+      () => "not woken by a stale handle",
+    );
     store.closeWaker(workerId);
-    expect(() => store.watch(handle, 64)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
-    expect(() => store.watch(handle, -1)).toThrow(expect.objectContaining({ code: "PARTITION_UNKNOWN" }));
+    expect(() => store.watch(handle, 64)).toThrow(
+      expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+    );
+    expect(() => store.watch(handle, -1)).toThrow(
+      expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+    );
   });
 
   test("has a place for 64 threads, and takes a place back", async () => {
@@ -211,7 +329,8 @@ describe("waking", () => {
     const answers = workers.map(
       (worker) =>
         new Promise<{ appended: number; wakes: number }>((resolve) => {
-          worker.onmessage = (event: MessageEvent) => resolve(event.data as { appended: number; wakes: number });
+          worker.onmessage = (event: MessageEvent) =>
+            resolve(event.data as { appended: number; wakes: number });
           // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
           worker.postMessage({ handle, count: 200 });
         }),
@@ -242,7 +361,9 @@ describe("opening and closing", () => {
       nodeId: 1,
       wasClean: true,
       dirs: [{ path: first.dir, error: null }],
-      partitions: [{ topic: "kept", partition: 0, logStartOffset: 0, logEndOffset: 2, quarantined: null }],
+      partitions: [
+        { topic: "kept", partition: 0, logStartOffset: 0, logEndOffset: 2, quarantined: null },
+      ],
     });
     const found = second.store.report.partitions[0]?.handle ?? 0;
     expect(readValues(second.store, found, 0)).toEqual(["0:a", "1:b"]);
@@ -255,21 +376,35 @@ describe("opening and closing", () => {
   test("a directory is open once", async () => {
     await using opened = await openStore();
     const options = { ...openOptions, dirs: [opened.dir] };
-    expect(await rejectionOf(openNativeStore(options))).toMatchObject({ name: "LogError", code: "LOG_DIR_LOCKED" });
+    expect(await rejectionOf(openNativeStore(options))).toMatchObject({
+      name: "LogError",
+      code: "LOG_DIR_LOCKED",
+    });
   });
 
   test("bad options are named", async () => {
-    expect(await rejectionOf(openNativeStore({ ...openOptions, dirs: ["/proc/no/such/place"] }))).toMatchObject({
+    expect(
+      await rejectionOf(openNativeStore({ ...openOptions, dirs: ["/proc/no/such/place"] })),
+    ).toMatchObject({
       code: "LOG_DIR_NOT_WRITABLE",
     });
-    expect(await rejectionOf(openNativeStore({ ...openOptions, nodeId: "x" as unknown as number }))).toMatchObject({
+    expect(
+      await rejectionOf(openNativeStore({ ...openOptions, nodeId: "x" as unknown as number })),
+    ).toMatchObject({
       code: "INVALID_ARGUMENT",
     });
     await using opened = await openStore({ inMemory: true });
     const partition = { topic: "t", partition: 0, topicId: "AAAAAAAAAAAAAAAAAAAAAQ", config: {} };
     opened.store.createPartition(partition);
-    expect(() => opened.store.createPartition(partition)).toThrow(expect.objectContaining({ code: "PARTITION_EXISTS" }));
-    for (const wrong of [{ topic: "../x" }, { topic: "" }, { topicId: "short" }, { dir: 7, topic: "u" }]) {
+    expect(() => opened.store.createPartition(partition)).toThrow(
+      expect.objectContaining({ code: "PARTITION_EXISTS" }),
+    );
+    for (const wrong of [
+      { topic: "../x" },
+      { topic: "" },
+      { topicId: "short" },
+      { dir: 7, topic: "u" },
+    ]) {
       expect(() => opened.store.createPartition({ ...partition, ...wrong })).toThrow(
         expect.objectContaining({ code: "INVALID_ARGUMENT" }),
       );

@@ -23,7 +23,9 @@ try {
   }
   await log.flush();
   const { logStartOffset, logEndOffset, flushedOffset } = log.state();
-  process.stdout.write(JSON.stringify({ read, tailed, refused, state: [logStartOffset, logEndOffset, flushedOffset] }));
+  process.stdout.write(
+    JSON.stringify({ read, tailed, refused, state: [logStartOffset, logEndOffset, flushedOffset] }),
+  );
 } finally {
   await log.close();
 }

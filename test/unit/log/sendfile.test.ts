@@ -35,7 +35,11 @@ async function openBench(): Promise<Bench> {
   });
   const peer = connect({ host: "127.0.0.1", port: listener.port });
   peer.on("error", () => {});
-  await until(() => accepted !== null, 10_000, () => "not accepted");
+  await until(
+    () => accepted !== null,
+    10_000,
+    () => "not accepted",
+  );
   const socket = accepted as unknown as Bun.Socket & { readonly fd: number };
   const done: [number, number][] = [];
   let calls = 0;
@@ -44,7 +48,8 @@ async function openBench(): Promise<Bench> {
     calls++;
     for (;;) {
       const count = native.drainSent(senderId, out);
-      for (let at = 0; at < count; at++) done.push([out[at * 2] as number, out[at * 2 + 1] as number]);
+      for (let at = 0; at < count; at++)
+        done.push([out[at * 2] as number, out[at * 2 + 1] as number]);
       if (count < 4) return;
     }
   });
@@ -64,9 +69,14 @@ async function openBench(): Promise<Bench> {
 }
 
 /** A partition with about `mib` MiB in it. */
-function fill(opened: TestStore, topic: string, mib: number): { handle: number; bytes: Uint8Array } {
+function fill(
+  opened: TestStore,
+  topic: string,
+  mib: number,
+): { handle: number; bytes: Uint8Array } {
   const handle = opened.lead(topic, { segmentBytes: 1 << 30, maxMessageBytes: 1 << 22 });
-  for (let at = 0; at < mib; at++) append(opened.store, handle, batchOf(`${at}-${"x".repeat(1 << 20)}`));
+  for (let at = 0; at < mib; at++)
+    append(opened.store, handle, batchOf(`${at}-${"x".repeat(1 << 20)}`));
   return { handle, bytes: readBytes(opened.store, handle, 0) };
 }
 
@@ -78,14 +88,21 @@ async function receive(peer: Socket, length: number): Promise<Uint8Array> {
     received += chunk.length;
   };
   peer.on("data", onData);
-  await until(() => received >= length || peer.destroyed, 30_000, () => `${received} of ${length} bytes`);
+  await until(
+    () => received >= length || peer.destroyed,
+    30_000,
+    () => `${received} of ${length} bytes`,
+  );
   peer.off("data", onData);
   return new Uint8Array(Buffer.concat(chunks));
 }
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
-describe.each([["on disk", false], ["in memory", true]] as const)("sending %s", (_name, inMemory) => {
+describe.each([
+  ["on disk", false],
+  ["in memory", true],
+] as const)("sending %s", (_name, inMemory) => {
   test("puts the slices where the cuts are", async () => {
     await using opened = await openStore({ inMemory });
     await using bench = await openBench();
@@ -93,16 +110,43 @@ describe.each([["on disk", false], ["in memory", true]] as const)("sending %s", 
     const two = fill(opened, "two", 2);
     const empty = opened.lead("empty");
     for (let token = 1; token <= 3; token++) {
-      const planned = plan(opened.store, [[one.handle, 0, 1e9], [empty, 0, 1e9], [two.handle, 0, 1e9]]);
-      expect(planned.rows.map(({ bytes }) => bytes)).toEqual([one.bytes.length, 0, two.bytes.length]);
-      native.planSend(planned.plan, bench.senderId, bench.fd, text("firstsecondlast"), new Float64Array([5, 0, 11, 1, 11, 2]), token);
-      const expected = Buffer.concat([text("first"), one.bytes, text("second"), two.bytes, text("last")]);
+      const planned = plan(opened.store, [
+        [one.handle, 0, 1e9],
+        [empty, 0, 1e9],
+        [two.handle, 0, 1e9],
+      ]);
+      expect(planned.rows.map(({ bytes }) => bytes)).toEqual([
+        one.bytes.length,
+        0,
+        two.bytes.length,
+      ]);
+      native.planSend(
+        planned.plan,
+        bench.senderId,
+        bench.fd,
+        text("firstsecondlast"),
+        new Float64Array([5, 0, 11, 1, 11, 2]),
+        token,
+      );
+      const expected = Buffer.concat([
+        text("first"),
+        one.bytes,
+        text("second"),
+        two.bytes,
+        text("last"),
+      ]);
       const seen = await receive(bench.peer, expected.length);
       expect(seen.length).toBe(expected.length);
       expect(Buffer.compare(seen, expected)).toBe(0);
-      await until(() => bench.done.length === token, 10_000, () => "no completion");
+      await until(
+        () => bench.done.length === token,
+        10_000,
+        () => "no completion",
+      );
       expect(bench.done.at(-1)).toEqual([token, 0]);
-      expect(() => native.planSend(planned.plan, bench.senderId, bench.fd, text(""), new Float64Array(0), 1)).toThrow();
+      expect(() =>
+        native.planSend(planned.plan, bench.senderId, bench.fd, text(""), new Float64Array(0), 1),
+      ).toThrow();
     }
   });
 });
@@ -115,12 +159,20 @@ test("a peer that reads slowly gets everything, and the loop goes on meanwhile",
   const { plan: id } = plan(opened.store, [[handle, 0, 1e9]]);
   native.planSend(id, bench.senderId, bench.fd, text("head"), new Float64Array([4, 0]), 1);
   let ticks = 0;
-  await until(() => ++ticks > 5, 10_000, () => "the loop stands still");
+  await until(
+    () => ++ticks > 5,
+    10_000,
+    () => "the loop stands still",
+  );
   expect(bench.done).toEqual([]);
   bench.peer.resume();
   const seen = await receive(bench.peer, bytes.length + 4);
   expect(Buffer.compare(seen.subarray(4), bytes)).toBe(0);
-  await until(() => bench.done.length === 1, 10_000, () => "no completion");
+  await until(
+    () => bench.done.length === 1,
+    10_000,
+    () => "no completion",
+  );
   expect(bench.done).toEqual([[1, 0]]);
 });
 
@@ -133,7 +185,11 @@ test("a peer that resets ends its send with an errno", async () => {
   native.planSend(id, bench.senderId, bench.fd, text("head"), new Float64Array([4, 0]), 9);
   await Bun.sleep(5);
   bench.peer.resetAndDestroy();
-  await until(() => bench.done.length === 1, 10_000, () => "no completion");
+  await until(
+    () => bench.done.length === 1,
+    10_000,
+    () => "no completion",
+  );
   expect(bench.done[0]?.[0]).toBe(9);
   expect([ECONNRESET, EPIPE]).toContain(bench.done[0]?.[1] ?? 0);
 });
@@ -148,10 +204,18 @@ test("a cancelled send lets go of its socket", async () => {
   await Bun.sleep(5);
   bench.closeServerSide();
   native.cancelSend(bench.senderId, 7);
-  await until(() => bench.done.length === 1, 10_000, () => "no completion");
+  await until(
+    () => bench.done.length === 1,
+    10_000,
+    () => "no completion",
+  );
   expect(bench.done).toEqual([[7, ECANCELED]]);
   bench.peer.resume();
-  await until(() => bench.peer.destroyed, 4000, () => "the connection lives on");
+  await until(
+    () => bench.peer.destroyed,
+    4000,
+    () => "the connection lives on",
+  );
 });
 
 test("many small sends are reported in few calls", async () => {
@@ -168,11 +232,25 @@ test("many small sends are reported in few calls", async () => {
     native.planSend(id, bench.senderId, bench.fd, text("h"), new Float64Array([1, 0]), token);
     await receive(bench.peer, bytes.length + 1);
   }
-  await until(() => bench.done.length === 50, 10_000, () => "no completion");
-  expect(bench.done).toEqual(Array.from({ length: 50 }, (_, token): [number, number] => [token, 0]));
+  await until(
+    () => bench.done.length === 50,
+    10_000,
+    () => "no completion",
+  );
+  expect(bench.done).toEqual(
+    Array.from({ length: 50 }, (_, token): [number, number] => [token, 0]),
+  );
   native.senderCounters(counters);
-  const [sent, sends, sendFiles, , jobs] = Array.from(counters, (count, at) => count - (before[at] ?? 0));
-  expect({ sent, sends, sendFiles, jobs }).toEqual({ sent: 50 * (bytes.length + 1), sends: 50, sendFiles: 50, jobs: 50 });
+  const [sent, sends, sendFiles, , jobs] = Array.from(
+    counters,
+    (count, at) => count - (before[at] ?? 0),
+  );
+  expect({ sent, sends, sendFiles, jobs }).toEqual({
+    sent: 50 * (bytes.length + 1),
+    sends: 50,
+    sendFiles: 50,
+    jobs: 50,
+  });
 });
 
 test("descriptors and cuts that make no sense are refused", async () => {
@@ -182,14 +260,23 @@ test("descriptors and cuts that make no sense are refused", async () => {
   append(opened.store, handle, batchOf("a"));
   const planned = (): number => plan(opened.store, [[handle, 0, 1e9]]).plan;
   native.planSend(planned(), bench.senderId, -1, text("h"), new Float64Array([1, 0]), 3);
-  await until(() => bench.done.length === 1, 10_000, () => "no completion");
+  await until(
+    () => bench.done.length === 1,
+    10_000,
+    () => "no completion",
+  );
   expect(bench.done).toEqual([[3, EBADF]]);
-  for (const cuts of [[2, 0], [1, 0, 0, 0]]) {
-    expect(() => native.planSend(planned(), bench.senderId, bench.fd, text("h"), new Float64Array(cuts), 1)).toThrow(
-      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
-    );
+  for (const cuts of [
+    [2, 0],
+    [1, 0, 0, 0],
+  ]) {
+    expect(() =>
+      native.planSend(planned(), bench.senderId, bench.fd, text("h"), new Float64Array(cuts), 1),
+    ).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   }
-  expect(() => native.planSend(planned(), 12_345, bench.fd, text("h"), new Float64Array([1, 0]), 1)).toThrow();
+  expect(() =>
+    native.planSend(planned(), 12_345, bench.fd, text("h"), new Float64Array([1, 0]), 1),
+  ).toThrow();
 });
 
 test("recvInto takes what is there, and tells nothing, end and failure apart", async () => {
@@ -206,16 +293,33 @@ test("recvInto takes what is there, and tells nothing, end and failure apart", a
     },
   });
   const peer = connect({ host: "127.0.0.1", port: listener.port });
-  await until(() => fd >= 0, 10_000, () => "not accepted");
+  await until(
+    () => fd >= 0,
+    10_000,
+    () => "not accepted",
+  );
   const into = new Uint8Array(16).fill(1);
   expect(native.recvInto(fd, into, 0, 16)).toBe(0);
   peer.write("hello");
   let count = 0;
-  await until(() => (count = native.recvInto(fd, into, 4, 12)) !== 0, 10_000, () => "nothing came");
-  expect([count, Buffer.from(into.subarray(0, 9)).toString()]).toEqual([5, "\u0001\u0001\u0001\u0001hello"]);
-  expect(() => native.recvInto(fd, into, 10, 7)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+  await until(
+    () => (count = native.recvInto(fd, into, 4, 12)) !== 0,
+    10_000,
+    () => "nothing came",
+  );
+  expect([count, Buffer.from(into.subarray(0, 9)).toString()]).toEqual([
+    5,
+    "\u0001\u0001\u0001\u0001hello",
+  ]);
+  expect(() => native.recvInto(fd, into, 10, 7)).toThrow(
+    expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+  );
   expect(native.recvInto(-1, into, 0, 16)).toBe(-EBADF);
   peer.end();
-  await until(() => native.recvInto(fd, into, 0, 16) === -1, 10_000, () => "no end");
+  await until(
+    () => native.recvInto(fd, into, 0, 16) === -1,
+    10_000,
+    () => "no end",
+  );
   listener.stop(true);
 });

@@ -13,7 +13,9 @@ export interface TestStore extends AsyncDisposable {
 }
 
 /** Opens a store on disk, or in memory, in a directory of its own unless one is given. */
-export async function openStore(options: { dir?: string; inMemory?: boolean } = {}): Promise<TestStore> {
+export async function openStore(
+  options: { dir?: string; inMemory?: boolean } = {},
+): Promise<TestStore> {
   const directory = options.dir === undefined ? temporaryDirectory("log") : null;
   const dir = options.dir ?? directory?.path ?? "";
   const store = await openNativeStore({
@@ -60,10 +62,20 @@ export interface Appended {
 }
 
 /** Appends as a client and returns where it landed. */
-export function append(store: NativeLogStore, handle: PartitionHandle, batch: Uint8Array, acks = 1): Appended {
+export function append(
+  store: NativeLogStore,
+  handle: PartitionHandle,
+  batch: Uint8Array,
+  acks = 1,
+): Appended {
   const out = new Float64Array(Columns.APPEND);
   const code = store.append(handle, batch, -1, acks, Origin.CLIENT, Date.now(), out);
-  return { code, baseOffset: out[0] as number, lastOffset: out[1] as number, mustWait: out[4] === 1 };
+  return {
+    code,
+    baseOffset: out[0] as number,
+    lastOffset: out[1] as number,
+    mustWait: out[4] === 1,
+  };
 }
 
 /** One row of a fetch answer, by name. */
@@ -80,7 +92,9 @@ export function plan(
   rows: readonly (readonly [PartitionHandle, number, number])[],
   options: { maxBytes?: number; hasMinOneMessage?: boolean } = {},
 ): { readonly plan: number; readonly rows: FetchedRow[] } {
-  const requests = new Float64Array(rows.flatMap(([handle, offset, bytes]) => [handle, offset, bytes, -1, -1, -1]));
+  const requests = new Float64Array(
+    rows.flatMap(([handle, offset, bytes]) => [handle, offset, bytes, -1, -1, -1]),
+  );
   const out = new Float64Array(rows.length * Columns.FETCH_RESULT);
   const id = store.fetch(
     requests,
@@ -105,7 +119,11 @@ export function plan(
 }
 
 /** Record batches of a partition from `offset` on, as bytes. */
-export function readBytes(store: NativeLogStore, handle: PartitionHandle, offset: number): Uint8Array {
+export function readBytes(
+  store: NativeLogStore,
+  handle: PartitionHandle,
+  offset: number,
+): Uint8Array {
   const { plan: id, rows } = plan(store, [[handle, offset, 1 << 30]]);
   const bytes = new Uint8Array(rows[0]?.bytes ?? 0);
   if (id === 0) return bytes;
@@ -115,11 +133,20 @@ export function readBytes(store: NativeLogStore, handle: PartitionHandle, offset
 }
 
 /** Offsets and values of a partition from `offset` on. */
-export function readValues(store: NativeLogStore, handle: PartitionHandle, offset: number): string[] {
-  const { batches, failure } = decodeRecordBatches(readBytes(store, handle, offset), { decompressor: nativeCodecs });
+export function readValues(
+  store: NativeLogStore,
+  handle: PartitionHandle,
+  offset: number,
+): string[] {
+  const { batches, failure } = decodeRecordBatches(readBytes(store, handle, offset), {
+    decompressor: nativeCodecs,
+  });
   if (failure !== null) throw new Error(failure);
   return batches.flatMap((batch) =>
-    batch.records.map((record) => `${record.offset}:${record.value === null ? "" : Buffer.from(record.value).toString()}`),
+    batch.records.map(
+      (record) =>
+        `${record.offset}:${record.value === null ? "" : Buffer.from(record.value).toString()}`,
+    ),
   );
 }
 

@@ -13,7 +13,10 @@ import { makeRegisterBrokerRecord } from "#protocol/generated/records/register-b
 const ID = "AAAAAAAAAAAAAAAAAAAAcw";
 const OTHER_ID = "AAAAAAAAAAAAAAAAAAAAdA";
 
-const topic = (name: string, topicId: string): MetadataRecord => ({ kind: "TopicRecord", record: { name, topicId } });
+const topic = (name: string, topicId: string): MetadataRecord => ({
+  kind: "TopicRecord",
+  record: { name, topicId },
+});
 const partition = (topicId: string, partitionId: number): MetadataRecord => ({
   kind: "PartitionRecord",
   record: makePartitionRecord({
@@ -32,7 +35,10 @@ const config = (name: string, value: string | null, resourceName = "t"): Metadat
   record: { resourceType: 2, resourceName, name, value },
 });
 
-function replay(base: ClusterImage, ...records: MetadataRecord[]): { delta: ClusterDelta; image: ClusterImage } {
+function replay(
+  base: ClusterImage,
+  ...records: MetadataRecord[]
+): { delta: ClusterDelta; image: ClusterImage } {
   const delta = new ClusterDelta(base);
   for (const record of records) delta.replay(record);
   return { delta, image: delta.apply(base.offset + records.length, 1) };
@@ -40,23 +46,45 @@ function replay(base: ClusterImage, ...records: MetadataRecord[]): { delta: Clus
 
 describe("topics", () => {
   test("appear with their partitions, and the base image stays as it was", () => {
-    const { delta, image } = replay(EMPTY_IMAGE, topic("t", ID), partition(ID, 0), partition(ID, 1));
-    expect(image.topicsByName.get("t")?.partitions.map(({ partitionId }) => partitionId)).toEqual([0, 1]);
+    const { delta, image } = replay(
+      EMPTY_IMAGE,
+      topic("t", ID),
+      partition(ID, 0),
+      partition(ID, 1),
+    );
+    expect(image.topicsByName.get("t")?.partitions.map(({ partitionId }) => partitionId)).toEqual([
+      0, 1,
+    ]);
     expect([...image.topicsById.values()]).toEqual([...image.topicsByName.values()]);
-    expect(delta.changedTopics().map(({ now, before }) => [now.name, before])).toEqual([["t", undefined]]);
+    expect(delta.changedTopics().map(({ now, before }) => [now.name, before])).toEqual([
+      ["t", undefined],
+    ]);
     expect(EMPTY_IMAGE.topicsByName.size).toBe(0);
   });
 
   test("go with their configuration", () => {
-    const { image } = replay(EMPTY_IMAGE, topic("t", ID), partition(ID, 0), config("retention.ms", "1"));
-    const { delta, image: after } = replay(image, { kind: "RemoveTopicRecord", record: { topicId: ID } });
+    const { image } = replay(
+      EMPTY_IMAGE,
+      topic("t", ID),
+      partition(ID, 0),
+      config("retention.ms", "1"),
+    );
+    const { delta, image: after } = replay(image, {
+      kind: "RemoveTopicRecord",
+      record: { topicId: ID },
+    });
     expect([after.topicsByName.size, after.topicsById.size, after.configs.size]).toEqual([0, 0, 0]);
     expect(delta.deletedTopics().map(({ id }) => id)).toEqual([ID]);
     expect(image.configs.size).toBe(1);
   });
 
   test("may be deleted and created again in one step", () => {
-    const { image } = replay(EMPTY_IMAGE, topic("t", ID), partition(ID, 0), config("retention.ms", "1"));
+    const { image } = replay(
+      EMPTY_IMAGE,
+      topic("t", ID),
+      partition(ID, 0),
+      config("retention.ms", "1"),
+    );
     const { delta, image: after } = replay(
       image,
       { kind: "RemoveTopicRecord", record: { topicId: ID } },
@@ -72,14 +100,26 @@ describe("topics", () => {
 
 test("a partition change raises the leader epoch only with a leader", () => {
   const { image } = replay(EMPTY_IMAGE, topic("t", ID), partition(ID, 0));
-  const change = (init: Partial<Parameters<typeof makePartitionChangeRecord>[0]>): MetadataRecord => ({
+  const change = (
+    init: Partial<Parameters<typeof makePartitionChangeRecord>[0]>,
+  ): MetadataRecord => ({
     kind: "PartitionChangeRecord",
     record: makePartitionChangeRecord({ topicId: ID, partitionId: 0, ...init }),
   });
   const { image: shrunk } = replay(image, change({ isr: [1] }));
-  expect(shrunk.topicsById.get(ID)?.partitions[0]).toMatchObject({ isr: [1], leader: 1, leaderEpoch: 0, partitionEpoch: 1 });
+  expect(shrunk.topicsById.get(ID)?.partitions[0]).toMatchObject({
+    isr: [1],
+    leader: 1,
+    leaderEpoch: 0,
+    partitionEpoch: 1,
+  });
   const { image: moved } = replay(shrunk, change({ leader: 2 }));
-  expect(moved.topicsById.get(ID)?.partitions[0]).toMatchObject({ isr: [1], leader: 2, leaderEpoch: 1, partitionEpoch: 2 });
+  expect(moved.topicsById.get(ID)?.partitions[0]).toMatchObject({
+    isr: [1],
+    leader: 2,
+    leaderEpoch: 1,
+    partitionEpoch: 2,
+  });
 });
 
 test("a record about something unknown stops the broker", () => {
@@ -104,16 +144,54 @@ test("an image is what replaying its records gives, records of other concerns in
     EMPTY_IMAGE,
     { kind: "FeatureLevelRecord", record: { name: "group.version", featureLevel: 1 } },
     { kind: "FeatureLevelRecord", record: { name: "metadata.version", featureLevel: 33 } },
-    { kind: "RegisterBrokerRecord", record: makeRegisterBrokerRecord({ brokerId: 1, rack: "r", logDirs: [ID] }) },
+    {
+      kind: "RegisterBrokerRecord",
+      record: makeRegisterBrokerRecord({ brokerId: 1, rack: "r", logDirs: [ID] }),
+    },
     topic("t", ID),
     partition(ID, 0),
     config("retention.ms", "1"),
     config("min.insync.replicas", "1", ""),
     { kind: "ProducerIdsRecord", record: { brokerId: 1, brokerEpoch: 1, nextProducerId: 3000n } },
-    { kind: "DelegationTokenRecord", record: { owner: "o", requester: "r", renewers: [], issueTimestamp: 1, maxTimestamp: 2, expirationTimestamp: 3, tokenId: "k" } },
-    { kind: "ClientQuotaRecord", record: { entity: [{ entityType: "user", entityName: null }], key: "x", value: 1.5, remove: false } },
-    { kind: "ClientQuotaRecord", record: { entity: [{ entityType: "user", entityName: null }], key: "y", value: 1, remove: false } },
-    { kind: "ClientQuotaRecord", record: { entity: [{ entityType: "user", entityName: null }], key: "y", value: 1, remove: true } },
+    {
+      kind: "DelegationTokenRecord",
+      record: {
+        owner: "o",
+        requester: "r",
+        renewers: [],
+        issueTimestamp: 1,
+        maxTimestamp: 2,
+        expirationTimestamp: 3,
+        tokenId: "k",
+      },
+    },
+    {
+      kind: "ClientQuotaRecord",
+      record: {
+        entity: [{ entityType: "user", entityName: null }],
+        key: "x",
+        value: 1.5,
+        remove: false,
+      },
+    },
+    {
+      kind: "ClientQuotaRecord",
+      record: {
+        entity: [{ entityType: "user", entityName: null }],
+        key: "y",
+        value: 1,
+        remove: false,
+      },
+    },
+    {
+      kind: "ClientQuotaRecord",
+      record: {
+        entity: [{ entityType: "user", entityName: null }],
+        key: "y",
+        value: 1,
+        remove: true,
+      },
+    },
   );
   const records = [...imageRecords(image)];
   expect(records[0]?.record).toEqual({ name: "metadata.version", featureLevel: 33 });

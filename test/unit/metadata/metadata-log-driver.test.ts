@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { FileMetadataLog, METADATA_LOG_DIRECTORY } from "#metadata/metadata-log-driver.ts";
 import { MetadataLoader } from "#metadata/metadata-loader.ts";
@@ -43,7 +51,12 @@ async function openLog(): Promise<Opened> {
   const loaded: Opened["loaded"] = [];
   await log.load((records, { offset }) => {
     if (records.length > 0) {
-      loaded.push({ names: records.map((entry) => (entry.kind === "FeatureLevelRecord" ? entry.record.name : "")), offset });
+      loaded.push({
+        names: records.map((entry) =>
+          entry.kind === "FeatureLevelRecord" ? entry.record.name : "",
+        ),
+        offset,
+      });
     }
   });
   return { log, loaded };
@@ -70,8 +83,13 @@ describe("FileMetadataLog", () => {
     expect(await again.log.append([feature("d", 1)])).toEqual({ offset: 5, epoch: 2 });
     await again.log.close();
     expect(readFileSync(path("leader-epoch-checkpoint"), "utf8")).toBe("0\n2\n1 0\n2 4\n");
-    expect(JSON.parse(readFileSync(path("quorum-state"), "utf8"))).toMatchObject({ leaderId: 1, leaderEpoch: 2 });
-    expect(readFileSync(path("partition.metadata"), "utf8")).toBe("version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ");
+    expect(JSON.parse(readFileSync(path("quorum-state"), "utf8"))).toMatchObject({
+      leaderId: 1,
+      leaderEpoch: 2,
+    });
+    expect(readFileSync(path("partition.metadata"), "utf8")).toBe(
+      "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ",
+    );
   });
 
   test("a start without changes writes no records", async () => {
@@ -156,9 +174,14 @@ describe("MetadataLoader on files", () => {
   test("snapshots by itself, so that the log stays bounded", async () => {
     const log = newLog();
     const failures: unknown[] = [];
-    const loader = new MetadataLoader({ log, maxBytesBetweenSnapshots: 500, onSnapshotFailure: (error) => failures.push(error) });
+    const loader = new MetadataLoader({
+      log,
+      maxBytesBetweenSnapshots: 500,
+      onSnapshotFailure: (error) => failures.push(error),
+    });
     await loader.load();
-    for (let level = 1; level <= 50; level++) await loader.commit([feature("metadata.version", level)]);
+    for (let level = 1; level <= 50; level++)
+      await loader.commit([feature("metadata.version", level)]);
     const { image } = loader;
     await log.close();
     expect(failures).toEqual([]);
@@ -177,12 +200,25 @@ describe("MetadataLoader on files", () => {
     const { log } = await openLog();
     const begin: MetadataRecord = { kind: "BeginTransactionRecord", record: { name: "x" } };
     await log.append([feature("a", 1), begin, feature("b", 1)]);
-    await log.append([feature("c", 1), { kind: "EndTransactionRecord", record: {} }, begin, feature("d", 1)]);
-    await log.append([{ kind: "AbortTransactionRecord", record: { reason: null } }, begin, feature("e", 1)]);
+    await log.append([
+      feature("c", 1),
+      { kind: "EndTransactionRecord", record: {} },
+      begin,
+      feature("d", 1),
+    ]);
+    await log.append([
+      { kind: "AbortTransactionRecord", record: { reason: null } },
+      begin,
+      feature("e", 1),
+    ]);
     await log.close();
     const reload = async (): Promise<{ loader: MetadataLoader; log: FileMetadataLog }> => {
       const file = newLog();
-      const loader = new MetadataLoader({ log: file, maxBytesBetweenSnapshots: 1e9, onSnapshotFailure: () => undefined });
+      const loader = new MetadataLoader({
+        log: file,
+        maxBytesBetweenSnapshots: 1e9,
+        onSnapshotFailure: () => undefined,
+      });
       await loader.load();
       return { loader, log: file };
     };

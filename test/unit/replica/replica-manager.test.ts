@@ -79,7 +79,10 @@ describe("waiting for a flush", () => {
     await Bun.sleep(0);
     time.advance(1000);
     await settled;
-    expect([appends.map(({ errorCode }) => errorCode), replicas.watchedCount]).toEqual([[0, 3, 7], 0]);
+    expect([appends.map(({ errorCode }) => errorCode), replicas.watchedCount]).toEqual([
+      [0, 3, 7],
+      0,
+    ]);
   });
 });
 
@@ -118,7 +121,11 @@ describe("waiting for bytes", () => {
     const handle = log.addPartition();
     const waits = [replicas.awaitReadable(rowsFor(handle), wanting(1), 30_000)];
     replicas.finishFetches();
-    expect([await Promise.all(waits), time.pendingCount, replicas.watchedCount]).toEqual([[0], 0, 0]);
+    expect([await Promise.all(waits), time.pendingCount, replicas.watchedCount]).toEqual([
+      [0],
+      0,
+      0,
+    ]);
   });
 
   test("rows beyond the first room are kept", () => {
@@ -127,7 +134,9 @@ describe("waiting for bytes", () => {
     for (const handle of handles) log.appendBytes(handle, 10 + handle);
     const rows = rowsFor(...handles);
     const plan = replicas.read(rows, wanting(0));
-    expect(handles.map((_, row) => rows.result(row, 4))).toEqual(handles.map((handle) => 10 + handle));
+    expect(handles.map((_, row) => rows.result(row, 4))).toEqual(
+      handles.map((handle) => 10 + handle),
+    );
     replicas.drop(plan);
   });
 });

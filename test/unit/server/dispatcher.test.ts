@@ -6,11 +6,7 @@ import { FetchApi, type FetchResponse, makeFetchRequest } from "#protocol/genera
 import { MetadataApi, makeMetadataRequest } from "#protocol/generated/metadata.ts";
 import type { SlicedReply } from "#transport/ports.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
-import {
-  type AnyApiHandler,
-  CLOSE_CONNECTION,
-  SlicedResponse,
-} from "#server/handler.ts";
+import { type AnyApiHandler, CLOSE_CONNECTION, SlicedResponse } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
@@ -94,7 +90,12 @@ function fixture(): Fixture {
         return one.result;
       },
     } as unknown as AnyApiHandler,
-    { api: FetchApi, minVersion: 4, maxVersion: 18, handle: () => one.result } as unknown as AnyApiHandler,
+    {
+      api: FetchApi,
+      minVersion: 4,
+      maxVersion: 18,
+      handle: () => one.result,
+    } as unknown as AnyApiHandler,
   );
   const encoder = new ReplyEncoder({
     planCopy: (plan, row, into, at) => {

@@ -1,9 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  FetchSessionCache,
-  nextEpoch,
-  type SessionPartition,
-} from "#server/fetch-session.ts";
+import { FetchSessionCache, nextEpoch, type SessionPartition } from "#server/fetch-session.ts";
 
 function partitions(count: number): Map<string, SessionPartition> {
   return new Map(

@@ -155,7 +155,10 @@ describe("framing", () => {
   test("a large frame a byte or a chunk at a time grows its buffer with what arrived", () => {
     const { connection, frames, pool } = harness();
     const size = 300_000;
-    const bytes = concat(frame(NOTHING, ...new Array<number>(10).fill(9)), new Uint8Array(size - 11));
+    const bytes = concat(
+      frame(NOTHING, ...new Array<number>(10).fill(9)),
+      new Uint8Array(size - 11),
+    );
     new DataView(bytes.buffer).setInt32(0, size);
     connection.onData(bytes.slice(0, 20), 0);
     expect(pool.usedBytes).toBe(1024);

@@ -53,7 +53,10 @@ afterEach(async () => {
   for (const transport of transports.splice(0)) await transport.stop(0);
 });
 
-function start(handler: FrameHandler, overrides: Partial<TransportOptions> = {}): [Transport, number] {
+function start(
+  handler: FrameHandler,
+  overrides: Partial<TransportOptions> = {},
+): [Transport, number] {
   const transport = new Transport({ ...OPTIONS, ...overrides }, handler, null);
   transports.push(transport);
   const bound = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });

@@ -3,7 +3,11 @@
  * those of Kafka 4.4 on one node.
  */
 import { describe, expect, test } from "bun:test";
-import { CreateTopicsApi, makeCreatableTopic, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
+import {
+  CreateTopicsApi,
+  makeCreatableTopic,
+  makeCreateTopicsRequest,
+} from "#protocol/generated/create-topics.ts";
 import { DeleteTopicsApi, makeDeleteTopicsRequest } from "#protocol/generated/delete-topics.ts";
 import { makeDescribeClusterRequest } from "#protocol/generated/describe-cluster.ts";
 import { makeDescribeLogDirsRequest } from "#protocol/generated/describe-log-dirs.ts";
@@ -20,9 +24,16 @@ import { createInitProducerIdHandler } from "#server/handlers/init-producer-id.t
 import { contextOf, startCluster } from "../../controller/cluster-fixture.ts";
 
 describe("DescribeCluster", () => {
-  const ask = async (version: number, init: Parameters<typeof makeDescribeClusterRequest>[0]): Promise<unknown> => {
+  const ask = async (
+    version: number,
+    init: Parameters<typeof makeDescribeClusterRequest>[0],
+  ): Promise<unknown> => {
     const { controller } = await startCluster();
-    const handler = createDescribeClusterHandler({ nodeId: 1, clusterId: "cluster", image: () => controller.image });
+    const handler = createDescribeClusterHandler({
+      nodeId: 1,
+      clusterId: "cluster",
+      image: () => controller.image,
+    });
     return handler.handle(makeDescribeClusterRequest(init), contextOf(version));
   };
 
@@ -38,8 +49,16 @@ describe("DescribeCluster", () => {
   });
 
   test("refuses other endpoints than brokers'", async () => {
-    expect(await ask(1, { endpointType: 2 })).toMatchObject({ errorCode: 114, clusterId: "", controllerId: -1, brokers: [] });
-    expect(await ask(1, { endpointType: 3 })).toMatchObject({ errorCode: 115, errorMessage: "Unsupported endpoint type 3" });
+    expect(await ask(1, { endpointType: 2 })).toMatchObject({
+      errorCode: 114,
+      clusterId: "",
+      controllerId: -1,
+      brokers: [],
+    });
+    expect(await ask(1, { endpointType: 3 })).toMatchObject({
+      errorCode: 115,
+      errorMessage: "Unsupported endpoint type 3",
+    });
   });
 });
 
@@ -58,25 +77,43 @@ describe("DescribeLogDirs", () => {
     },
     { path: "/two", totalBytes: -1, usableBytes: -1, error: "gone", partitions: [] },
   ];
-  const ask = async (version: number, topics: DescribableLogDirTopic[] | null): Promise<unknown> => {
+  const ask = async (
+    version: number,
+    topics: DescribableLogDirTopic[] | null,
+  ): Promise<unknown> => {
     const handler = createDescribeLogDirsHandler({ logDirs: { describe: () => directories } });
     return handler.handle(makeDescribeLogDirsRequest({ topics }), contextOf(version));
   };
 
   test("tells sizes of what is asked for, and space from v4 on", async () => {
     const partitions = [{ partitionIndex: 1, partitionSize: 8, offsetLag: 0, isFutureKey: false }];
-    expect(await ask(4, [{ topic: "t", partitions: [1, 5] }, { topic: "nope", partitions: [0] }])).toMatchObject({
+    expect(
+      await ask(4, [
+        { topic: "t", partitions: [1, 5] },
+        { topic: "nope", partitions: [0] },
+      ]),
+    ).toMatchObject({
       errorCode: 0,
       results: [
-        { errorCode: 0, logDir: "/one", topics: [{ name: "t", partitions }], totalBytes: 100, usableBytes: 40 },
+        {
+          errorCode: 0,
+          logDir: "/one",
+          topics: [{ name: "t", partitions }],
+          totalBytes: 100,
+          usableBytes: 40,
+        },
         { errorCode: 56, logDir: "/two", topics: [], totalBytes: -1, usableBytes: -1 },
       ],
     });
-    expect(await ask(3, [])).toMatchObject({ results: [{ topics: [], totalBytes: -1, usableBytes: -1 }, {}] });
+    expect(await ask(3, [])).toMatchObject({
+      results: [{ topics: [], totalBytes: -1, usableBytes: -1 }, {}],
+    });
   });
 
   test("null asks for everything", async () => {
-    expect(await ask(4, null)).toMatchObject({ results: [{ topics: [{ name: "t" }, { name: "u" }] }, {}] });
+    expect(await ask(4, null)).toMatchObject({
+      results: [{ topics: [{ name: "t" }, { name: "u" }] }, {}],
+    });
   });
 });
 
@@ -91,16 +128,26 @@ describe("InitProducerId", () => {
   ];
   for (const [init, errorCode] of cases) {
     test(`${init?.transactionalId} ${init?.producerId} ${init?.producerEpoch}`, async () => {
-      const handler = createInitProducerIdHandler({ producerIds: { next: () => Promise.resolve(77n) } });
+      const handler = createInitProducerIdHandler({
+        producerIds: { next: () => Promise.resolve(77n) },
+      });
       const answer = await handler.handle(makeInitProducerIdRequest(init), contextOf(5));
-      const expected = errorCode === 0 ? { producerId: 77n, producerEpoch: 0 } : { producerId: -1n, producerEpoch: -1 };
+      const expected =
+        errorCode === 0
+          ? { producerId: 77n, producerEpoch: 0 }
+          : { producerId: -1n, producerEpoch: -1 };
       expect(answer).toMatchObject({ errorCode, ...expected });
     });
   }
 
   test("says so when no id can be reserved", async () => {
-    const handler = createInitProducerIdHandler({ producerIds: { next: () => Promise.reject(new Error("disk")) } });
-    const answer = await handler.handle(makeInitProducerIdRequest({ transactionalId: null }), contextOf(5));
+    const handler = createInitProducerIdHandler({
+      producerIds: { next: () => Promise.reject(new Error("disk")) },
+    });
+    const answer = await handler.handle(
+      makeInitProducerIdRequest({ transactionalId: null }),
+      contextOf(5),
+    );
     expect(answer).toMatchObject({ errorCode: -1, producerId: -1n });
   });
 });

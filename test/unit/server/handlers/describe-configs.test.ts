@@ -6,7 +6,11 @@ import {
   makeDescribeConfigsRequest,
   makeDescribeConfigsResource,
 } from "#protocol/generated/describe-configs.ts";
-import type { DescribeConfigsRequest, DescribeConfigsResponse, DescribeConfigsResult } from "#protocol/generated/describe-configs.ts";
+import type {
+  DescribeConfigsRequest,
+  DescribeConfigsResponse,
+  DescribeConfigsResult,
+} from "#protocol/generated/describe-configs.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { createDescribeConfigsHandler } from "#server/handlers/describe-configs.ts";
@@ -26,11 +30,21 @@ async function ask(
     image: () => cluster.controller.image,
     config: () => cluster.current.config,
   });
-  const resource = makeDescribeConfigsResource({ resourceType, resourceName, configurationKeys: keys });
-  const answer = await handler.handle(makeDescribeConfigsRequest({ resources: [resource], ...init }), contextOf(version));
+  const resource = makeDescribeConfigsResource({
+    resourceType,
+    resourceName,
+    configurationKeys: keys,
+  });
+  const answer = await handler.handle(
+    makeDescribeConfigsRequest({ resources: [resource], ...init }),
+    contextOf(version),
+  );
   const writer = new Writer();
   DescribeConfigsApi.response.encode(writer, answer as DescribeConfigsResponse, version);
-  const [result] = DescribeConfigsApi.response.decode(new Reader(writer.toBytes()), version).results;
+  const [result] = DescribeConfigsApi.response.decode(
+    new Reader(writer.toBytes()),
+    version,
+  ).results;
   if (result === undefined) throw new Error("no result");
   return result;
 }
@@ -42,8 +56,12 @@ describe("DescribeConfigs", () => {
   test("lists every key of a topic and of this broker", async () => {
     const cluster = await startCluster();
     await cluster.createTopic("t");
-    expect((await ask(cluster, 2, "t")).configs.map(({ name }) => name)).toEqual(listed(TOPIC_KEYS));
-    expect((await ask(cluster, 4, "1", { keys: [] })).configs.map(({ name }) => name)).toEqual(listed(BROKER_KEYS));
+    expect((await ask(cluster, 2, "t")).configs.map(({ name }) => name)).toEqual(
+      listed(TOPIC_KEYS),
+    );
+    expect((await ask(cluster, 4, "1", { keys: [] })).configs.map(({ name }) => name)).toEqual(
+      listed(BROKER_KEYS),
+    );
   });
 
   test("tells a value, its source, its synonyms, type and documentation in every version that has them", async () => {
@@ -57,7 +75,9 @@ describe("DescribeConfigs", () => {
       { name: "log.segment.bytes", value: "2097152", source: 4 },
       { name: "log.segment.bytes", value: "1073741824", source: 5 },
     ];
-    expect((await ask(cluster, 2, "t", { keys, version: 0 })).configs).toMatchObject([{ ...base, isDefault: false }]);
+    expect((await ask(cluster, 2, "t", { keys, version: 0 })).configs).toMatchObject([
+      { ...base, isDefault: false },
+    ]);
     for (const version of [1, 2]) {
       const { configs } = await ask(cluster, 2, "t", { keys, includeSynonyms: true, version });
       expect(configs).toMatchObject([{ ...base, configSource: 1, synonyms }]);
@@ -65,7 +85,9 @@ describe("DescribeConfigs", () => {
     for (const version of [3, 4]) {
       const documentation = "Size at which a segment is closed and a new one begins.";
       const { configs } = await ask(cluster, 2, "t", { ...asked, version });
-      expect(configs).toMatchObject([{ ...base, configSource: 1, synonyms, configType: 3, documentation }]);
+      expect(configs).toMatchObject([
+        { ...base, configSource: 1, synonyms, configType: 3, documentation },
+      ]);
     }
   });
 
@@ -88,7 +110,13 @@ describe("DescribeConfigs", () => {
   for (const [type, name, errorCode, errorMessage] of refused) {
     test(`refuses ${type}:${name}`, async () => {
       const result = await ask(await startCluster(), type, name);
-      expect(result).toMatchObject({ errorCode, errorMessage, resourceType: type, resourceName: name, configs: [] });
+      expect(result).toMatchObject({
+        errorCode,
+        errorMessage,
+        resourceType: type,
+        resourceName: name,
+        configs: [],
+      });
     });
   }
 
@@ -100,6 +128,8 @@ describe("DescribeConfigs", () => {
       [{ resourceType: 4, resourceName: "", replacesAll: false, changes: [change] }],
       false,
     );
-    expect((await ask(cluster, 4, "")).configs).toMatchObject([{ name: "log.retention.ms", value: "5", configSource: 3 }]);
+    expect((await ask(cluster, 4, "")).configs).toMatchObject([
+      { name: "log.retention.ms", value: "5", configSource: 3 },
+    ]);
   });
 });

@@ -220,9 +220,7 @@ describe("with a session", () => {
       request(partitions, { sessionEpoch: 0, maxWaitMs: 0 }),
       context(11),
     );
-    const response = (
-      result instanceof SlicedResponse ? result.response : result
-    ) as FetchResponse;
+    const response = (result instanceof SlicedResponse ? result.response : result) as FetchResponse;
     summary(log, result);
     return response.sessionId;
   }
@@ -315,10 +313,7 @@ describe("with a session", () => {
     const next = (epoch: number): unknown =>
       summary(
         log,
-        handler.handle(
-          request({}, { sessionId, sessionEpoch: epoch, maxWaitMs: 0 }),
-          context(11),
-        ),
+        handler.handle(request({}, { sessionId, sessionEpoch: epoch, maxWaitMs: 0 }), context(11)),
       );
     directory.apply({ kind: "topic-removed", name: "t", topicId: TOPIC_ID });
     expect(next(1)).toEqual({ error: 0, session: true, partitions: [[0, 3, 0]] });

@@ -4,7 +4,11 @@
 import { describe, expect, test } from "bun:test";
 import { ZERO_UUID } from "#common/uuid.ts";
 import { makeMetadataRequest, makeMetadataRequestTopic } from "#protocol/generated/metadata.ts";
-import type { MetadataRequest, MetadataRequestTopic, MetadataResponse } from "#protocol/generated/metadata.ts";
+import type {
+  MetadataRequest,
+  MetadataRequestTopic,
+  MetadataResponse,
+} from "#protocol/generated/metadata.ts";
 import { createMetadataHandler } from "#server/handlers/metadata.ts";
 import type { Cluster } from "../../controller/cluster-fixture.ts";
 import { contextOf, startCluster } from "../../controller/cluster-fixture.ts";
@@ -31,7 +35,8 @@ async function ask(
   return (await handler.handle(request, contextOf(version))) as MetadataResponse;
 }
 
-const brief = ({ topics }: MetadataResponse): unknown[] => topics.map(({ name, errorCode }) => [name, errorCode]);
+const brief = ({ topics }: MetadataResponse): unknown[] =>
+  topics.map(({ name, errorCode }) => [name, errorCode]);
 
 describe("Metadata", () => {
   test("tells brokers, controller and partitions", async () => {
@@ -85,7 +90,9 @@ describe("Metadata", () => {
       ["a b", 17],
       ["", 17],
     ]);
-    const internal = await ask(cluster, [{ name: "__transaction_state" }], 12, { allowAutoTopicCreation: true });
+    const internal = await ask(cluster, [{ name: "__transaction_state" }], 12, {
+      allowAutoTopicCreation: true,
+    });
     expect(internal.topics).toMatchObject([{ errorCode: 3, isInternal: true }]);
   });
 
@@ -120,9 +127,15 @@ describe("Metadata", () => {
   test("tells operations where they are asked for", async () => {
     const cluster = await startCluster();
     await cluster.createTopic("t");
-    const asked = { includeTopicAuthorizedOperations: true, includeClusterAuthorizedOperations: true };
+    const asked = {
+      includeTopicAuthorizedOperations: true,
+      includeClusterAuthorizedOperations: true,
+    };
     const answer = await ask(cluster, [{ name: "t" }], 8, asked);
-    expect([answer.clusterAuthorizedOperations, answer.topics[0]?.topicAuthorizedOperations]).toEqual([8096, 3576]);
+    expect([
+      answer.clusterAuthorizedOperations,
+      answer.topics[0]?.topicAuthorizedOperations,
+    ]).toEqual([8096, 3576]);
   });
 
   describe("creation on the way", () => {
@@ -130,9 +143,13 @@ describe("Metadata", () => {
       const cluster = await startCluster({ config: { "num.partitions": "3" } });
       const wish = { allowAutoTopicCreation: true };
       expect(brief(await ask(cluster, [{ name: "t" }], 12))).toEqual([["t", 3]]);
-      expect(brief(await ask(cluster, [{ name: "t" }], 12, { ...wish, autoCreates: false }))).toEqual([["t", 3]]);
+      expect(
+        brief(await ask(cluster, [{ name: "t" }], 12, { ...wish, autoCreates: false })),
+      ).toEqual([["t", 3]]);
       const { topics } = await ask(cluster, [{ name: "t" }, { name: "a b" }], 12, wish);
-      expect(topics.map(({ name, errorCode, partitions }) => [name, errorCode, partitions.length])).toEqual([
+      expect(
+        topics.map(({ name, errorCode, partitions }) => [name, errorCode, partitions.length]),
+      ).toEqual([
         ["t", 0, 3],
         ["a b", 17, 0],
       ]);

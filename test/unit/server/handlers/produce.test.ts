@@ -73,7 +73,13 @@ function batch(attributes = 0): Uint8Array {
   return bytes;
 }
 
-function request(init: Partial<ProduceRequest> & { readonly name?: string; readonly index?: number; readonly records?: Uint8Array | null } = {}): ProduceRequest {
+function request(
+  init: Partial<ProduceRequest> & {
+    readonly name?: string;
+    readonly index?: number;
+    readonly records?: Uint8Array | null;
+  } = {},
+): ProduceRequest {
   const { name = "t", index = 0, records = batch() } = init;
   return makeProduceRequest({
     acks: 1,
