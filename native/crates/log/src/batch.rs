@@ -160,12 +160,20 @@ impl BatchHeader {
 
     /// Sequence number of the last record; wraps as Kafka's do.
     pub fn last_sequence(&self) -> i32 {
-        if self.base_sequence < 0 { -1 } else { increment_sequence(self.base_sequence, self.last_offset_delta) }
+        if self.base_sequence < 0 {
+            -1
+        } else {
+            increment_sequence(self.base_sequence, self.last_offset_delta)
+        }
     }
 
     /// Sets or clears the bit that says whose clock `max_timestamp` is from.
     pub(crate) fn set_log_append_time(&mut self, on: bool) {
-        self.attributes = if on { self.attributes | TIMESTAMP_TYPE_BIT } else { self.attributes & !TIMESTAMP_TYPE_BIT };
+        self.attributes = if on {
+            self.attributes | TIMESTAMP_TYPE_BIT
+        } else {
+            self.attributes & !TIMESTAMP_TYPE_BIT
+        };
     }
 }
 

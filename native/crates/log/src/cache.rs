@@ -20,7 +20,12 @@ pub(crate) struct FileCache {
 
 impl FileCache {
     pub(crate) fn new(files: Arc<dyn FileSystem>, max_open_files: usize) -> Arc<Self> {
-        Arc::new(Self { files, max_open_files: max_open_files.max(16), clock: AtomicU64::new(0), open: Mutex::default() })
+        Arc::new(Self {
+            files,
+            max_open_files: max_open_files.max(16),
+            clock: AtomicU64::new(0),
+            open: Mutex::default(),
+        })
     }
 
     pub(crate) fn files(&self) -> &dyn FileSystem {
@@ -28,12 +33,21 @@ impl FileCache {
     }
 
     pub(crate) fn slot(self: &Arc<Self>, path: PathBuf) -> Arc<Slot> {
-        Arc::new(Slot { cache: Arc::clone(self), path: RwLock::new(path), file: RwLock::new(None), last_used: AtomicU64::new(0) })
+        Arc::new(Slot {
+            cache: Arc::clone(self),
+            path: RwLock::new(path),
+            file: RwLock::new(None),
+            last_used: AtomicU64::new(0),
+        })
     }
 
     /// Files open through slots.
     pub(crate) fn open_count(&self) -> usize {
-        self.open.lock().iter().filter(|slot| slot.upgrade().is_some_and(|slot| slot.file.read().is_some())).count()
+        self.open
+            .lock()
+            .iter()
+            .filter(|slot| slot.upgrade().is_some_and(|slot| slot.file.read().is_some()))
+            .count()
     }
 
     fn opened(&self, slot: &Arc<Slot>) {
@@ -108,7 +122,11 @@ impl Slot {
             let opened = match self.cache.files.open(&path, mode) {
                 // EMFILE or ENFILE: others give way once.
                 Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
-                    FileCache::evict(&mut self.cache.open.lock(), self.cache.max_open_files / 2, None);
+                    FileCache::evict(
+                        &mut self.cache.open.lock(),
+                        self.cache.max_open_files / 2,
+                        None,
+                    );
                     self.cache.files.open(&path, mode)?
                 }
                 other => other?,

@@ -69,7 +69,11 @@ pub(crate) fn read_offsets(files: &dyn FileSystem, path: &Path) -> Offsets {
         .unwrap_or_default()
 }
 
-pub(crate) fn write_offsets(files: &dyn FileSystem, path: &Path, offsets: &Offsets) -> io::Result<()> {
+pub(crate) fn write_offsets(
+    files: &dyn FileSystem,
+    path: &Path,
+    offsets: &Offsets,
+) -> io::Result<()> {
     write_atomically(files, path, encode_offsets(offsets).as_bytes())
 }
 
@@ -97,9 +101,16 @@ impl MetaProperties {
     /// One sentence about what is wrong.
     pub fn decode(text: &str) -> Result<Self, String> {
         let mut fields = BTreeMap::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let Some((key, value)) = line.split_once('=') else { return Err(format!("no '=' in line {line:?}")) };
-            fields.insert(key.trim().to_owned(), value.trim().replace("\\:", ":").replace("\\=", "="));
+        for line in
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            let Some((key, value)) = line.split_once('=') else {
+                return Err(format!("no '=' in line {line:?}"));
+            };
+            fields.insert(
+                key.trim().to_owned(),
+                value.trim().replace("\\:", ":").replace("\\=", "="),
+            );
         }
         let node_key = match fields.get("version").map(String::as_str) {
             Some("0") => "broker.id",

@@ -58,7 +58,9 @@ impl Directory {
     /// Starts the group-commit thread.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
         let directory = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("log-sync".to_owned()).spawn(move || directory.run())?;
+        let thread = std::thread::Builder::new()
+            .name("log-sync".to_owned())
+            .spawn(move || directory.run())?;
         *self.thread.lock() = Some(thread);
         Ok(())
     }
@@ -97,7 +99,10 @@ impl Directory {
             return Ok(());
         }
         let why = self.failure().unwrap_or_default();
-        Err(LogError::new(LogError::LOG_POISONED, format!("{} refuses writes until restart: {why}", self.path.display())))
+        Err(LogError::new(
+            LogError::LOG_POISONED,
+            format!("{} refuses writes until restart: {why}", self.path.display()),
+        ))
     }
 
     /// Queues a partition for the next group commit. The caller made sure that it is not queued.
@@ -154,7 +159,7 @@ impl Directory {
             let (syncs, timed, is_stopped) = {
                 let mut queue = self.queue.lock();
                 if queue.syncs.is_empty() && !queue.is_stopped {
-                    match self.next_wait(&queue) {
+                    match next_wait(&queue) {
                         Some(wait) => {
                             self.wake.wait_for(&mut queue, wait);
                         }
@@ -180,22 +185,24 @@ impl Directory {
         }
     }
 
-    fn next_wait(&self, queue: &Queue) -> Option<Duration> {
-        let now = Instant::now();
-        let removal = queue.removals.iter().map(|removal| removal.due.saturating_duration_since(now)).min();
-        let timed = queue
-            .timed
-            .iter()
-            .filter_map(Weak::upgrade)
-            .map(|log| Duration::from_millis(log.config().flush_ms.clamp(20, 2000) as u64 / 2))
-            .min();
-        match (removal, timed) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         Path::new(&self.path).join(name)
+    }
+}
+
+/// How long the thread may sleep; `None` until it is woken.
+fn next_wait(queue: &Queue) -> Option<Duration> {
+    let now = Instant::now();
+    let removal =
+        queue.removals.iter().map(|removal| removal.due.saturating_duration_since(now)).min();
+    let timed = queue
+        .timed
+        .iter()
+        .filter_map(Weak::upgrade)
+        .map(|log| Duration::from_millis(log.config().flush_ms.clamp(20, 2000) as u64 / 2))
+        .min();
+    match (removal, timed) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

@@ -42,7 +42,11 @@ impl EpochCache {
                 return false;
             }
         }
-        while self.entries.last().is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset) {
+        while self
+            .entries
+            .last()
+            .is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset)
+        {
             self.entries.pop();
         }
         self.entries.push(EpochEntry { epoch, start_offset });
@@ -61,7 +65,8 @@ impl EpochCache {
             return EpochEndOffset { epoch, end_offset: log_end_offset };
         }
         let higher = self.entries.partition_point(|entry| entry.epoch <= epoch);
-        let end_offset = self.entries.get(higher).map_or(log_end_offset, |entry| entry.start_offset);
+        let end_offset =
+            self.entries.get(higher).map_or(log_end_offset, |entry| entry.start_offset);
         match higher.checked_sub(1).and_then(|floor| self.entries.get(floor)) {
             Some(floor) => EpochEndOffset { epoch: floor.epoch, end_offset },
             // Older than everything kept: the asked epoch itself, ending where the log's knowledge begins.
@@ -122,13 +127,13 @@ impl EpochCache {
         let mut cache = Self::default();
         for line in lines.by_ref().take(count) {
             let (epoch, start_offset) = line.split_once(' ')?;
-            let entry = EpochEntry { epoch: epoch.parse().ok()?, start_offset: start_offset.parse().ok()? };
+            let entry =
+                EpochEntry { epoch: epoch.parse().ok()?, start_offset: start_offset.parse().ok()? };
             if entry.epoch < 0
                 || entry.start_offset < 0
-                || cache
-                    .entries
-                    .last()
-                    .is_some_and(|last| last.epoch >= entry.epoch || last.start_offset > entry.start_offset)
+                || cache.entries.last().is_some_and(|last| {
+                    last.epoch >= entry.epoch || last.start_offset > entry.start_offset
+                })
             {
                 return None;
             }
@@ -157,15 +162,10 @@ mod tests {
             let end = cache.end_offset_for(epoch, 40);
             (end.epoch, end.end_offset)
         };
-        assert_eq!([1, 2, 3, 4, 6, 7, 8].map(end), [
-            (1, 0),
-            (2, 10),
-            (2, 10),
-            (4, 25),
-            (4, 25),
-            (7, 40),
-            (-1, -1)
-        ]);
+        assert_eq!(
+            [1, 2, 3, 4, 6, 7, 8].map(end),
+            [(1, 0), (2, 10), (2, 10), (4, 25), (4, 25), (7, 40), (-1, -1)]
+        );
         assert_eq!(cache.epoch_at(9), Some(2));
         assert_eq!(cache.epoch_at(25), Some(7));
     }
@@ -189,7 +189,15 @@ mod tests {
 
     #[test]
     fn damaged_files_are_refused() {
-        for text in ["", "1\n0\n", "0\n2\n1 0\n", "0\n1\nx 0\n", "0\n2\n2 5\n1 9\n", "0\n0\n1 1\n", "0\n99999999999\n"] {
+        for text in [
+            "",
+            "1\n0\n",
+            "0\n2\n1 0\n",
+            "0\n1\nx 0\n",
+            "0\n2\n2 5\n1 9\n",
+            "0\n0\n1 1\n",
+            "0\n99999999999\n",
+        ] {
             assert_eq!(EpochCache::decode(text), None, "{text:?}");
         }
     }

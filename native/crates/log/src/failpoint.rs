@@ -38,7 +38,11 @@ pub struct Failpoints {
 
 impl Failpoints {
     /// Runs `action` whenever the place is passed; its error is taken for the operation's. It must not call into the log.
-    pub fn arm(&self, place: Failpoint, action: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
+    pub fn arm(
+        &self,
+        place: Failpoint,
+        action: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+    ) {
         self.actions.lock().insert(place, Box::new(action));
         self.is_armed.store(true, Ordering::Release);
     }

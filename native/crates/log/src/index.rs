@@ -69,21 +69,6 @@ impl IndexEntry for TimeEntry {
     }
 }
 
-/// Reads a whole index file's bytes: the entries up to the first that is out of order (zero padding is), and whether all were good.
-pub(crate) fn decode_entries<E: IndexEntry>(bytes: &[u8], is_after: impl Fn(&E, &E) -> bool) -> (Vec<E>, bool) {
-    let mut entries: Vec<E> = Vec::with_capacity(bytes.len() / E::BYTES);
-    let mut chunks = bytes.chunks_exact(E::BYTES);
-    for chunk in &mut chunks {
-        let Some(entry) = E::decode(chunk) else { return (entries, false) };
-        if entries.last().is_some_and(|last| !is_after(last, &entry)) {
-            return (entries, false);
-        }
-        entries.push(entry);
-    }
-    let is_whole = chunks.remainder().is_empty();
-    (entries, is_whole)
-}
-
 /// An index: what is in the file and what waits.
 pub(crate) struct Index<E> {
     slot: Arc<Slot>,
@@ -98,7 +83,14 @@ pub(crate) struct Index<E> {
 impl<E: IndexEntry> Index<E> {
     /// An index without entries; the file, if any, is emptied when it is next written.
     pub(crate) fn empty(slot: Arc<Slot>) -> Self {
-        Self { slot, written: 0, pending: Vec::new(), last: None, is_dirty: false, may_exist: false }
+        Self {
+            slot,
+            written: 0,
+            pending: Vec::new(),
+            last: None,
+            is_dirty: false,
+            may_exist: false,
+        }
     }
 
     /// Takes the file as it is; `None` when it is missing or no whole number of entries.
@@ -107,8 +99,14 @@ impl<E: IndexEntry> Index<E> {
         if !length.is_multiple_of(E::BYTES as u64) {
             return Ok(None);
         }
-        let mut index =
-            Self { slot, written: length / E::BYTES as u64, pending: Vec::new(), last: None, is_dirty: false, may_exist: true };
+        let mut index = Self {
+            slot,
+            written: length / E::BYTES as u64,
+            pending: Vec::new(),
+            last: None,
+            is_dirty: false,
+            may_exist: true,
+        };
         if let Some(at) = index.written.checked_sub(1) {
             index.last = index.read_entry(at)?;
             if index.last.is_none() {
@@ -138,7 +136,11 @@ impl<E: IndexEntry> Index<E> {
     pub(crate) fn push(&mut self, entry: E, failpoints: &Failpoints) -> io::Result<()> {
         self.pending.push(entry);
         self.last = Some(entry);
-        if self.pending.len() >= PENDING_ENTRIES_MAX { self.write_pending(failpoints) } else { Ok(()) }
+        if self.pending.len() >= PENDING_ENTRIES_MAX {
+            self.write_pending(failpoints)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what waits. On an error it waits on.

@@ -35,7 +35,8 @@ pub use error::{AppendError, KafkaCode, LogError, RecordError};
 pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use types::{
-    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryReport, EpochEndOffset, FileSlice, Isolation,
-    LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription, PartitionReport, PartitionState, ProducerDescription,
-    ReadPlan, ReadRequest, RetentionEvent, TopicId,
+    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryReport,
+    EpochEndOffset, FileSlice, Isolation, LogListener, OffsetLookup, OpenReport, Origin,
+    PartitionDescription, PartitionReport, PartitionState, ProducerDescription, ReadPlan,
+    ReadRequest, RetentionEvent, TopicId,
 };

@@ -12,8 +12,8 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::cache::FileCache;
 use crate::checkpoint::{
-    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets, RECOVERY_POINT_FILE, REPLICATION_FILE,
-    encode_clean_shutdown, read_offsets, write_offsets,
+    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets,
+    RECOVERY_POINT_FILE, REPLICATION_FILE, encode_clean_shutdown, read_offsets, write_offsets,
 };
 use crate::config::{LogConfig, StoreOptions};
 use crate::directory::Directory;
@@ -25,7 +25,8 @@ use crate::io::{
 use crate::partition::{Known, PartitionLog};
 use crate::segment::Store;
 use crate::types::{
-    DirectoryDescription, DirectoryReport, OpenReport, PartitionDescription, PartitionReport, RetentionEvent, TopicId,
+    DirectoryDescription, DirectoryReport, OpenReport, PartitionDescription, PartitionReport,
+    RetentionEvent, TopicId,
 };
 
 const LOCK_FILE: &str = ".lock";
@@ -96,12 +97,17 @@ impl LogManager {
     /// # Errors
     /// `LOG_DIR_LOCKED`, `LOG_DIR_NOT_WRITABLE` (no directory is usable), `CLUSTER_ID_MISMATCH`, `NODE_ID_MISMATCH`,
     /// `META_PROPERTIES_INVALID`. Nothing stays locked.
+    #[allow(clippy::needless_pass_by_value)]
     pub fn open(options: StoreOptions, progress: Arc<RecoveryProgress>) -> Result<Self, LogError> {
-        let files: Arc<dyn FileSystem> =
-            if options.in_memory { Arc::new(MemoryFileSystem::new()) } else { Arc::new(RealFileSystem) };
+        let files: Arc<dyn FileSystem> = if options.in_memory {
+            Arc::new(MemoryFileSystem::new())
+        } else {
+            Arc::new(RealFileSystem)
+        };
         Self::open_on(files, options, progress)
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     /// As `open`, on the given file system.
     pub fn open_on(
         files: Arc<dyn FileSystem>,
@@ -111,6 +117,7 @@ impl LogManager {
         Self::open_with(files, options, &progress, Arc::default())
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     /// As `open_on`, with failpoints that may be armed already.
     pub fn open_with(
         files: Arc<dyn FileSystem>,
@@ -119,7 +126,10 @@ impl LogManager {
         failpoints: Arc<Failpoints>,
     ) -> Result<Self, LogError> {
         if options.dirs.is_empty() {
-            return Err(LogError::new(LogError::INVALID_ARGUMENT, "no log directory is configured"));
+            return Err(LogError::new(
+                LogError::INVALID_ARGUMENT,
+                "no log directory is configured",
+            ));
         }
         let store = Arc::new(Store {
             cache: FileCache::new(Arc::clone(&files), options.max_open_files),
@@ -167,16 +177,20 @@ impl LogManager {
             }
         }
         if directories.iter().all(Option::is_none) {
-            let why: Vec<String> = reports.iter().filter_map(|report| report.error.clone()).collect();
+            let why: Vec<String> =
+                reports.iter().filter_map(|report| report.error.clone()).collect();
             return Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, why.join("; ")));
         }
         for directory in directories.iter().flatten() {
-            directory.start().map_err(|error| LogError::io("start the sync thread of", &directory.path, &error))?;
+            directory.start().map_err(|error| {
+                LogError::io("start the sync thread of", &directory.path, &error)
+            })?;
         }
         found.sort_by(|(_, a), (_, b)| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let logs = load_all(&directories, found, options.recovery_threads, progress);
 
-        let mut partitions = Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
+        let mut partitions =
+            Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
         let mut partition_reports = Vec::new();
         for (index, log) in logs {
             let state = log.state();
@@ -258,7 +272,9 @@ impl LogManager {
             && topic.len() <= 249
             && topic != "."
             && topic != ".."
-            && topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+            && topic
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         if !is_legal || partition < 0 {
             return Err(LogError::new(
                 LogError::INVALID_ARGUMENT,
@@ -267,14 +283,20 @@ impl LogManager {
         }
         let mut partitions = self.partitions.write();
         if partitions.by_name.contains_key(&(topic.to_owned(), partition)) {
-            return Err(LogError::new(LogError::PARTITION_EXISTS, format!("{topic}-{partition} exists already")));
+            return Err(LogError::new(
+                LogError::PARTITION_EXISTS,
+                format!("{topic}-{partition} exists already"),
+            ));
         }
         let index = match dir {
             Some(index) => index,
             None => self.emptiest(&partitions)?,
         };
         let Some(directory) = self.directories.get(index).and_then(Option::as_ref) else {
-            return Err(LogError::new(LogError::INVALID_ARGUMENT, format!("no usable log directory {index}")));
+            return Err(LogError::new(
+                LogError::INVALID_ARGUMENT,
+                format!("no usable log directory {index}"),
+            ));
         };
         directory.check()?;
         let log = PartitionLog::create(directory, topic, partition, topic_id, config)?;
@@ -287,7 +309,9 @@ impl LogManager {
         self.directories
             .iter()
             .enumerate()
-            .filter(|(_, directory)| directory.as_ref().is_some_and(|directory| !directory.is_poisoned()))
+            .filter(|(_, directory)| {
+                directory.as_ref().is_some_and(|directory| !directory.is_poisoned())
+            })
             .min_by_key(|(index, _)| partitions.counts.get(*index).copied().unwrap_or(0))
             .map(|(index, _)| index)
             .ok_or_else(|| LogError::new(LogError::LOG_POISONED, "every log directory has failed"))
@@ -303,7 +327,10 @@ impl LogManager {
         let mut partitions = self.partitions.write();
         let key = (log.topic().to_owned(), log.partition());
         if !partitions.by_name.get(&key).is_some_and(|known| Arc::ptr_eq(known, log)) {
-            return Err(LogError::new(LogError::PARTITION_UNKNOWN, format!("{}-{} is not here", key.0, key.1)));
+            return Err(LogError::new(
+                LogError::PARTITION_UNKNOWN,
+                format!("{}-{} is not here", key.0, key.1),
+            ));
         }
         let directory = Arc::clone(log.home());
         let suffix = format!(".{:016x}{:016x}-delete", random_u64(), random_u64());
@@ -325,9 +352,9 @@ impl LogManager {
     }
 
     fn index_of(&self, log: &PartitionLog) -> Option<usize> {
-        self.directories
-            .iter()
-            .position(|directory| directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, log.home())))
+        self.directories.iter().position(|directory| {
+            directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, log.home()))
+        })
     }
 
     /// Writes the checkpoints of every directory. A directory that cannot be written is reported, the others are done.
@@ -352,8 +379,11 @@ impl LogManager {
     }
 
     fn checkpoint_directory(&self, directory: &Arc<Directory>) -> std::io::Result<()> {
-        let logs: Vec<Arc<PartitionLog>> =
-            self.partitions().into_iter().filter(|log| Arc::ptr_eq(log.home(), directory)).collect();
+        let logs: Vec<Arc<PartitionLog>> = self
+            .partitions()
+            .into_iter()
+            .filter(|log| Arc::ptr_eq(log.home(), directory))
+            .collect();
         let mut recovery_points = Offsets::new();
         let mut log_starts = Offsets::new();
         let mut high_watermarks = Offsets::new();
@@ -410,7 +440,8 @@ impl LogManager {
             descriptions.push(DirectoryDescription {
                 path: report.path.clone(),
                 directory_id: report.directory_id.clone(),
-                error: directory.map_or_else(|| report.error.clone(), |directory| directory.failure()),
+                error: directory
+                    .map_or_else(|| report.error.clone(), |directory| directory.failure()),
                 partitions,
             });
         }
@@ -480,7 +511,11 @@ impl Partitions {
         self.in_order.push(log);
     }
 
-    fn remove(&mut self, log: &Arc<PartitionLog>, directory_of: impl Fn(&PartitionLog) -> Option<usize>) {
+    fn remove(
+        &mut self,
+        log: &Arc<PartitionLog>,
+        directory_of: impl Fn(&PartitionLog) -> Option<usize>,
+    ) {
         if let Some(count) = directory_of(log).and_then(|index| self.counts.get_mut(index)) {
             *count = count.saturating_sub(1);
         }
@@ -492,7 +527,10 @@ impl Partitions {
 /// Creates and locks a directory.
 fn prepare(files: &dyn FileSystem, path: &Path) -> Result<Box<dyn DirectoryLock>, LogError> {
     let not_writable = |error: &std::io::Error| {
-        LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot use {}: {error}", path.display()))
+        LogError::new(
+            LogError::LOG_DIR_NOT_WRITABLE,
+            format!("cannot use {}: {error}", path.display()),
+        )
     };
     files.create_directory(path).map_err(|error| not_writable(&error))?;
     files.lock(&path.join(LOCK_FILE)).map_err(|error| {
@@ -521,26 +559,38 @@ fn identify(
         let path = Path::new(dir).join(META_PROPERTIES_FILE);
         match read_small(files, &path, META_BYTES_MAX) {
             Ok(bytes) => {
-                let meta = MetaProperties::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| {
-                    LogError::new(LogError::META_PROPERTIES_INVALID, format!("{}: {why}", path.display()))
-                })?;
+                let meta =
+                    MetaProperties::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| {
+                        LogError::new(
+                            LogError::META_PROPERTIES_INVALID,
+                            format!("{}: {why}", path.display()),
+                        )
+                    })?;
                 if meta.node_id != options.node_id {
                     return Err(LogError::new(
                         LogError::NODE_ID_MISMATCH,
-                        format!("{} is of node {}, not {}", path.display(), meta.node_id, options.node_id),
+                        format!(
+                            "{} is of node {}, not {}",
+                            path.display(),
+                            meta.node_id,
+                            options.node_id
+                        ),
                     ));
                 }
                 *slot = Some(meta);
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
-                *result =
-                    Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("{}: {error}", path.display())));
+                *result = Err(LogError::new(
+                    LogError::LOG_DIR_NOT_WRITABLE,
+                    format!("{}: {error}", path.display()),
+                ));
             }
         }
     }
     let known = metas.iter().flatten().map(|meta| meta.cluster_id.clone()).next();
-    let cluster_id = options.cluster_id.clone().or(known).unwrap_or_else(|| random_id().to_string());
+    let cluster_id =
+        options.cluster_id.clone().or(known).unwrap_or_else(|| random_id().to_string());
     for (dir, meta) in options.dirs.iter().zip(&metas) {
         if let Some(meta) = meta.as_ref().filter(|meta| meta.cluster_id != cluster_id) {
             return Err(LogError::new(
@@ -573,8 +623,10 @@ fn identify(
         };
         let path = Path::new(dir).join(META_PROPERTIES_FILE);
         if let Err(error) = write_atomically(files, &path, meta.encode().as_bytes()) {
-            *result =
-                Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot write {}: {error}", path.display())));
+            *result = Err(LogError::new(
+                LogError::LOG_DIR_NOT_WRITABLE,
+                format!("cannot write {}: {error}", path.display()),
+            ));
         }
         ids.push(meta.directory_id);
     }
@@ -589,7 +641,10 @@ fn open_directory(
 ) -> Result<Opened, LogError> {
     let files = store.files();
     let unusable = |error: std::io::Error| {
-        LogError::new(LogError::LOG_DIR_NOT_WRITABLE, format!("cannot use {}: {error}", path.display()))
+        LogError::new(
+            LogError::LOG_DIR_NOT_WRITABLE,
+            format!("cannot use {}: {error}", path.display()),
+        )
     };
     let marker = path.join(CLEAN_SHUTDOWN_FILE);
     let was_clean = files.exists(&marker);
@@ -635,8 +690,13 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 fn partition_of(name: &str) -> Option<(String, i32)> {
     let (topic, partition) = name.rsplit_once('-').filter(|(topic, _)| *topic != METADATA_TOPIC)?;
     let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && !topic.is_empty()).then(|| Some((topic.to_owned(), partition.parse().ok()?))).flatten()
+    (is_number && !topic.is_empty())
+        .then(|| Some((topic.to_owned(), partition.parse().ok()?)))
+        .flatten()
 }
+
+/// A partition and the index of its directory.
+type Loaded = (usize, Arc<PartitionLog>);
 
 /// Loads partitions on several threads; the answer is in the order of `found`.
 fn load_all(
@@ -644,11 +704,12 @@ fn load_all(
     found: Vec<(usize, Known)>,
     threads: usize,
     progress: &RecoveryProgress,
-) -> Vec<(usize, Arc<PartitionLog>)> {
+) -> Vec<Loaded> {
     progress.total.store(found.len() as u64, Ordering::Relaxed);
     let count = found.len();
-    let work: Vec<Mutex<Option<(usize, Known)>>> = found.into_iter().map(|known| Mutex::new(Some(known))).collect();
-    let results: Vec<Mutex<Option<(usize, Arc<PartitionLog>)>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    let work: Vec<Mutex<Option<(usize, Known)>>> =
+        found.into_iter().map(|known| Mutex::new(Some(known))).collect();
+    let results: Vec<Mutex<Option<Loaded>>> = (0..count).map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let load_some = || {
         loop {
@@ -667,7 +728,9 @@ fn load_all(
     std::thread::scope(|scope| {
         for _ in 1..threads.clamp(1, 64).min(count.max(1)) {
             // Without the thread the others do its share.
-            let _ = std::thread::Builder::new().name("log-recovery".to_owned()).spawn_scoped(scope, load_some);
+            let _ = std::thread::Builder::new()
+                .name("log-recovery".to_owned())
+                .spawn_scoped(scope, load_some);
         }
         load_some();
     });

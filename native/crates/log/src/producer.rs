@@ -12,7 +12,7 @@
 //! A read-committed reader sees up to the last stable offset: before the first record of any transaction that is open, or whose
 //! marker is not below the high watermark.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::batch::{BatchHeader, array_at, crc32c, decrement_sequence, i16_at, i32_at, i64_at};
 use crate::error::{AppendError, KafkaCode};
@@ -60,7 +60,13 @@ pub struct ProducerEntry {
 
 impl ProducerEntry {
     fn new(epoch: i16) -> Self {
-        Self { epoch, batches: VecDeque::new(), coordinator_epoch: -1, last_timestamp: -1, txn_first_offset: None }
+        Self {
+            epoch,
+            batches: VecDeque::new(),
+            coordinator_epoch: -1,
+            last_timestamp: -1,
+            txn_first_offset: None,
+        }
     }
 
     fn last_sequence(&self) -> i32 {
@@ -104,7 +110,7 @@ pub struct EndMarker {
 pub struct ProducerStates {
     producers: HashMap<i64, ProducerEntry>,
     /// First offset of each open transaction.
-    ongoing: BTreeMap<i64, ()>,
+    ongoing: BTreeSet<i64>,
     /// Ended transactions whose marker is not yet below the high watermark: first offset to marker offset.
     unreplicated: BTreeMap<i64, i64>,
     /// Replayed up to here.
@@ -142,7 +148,10 @@ impl ProducerStates {
         entry
             .batches
             .iter()
-            .find(|batch| batch.first_sequence() == header.base_sequence && batch.last_sequence == last_sequence)
+            .find(|batch| {
+                batch.first_sequence() == header.base_sequence
+                    && batch.last_sequence == last_sequence
+            })
             .copied()
     }
 
@@ -150,7 +159,12 @@ impl ProducerStates {
     ///
     /// # Errors
     /// INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE. Nothing changed.
-    pub fn check(&self, header: &BatchHeader, origin: Origin, label: &str) -> Result<(), AppendError> {
+    pub fn check(
+        &self,
+        header: &BatchHeader,
+        origin: Origin,
+        label: &str,
+    ) -> Result<(), AppendError> {
         let Some(entry) = self.producers.get(&header.producer_id) else { return Ok(()) };
         let (id, offset) = (header.producer_id, header.base_offset);
         if header.producer_epoch < entry.epoch && origin != Origin::RawFollower {
@@ -186,10 +200,15 @@ impl ProducerStates {
                 ));
             }
         }
-        if entry.txn_first_offset.is_some() && !header.is_transactional() && origin != Origin::RawFollower {
+        if entry.txn_first_offset.is_some()
+            && !header.is_transactional()
+            && origin != Origin::RawFollower
+        {
             return Err(AppendError::new(
                 KafkaCode::INVALID_TXN_STATE,
-                format!("Expected transactional write from producer {id} at offset {offset} in partition {label}"),
+                format!(
+                    "Expected transactional write from producer {id} at offset {offset} in partition {label}"
+                ),
             ));
         }
         Ok(())
@@ -200,7 +219,10 @@ impl ProducerStates {
         if !header.has_producer_id() {
             return;
         }
-        let entry = self.producers.entry(header.producer_id).or_insert_with(|| ProducerEntry::new(header.producer_epoch));
+        let entry = self
+            .producers
+            .entry(header.producer_id)
+            .or_insert_with(|| ProducerEntry::new(header.producer_epoch));
         entry.set_epoch(header.producer_epoch);
         if entry.batches.len() == WINDOW_BATCHES {
             entry.batches.pop_front();
@@ -214,7 +236,7 @@ impl ProducerStates {
         entry.last_timestamp = header.max_timestamp;
         if header.is_transactional() && entry.txn_first_offset.is_none() {
             entry.txn_first_offset = Some(header.base_offset);
-            self.ongoing.insert(header.base_offset, ());
+            self.ongoing.insert(header.base_offset);
         }
     }
 
@@ -222,13 +244,21 @@ impl ProducerStates {
     ///
     /// # Errors
     /// INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED. Nothing changed.
-    pub fn check_marker(&self, header: &BatchHeader, marker: &EndMarker, label: &str) -> Result<(), AppendError> {
+    pub fn check_marker(
+        &self,
+        header: &BatchHeader,
+        marker: &EndMarker,
+        label: &str,
+    ) -> Result<(), AppendError> {
         let Some(entry) = self.producers.get(&header.producer_id) else { return Ok(()) };
         let id = header.producer_id;
         if header.producer_epoch < entry.epoch {
             return Err(AppendError::new(
                 KafkaCode::INVALID_PRODUCER_EPOCH,
-                format!("Epoch of producer {id} in {label} is {}, which is smaller than {}", header.producer_epoch, entry.epoch),
+                format!(
+                    "Epoch of producer {id} in {label} is {}, which is smaller than {}",
+                    header.producer_epoch, entry.epoch
+                ),
             ));
         }
         if marker.coordinator_epoch < entry.coordinator_epoch {
@@ -244,8 +274,15 @@ impl ProducerStates {
     }
 
     /// Notes a transaction marker that was written; returns the transaction it ended, if it had any records.
-    pub fn append_marker(&mut self, header: &BatchHeader, marker: &EndMarker) -> Option<CompletedTransaction> {
-        let entry = self.producers.entry(header.producer_id).or_insert_with(|| ProducerEntry::new(header.producer_epoch));
+    pub fn append_marker(
+        &mut self,
+        header: &BatchHeader,
+        marker: &EndMarker,
+    ) -> Option<CompletedTransaction> {
+        let entry = self
+            .producers
+            .entry(header.producer_id)
+            .or_insert_with(|| ProducerEntry::new(header.producer_epoch));
         entry.set_epoch(header.producer_epoch);
         entry.coordinator_epoch = marker.coordinator_epoch;
         entry.last_timestamp = marker.timestamp;
@@ -262,7 +299,7 @@ impl ProducerStates {
 
     /// First offset of the oldest transaction that is open or whose marker is not replicated.
     pub fn first_unstable_offset(&self) -> Option<i64> {
-        let ongoing = self.ongoing.keys().next().copied();
+        let ongoing = self.ongoing.first().copied();
         let unreplicated = self.unreplicated.keys().next().copied();
         match (ongoing, unreplicated) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -272,7 +309,11 @@ impl ProducerStates {
 
     /// The last stable offset once `completed` is out of the way: what its index entry records.
     pub fn stable_offset_after(&self, completed: &CompletedTransaction) -> i64 {
-        self.ongoing.keys().find(|&&first| first != completed.first_offset).copied().unwrap_or(completed.last_offset + 1)
+        self.ongoing
+            .iter()
+            .find(|&&first| first != completed.first_offset)
+            .copied()
+            .unwrap_or(completed.last_offset + 1)
     }
 
     /// Markers below the high watermark are decided for good.
@@ -292,7 +333,8 @@ impl ProducerStates {
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
         let before = self.producers.len();
         self.producers.retain(|_, entry| {
-            entry.txn_first_offset.is_some() || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
+            entry.txn_first_offset.is_some()
+                || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
         });
         before - self.producers.len()
     }
@@ -322,7 +364,8 @@ impl ProducerStates {
     pub fn encode_snapshot(&self) -> Vec<u8> {
         let mut ids: Vec<_> = self.producers.iter().collect();
         ids.sort_unstable_by_key(|(id, _)| **id);
-        let mut bytes = Vec::with_capacity(SNAPSHOT_HEADER_BYTES + ids.len() * SNAPSHOT_ENTRY_BYTES);
+        let mut bytes =
+            Vec::with_capacity(SNAPSHOT_HEADER_BYTES + ids.len() * SNAPSHOT_ENTRY_BYTES);
         bytes.extend_from_slice(&SNAPSHOT_VERSION.to_be_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&(ids.len() as i32).to_be_bytes());
@@ -375,7 +418,7 @@ impl ProducerStates {
             let txn_first_offset = i64_at(bytes, 38)?;
             if txn_first_offset >= 0 {
                 entry.txn_first_offset = Some(txn_first_offset);
-                states.ongoing.insert(txn_first_offset, ());
+                states.ongoing.insert(txn_first_offset);
             }
             states.producers.insert(i64_at(bytes, 0)?, entry);
         }
@@ -514,7 +557,10 @@ mod tests {
         assert_eq!(states.first_unstable_offset(), Some(20));
         let marker = EndMarker { is_commit: false, coordinator_epoch: 1, timestamp: 5 };
         let completed = states.append_marker(&batch(0, -1, 1, 23), &marker).expect("it was open");
-        assert_eq!((completed.first_offset, completed.last_offset, completed.is_aborted), (20, 23, true));
+        assert_eq!(
+            (completed.first_offset, completed.last_offset, completed.is_aborted),
+            (20, 23, true)
+        );
         assert_eq!(states.stable_offset_after(&completed), 24);
         assert_eq!(states.first_unstable_offset(), Some(20));
         states.on_high_watermark(23);

@@ -28,7 +28,12 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new(file: Arc<dyn StoreFile>, position: u64, end: u64, window_bytes: usize) -> Self {
+    pub(crate) fn new(
+        file: Arc<dyn StoreFile>,
+        position: u64,
+        end: u64,
+        window_bytes: usize,
+    ) -> Self {
         Self { file, position, end, window: Vec::new(), window_start: 0, window_bytes }
     }
 
@@ -94,7 +99,12 @@ impl Scanner {
 
 /// Looks for a good batch behind a bad place: first position at or after `from` with a header that can be, an offset at or after
 /// `least_offset`, and a CRC that matches.
-pub(crate) fn find_valid_batch(file: &Arc<dyn StoreFile>, from: u64, end: u64, least_offset: i64) -> io::Result<Option<u64>> {
+pub(crate) fn find_valid_batch(
+    file: &Arc<dyn StoreFile>,
+    from: u64,
+    end: u64,
+    least_offset: i64,
+) -> io::Result<Option<u64>> {
     const CHUNK_BYTES: usize = 256 << 10;
     let mut start = from;
     let mut chunk = Vec::new();

@@ -43,7 +43,9 @@ pub(crate) fn file_name(offset: i64, suffix: &str) -> String {
 /// The offset in a segment file's name, when the name has the suffix.
 pub(crate) fn offset_of(name: &str, suffix: &str) -> Option<i64> {
     let stem = name.strip_suffix(suffix)?.strip_suffix('.')?;
-    (stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit())).then(|| stem.parse().ok()).flatten()
+    (stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| stem.parse().ok())
+        .flatten()
 }
 
 /// Suffixes of a segment's files.
@@ -86,7 +88,13 @@ struct Indexes {
 
 impl Indexes {
     /// Notes a batch at `position`, as Kafka's `LogSegment.append` does.
-    fn on_batch(&mut self, base_offset: i64, position: u64, header: &BatchHeader, failpoints: &Failpoints) -> io::Result<()> {
+    fn on_batch(
+        &mut self,
+        base_offset: i64,
+        position: u64,
+        header: &BatchHeader,
+        failpoints: &Failpoints,
+    ) -> io::Result<()> {
         if header.max_timestamp > self.max_timestamp {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_offset = header.last_offset();
@@ -94,7 +102,9 @@ impl Indexes {
         let mut result = Ok(());
         if self.bytes_since_entry > self.interval_bytes {
             let relative_offset = relative(base_offset, header.last_offset());
-            if let (Some(relative_offset), Ok(position)) = (relative_offset, i32::try_from(position)) {
+            if let (Some(relative_offset), Ok(position)) =
+                (relative_offset, i32::try_from(position))
+            {
                 result = self.offset.push(OffsetEntry { relative_offset, position }, failpoints);
             }
             result = result.and(self.push_time(base_offset, failpoints));
@@ -106,13 +116,15 @@ impl Indexes {
 
     /// Adds the largest timestamp so far, if it is larger than the last entry's.
     fn push_time(&mut self, base_offset: i64, failpoints: &Failpoints) -> io::Result<()> {
-        if self.max_timestamp < 0 || self.time.last().is_some_and(|last| last.timestamp >= self.max_timestamp) {
+        if self.max_timestamp < 0
+            || self.time.last().is_some_and(|last| last.timestamp >= self.max_timestamp)
+        {
             return Ok(());
         }
         match relative(base_offset, self.max_timestamp_offset) {
-            Some(relative_offset) => {
-                self.time.push(TimeEntry { timestamp: self.max_timestamp, relative_offset }, failpoints)
-            }
+            Some(relative_offset) => self
+                .time
+                .push(TimeEntry { timestamp: self.max_timestamp, relative_offset }, failpoints),
             None => Ok(()),
         }
     }
@@ -124,7 +136,12 @@ fn relative(base_offset: i64, offset: i64) -> Option<i32> {
 
 impl Segment {
     /// A new, empty segment. Files of the same name are emptied or removed when they are written.
-    pub(crate) fn create(store: &Arc<Store>, directory: &Path, base_offset: i64, interval_bytes: i64) -> Self {
+    pub(crate) fn create(
+        store: &Arc<Store>,
+        directory: &Path,
+        base_offset: i64,
+        interval_bytes: i64,
+    ) -> Self {
         let segment = Self::open(store, directory, base_offset, 0);
         *segment.state.lock() = State {
             indexes: Some(segment.empty_indexes(interval_bytes)),
@@ -177,7 +194,12 @@ impl Segment {
     }
 
     /// Writes batches at the end: one `pwrite`. On an error the segment is as before, except for bytes behind its end.
-    pub(crate) fn append(&self, bytes: &[u8], headers: &[BatchHeader], interval_bytes: i64) -> io::Result<()> {
+    pub(crate) fn append(
+        &self,
+        bytes: &[u8],
+        headers: &[BatchHeader],
+        interval_bytes: i64,
+    ) -> io::Result<()> {
         let position = self.size();
         self.store.failpoints.hit(Failpoint::BeforeAppend)?;
         let file = if position == 0 { self.log.file()? } else { self.log.existing()? };
@@ -241,21 +263,29 @@ impl Segment {
                 Err(error) => Err(error),
             }
         };
-        let (offset_slot, time_slot) = (Arc::clone(indexes.offset.slot()), Arc::clone(indexes.time.slot()));
-        let Some(offset) = Index::<OffsetEntry>::open(Arc::clone(&offset_slot), open(&offset_slot)?)? else {
+        let (offset_slot, time_slot) =
+            (Arc::clone(indexes.offset.slot()), Arc::clone(indexes.time.slot()));
+        let Some(offset) =
+            Index::<OffsetEntry>::open(Arc::clone(&offset_slot), open(&offset_slot)?)?
+        else {
             return Ok(None);
         };
-        let Some(time) = Index::<TimeEntry>::open(Arc::clone(&time_slot), open(&time_slot)?)? else { return Ok(None) };
+        let Some(time) = Index::<TimeEntry>::open(Arc::clone(&time_slot), open(&time_slot)?)?
+        else {
+            return Ok(None);
+        };
         if let Some(last) = offset.last() {
             // The last entry must name a batch that is there.
             let position = last.position as u64;
             if last.relative_offset < 0 || last.position < 0 || position >= size {
                 return Ok(None);
             }
-            let mut scanner = Scanner::new(self.log.existing()?, position, size, LOOKUP_WINDOW_BYTES);
+            let mut scanner =
+                Scanner::new(self.log.existing()?, position, size, LOOKUP_WINDOW_BYTES);
             match scanner.next_header()? {
                 Scanned::Batch { header, .. }
-                    if header.last_offset() == self.base_offset + i64::from(last.relative_offset) => {}
+                    if header.last_offset()
+                        == self.base_offset + i64::from(last.relative_offset) => {}
                 _ => return Ok(None),
             }
             indexes.bytes_since_entry = size - position;
@@ -265,11 +295,14 @@ impl Segment {
         if let Some(last) = time.last() {
             // The entry must name a batch that has this timestamp.
             let last_offset = self.base_offset + i64::from(last.relative_offset);
-            let hint = offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= last_offset)?;
+            let hint = offset.floor(|entry| {
+                self.base_offset + i64::from(entry.relative_offset) <= last_offset
+            })?;
             let from = hint.map_or(0, |entry| entry.position.max(0) as u64);
             match self.locate_from(from, size, last_offset)? {
                 Some(Located { header, .. })
-                    if header.last_offset() == last_offset && header.max_timestamp == last.timestamp => {}
+                    if header.last_offset() == last_offset
+                        && header.max_timestamp == last.timestamp => {}
                 _ => return Ok(None),
             }
             indexes.max_timestamp = last.timestamp;
@@ -302,7 +335,9 @@ impl Segment {
 
     /// Recovery found this good batch.
     pub(crate) fn recovered(&self, position: u64, header: &BatchHeader) -> io::Result<()> {
-        self.with_indexes(|indexes| indexes.on_batch(self.base_offset, position, header, &self.store.failpoints))
+        self.with_indexes(|indexes| {
+            indexes.on_batch(self.base_offset, position, header, &self.store.failpoints)
+        })
     }
 
     /// Cuts the log file at `size`, which is a batch's end.
@@ -321,7 +356,9 @@ impl Segment {
             return Ok(None);
         }
         let hint = self.with_indexes(|indexes| {
-            indexes.offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
+            indexes
+                .offset
+                .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
         })?;
         let hint = hint.map_or(0, |entry| entry.position.max(0) as u64);
         match self.locate_from(hint, size, offset)? {
@@ -337,7 +374,8 @@ impl Segment {
         let mut is_first = true;
         while let Scanned::Batch { position, header } = scanner.next_header()? {
             if header.last_offset() >= offset {
-                return Ok((!is_first || from == 0 || header.base_offset <= offset).then_some(Located { position, header }));
+                return Ok((!is_first || from == 0 || header.base_offset <= offset)
+                    .then_some(Located { position, header }));
             }
             is_first = false;
         }
@@ -349,8 +387,9 @@ impl Segment {
         if limit >= upper {
             return Ok(upper);
         }
-        let hint =
-            self.with_indexes(|indexes| indexes.offset.floor(|entry| entry.position >= 0 && entry.position as u64 <= limit))?;
+        let hint = self.with_indexes(|indexes| {
+            indexes.offset.floor(|entry| entry.position >= 0 && entry.position as u64 <= limit)
+        })?;
         let from = hint.map_or(start, |entry| (entry.position as u64).max(start));
         let mut end = from;
         let mut scanner = Scanner::new(self.log.existing()?, from, upper, LOOKUP_WINDOW_BYTES);
@@ -366,7 +405,8 @@ impl Segment {
 
     /// Header of the batch at `position`.
     pub(crate) fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        let mut scanner = Scanner::new(self.log.existing()?, position, self.size(), crate::batch::HEADER_BYTES);
+        let mut scanner =
+            Scanner::new(self.log.existing()?, position, self.size(), crate::batch::HEADER_BYTES);
         Ok(match scanner.next_header()? {
             Scanned::Batch { header, .. } => Some(header),
             _ => None,
@@ -376,7 +416,12 @@ impl Segment {
     /// A walk over all batches from the one that holds `offset`.
     pub(crate) fn scan_from(&self, offset: i64) -> io::Result<Option<Scanner>> {
         let Some(located) = self.locate(offset)? else { return Ok(None) };
-        Ok(Some(Scanner::new(self.log.existing()?, located.position, self.size(), WALK_WINDOW_BYTES)))
+        Ok(Some(Scanner::new(
+            self.log.existing()?,
+            located.position,
+            self.size(),
+            WALK_WINDOW_BYTES,
+        )))
     }
 
     /// A walk over the whole file, CRCs to be checked by the caller.
@@ -392,9 +437,13 @@ impl Segment {
         }
         let hint = self.with_indexes(|indexes| {
             let by_time = indexes.time.floor(|entry| entry.timestamp < timestamp)?;
-            let from = by_time.map_or(self.base_offset, |entry| self.base_offset + i64::from(entry.relative_offset));
+            let from = by_time.map_or(self.base_offset, |entry| {
+                self.base_offset + i64::from(entry.relative_offset)
+            });
             let from = from.max(offset);
-            indexes.offset.floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= from)
+            indexes
+                .offset
+                .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= from)
         })?;
         let mut from = hint.map_or(0, |entry| entry.position.max(0) as u64);
         loop {
@@ -421,7 +470,11 @@ impl Segment {
     /// Time that retention goes by: the records', or the file's when they have none.
     pub(crate) fn retention_timestamp(&self) -> io::Result<i64> {
         let (timestamp, _) = self.max_timestamp()?;
-        if timestamp >= 0 { Ok(timestamp) } else { self.store.files().modified_ms(&self.log.path()) }
+        if timestamp >= 0 {
+            Ok(timestamp)
+        } else {
+            self.store.files().modified_ms(&self.log.path())
+        }
     }
 
     /// Time of the first batch; `None` in an empty segment, -1 when the batch has none.
@@ -438,16 +491,17 @@ impl Segment {
     }
 
     pub(crate) fn is_index_full(&self, max_bytes: i64) -> io::Result<bool> {
-        self.with_indexes(|indexes| Ok(indexes.offset.is_full(max_bytes) || indexes.time.is_full(max_bytes)))
+        self.with_indexes(|indexes| {
+            Ok(indexes.offset.is_full(max_bytes) || indexes.time.is_full(max_bytes))
+        })
     }
 
     /// Last entry of the offset index as (last offset, position).
     pub(crate) fn last_index_entry(&self) -> io::Result<Option<(i64, u64)>> {
         self.with_indexes(|indexes| {
-            Ok(indexes
-                .offset
-                .last()
-                .map(|entry| (self.base_offset + i64::from(entry.relative_offset), entry.position.max(0) as u64)))
+            Ok(indexes.offset.last().map(|entry| {
+                (self.base_offset + i64::from(entry.relative_offset), entry.position.max(0) as u64)
+            }))
         })
     }
 
@@ -474,10 +528,12 @@ impl Segment {
         if !self.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let result = self.store.failpoints.hit(Failpoint::BeforeSync).and_then(|()| match self.log.existing() {
-            // Retention removed the segment meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            file => file?.sync_data(),
+        let result = self.store.failpoints.hit(Failpoint::BeforeSync).and_then(|()| {
+            match self.log.existing() {
+                // Retention removed the segment meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                file => file?.sync_data(),
+            }
         });
         let result = result.and_then(|()| self.store.failpoints.hit(Failpoint::AfterSync));
         if result.is_err() {
@@ -508,7 +564,11 @@ impl Segment {
             let truncated = indexes
                 .offset
                 .truncate(|entry| (entry.position as u64) < located.position)
-                .and_then(|()| indexes.time.truncate(|entry| base_offset + i64::from(entry.relative_offset) < offset));
+                .and_then(|()| {
+                    indexes
+                        .time
+                        .truncate(|entry| base_offset + i64::from(entry.relative_offset) < offset)
+                });
             if truncated.is_err() {
                 state.indexes = None;
             }
@@ -521,7 +581,9 @@ impl Segment {
             Ok((
                 from,
                 last.map_or(-1, |entry| entry.timestamp),
-                last.map_or(base_of(self), |entry| self.base_offset + i64::from(entry.relative_offset)),
+                last.map_or(base_of(self), |entry| {
+                    self.base_offset + i64::from(entry.relative_offset)
+                }),
             ))
         })?;
         let mut bytes_since_entry = 0;

@@ -22,7 +22,9 @@ pub struct AbortedEntry {
 impl AbortedEntry {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&0i16.to_be_bytes());
-        for field in [self.producer_id, self.first_offset, self.last_offset, self.last_stable_offset] {
+        for field in
+            [self.producer_id, self.first_offset, self.last_offset, self.last_stable_offset]
+        {
             into.extend_from_slice(&field.to_be_bytes());
         }
     }
@@ -44,7 +46,9 @@ pub fn decode_aborted(bytes: &[u8]) -> Option<Vec<AbortedEntry>> {
             last_offset: i64_at(chunk, 18)?,
             last_stable_offset: i64_at(chunk, 26)?,
         };
-        if entry.first_offset > entry.last_offset || entries.last().is_some_and(|last| last.last_offset >= entry.last_offset) {
+        if entry.first_offset > entry.last_offset
+            || entries.last().is_some_and(|last| last.last_offset >= entry.last_offset)
+        {
             return None;
         }
         entries.push(entry);
@@ -59,8 +63,18 @@ mod tests {
     #[test]
     fn survives_its_file() {
         let entries = [
-            AbortedEntry { producer_id: 4, first_offset: 10, last_offset: 20, last_stable_offset: 12 },
-            AbortedEntry { producer_id: 5, first_offset: 12, last_offset: 25, last_stable_offset: 26 },
+            AbortedEntry {
+                producer_id: 4,
+                first_offset: 10,
+                last_offset: 20,
+                last_stable_offset: 12,
+            },
+            AbortedEntry {
+                producer_id: 5,
+                first_offset: 12,
+                last_offset: 25,
+                last_stable_offset: 26,
+            },
         ];
         let mut bytes = Vec::new();
         for entry in &entries {

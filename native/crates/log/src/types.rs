@@ -157,7 +157,8 @@ pub struct FileSlice {
 impl FileSlice {
     /// Copies bytes from `from` bytes into the slice; returns how many, fewer only at the slice's or the file's end.
     pub fn read_into(&self, from: u64, into: &mut [u8]) -> std::io::Result<usize> {
-        let want = usize::try_from(self.length.saturating_sub(from)).unwrap_or(usize::MAX).min(into.len());
+        let want =
+            usize::try_from(self.length.saturating_sub(from)).unwrap_or(usize::MAX).min(into.len());
         let Some(target) = into.get_mut(..want) else { return Ok(0) };
         crate::io::read_full(&*self.file, target, self.position + from)
     }

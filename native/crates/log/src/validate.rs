@@ -10,7 +10,9 @@
 
 use std::io::Read;
 
-use crate::batch::{BatchHeader, CRC_FROM, Frame, HEADER_BYTES, crc32c, crc32c_of_two, frame, is_crc_valid, put};
+use crate::batch::{
+    BatchHeader, CRC_FROM, Frame, HEADER_BYTES, crc32c, crc32c_of_two, frame, is_crc_valid, put,
+};
 use crate::compress::{Codec, CompressError, compress, decompress, open_reader};
 use crate::config::{CompressionType, LogConfig, TimestampType};
 use crate::error::{AppendError, KafkaCode, RecordError};
@@ -55,22 +57,35 @@ fn corrupt(message: impl Into<String>) -> AppendError {
 }
 
 /// Checks what a client sent: exactly one batch of magic 2, then a rest that is ignored if it is no whole entry.
-pub(crate) fn prepare_client(records: &mut [u8], rules: &Rules<'_>) -> Result<Prepared, AppendError> {
+pub(crate) fn prepare_client(
+    records: &mut [u8],
+    rules: &Rules<'_>,
+) -> Result<Prepared, AppendError> {
     let size = match frame(records) {
         Frame::Batch(size) => size,
         Frame::Legacy(_) => {
-            return Err(invalid_record("Produce requests are only allowed to contain record batches with magic version 2"));
+            return Err(invalid_record(
+                "Produce requests are only allowed to contain record batches with magic version 2",
+            ));
         }
         Frame::Incomplete => {
-            return Err(invalid_record("Produce requests must have at least one record batch per partition"));
+            return Err(invalid_record(
+                "Produce requests must have at least one record batch per partition",
+            ));
         }
-        Frame::Corrupt => return Err(corrupt(format!("Record is corrupt in topic partition {}", rules.label))),
+        Frame::Corrupt => {
+            return Err(corrupt(format!("Record is corrupt in topic partition {}", rules.label)));
+        }
     };
     match frame(records.get(size..).unwrap_or_default()) {
         Frame::Incomplete => {}
-        Frame::Corrupt => return Err(corrupt(format!("Record is corrupt in topic partition {}", rules.label))),
+        Frame::Corrupt => {
+            return Err(corrupt(format!("Record is corrupt in topic partition {}", rules.label)));
+        }
         Frame::Batch(_) | Frame::Legacy(_) => {
-            return Err(invalid_record("Produce requests are only allowed to contain exactly one record batch per partition"));
+            return Err(invalid_record(
+                "Produce requests are only allowed to contain exactly one record batch per partition",
+            ));
         }
     }
     let batch = records.get_mut(..size).ok_or_else(|| corrupt("batch is cut short"))?;
@@ -78,7 +93,10 @@ pub(crate) fn prepare_client(records: &mut [u8], rules: &Rules<'_>) -> Result<Pr
 }
 
 /// Checks what a coordinator of this broker wrote: one or more batches.
-pub(crate) fn prepare_coordinator(records: &mut [u8], rules: &Rules<'_>) -> Result<Vec<Prepared>, AppendError> {
+pub(crate) fn prepare_coordinator(
+    records: &mut [u8],
+    rules: &Rules<'_>,
+) -> Result<Vec<Prepared>, AppendError> {
     let mut prepared = Vec::with_capacity(1);
     let mut start = 0;
     loop {
@@ -86,9 +104,12 @@ pub(crate) fn prepare_coordinator(records: &mut [u8], rules: &Rules<'_>) -> Resu
             Frame::Batch(size) => size,
             Frame::Incomplete if start > 0 => return Ok(prepared),
             Frame::Incomplete => return Err(invalid_record("no record batch")),
-            Frame::Legacy(_) | Frame::Corrupt => return Err(corrupt("not a record batch of magic 2")),
+            Frame::Legacy(_) | Frame::Corrupt => {
+                return Err(corrupt("not a record batch of magic 2"));
+            }
         };
-        let batch = records.get_mut(start..start + size).ok_or_else(|| corrupt("batch is cut short"))?;
+        let batch =
+            records.get_mut(start..start + size).ok_or_else(|| corrupt("batch is cut short"))?;
         prepared.push(prepare(batch, start, rules)?);
         start += size;
     }
@@ -103,13 +124,18 @@ pub(crate) fn prepare_raw(records: &[u8], label: &str) -> Result<Vec<Prepared>, 
         let size = match frame(rest) {
             Frame::Batch(size) => size,
             Frame::Incomplete => return Ok(prepared),
-            Frame::Legacy(_) | Frame::Corrupt => return Err(corrupt("not a record batch of magic 2")),
+            Frame::Legacy(_) | Frame::Corrupt => {
+                return Err(corrupt("not a record batch of magic 2"));
+            }
         };
         let batch = rest.get(..size).unwrap_or_default();
         let header = BatchHeader::parse(batch).filter(|_| is_crc_valid(batch));
-        let header = header.ok_or_else(|| corrupt(format!("Record is corrupt in topic partition {label}")))?;
+        let header = header
+            .ok_or_else(|| corrupt(format!("Record is corrupt in topic partition {label}")))?;
         if header.last_offset_delta < 0 || header.base_offset < 0 {
-            return Err(corrupt(format!("Batch has an invalid offset range in topic partition {label}")));
+            return Err(corrupt(format!(
+                "Batch has an invalid offset range in topic partition {label}"
+            )));
         }
         prepared.push(Prepared { header, start, replacement: None });
         start += size;
@@ -129,7 +155,10 @@ fn prepare(batch: &mut [u8], start: usize, rules: &Rules<'_>) -> Result<Prepared
     }
     check_size(batch.len(), rules)?;
     if !is_crc_valid(batch) {
-        return Err(corrupt(format!("Record is corrupt (stored crc = {}) in topic partition {label}.", header.crc)));
+        return Err(corrupt(format!(
+            "Record is corrupt (stored crc = {}) in topic partition {label}.",
+            header.crc
+        )));
     }
     let Some(codec) = header.codec() else {
         return Err(corrupt(format!("Unknown compression type id: {}", header.attributes & 7)));
@@ -137,7 +166,9 @@ fn prepare(batch: &mut [u8], start: usize, rules: &Rules<'_>) -> Result<Prepared
     if rules.is_client {
         check_batch(&header, label)?;
     } else if header.last_offset_delta < 0 || header.record_count < 0 {
-        return Err(invalid_record(format!("Batch has an invalid offset range in topic partition {label}")));
+        return Err(invalid_record(format!(
+            "Batch has an invalid offset range in topic partition {label}"
+        )));
     }
     let target = match rules.config.compression_type {
         CompressionType::Producer => codec,
@@ -203,7 +234,9 @@ fn check_batch(header: &BatchHeader, label: &str) -> Result<(), AppendError> {
         )));
     }
     if count <= 0 {
-        return Err(invalid_record(format!("Invalid reported count for record batch: {count} in topic partition {label}")));
+        return Err(invalid_record(format!(
+            "Invalid reported count for record batch: {count} in topic partition {label}"
+        )));
     }
     if count_from_offsets != i64::from(count) {
         return Err(invalid_record(format!(
@@ -211,7 +244,9 @@ fn check_batch(header: &BatchHeader, label: &str) -> Result<(), AppendError> {
         )));
     }
     if header.is_control() {
-        return Err(invalid_record(format!("Clients are not allowed to write control records in topic partition {label}")));
+        return Err(invalid_record(format!(
+            "Clients are not allowed to write control records in topic partition {label}"
+        )));
     }
     if header.has_producer_id() && header.base_sequence < 0 {
         return Err(invalid_record(format!(
@@ -256,7 +291,9 @@ fn rebuild(
     header.attributes = (header.attributes & !7) | i16::from(target.id());
     header.last_offset_delta = header.record_count.saturating_sub(1);
     header.batch_length = i32::try_from(HEADER_BYTES - crate::batch::FRAME_BYTES + body.len())
-        .map_err(|_| AppendError::new(KafkaCode::MESSAGE_TOO_LARGE, "the batch is larger than 2 GiB"))?;
+        .map_err(|_| {
+            AppendError::new(KafkaCode::MESSAGE_TOO_LARGE, "the batch is larger than 2 GiB")
+        })?;
     let encoded = header.encode();
     header.crc = crc32c_of_two(encoded.get(CRC_FROM..).unwrap_or_default(), &body);
     let mut batch = Vec::with_capacity(HEADER_BYTES + body.len());
@@ -299,6 +336,7 @@ fn push_varint(into: &mut Vec<u8>, value: i64) {
 }
 
 /// Boxed, so that the results of the walk's small steps stay small.
+#[allow(clippy::unnecessary_box_returns)]
 #[cold]
 fn bad_record(message: impl Into<String>) -> Box<AppendError> {
     Box::new(invalid_record(message))
@@ -390,7 +428,11 @@ impl<'a> StreamSource<'a> {
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Box::new(corrupt(format!("Failed to decompress record stream: {error}")))),
+                Err(error) => {
+                    return Err(Box::new(corrupt(format!(
+                        "Failed to decompress record stream: {error}"
+                    ))));
+                }
             }
         }
     }
@@ -465,7 +507,8 @@ impl<'a> Walk<'a> {
     fn run<S: Source>(&mut self, source: &mut S) -> Result<(), Box<AppendError>> {
         let fixed_time = self.header.is_log_append_time().then_some(self.header.max_timestamp);
         // A topic with its own clock, and a batch that claims the broker's, need a look at each record as well.
-        let takes_producer_time = self.rules.config.message_timestamp_type == TimestampType::CreateTime;
+        let takes_producer_time =
+            self.rules.config.message_timestamp_type == TimestampType::CreateTime;
         for index in 0..self.header.record_count {
             let size = source.varint(5)?;
             let Ok(size) = u64::try_from(size) else {
@@ -481,12 +524,16 @@ impl<'a> Walk<'a> {
             skip_within(source, value_bytes, end)?;
             let header_count = source.varint(5)?;
             if header_count < 0 || source.position() + header_count as u64 > end {
-                return Err(bad_record(format!("Found invalid number of record headers {header_count}")));
+                return Err(bad_record(format!(
+                    "Found invalid number of record headers {header_count}"
+                )));
             }
             for _ in 0..header_count {
                 let key_bytes = source.varint(5)?;
                 if key_bytes < 0 {
-                    return Err(bad_record(format!("Invalid negative header key size {key_bytes}")));
+                    return Err(bad_record(format!(
+                        "Invalid negative header key size {key_bytes}"
+                    )));
                 }
                 skip_within(source, key_bytes, end)?;
                 let value_bytes = source.varint(5)?;
@@ -498,12 +545,16 @@ impl<'a> Walk<'a> {
                     (source.position() + size).saturating_sub(end)
                 )));
             }
-            let timestamp = fixed_time.unwrap_or_else(|| self.header.base_timestamp.wrapping_add(timestamp_delta));
+            let timestamp = fixed_time
+                .unwrap_or_else(|| self.header.base_timestamp.wrapping_add(timestamp_delta));
             self.max_timestamp = self.max_timestamp.max(timestamp);
             self.is_sequential &= offset_delta == i64::from(index);
             if self.needs_keys && key_bytes < 0 {
                 self.refuse(index, false, || {
-                    format!("Compacted topic cannot accept message without key in topic partition {}", self.rules.label)
+                    format!(
+                        "Compacted topic cannot accept message without key in topic partition {}",
+                        self.rules.label
+                    )
                 });
             } else if takes_producer_time && timestamp != NO_TIMESTAMP {
                 self.check_timestamp(index, timestamp);
@@ -514,7 +565,9 @@ impl<'a> Walk<'a> {
             }
         }
         if !source.is_at_end()? {
-            return Err(bad_record("Incorrect declared batch size, records still remaining in file"));
+            return Err(bad_record(
+                "Incorrect declared batch size, records still remaining in file",
+            ));
         }
         Ok(())
     }
@@ -522,7 +575,8 @@ impl<'a> Walk<'a> {
     #[inline]
     fn check_timestamp(&mut self, index: i32, timestamp: i64) {
         let config = self.rules.config;
-        let (before_max, after_max) = (config.message_timestamp_before_max_ms, config.message_timestamp_after_max_ms);
+        let (before_max, after_max) =
+            (config.message_timestamp_before_max_ms, config.message_timestamp_after_max_ms);
         let age_ms = self.rules.now_ms.wrapping_sub(timestamp);
         if age_ms > before_max || age_ms.wrapping_neg() > after_max {
             let now_ms = self.rules.now_ms;
@@ -548,10 +602,16 @@ impl<'a> Walk<'a> {
 
     fn finish(self) -> Result<Seen, AppendError> {
         if self.error_count == 0 {
-            return Ok(Seen { max_timestamp: self.max_timestamp, is_sequential: self.is_sequential });
+            return Ok(Seen {
+                max_timestamp: self.max_timestamp,
+                is_sequential: self.is_sequential,
+            });
         }
         let (code, message) = if self.has_timestamp_error {
-            (KafkaCode::INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp".to_owned())
+            (
+                KafkaCode::INVALID_TIMESTAMP,
+                "One or more records have been rejected due to invalid timestamp".to_owned(),
+            )
         } else {
             let first: Vec<String> = self
                 .errors

@@ -7,11 +7,11 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use std::sync::Mutex;
 use sluice_log::failpoint::Failpoint;
 use sluice_log::io::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
 use sluice_log::records::BatchOptions;
 use sluice_log::{AppendRequest, LogConfig};
+use std::sync::Mutex;
 use support::*;
 
 const LOG: &str = "/d/t-0/00000000000000000000.log";
@@ -52,7 +52,8 @@ fn check_after_crash(files: &MemoryFileSystem, mode: CrashMode, values: &[String
 #[test]
 fn synced_records_survive_every_crash() {
     let (files, manager, log) = store(small());
-    let values: Vec<String> = (0..60).map(|at| format!("value {at} {}", "y".repeat(at * 7 % 90))).collect();
+    let values: Vec<String> =
+        (0..60).map(|at| format!("value {at} {}", "y".repeat(at * 7 % 90))).collect();
     let mut synced = 0;
     for (at, value) in values.iter().enumerate() {
         append(&log, &batch(&[value])).unwrap();
@@ -94,7 +95,8 @@ fn a_crash_at_any_failpoint_is_survived() {
         let clones: Arc<Mutex<Vec<(usize, MemoryFileSystem)>>> = Arc::default();
         let synced = Arc::new(Mutex::new(0));
         let (to, from, count) = (Arc::clone(&clones), files.clone(), Arc::clone(&synced));
-        let values: Vec<String> = (0..40).map(|at| format!("value {at} {}", "z".repeat(40))).collect();
+        let values: Vec<String> =
+            (0..40).map(|at| format!("value {at} {}", "z".repeat(40))).collect();
         append(&log, &batch(&[&values[0]])).unwrap();
         log.flush().unwrap();
         manager.failpoints().arm(place, move || {
@@ -164,7 +166,8 @@ fn damage_with_good_records_behind_it_quarantines() {
     for at in 0..10 {
         append(&log, &batch(&[&format!("value {at}")])).unwrap();
     }
-    let other = manager.create_partition("u", 0, sluice_log::TopicId::ZERO, None, config()).unwrap();
+    let other =
+        manager.create_partition("u", 0, sluice_log::TopicId::ZERO, None, config()).unwrap();
     append(&other, &batch(&["fine"])).unwrap();
     drop(manager);
     let good = files.content(Path::new(LOG)).unwrap();
@@ -196,6 +199,8 @@ fn damage_with_good_records_behind_it_quarantines() {
     }
 }
 
+type Damage = Box<dyn Fn(Vec<u8>) -> Vec<u8>>;
+
 #[test]
 fn damaged_side_files_never_stop_the_store() {
     for is_clean in [true, false] {
@@ -215,17 +220,25 @@ fn damaged_side_files_never_stop_the_store() {
             .into_iter()
             .filter(|path| {
                 let name = path.to_string_lossy();
-                !name.ends_with(".log") && !name.ends_with("meta.properties") && !name.ends_with(".lock")
+                !name.ends_with(".log")
+                    && !name.ends_with("meta.properties")
+                    && !name.ends_with(".lock")
             })
             .collect();
         assert!(side_files.len() > 5);
-        let stale = files.content(Path::new("/d/t-0/00000000000000000000.index")).unwrap_or_default();
-        let damages: Vec<(&str, Box<dyn Fn(Vec<u8>) -> Vec<u8>>)> = vec![
+        let stale =
+            files.content(Path::new("/d/t-0/00000000000000000000.index")).unwrap_or_default();
+        let damages: Vec<(&str, Damage)> = vec![
             ("emptied", Box::new(|_| vec![])),
             ("halved", Box::new(|bytes| bytes[..bytes.len() / 2].to_vec())),
             ("zeroed", Box::new(|bytes| vec![0; bytes.len()])),
             ("padded", Box::new(|bytes| [bytes, vec![0; 4096]].concat())),
-            ("noise", Box::new(|bytes| (0..bytes.len().max(64)).map(|at| (at * 37 % 251) as u8).collect())),
+            (
+                "noise",
+                Box::new(|bytes| {
+                    (0..bytes.len().max(64)).map(|at| (at * 37 % 251) as u8).collect()
+                }),
+            ),
             ("stale", Box::new(move |_| stale.clone())),
             ("all ones", Box::new(|bytes| vec![0xff; bytes.len()])),
         ];
@@ -243,9 +256,14 @@ fn damaged_side_files_never_stop_the_store() {
                 for from in [0, 13, 37, 59] {
                     assert_eq!(records_from(&log, from).len() as i64, 60 - from, "{what}");
                 }
-                let found = log.offset_for_timestamp(NOW_MS, sluice_log::Isolation::ReadUncommitted, -1);
+                let found =
+                    log.offset_for_timestamp(NOW_MS, sluice_log::Isolation::ReadUncommitted, -1);
                 assert_eq!((found.code.0, found.offset), (0, 0), "{what}");
-                assert_eq!(code(&log, &sequenced(5, 0, 59, &["some value of a certain length"])), 0, "{what}");
+                assert_eq!(
+                    code(&log, &sequenced(5, 0, 59, &["some value of a certain length"])),
+                    0,
+                    "{what}"
+                );
                 assert_eq!(log.state().log_end_offset, 60, "{what}: a duplicate stays one");
                 assert_eq!(code(&log, &sequenced(5, 0, 61, &["gap"])), 45, "{what}");
             }
@@ -274,7 +292,10 @@ fn a_failed_fsync_poisons_the_directory() {
     assert_eq!(code(&log, &batch(&["x"])), 56);
     assert!(log.flush().is_err());
     assert!(manager.describe()[0].error.is_some());
-    assert_eq!(bytes_of(&log.read(&read_request(0))).len(), batch(&["durable"]).len() + batch(&["lost"]).len());
+    assert_eq!(
+        bytes_of(&log.read(&read_request(0))).len(),
+        batch(&["durable"]).len() + batch(&["lost"]).len()
+    );
     assert!(manager.close().is_ok() || manager.close().is_ok());
     drop(manager);
     let (manager, log) = reopen(&files.crash(CrashMode::LoseUnsynced), config());
@@ -318,8 +339,14 @@ fn a_full_disk_is_answered_and_overcome() {
 
 #[test]
 fn every_fault_at_every_place_leaves_a_log_that_opens() {
-    let operations =
-        [Operation::Open, Operation::Write, Operation::SetLength, Operation::Sync, Operation::SyncDirectory, Operation::Rename];
+    let operations = [
+        Operation::Open,
+        Operation::Write,
+        Operation::SetLength,
+        Operation::Sync,
+        Operation::SyncDirectory,
+        Operation::Rename,
+    ];
     for operation in operations {
         for skip in 0..25 {
             let (files, manager, log) = store(small());
@@ -365,7 +392,12 @@ fn a_crash_during_recovery_counts_as_unclean() {
     assert!(files.content(Path::new("/d/.kafka_cleanshutdown")).is_some());
     let (manager, _log) = reopen(&files, config());
     assert!(manager.report().was_clean);
-    assert!(files.crash(CrashMode::LoseUnsynced).content(Path::new("/d/.kafka_cleanshutdown")).is_none());
+    assert!(
+        files
+            .crash(CrashMode::LoseUnsynced)
+            .content(Path::new("/d/.kafka_cleanshutdown"))
+            .is_none()
+    );
 }
 
 #[test]
@@ -382,7 +414,10 @@ fn one_failing_directory_does_not_stop_the_others() {
     });
     let manager = try_open(&files, two).unwrap();
     let report = manager.report();
-    assert_eq!(report.dirs.iter().map(|dir| dir.error.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        report.dirs.iter().map(|dir| dir.error.is_some()).collect::<Vec<_>>(),
+        [false, true]
+    );
     let log = manager.create_partition("t", 0, sluice_log::TopicId::ZERO, None, config()).unwrap();
     append(&log, &batch(&["x"])).unwrap();
 }
@@ -391,7 +426,8 @@ fn one_failing_directory_does_not_stop_the_others() {
 fn reads_that_are_asked_to_verify_never_serve_rot() {
     let (files, manager, log) = store(config());
     for at in 0..5 {
-        append(&log, &batch_of(BatchOptions::default(), NOW_MS, &[&format!("value {at}")])).unwrap();
+        append(&log, &batch_of(BatchOptions::default(), NOW_MS, &[&format!("value {at}")]))
+            .unwrap();
     }
     manager.close().unwrap();
     drop(manager);

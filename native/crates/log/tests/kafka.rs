@@ -13,27 +13,35 @@ use support::*;
 
 /// Writes logs of every codec, with rolls, idempotence, transactions, epochs and several index entries.
 fn write_sample(dir: &Path) {
-    let manager = LogManager::open(options(dir.to_str().unwrap()), std::sync::Arc::default()).unwrap();
-    for (partition, codec) in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().enumerate() {
+    let manager =
+        LogManager::open(options(dir.to_str().unwrap()), std::sync::Arc::default()).unwrap();
+    for (partition, codec) in
+        [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd].into_iter().enumerate()
+    {
         let config = LogConfig { segment_bytes: 6000, index_interval_bytes: 300, ..config() };
-        let log = manager.create_partition("sample", partition as i32, TopicId([3; 16]), None, config).unwrap();
+        let log = manager
+            .create_partition("sample", partition as i32, TopicId([3; 16]), None, config)
+            .unwrap();
         for epoch in 0..3 {
             log.set_leader(epoch).unwrap();
             for at in 0..40 {
                 let value = format!("value {epoch} {at} {}", "x".repeat(100));
                 append(&log, &compressed(codec, &[&value, "second"])).unwrap();
-                append(&log, &batch_of(
-                    BatchOptions {
-                        codec,
-                        producer_id: 77,
-                        producer_epoch: 0,
-                        base_sequence: epoch * 40 + at,
-                        is_transactional: true,
-                        ..BatchOptions::default()
-                    },
-                    NOW_MS + i64::from(at),
-                    &["transactional"],
-                ))
+                append(
+                    &log,
+                    &batch_of(
+                        BatchOptions {
+                            codec,
+                            producer_id: 77,
+                            producer_epoch: 0,
+                            base_sequence: epoch * 40 + at,
+                            is_transactional: true,
+                            ..BatchOptions::default()
+                        },
+                        NOW_MS + i64::from(at),
+                        &["transactional"],
+                    ),
+                )
                 .unwrap();
             }
             let mut marker = sluice_log::records::BatchBuilder::new(BatchOptions {
@@ -43,7 +51,12 @@ fn write_sample(dir: &Path) {
                 is_control: true,
                 ..BatchOptions::default()
             });
-            marker.append(NOW_MS, Some(&[0, 0, 0, u8::from(epoch == 1)]), Some(&[0, 0, 0, 0, 0, 1]), []);
+            marker.append(
+                NOW_MS,
+                Some(&[0, 0, 0, u8::from(epoch == 1)]),
+                Some(&[0, 0, 0, 0, 0, 1]),
+                [],
+            );
             append_as(&log, &marker.finish().unwrap(), Origin::Coordinator).unwrap();
         }
     }
@@ -58,9 +71,13 @@ fn a_sample_for_kafkas_tools() {
     }
     let dir = tempfile::tempdir().unwrap();
     write_sample(dir.path());
-    let manager = LogManager::open(options(dir.path().to_str().unwrap()), std::sync::Arc::default()).unwrap();
+    let manager =
+        LogManager::open(options(dir.path().to_str().unwrap()), std::sync::Arc::default()).unwrap();
     assert!(manager.report().was_clean);
-    assert_eq!(manager.report().partitions.iter().map(|p| p.log_end_offset).collect::<Vec<_>>(), [363; 5]);
+    assert_eq!(
+        manager.report().partitions.iter().map(|p| p.log_end_offset).collect::<Vec<_>>(),
+        [363; 5]
+    );
 }
 
 /// A copy of a fixture: opening a store changes its directory.
@@ -93,7 +110,10 @@ fn directories_written_by_kafka_open() {
             let manager = LogManager::open(again.clone(), std::sync::Arc::default()).unwrap();
             let report = manager.report();
             assert_eq!(report.was_clean, is_clean || round == 1);
-            assert!(report.partitions.iter().all(|partition| partition.quarantined.is_none()), "{report:?}");
+            assert!(
+                report.partitions.iter().all(|partition| partition.quarantined.is_none()),
+                "{report:?}"
+            );
             for partition in 0..5 {
                 let log = manager.partition("fy", partition).unwrap();
                 assert_ne!(log.topic_id(), TopicId::ZERO);
@@ -107,12 +127,18 @@ fn directories_written_by_kafka_open() {
                     (0..60).map(|at| format!("value {at} of partition {partition}")).collect();
                 assert_eq!(values, expected, "{name}, round {round}");
                 let end = if partition == 2 { 63 } else { 60 };
-                assert_eq!((log.state().log_end_offset, log.state().last_stable_offset), (end, end));
+                assert_eq!(
+                    (log.state().log_end_offset, log.state().last_stable_offset),
+                    (end, end)
+                );
                 let producers = log.producers();
                 assert_eq!((producers.len(), producers[0].current_txn_start_offset), (1, -1));
                 assert_eq!(log.end_offset_for_epoch(-1, 0).unwrap().end_offset, end);
                 // Each record is found by its own time, through the index that Kafka wrote.
-                let find = |time| log.offset_for_timestamp(time, sluice_log::Isolation::ReadUncommitted, -1).offset;
+                let find = |time| {
+                    log.offset_for_timestamp(time, sluice_log::Isolation::ReadUncommitted, -1)
+                        .offset
+                };
                 for header in headers(&bytes_of(&log.read(&read_request(0)))) {
                     // A marker's time is later than that of the records after it.
                     if partition != 2 || header.base_offset == 0 {
@@ -124,7 +150,8 @@ fn directories_written_by_kafka_open() {
                         isolation: sluice_log::Isolation::ReadCommitted,
                         ..read_request(0)
                     });
-                    let aborted: Vec<i64> = plan.aborted.unwrap().iter().map(|txn| txn.first_offset).collect();
+                    let aborted: Vec<i64> =
+                        plan.aborted.unwrap().iter().map(|txn| txn.first_offset).collect();
                     assert_eq!(aborted, [21]);
                 } else {
                     assert_eq!(producers[0].last_sequence, 59);

@@ -54,10 +54,15 @@ fn reads_are_whole_batches_within_their_limits() {
     }
     // From the tail that is remembered, and from far behind it.
     for offset in [0, 50, 150, 190] {
-        for (max_bytes, min_one_message, count) in
-            [(0, false, 0), (0, true, 1), (size - 1, false, 0), (size, false, 1), (3 * size + 5, true, 3)]
-        {
-            let plan = log.read(&ReadRequest { max_bytes, min_one_message, ..read_request(offset) });
+        for (max_bytes, min_one_message, count) in [
+            (0, false, 0),
+            (0, true, 1),
+            (size - 1, false, 0),
+            (size, false, 1),
+            (3 * size + 5, true, 3),
+        ] {
+            let plan =
+                log.read(&ReadRequest { max_bytes, min_one_message, ..read_request(offset) });
             let headers = headers(&bytes_of(&plan));
             assert_eq!(headers.len(), count, "offset {offset}, {max_bytes} bytes");
             assert_eq!(headers.first().map_or(offset, |header| header.base_offset), offset);
@@ -93,15 +98,19 @@ fn leader_epochs_are_stamped_checked_and_looked_up() {
     log.set_leader(5).unwrap();
     append(&log, &batch(&["b"])).unwrap();
     append(&log, &batch(&["c"])).unwrap();
-    let epochs: Vec<i32> =
-        headers(&bytes_of(&log.read(&read_request(0)))).iter().map(|header| header.leader_epoch).collect();
+    let epochs: Vec<i32> = headers(&bytes_of(&log.read(&read_request(0))))
+        .iter()
+        .map(|header| header.leader_epoch)
+        .collect();
     assert_eq!(epochs, [3, 5, 5]);
-    let end = |epoch| log.end_offset_for_epoch(-1, epoch).map(|end| (end.epoch, end.end_offset)).unwrap();
+    let end =
+        |epoch| log.end_offset_for_epoch(-1, epoch).map(|end| (end.epoch, end.end_offset)).unwrap();
     assert_eq!([end(3), end(4), end(5), end(6)], [(3, 1), (3, 1), (5, 3), (-1, -1)]);
     assert_eq!(log.end_offset_for_epoch(4, 3).unwrap_err().0, 74);
     assert_eq!(log.end_offset_for_epoch(6, 3).unwrap_err().0, 75);
     assert_eq!(log.read(&ReadRequest { current_leader_epoch: 4, ..read_request(0) }).code.0, 74);
-    let diverging = log.read(&ReadRequest { last_fetched_epoch: 3, ..read_request(2) }).diverging.unwrap();
+    let diverging =
+        log.read(&ReadRequest { last_fetched_epoch: 3, ..read_request(2) }).diverging.unwrap();
     assert_eq!((diverging.epoch, diverging.end_offset), (3, 1));
     let stale = AppendRequest { leader_epoch: 4, ..request() };
     assert_eq!(log.append(&mut batch(&["x"]), &stale).unwrap_err().code.0, 6);
@@ -226,7 +235,8 @@ fn retention_by_time_and_size() {
     let config = LogConfig { segment_bytes: 300, retention_ms: 1000, ..config() };
     let (_files, manager, log) = store(config.clone());
     for at in 0..20 {
-        append(&log, &batch_of(BatchOptions::default(), NOW_MS + at * 100, &["0123456789"])).unwrap();
+        append(&log, &batch_of(BatchOptions::default(), NOW_MS + at * 100, &["0123456789"]))
+            .unwrap();
     }
     assert!(manager.run_retention(NOW_MS + 900).is_empty());
     let events = manager.run_retention(NOW_MS + 2000);
@@ -238,12 +248,20 @@ fn retention_by_time_and_size() {
 
     // All of it: an empty segment takes over at the log's end.
     manager.run_retention(NOW_MS + 1_000_000);
-    assert_eq!((log.state().log_start_offset, log.state().segment_count, log.state().size_bytes), (20, 1, 0));
+    assert_eq!(
+        (log.state().log_start_offset, log.state().segment_count, log.state().size_bytes),
+        (20, 1, 0)
+    );
     append(&log, &batch(&["next"])).unwrap();
     assert_eq!(records_from(&log, 20), [(20, "next".to_owned())]);
 
     // Size, with the live configuration.
-    log.configure(LogConfig { segment_bytes: 300, retention_ms: -1, retention_bytes: 700, ..config.clone() });
+    log.configure(LogConfig {
+        segment_bytes: 300,
+        retention_ms: -1,
+        retention_bytes: 700,
+        ..config.clone()
+    });
     for _ in 0..20 {
         append(&log, &batch(&["0123456789"])).unwrap();
     }
@@ -255,21 +273,28 @@ fn retention_by_time_and_size() {
 
 #[test]
 fn files_are_renamed_and_then_removed() {
-    let config = LogConfig { segment_bytes: 300, retention_bytes: 300, file_delete_delay_ms: 3_600_000, ..config() };
+    let config = LogConfig {
+        segment_bytes: 300,
+        retention_bytes: 300,
+        file_delete_delay_ms: 3_600_000,
+        ..config()
+    };
     let (files, manager, log) = store(config);
     for _ in 0..10 {
         append(&log, &batch(&["0123456789"])).unwrap();
     }
     let plan = log.read(&read_request(0));
     manager.run_retention(NOW_MS);
-    let deleted = files.paths().iter().filter(|path| path.to_string_lossy().ends_with(".deleted")).count();
+    let deleted =
+        files.paths().iter().filter(|path| path.to_string_lossy().ends_with(".deleted")).count();
     assert!(deleted > 0);
     assert!(!bytes_of(&plan).is_empty(), "a slice outlives its segment");
     manager.delete_partition(&log).unwrap();
     assert_eq!(log.read(&read_request(9)).code.0, 3);
     assert_eq!(code(&log, &batch(&["x"])), 3);
     assert!(files.paths().iter().any(|path| path.to_string_lossy().contains("-delete/")));
-    let again = manager.create_partition("t", 0, TopicId([8; 16]), None, support::config()).unwrap();
+    let again =
+        manager.create_partition("t", 0, TopicId([8; 16]), None, support::config()).unwrap();
     assert_eq!(append(&again, &batch(&["x"])).unwrap().base_offset, 0);
     drop(manager);
     // What was waiting is removed by the next start.
@@ -344,13 +369,24 @@ fn aborted_transactions_and_the_last_stable_offset() {
             is_control: true,
             ..BatchOptions::default()
         });
-        builder.append(NOW_MS, Some(&[0, 0, 0, u8::from(is_commit)]), Some(&[0, 0, 0, 0, 0, 1]), []);
+        builder.append(
+            NOW_MS,
+            Some(&[0, 0, 0, u8::from(is_commit)]),
+            Some(&[0, 0, 0, 0, 0, 1]),
+            [],
+        );
         builder.finish().unwrap()
     };
     let committed = |log: &sluice_log::PartitionLog| {
-        let plan = log.read(&ReadRequest { isolation: Isolation::ReadCommitted, ..read_request(0) });
-        let aborted: Vec<(i64, i64)> =
-            plan.aborted.clone().unwrap().iter().map(|txn| (txn.producer_id, txn.first_offset)).collect();
+        let plan =
+            log.read(&ReadRequest { isolation: Isolation::ReadCommitted, ..read_request(0) });
+        let aborted: Vec<(i64, i64)> = plan
+            .aborted
+            .clone()
+            .unwrap()
+            .iter()
+            .map(|txn| (txn.producer_id, txn.first_offset))
+            .collect();
         (plan.last_stable_offset, headers(&bytes_of(&plan)).len(), aborted)
     };
     append(&log, &transactional(5, 0, "a")).unwrap();
@@ -404,8 +440,14 @@ fn a_store_has_one_owner_and_one_identity() {
     for partition in 0..4 {
         manager.create_partition("t", partition, TopicId::ZERO, None, config()).unwrap();
     }
-    assert_eq!(manager.create_partition("t", 0, TopicId::ZERO, None, config()).err().unwrap().code, "PARTITION_EXISTS");
-    assert_eq!(manager.describe().iter().map(|dir| dir.partitions.len()).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(
+        manager.create_partition("t", 0, TopicId::ZERO, None, config()).err().unwrap().code,
+        "PARTITION_EXISTS"
+    );
+    assert_eq!(
+        manager.describe().iter().map(|dir| dir.partitions.len()).collect::<Vec<_>>(),
+        [2, 2]
+    );
     manager.close().unwrap();
     drop(manager);
     files.put(Path::new("/d/meta.properties"), b"version=9\n".to_vec());

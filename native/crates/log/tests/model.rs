@@ -52,7 +52,9 @@ impl Model {
     fn records_from(&self, offset: i64) -> Vec<(i64, String)> {
         self.batches
             .iter()
-            .flat_map(|(base, values)| values.iter().enumerate().map(move |(at, value)| (base + at as i64, value.clone())))
+            .flat_map(|(base, values)| {
+                values.iter().enumerate().map(move |(at, value)| (base + at as i64, value.clone()))
+            })
             .filter(|(at, _)| *at >= offset)
             .collect()
     }
@@ -82,7 +84,8 @@ impl World {
         self.manager = Some(manager);
         self.log = log;
         // A truncation into a batch leaves an end without records; after a restart the log ends with its last record, as in Kafka.
-        let last_end = self.model.batches.last().map_or(0, |(base, values)| base + values.len() as i64);
+        let last_end =
+            self.model.batches.last().map_or(0, |(base, values)| base + values.len() as i64);
         let state_end = self.log.state().log_end_offset;
         if state_end < self.model.end {
             assert_eq!(state_end, last_end.max(self.model.start));
@@ -97,8 +100,9 @@ impl World {
     fn run(&mut self, step: &Step, number: usize) {
         match step {
             Step::Append { count, value_bytes } => {
-                let values: Vec<String> =
-                    (0..*count).map(|at| format!("{number}.{at} {}", "v".repeat(*value_bytes))).collect();
+                let values: Vec<String> = (0..*count)
+                    .map(|at| format!("{number}.{at} {}", "v".repeat(*value_bytes)))
+                    .collect();
                 let texts: Vec<&str> = values.iter().map(String::as_str).collect();
                 let outcome = append(&self.log, &batch(&texts)).unwrap();
                 assert_eq!(outcome.base_offset, self.model.end);
@@ -160,7 +164,11 @@ impl World {
                 let headers = headers(&bytes);
                 assert!(bytes.len() <= usize::from(*max_bytes) || (*min_one && headers.len() == 1));
                 if let Some(first) = headers.first() {
-                    let holder = self.model.batches.iter().find(|(base, values)| base + values.len() as i64 > offset);
+                    let holder = self
+                        .model
+                        .batches
+                        .iter()
+                        .find(|(base, values)| base + values.len() as i64 > offset);
                     assert_eq!(Some(first.base_offset), holder.map(|(base, _)| *base));
                 }
             }
@@ -170,7 +178,10 @@ impl World {
     fn check(&self) {
         let state = self.log.state();
         assert_eq!(self.log.quarantined(), None);
-        assert_eq!((state.log_start_offset, state.log_end_offset), (self.model.start, self.model.end));
+        assert_eq!(
+            (state.log_start_offset, state.log_end_offset),
+            (self.model.start, self.model.end)
+        );
         let records = records_from(&self.log, self.model.start);
         assert_eq!(records, self.model.records_from(self.model.start));
     }

@@ -35,11 +35,15 @@ fn bad_batches_are_answered_as_kafka_does() {
         ("batch length 0", set(8, &0i32.to_be_bytes()), 2),
         ("batch length negative", set(8, &(-1i32).to_be_bytes()), 2),
         ("batch length past the end", set(8, &(length + 1).to_be_bytes()), 87),
-        ("a batch too short for its header", {
-            let mut short = good[..60].to_vec();
-            short[8..12].copy_from_slice(&48i32.to_be_bytes());
-            short
-        }, 2),
+        (
+            "a batch too short for its header",
+            {
+                let mut short = good[..60].to_vec();
+                short[8..12].copy_from_slice(&48i32.to_be_bytes());
+                short
+            },
+            2,
+        ),
         ("trailing 7 bytes", with(&[0; 7]), 0),
         ("trailing 20 zeros", with(&[0; 20]), 2),
         ("base offset 5", set(0, &5i64.to_be_bytes()), 87),
@@ -48,8 +52,16 @@ fn bad_batches_are_answered_as_kafka_does() {
         ("count -1", patched(good.clone(), 57, &(-1i32).to_be_bytes()), 87),
         ("count 2^31-1", patched(good.clone(), 57, &i32::MAX.to_be_bytes()), 87),
         ("last offset delta -1", patched(good.clone(), 23, &(-1i32).to_be_bytes()), 87),
-        ("count and delta both lie", patched(patched(good.clone(), 57, &9i32.to_be_bytes()), 23, &8i32.to_be_bytes()), 87),
-        ("count and delta both one less", patched(patched(good.clone(), 57, &1i32.to_be_bytes()), 23, &0i32.to_be_bytes()), 87),
+        (
+            "count and delta both lie",
+            patched(patched(good.clone(), 57, &9i32.to_be_bytes()), 23, &8i32.to_be_bytes()),
+            87,
+        ),
+        (
+            "count and delta both one less",
+            patched(patched(good.clone(), 57, &1i32.to_be_bytes()), 23, &0i32.to_be_bytes()),
+            87,
+        ),
         ("control", patched(good.clone(), 21, &0x20i16.to_be_bytes()), 87),
         ("sequence -1 with a producer", patched(good.clone(), 43, &5i64.to_be_bytes()), 87),
         ("record length one more", patched(good.clone(), 61, &[good[61] + 2]), 87),
@@ -64,7 +76,8 @@ fn bad_batches_are_answered_as_kafka_does() {
         ("unused attribute bits", patched(good.clone(), 21, &0x4000i16.to_be_bytes()), 0),
         ("good", good.clone(), 0),
     ];
-    let answers: Vec<(&str, i16)> = cases.iter().map(|(name, bytes, _)| (*name, code(&log, bytes))).collect();
+    let answers: Vec<(&str, i16)> =
+        cases.iter().map(|(name, bytes, _)| (*name, code(&log, bytes))).collect();
     let expected: Vec<(&str, i16)> = cases.iter().map(|(name, _, code)| (*name, *code)).collect();
     assert_eq!(answers, expected);
     let accepted = expected.iter().filter(|(_, code)| *code == 0).count() as i64;
@@ -81,7 +94,8 @@ fn gaps_in_offset_deltas_are_kept_plain_and_closed_compressed() {
         }
         let batch = patched(builder.finish().unwrap(), 23, &2i32.to_be_bytes());
         let base = append(&log, &batch).unwrap().base_offset;
-        let offsets: Vec<i64> = records_from(&log, base).iter().map(|(offset, _)| offset - base).collect();
+        let offsets: Vec<i64> =
+            records_from(&log, base).iter().map(|(offset, _)| offset - base).collect();
         if codec == Codec::None {
             assert_eq!(offsets, [0, 5, 1]);
         } else {
@@ -137,7 +151,11 @@ fn a_maximal_timestamp_that_lies_is_corrected() {
         let lie = patched(compressed(codec, &["a", "b"]), 35, &(NOW_MS + 999_999).to_be_bytes());
         let base = append(&log, &lie).unwrap().base_offset;
         let stored = headers(&bytes_of(&log.read(&read_request(base))));
-        assert_eq!((stored[0].max_timestamp, stored[0].is_log_append_time()), (NOW_MS + 1, false), "{codec:?}");
+        assert_eq!(
+            (stored[0].max_timestamp, stored[0].is_log_append_time()),
+            (NOW_MS + 1, false),
+            "{codec:?}"
+        );
     }
 }
 
@@ -152,7 +170,10 @@ fn log_append_time_is_the_brokers() {
         let stored = headers(&bytes_of(&log.read(&read_request(outcome.base_offset))));
         assert_eq!((stored[0].max_timestamp, stored[0].is_log_append_time()), (NOW_MS, true));
     }
-    assert_eq!(log.offset_for_timestamp(NOW_MS, sluice_log::Isolation::ReadUncommitted, -1).offset, 0);
+    assert_eq!(
+        log.offset_for_timestamp(NOW_MS, sluice_log::Isolation::ReadUncommitted, -1).offset,
+        0
+    );
     let claims = batch_of(
         BatchOptions { log_append_time_ms: Some(7), ..BatchOptions::default() },
         5,
@@ -193,7 +214,8 @@ fn compression_type_of_the_topic_wins() {
             let base = append(&log, &compressed(source, &values)).unwrap().base_offset;
             let stored = headers(&bytes_of(&log.read(&read_request(base))));
             assert_eq!((stored[0].codec(), stored[0].max_timestamp), (Some(codec), NOW_MS + 1));
-            let read: Vec<String> = records_from(&log, base).into_iter().map(|(_, value)| value).collect();
+            let read: Vec<String> =
+                records_from(&log, base).into_iter().map(|(_, value)| value).collect();
             assert_eq!(read, values);
         }
     }
@@ -212,7 +234,10 @@ fn a_bomb_is_walked_not_inflated() {
 fn idempotent_producers() {
     let (files, manager, log) = store(config());
     for sequence in 0..7 {
-        assert_eq!(append(&log, &sequenced(9, 0, sequence, &["v"])).unwrap().base_offset, i64::from(sequence));
+        assert_eq!(
+            append(&log, &sequenced(9, 0, sequence, &["v"])).unwrap().base_offset,
+            i64::from(sequence)
+        );
     }
     for (sequence, offset) in [(6, 6), (2, 2)] {
         let again = append(&log, &sequenced(9, 0, sequence, &["v"])).unwrap();

@@ -117,7 +117,11 @@ impl MemoryFileSystem {
     /// Whole content of a file.
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state.lock();
-        state.names.get(path).and_then(|inode| state.inodes.get(inode)).map(|inode| inode.content.clone())
+        state
+            .names
+            .get(path)
+            .and_then(|inode| state.inodes.get(inode))
+            .map(|inode| inode.content.clone())
     }
 
     /// Replaces the content of a file, durably: bit rot, torn tails and stale indexes start here.
@@ -139,6 +143,7 @@ impl MemoryFileSystem {
         self.state.lock().names.keys().cloned().collect()
     }
 
+    #[must_use]
     /// What a crash now would leave, as a file system of its own, unlocked and without faults.
     pub fn crash(&self, mode: CrashMode) -> Self {
         let state = self.state.lock();
@@ -146,10 +151,13 @@ impl MemoryFileSystem {
             CrashMode::KeepSome(seed) => Random(seed),
             _ => Random(0),
         };
-        let mut after = State { next_inode: state.next_inode, clock_ms: state.clock_ms, ..State::default() };
+        let mut after =
+            State { next_inode: state.next_inode, clock_ms: state.clock_ms, ..State::default() };
         let (names, directories) = match mode {
             CrashMode::ProcessOnly => (state.names.clone(), state.directories.clone()),
-            CrashMode::LoseUnsynced => (state.durable_names.clone(), state.durable_directories.clone()),
+            CrashMode::LoseUnsynced => {
+                (state.durable_names.clone(), state.durable_directories.clone())
+            }
             CrashMode::KeepSome(_) => {
                 // A journalling file system keeps its operations in order: either all changes of a directory up to some moment
                 // are there or not. Per name is harsher than that, except that a rename never loses both names.
@@ -162,7 +170,8 @@ impl MemoryFileSystem {
                 for path in state.durable_names.keys() {
                     if !state.names.contains_key(path) && random.coin() {
                         let inode = state.durable_names.get(path);
-                        let is_elsewhere = names.iter().any(|(other, held)| other != path && Some(held) == inode);
+                        let is_elsewhere =
+                            names.iter().any(|(other, held)| other != path && Some(held) == inode);
                         let was_renamed = state.names.values().any(|held| Some(held) == inode);
                         if is_elsewhere || !was_renamed {
                             names.remove(path);
@@ -262,7 +271,10 @@ impl State {
         }
         let text = path.to_string_lossy();
         for fault in &mut self.faults {
-            if fault.operation != operation || fault.count == 0 || !text.contains(&fault.path_contains) {
+            if fault.operation != operation
+                || fault.count == 0
+                || !text.contains(&fault.path_contains)
+            {
                 continue;
             }
             if fault.skip > 0 {
@@ -292,7 +304,9 @@ impl StoreFile for MemoryFile {
         let mut state = self.files.state.lock();
         state.check(Operation::Read, &self.path)?;
         let Some(inode) = state.inodes.get(&self.inode) else { return Ok(0) };
-        let Some(from) = usize::try_from(position).ok().and_then(|start| inode.content.get(start..)) else {
+        let Some(from) =
+            usize::try_from(position).ok().and_then(|start| inode.content.get(start..))
+        else {
             return Ok(0);
         };
         let count = from.len().min(into.len());
@@ -307,14 +321,17 @@ impl StoreFile for MemoryFile {
         if !self.is_writable {
             return Err(io::Error::from_raw_os_error(9));
         }
-        let count = state.check(Operation::Write, &self.path)?.unwrap_or(bytes.len()).min(bytes.len());
+        let count =
+            state.check(Operation::Write, &self.path)?.unwrap_or(bytes.len()).min(bytes.len());
         let now_ms = state.clock_ms;
         let start = position as usize;
         if let Some(inode) = state.inodes.get_mut(&self.inode) {
             if inode.content.len() < start + count {
                 inode.content.resize(start + count, 0);
             }
-            if let (Some(into), Some(from)) = (inode.content.get_mut(start..start + count), bytes.get(..count)) {
+            if let (Some(into), Some(from)) =
+                (inode.content.get_mut(start..start + count), bytes.get(..count))
+            {
                 into.copy_from_slice(from);
             }
             inode.modified_ms = now_ms;
@@ -405,7 +422,8 @@ impl FileSystem for MemoryFileSystem {
         if !state.directories.contains(from) {
             return Err(not_found(from));
         }
-        let names: Vec<PathBuf> = state.names.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        let names: Vec<PathBuf> =
+            state.names.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for path in names {
             if let (Ok(rest), Some(inode)) = (path.strip_prefix(from), state.names.remove(&path)) {
                 let path = to.join(rest);
@@ -416,7 +434,9 @@ impl FileSystem for MemoryFileSystem {
         let names: Vec<PathBuf> =
             state.durable_names.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for path in names {
-            if let (Ok(rest), Some(inode)) = (path.strip_prefix(from), state.durable_names.remove(&path)) {
+            if let (Ok(rest), Some(inode)) =
+                (path.strip_prefix(from), state.durable_names.remove(&path))
+            {
                 let path = to.join(rest);
                 state.durable_names.insert(path, inode);
             }
@@ -495,7 +515,9 @@ impl FileSystem for MemoryFileSystem {
         let mut state = self.state.lock();
         state.check(Operation::SyncDirectory, path)?;
         let state = &mut *state;
-        state.durable_names.retain(|name, _| name.parent() != Some(path) || state.names.contains_key(name));
+        state
+            .durable_names
+            .retain(|name, _| name.parent() != Some(path) || state.names.contains_key(name));
         for (name, inode) in &state.names {
             if name.parent() == Some(path) {
                 state.durable_names.insert(name.clone(), *inode);

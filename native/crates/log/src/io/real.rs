@@ -91,7 +91,11 @@ impl FileSystem for RealFileSystem {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            entries.push(DirectoryEntry { name, is_directory: metadata.is_dir(), length: metadata.len() });
+            entries.push(DirectoryEntry {
+                name,
+                is_directory: metadata.is_dir(),
+                length: metadata.len(),
+            });
         }
         Ok(entries)
     }
@@ -110,7 +114,8 @@ impl FileSystem for RealFileSystem {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(RealLock(file))),
             Err(TryLockError::WouldBlock) => Err(io::Error::from(io::ErrorKind::WouldBlock)),

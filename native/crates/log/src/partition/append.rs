@@ -26,7 +26,11 @@ impl PartitionLog {
     ///
     /// # Errors
     /// A refusal to answer the client with; see [`AppendError`].
-    pub fn append(&self, records: &mut [u8], request: &AppendRequest) -> Result<AppendOutcome, AppendError> {
+    pub fn append(
+        &self,
+        records: &mut [u8],
+        request: &AppendRequest,
+    ) -> Result<AppendOutcome, AppendError> {
         if let Err(error) = self.check_writable() {
             return Err(AppendError::new(error.kafka_code(), error.to_string()));
         }
@@ -75,16 +79,25 @@ impl PartitionLog {
         }
         self.assign(&inner, &mut prepared, request)?;
         let markers = self.check_producers(&inner, &prepared, records, request.origin)?;
-        let storage = |error: std::io::Error| AppendError::storage(&LogError::io("append to", &self.path(), &error));
+        let storage = |error: std::io::Error| {
+            AppendError::storage(&LogError::io("append to", &self.path(), &error))
+        };
 
         let first_base = prepared.first().map_or(0, |batch| batch.header.base_offset);
         let last = prepared.last().map_or(first_base, |batch| batch.header.last_offset());
-        let largest_timestamp = prepared.iter().map(|batch| batch.header.max_timestamp).max().unwrap_or(-1);
-        if self.must_roll(&mut inner, &config, total_bytes, largest_timestamp, last, request.now_ms).map_err(storage)? {
+        let largest_timestamp =
+            prepared.iter().map(|batch| batch.header.max_timestamp).max().unwrap_or(-1);
+        if self
+            .must_roll(&mut inner, &config, total_bytes, largest_timestamp, last, request.now_ms)
+            .map_err(storage)?
+        {
             self.roll(&mut inner, &config, first_base, request.now_ms).map_err(storage)?;
         }
         let Some(active) = inner.active().cloned() else {
-            return Err(AppendError::new(KafkaCode::KAFKA_STORAGE_ERROR, format!("{} has no segment", self.label)));
+            return Err(AppendError::new(
+                KafkaCode::KAFKA_STORAGE_ERROR,
+                format!("{} has no segment", self.label),
+            ));
         };
         let position = active.size();
         if position == 0 && inner.recent.is_empty() {
@@ -129,12 +142,16 @@ impl PartitionLog {
             Origin::RawFollower => inner.role == Role::Leader,
             Origin::Client | Origin::Coordinator => inner.role == Role::Follower,
         };
-        let is_wrong_epoch =
-            request.leader_epoch >= 0 && inner.leader_epoch >= 0 && request.leader_epoch != inner.leader_epoch;
+        let is_wrong_epoch = request.leader_epoch >= 0
+            && inner.leader_epoch >= 0
+            && request.leader_epoch != inner.leader_epoch;
         if is_wrong_role || is_wrong_epoch {
             return Err(AppendError::new(
                 KafkaCode::NOT_LEADER_OR_FOLLOWER,
-                format!("{} is at leader epoch {}, not {}", self.label, inner.leader_epoch, request.leader_epoch),
+                format!(
+                    "{} is at leader epoch {}, not {}",
+                    self.label, inner.leader_epoch, request.leader_epoch
+                ),
             ));
         }
         Ok(())
@@ -148,7 +165,9 @@ impl PartitionLog {
         request: &AppendRequest,
         config: &LogConfig,
     ) -> Option<AppendOutcome> {
-        let batch = prepared.first().filter(|batch| batch.header.has_producer_id() && request.origin == Origin::Client)?;
+        let batch = prepared
+            .first()
+            .filter(|batch| batch.header.has_producer_id() && request.origin == Origin::Client)?;
         let known = inner.producers.find_duplicate(&batch.header)?;
         let is_synced = self.flushed_offset.load(Ordering::Acquire) > known.last_offset;
         Some(AppendOutcome {
@@ -163,7 +182,12 @@ impl PartitionLog {
     }
 
     /// Gives the batches their offsets and epoch, or checks those that a follower copied.
-    fn assign(&self, inner: &Inner, prepared: &mut [Prepared], request: &AppendRequest) -> Result<(), AppendError> {
+    fn assign(
+        &self,
+        inner: &Inner,
+        prepared: &mut [Prepared],
+        request: &AppendRequest,
+    ) -> Result<(), AppendError> {
         let mut next_offset = inner.log_end_offset;
         if request.origin == Origin::RawFollower {
             for batch in prepared.iter() {
@@ -198,7 +222,10 @@ impl PartitionLog {
         origin: Origin,
     ) -> Result<Vec<Option<EndMarker>>, AppendError> {
         let mut markers = Vec::new();
-        for batch in prepared.iter().filter(|_| prepared.len() > 1 || prepared.iter().any(|b| b.header.has_producer_id())) {
+        for batch in prepared
+            .iter()
+            .filter(|_| prepared.len() > 1 || prepared.iter().any(|b| b.header.has_producer_id()))
+        {
             let header = &batch.header;
             let mut marker = None;
             if header.has_producer_id() {
@@ -242,7 +269,9 @@ impl PartitionLog {
             inner.are_epochs_dirty |= inner.epochs.assign(header.leader_epoch, header.base_offset);
             match markers.get(index).copied().flatten() {
                 Some(marker) => {
-                    if let Some(completed) = inner.producers.append_marker(header, &marker).filter(|txn| txn.is_aborted) {
+                    if let Some(completed) =
+                        inner.producers.append_marker(header, &marker).filter(|txn| txn.is_aborted)
+                    {
                         let last_stable_offset = inner.producers.stable_offset_after(&completed);
                         inner.has_aborted = true;
                         // Rebuilt from the batches after a crash; kept in memory when the disk is full.
@@ -254,7 +283,9 @@ impl PartitionLog {
                         });
                     }
                 }
-                None if header.has_producer_id() && !header.is_control() => inner.producers.append(header),
+                None if header.has_producer_id() && !header.is_control() => {
+                    inner.producers.append(header);
+                }
                 None => {}
             }
             inner.log_end_offset = header.next_offset();
@@ -314,7 +345,8 @@ impl PartitionLog {
             let _ = active.close_for_append();
         }
         self.write_snapshot_of(inner, base_offset)?;
-        let segment = Segment::create(&self.store, &self.path(), base_offset, config.index_interval_bytes);
+        let segment =
+            Segment::create(&self.store, &self.path(), base_offset, config.index_interval_bytes);
         // The file is there from the start, so that the log's end is not lost with an empty segment.
         segment.file()?.set_length(0)?;
         if is_replaced && let Some(empty) = inner.segments.pop() {
@@ -378,7 +410,12 @@ fn payload_of<'a>(records: &'a [u8], batch: &'a Prepared) -> &'a [u8] {
 }
 
 /// Stamps offsets and epochs into the bytes and hands them over as one run: the caller's own where possible.
-fn with_bytes<T>(records: &mut [u8], prepared: &[Prepared], total_bytes: usize, with: impl FnOnce(&[u8]) -> T) -> T {
+fn with_bytes<T>(
+    records: &mut [u8],
+    prepared: &[Prepared],
+    total_bytes: usize,
+    with: impl FnOnce(&[u8]) -> T,
+) -> T {
     let stamp = |bytes: &mut [u8], header: &BatchHeader| {
         put(bytes, 0, header.base_offset.to_be_bytes());
         put(bytes, 12, header.leader_epoch.to_be_bytes());
@@ -398,7 +435,9 @@ fn with_bytes<T>(records: &mut [u8], prepared: &[Prepared], total_bytes: usize, 
         match &batch.replacement {
             Some(bytes) => joined.extend_from_slice(bytes),
             None => {
-                joined.extend_from_slice(records.get(batch.start..batch.start + batch.size()).unwrap_or_default());
+                joined.extend_from_slice(
+                    records.get(batch.start..batch.start + batch.size()).unwrap_or_default(),
+                );
             }
         }
         if let Some(bytes) = joined.get_mut(from..) {

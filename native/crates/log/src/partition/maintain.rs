@@ -50,28 +50,48 @@ impl PartitionLog {
         let mut removed: Vec<Arc<Segment>> = Vec::new();
         if config.is_deleting() {
             if config.retention_ms >= 0 {
-                self.remove_while(&mut inner, now_ms, "time", &mut reasons, &mut removed, |segment, _, _| {
-                    segment
-                        .retention_timestamp()
-                        .is_ok_and(|timestamp| now_ms.saturating_sub(timestamp) > config.retention_ms)
-                });
+                self.remove_while(
+                    &mut inner,
+                    now_ms,
+                    "time",
+                    &mut reasons,
+                    &mut removed,
+                    |segment, _, _| {
+                        segment.retention_timestamp().is_ok_and(|timestamp| {
+                            now_ms.saturating_sub(timestamp) > config.retention_ms
+                        })
+                    },
+                );
             }
             if config.retention_bytes >= 0 {
                 let mut excess = inner.size_bytes() - config.retention_bytes;
-                self.remove_while(&mut inner, now_ms, "size", &mut reasons, &mut removed, |segment, _, _| {
-                    excess -= segment.size() as i64;
-                    excess >= 0
-                });
+                self.remove_while(
+                    &mut inner,
+                    now_ms,
+                    "size",
+                    &mut reasons,
+                    &mut removed,
+                    |segment, _, _| {
+                        excess -= segment.size() as i64;
+                        excess >= 0
+                    },
+                );
             }
         }
         let log_start_offset = inner.log_start_offset;
-        self.remove_while(&mut inner, now_ms, "logStartOffset", &mut reasons, &mut removed, |_, next_base, is_active| {
-            !is_active && next_base <= log_start_offset
-        });
+        self.remove_while(
+            &mut inner,
+            now_ms,
+            "logStartOffset",
+            &mut reasons,
+            &mut removed,
+            |_, next_base, is_active| !is_active && next_base <= log_start_offset,
+        );
         if removed.is_empty() {
             return None;
         }
-        let first = inner.segments.first().map_or(inner.log_end_offset, |segment| segment.base_offset);
+        let first =
+            inner.segments.first().map_or(inner.log_end_offset, |segment| segment.base_offset);
         if first > inner.log_start_offset {
             self.advance_log_start(&mut inner, first);
         }
@@ -105,7 +125,10 @@ impl PartitionLog {
             let next = inner.segments.get(index + 1);
             let next_base = next.map_or(inner.log_end_offset, |next| next.base_offset);
             let is_empty_active = next.is_none() && segment.size() == 0;
-            if is_empty_active || inner.high_watermark < next_base || !is_removable(segment, next_base, next.is_none()) {
+            if is_empty_active
+                || inner.high_watermark < next_base
+                || !is_removable(segment, next_base, next.is_none())
+            {
                 break;
             }
             count += 1;
@@ -140,7 +163,10 @@ impl PartitionLog {
     pub fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
         self.check_writable()?;
         if offset < 0 {
-            return Err(LogError::new(LogError::INVALID_ARGUMENT, format!("cannot truncate {} to {offset}", self.label)));
+            return Err(LogError::new(
+                LogError::INVALID_ARGUMENT,
+                format!("cannot truncate {} to {offset}", self.label),
+            ));
         }
         let turn = self.sync_turn.lock();
         let mut inner = self.inner.lock();
@@ -187,7 +213,8 @@ impl PartitionLog {
         let config = self.config();
         let dropped: Vec<Arc<Segment>> = inner.segments.drain(..).collect();
         self.remove_segments(&dropped, config.file_delete_delay_ms);
-        let segment = Segment::create(&self.store, &self.path(), offset, config.index_interval_bytes);
+        let segment =
+            Segment::create(&self.store, &self.path(), offset, config.index_interval_bytes);
         let created = segment.file().and_then(|file| file.set_length(0));
         inner.segments.push(Arc::new(segment));
         inner.recent.clear();

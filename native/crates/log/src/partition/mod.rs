@@ -74,6 +74,7 @@ struct Recent {
     end: u64,
 }
 
+#[allow(clippy::struct_excessive_bools)]
 struct Inner {
     /// Ascending; never empty, except while quarantined.
     segments: Vec<Arc<Segment>>,
@@ -108,7 +109,9 @@ impl Inner {
     }
 
     fn last_stable_offset(&self) -> i64 {
-        self.producers.first_unstable_offset().map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
+        self.producers
+            .first_unstable_offset()
+            .map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
     }
 
     /// Index of the segment that holds `offset`.
@@ -244,7 +247,10 @@ impl PartitionLog {
         if leader_epoch < inner.leader_epoch {
             return Err(LogError::new(
                 LogError::INVALID_ARGUMENT,
-                format!("leader epoch {leader_epoch} of {} is older than {}", self.label, inner.leader_epoch),
+                format!(
+                    "leader epoch {leader_epoch} of {} is older than {}",
+                    self.label, inner.leader_epoch
+                ),
             ));
         }
         inner.role = role;
@@ -316,7 +322,10 @@ impl PartitionLog {
 
     fn check_writable(&self) -> Result<(), LogError> {
         if self.is_deleted.load(Ordering::Acquire) {
-            return Err(LogError::new(LogError::PARTITION_UNKNOWN, format!("{} was deleted", self.label)));
+            return Err(LogError::new(
+                LogError::PARTITION_UNKNOWN,
+                format!("{} was deleted", self.label),
+            ));
         }
         if self.is_closed.load(Ordering::Acquire) {
             return Err(LogError::new(LogError::CLOSED, format!("{} is closed", self.label)));
@@ -343,7 +352,10 @@ impl PartitionLog {
 
     pub(crate) fn is_flush_due(&self) -> bool {
         let flush_ms = self.config().flush_ms.max(0) as u64;
-        self.inner.lock().unflushed_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(flush_ms))
+        self.inner
+            .lock()
+            .unflushed_since
+            .is_some_and(|since| since.elapsed() >= Duration::from_millis(flush_ms))
     }
 
     /// Syncs everything appended before the call. A failure poisons the directory.
@@ -358,9 +370,19 @@ impl PartitionLog {
             let mut inner = self.inner.lock();
             inner.unflushed_records = 0;
             inner.unflushed_since = None;
-            let dirty: Vec<Arc<Segment>> =
-                inner.segments.iter().filter(|segment| segment.is_dirty() || !segment.is_index_synced()).cloned().collect();
-            (inner.log_end_offset, inner.truncations, dirty, std::mem::take(&mut inner.needs_directory_sync), inner.is_new)
+            let dirty: Vec<Arc<Segment>> = inner
+                .segments
+                .iter()
+                .filter(|segment| segment.is_dirty() || !segment.is_index_synced())
+                .cloned()
+                .collect();
+            (
+                inner.log_end_offset,
+                inner.truncations,
+                dirty,
+                std::mem::take(&mut inner.needs_directory_sync),
+                inner.is_new,
+            )
         };
         let result = self.sync_files(&dirty, needs_directory_sync, is_new);
         if let Err(error) = result {
@@ -370,14 +392,21 @@ impl PartitionLog {
             self.directory.poison(&format!("{}: {error}", self.label));
             drop(turn);
             self.notify();
-            return Err(LogError::new(LogError::LOG_POISONED, format!("fsync of {} failed: {error}", self.label)));
+            return Err(LogError::new(
+                LogError::LOG_POISONED,
+                format!("fsync of {} failed: {error}", self.label),
+            ));
         }
         let is_moved = {
             let mut inner = self.inner.lock();
             if is_new {
                 inner.is_new = false;
             }
-            let target = if inner.truncations == truncations { target } else { target.min(inner.log_end_offset) };
+            let target = if inner.truncations == truncations {
+                target
+            } else {
+                target.min(inner.log_end_offset)
+            };
             self.flushed_offset.fetch_max(target, Ordering::AcqRel) < target
         };
         // Epochs are found again in the batches: a failure here loses nothing.
@@ -389,7 +418,12 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn sync_files(&self, dirty: &[Arc<Segment>], needs_directory_sync: bool, is_new: bool) -> std::io::Result<()> {
+    fn sync_files(
+        &self,
+        dirty: &[Arc<Segment>],
+        needs_directory_sync: bool,
+        is_new: bool,
+    ) -> std::io::Result<()> {
         let files = self.store.files();
         if is_new {
             let path = self.path().join(crate::checkpoint::PARTITION_METADATA_FILE);
@@ -422,7 +456,11 @@ impl PartitionLog {
             }
             inner.epochs.encode()
         };
-        let result = write_atomically(self.store.files(), &self.path().join(LEADER_EPOCH_FILE), text.as_bytes());
+        let result = write_atomically(
+            self.store.files(),
+            &self.path().join(LEADER_EPOCH_FILE),
+            text.as_bytes(),
+        );
         if result.is_err() {
             self.inner.lock().are_epochs_dirty = true;
         }
@@ -489,7 +527,7 @@ impl PartitionLog {
 
     pub(crate) fn mark_deleted(&self, path: &Path) {
         self.is_deleted.store(true, Ordering::Release);
-        *self.path.write() = path.to_owned();
+        path.clone_into(&mut self.path.write());
         for segment in &self.inner.lock().segments {
             segment.set_directory(path);
         }

@@ -10,7 +10,9 @@ use crate::compress::open_reader;
 use crate::error::KafkaCode;
 use crate::records::RecordStream;
 use crate::segment::{Located, Segment};
-use crate::types::{AbortedTransaction, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan, ReadRequest};
+use crate::types::{
+    AbortedTransaction, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan, ReadRequest,
+};
 
 /// What a read knows once the lock is free again.
 struct Snapshot {
@@ -47,13 +49,16 @@ impl PartitionLog {
                     KafkaCode::KAFKA_STORAGE_ERROR
                 };
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => plan.code = KafkaCode::CORRUPT_MESSAGE,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                plan.code = KafkaCode::CORRUPT_MESSAGE;
+            }
             Err(_) => plan.code = KafkaCode::KAFKA_STORAGE_ERROR,
         }
         if request.isolation == Isolation::ReadCommitted && plan.code == KafkaCode::NONE {
             plan.aborted = Some(match plan.slice {
                 Some(_) if target.has_aborted => {
-                    self.aborted_transactions(request.offset, target.end_offset, &target.segments).unwrap_or_default()
+                    aborted_transactions(request.offset, target.end_offset, &target.segments)
+                        .unwrap_or_default()
                 }
                 _ => Vec::new(),
             });
@@ -77,7 +82,9 @@ impl PartitionLog {
             Isolation::ReadCommitted => plan.last_stable_offset,
             Isolation::LogEnd => inner.log_end_offset,
         };
-        if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, request.current_leader_epoch)) {
+        if let Some(code) =
+            self.refusal().or_else(|| check_epoch(&inner, request.current_leader_epoch))
+        {
             plan.code = code;
             return Snapshot { plan, target: None };
         }
@@ -125,17 +132,23 @@ impl PartitionLog {
             if first.header.base_offset >= target.end_offset {
                 return Ok(None);
             }
-            let next_base = target.segments.get(index + 1).map_or(target.log_end_offset, |next| next.base_offset);
+            let next_base = target
+                .segments
+                .get(index + 1)
+                .map_or(target.log_end_offset, |next| next.base_offset);
             let upper = if target.end_offset >= next_base {
                 segment.size()
             } else {
-                segment.locate(target.end_offset)?.map_or_else(|| segment.size(), |located| located.position)
+                segment
+                    .locate(target.end_offset)?
+                    .map_or_else(|| segment.size(), |located| located.position)
             };
             if upper <= first.position {
                 return Ok(None);
             }
             let start = first.position;
-            let mut end = segment.batch_end_before(start, start.saturating_add(limit_bytes), upper)?;
+            let mut end =
+                segment.batch_end_before(start, start.saturating_add(limit_bytes), upper)?;
             if end <= start {
                 if !request.min_one_message {
                     return Ok(None);
@@ -147,7 +160,12 @@ impl PartitionLog {
         Ok(None)
     }
 
-    fn slice(&self, segment: &Arc<Segment>, position: u64, end: u64) -> io::Result<Option<FileSlice>> {
+    fn slice(
+        &self,
+        segment: &Arc<Segment>,
+        position: u64,
+        end: u64,
+    ) -> io::Result<Option<FileSlice>> {
         if end <= position {
             return Ok(None);
         }
@@ -158,30 +176,14 @@ impl PartitionLog {
         Ok(Some(slice))
     }
 
-    /// Aborted transactions that overlap `from..to`, in the order of their markers.
-    fn aborted_transactions(
-        &self,
-        from: i64,
-        to: i64,
-        segments: &[Arc<Segment>],
-    ) -> io::Result<Vec<AbortedTransaction>> {
-        let mut found = Vec::new();
-        for segment in segments {
-            for entry in segment.aborted()? {
-                if entry.last_offset >= from && entry.first_offset < to {
-                    found.push(AbortedTransaction { producer_id: entry.producer_id, first_offset: entry.first_offset });
-                }
-                if entry.last_stable_offset >= to {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// Offset of the first record at or after `timestamp`, or a special: -1 latest (by isolation), -2 earliest, -3 record with the
     /// largest timestamp, -4 earliest local, -5 latest tiered (none here).
-    pub fn offset_for_timestamp(&self, timestamp: i64, isolation: Isolation, leader_epoch: i32) -> OffsetLookup {
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: i64,
+        isolation: Isolation,
+        leader_epoch: i32,
+    ) -> OffsetLookup {
         let nothing = |code| OffsetLookup { code, offset: -1, timestamp: -1, leader_epoch: -1 };
         let (end_offset, log_start_offset, segments) = {
             let inner = self.inner.lock();
@@ -196,7 +198,11 @@ impl PartitionLog {
             let epoch_at = |offset: i64| inner.epochs.epoch_at(offset).unwrap_or(-1);
             match timestamp {
                 -1 => {
-                    let epoch = if inner.leader_epoch >= 0 { inner.leader_epoch } else { epoch_at(end_offset) };
+                    let epoch = if inner.leader_epoch >= 0 {
+                        inner.leader_epoch
+                    } else {
+                        epoch_at(end_offset)
+                    };
                     return OffsetLookup {
                         code: KafkaCode::NONE,
                         offset: end_offset,
@@ -237,7 +243,11 @@ impl PartitionLog {
     ///
     /// # Errors
     /// FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_OR_PARTITION.
-    pub fn end_offset_for_epoch(&self, current_leader_epoch: i32, epoch: i32) -> Result<EpochEndOffset, KafkaCode> {
+    pub fn end_offset_for_epoch(
+        &self,
+        current_leader_epoch: i32,
+        epoch: i32,
+    ) -> Result<EpochEndOffset, KafkaCode> {
         let inner = self.inner.lock();
         if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, current_leader_epoch)) {
             return Err(code);
@@ -247,7 +257,9 @@ impl PartitionLog {
 
     /// Whether the partition was deleted, quarantined or its directory poisoned: what `DescribeLogDirs` and tests ask.
     pub fn is_healthy(&self) -> bool {
-        !self.is_deleted.load(Ordering::Acquire) && self.refusal().is_none() && !self.directory.is_poisoned()
+        !self.is_deleted.load(Ordering::Acquire)
+            && self.refusal().is_none()
+            && !self.directory.is_poisoned()
     }
 }
 
@@ -272,7 +284,11 @@ fn known_positions(inner: &Inner, request: &ReadRequest, end_offset: i64) -> Opt
     let start = inner.recent.get(first)?;
     let limit = start.position.saturating_add(request.max_bytes.max(0) as u64);
     let after = inner.recent.partition_point(|batch| batch.end <= limit);
-    let end = match after.checked_sub(1).filter(|last| *last >= first).and_then(|last| inner.recent.get(last)) {
+    let end = match after
+        .checked_sub(1)
+        .filter(|last| *last >= first)
+        .and_then(|last| inner.recent.get(last))
+    {
         Some(last) => last.end,
         None if request.min_one_message => start.end,
         None => start.position,
@@ -295,7 +311,10 @@ fn verified_bytes(slice: &FileSlice) -> io::Result<u64> {
         };
         if !is_good {
             if good == 0 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the batch's CRC does not match"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the batch's CRC does not match",
+                ));
             }
             return Ok(good);
         }
@@ -307,16 +326,20 @@ fn verified_bytes(slice: &FileSlice) -> io::Result<u64> {
 type RecordFound = Option<(i64, i64, i32)>;
 
 /// First record at or after both `timestamp` and `offset`: (offset, timestamp, epoch).
-fn first_record_at(segments: &[Arc<Segment>], timestamp: i64, offset: i64) -> io::Result<RecordFound> {
+fn first_record_at(
+    segments: &[Arc<Segment>],
+    timestamp: i64,
+    offset: i64,
+) -> io::Result<RecordFound> {
     for segment in segments {
         if segment.size() == 0 || segment.max_timestamp()?.0 < timestamp {
             continue;
         }
         let mut from = offset.max(segment.base_offset);
         while let Some(Located { position, header }) = segment.locate_time(timestamp, from)? {
-            if let Some((offset, found)) =
-                find_record(segment, position, &header, |at, time| time >= timestamp && at >= offset)?
-            {
+            if let Some((offset, found)) = find_record(segment, position, &header, |at, time| {
+                time >= timestamp && at >= offset
+            })? {
                 return Ok(Some((offset, found, header.leader_epoch)));
             }
             // The batch's largest time was a record's that compaction removed, or lay below the start.
@@ -336,7 +359,10 @@ fn max_timestamp_record(segments: &[Arc<Segment>]) -> io::Result<RecordFound> {
         }
     }
     let Some((timestamp, _, segment)) = best else { return Ok(None) };
-    let Some(Located { position, header }) = segment.locate_time(timestamp, segment.base_offset)? else { return Ok(None) };
+    let Some(Located { position, header }) = segment.locate_time(timestamp, segment.base_offset)?
+    else {
+        return Ok(None);
+    };
     let found = find_record(segment, position, &header, |_, time| time == timestamp)?;
     Ok(found.map(|(offset, timestamp)| (offset, timestamp, header.leader_epoch)))
 }
@@ -349,7 +375,8 @@ fn find_record(
     is_wanted: impl Fn(i64, i64) -> bool,
 ) -> io::Result<Option<(i64, i64)>> {
     if header.is_log_append_time() {
-        let first = (header.base_offset..=header.last_offset()).find(|offset| is_wanted(*offset, header.max_timestamp));
+        let first = (header.base_offset..=header.last_offset())
+            .find(|offset| is_wanted(*offset, header.max_timestamp));
         return Ok(first.map(|offset| (offset, header.max_timestamp)));
     }
     let mut bytes = vec![0; header.size()];
@@ -358,7 +385,8 @@ fn find_record(
     let Some(codec) = header.codec() else { return Ok(None) };
     let mut records = RecordStream::new(open_reader(codec, payload), header.record_count);
     while let Some(record) = records.next_summary() {
-        let record = record.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let record = record
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         let offset = header.base_offset + i64::from(record.offset_delta);
         let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
         if is_wanted(offset, timestamp) {
@@ -366,4 +394,27 @@ fn find_record(
         }
     }
     Ok(None)
+}
+
+/// Aborted transactions that overlap `from..to`, in the order of their markers.
+fn aborted_transactions(
+    from: i64,
+    to: i64,
+    segments: &[Arc<Segment>],
+) -> io::Result<Vec<AbortedTransaction>> {
+    let mut found = Vec::new();
+    for segment in segments {
+        for entry in segment.aborted()? {
+            if entry.last_offset >= from && entry.first_offset < to {
+                found.push(AbortedTransaction {
+                    producer_id: entry.producer_id,
+                    first_offset: entry.first_offset,
+                });
+            }
+            if entry.last_stable_offset >= to {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
 }

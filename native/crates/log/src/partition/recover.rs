@@ -12,9 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Inner, Parts, PartitionLog, Role};
+use super::{Inner, PartitionLog, Parts, Role};
 use crate::batch::HEADER_BYTES;
-use crate::checkpoint::{LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata, encode_partition_metadata};
+use crate::checkpoint::{
+    LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata,
+    encode_partition_metadata,
+};
 use crate::config::LogConfig;
 use crate::directory::Directory;
 use crate::epochs::EpochCache;
@@ -99,7 +102,12 @@ impl PartitionLog {
             return Err(LogError::io("create", &path, &error));
         }
         let mut inner = empty_inner(0);
-        inner.segments.push(Arc::new(Segment::create(&directory.store, &path, 0, config.index_interval_bytes)));
+        inner.segments.push(Arc::new(Segment::create(
+            &directory.store,
+            &path,
+            0,
+            config.index_interval_bytes,
+        )));
         inner.is_new = true;
         Ok(Self::assemble(Parts {
             topic: topic.to_owned(),
@@ -117,17 +125,20 @@ impl PartitionLog {
     /// Opens the directory of a partition. Never fails: what cannot be used is quarantined.
     pub(crate) fn load(directory: &Arc<Directory>, known: Known) -> Arc<Self> {
         let files = directory.store.files();
-        let topic_id = read_small(files, &known.path.join(PARTITION_METADATA_FILE), SMALL_FILE_BYTES_MAX)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .and_then(|text| decode_partition_metadata(&text))
-            .unwrap_or(TopicId::ZERO);
+        let topic_id =
+            read_small(files, &known.path.join(PARTITION_METADATA_FILE), SMALL_FILE_BYTES_MAX)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .and_then(|text| decode_partition_metadata(&text))
+                .unwrap_or(TopicId::ZERO);
         let mut inner = empty_inner(known.log_start_offset.max(0));
         let loaded = load_inner(&directory.store, &known, &mut inner);
         let (quarantined, flushed_offset) = match loaded {
             Ok(()) => (None, inner.log_end_offset),
             Err(Trouble::Quarantine(why)) => (Some(why), known.recovery_point),
-            Err(Trouble::Io(error)) => (Some(format!("cannot be read: {error}")), known.recovery_point),
+            Err(Trouble::Io(error)) => {
+                (Some(format!("cannot be read: {error}")), known.recovery_point)
+            }
         };
         Self::assemble(Parts {
             topic: known.topic,
@@ -151,10 +162,14 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
             continue;
         }
         let path = known.path.join(&entry.name);
-        if entry.name.ends_with(".deleted") || entry.name.ends_with(".cleaned") || entry.name.ends_with(".tmp") {
+        let extension = Path::new(&entry.name).extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("deleted" | "cleaned" | "tmp")) {
             files.remove_file(&path)?;
-        } else if entry.name.ends_with(".swap") {
-            return Err(Trouble::Quarantine(format!("{} is left of an interrupted compaction", entry.name)));
+        } else if extension == Some("swap") {
+            return Err(Trouble::Quarantine(format!(
+                "{} is left of an interrupted compaction",
+                entry.name
+            )));
         } else if let Some(base_offset) = offset_of(&entry.name, "log") {
             bases.push((base_offset, entry.length));
         }
@@ -162,14 +177,17 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
     bases.sort_unstable();
     inner.segments = bases
         .iter()
-        .map(|&(base_offset, length)| Arc::new(Segment::open(store, &known.path, base_offset, length)))
+        .map(|&(base_offset, length)| {
+            Arc::new(Segment::open(store, &known.path, base_offset, length))
+        })
         .collect();
 
-    let epoch_text = match read_small(files, &known.path.join(LEADER_EPOCH_FILE), SMALL_FILE_BYTES_MAX) {
-        Ok(bytes) => String::from_utf8(bytes).ok(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("0\n0\n".to_owned()),
-        Err(error) => return Err(error.into()),
-    };
+    let epoch_text =
+        match read_small(files, &known.path.join(LEADER_EPOCH_FILE), SMALL_FILE_BYTES_MAX) {
+            Ok(bytes) => String::from_utf8(bytes).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some("0\n0\n".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
     let epochs = epoch_text.and_then(|text| EpochCache::decode(&text));
     let must_rebuild_epochs = epochs.is_none();
     inner.epochs = epochs.unwrap_or_default();
@@ -188,8 +206,12 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
     }
     if inner.segments.is_empty() {
         inner.log_end_offset = inner.log_start_offset;
-        let segment =
-            Segment::create(store, &known.path, inner.log_start_offset, known.config.index_interval_bytes);
+        let segment = Segment::create(
+            store,
+            &known.path,
+            inner.log_start_offset,
+            known.config.index_interval_bytes,
+        );
         if inner.log_start_offset > 0 {
             // Its name is what tells the next start where the log begins.
             segment.file()?.set_length(0)?;
@@ -250,7 +272,10 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
             inner.log_end_offset = end_offset;
             continue;
         }
-        let is_rest_empty = inner.segments.get(index..).is_some_and(|rest| rest.iter().all(|later| later.size() == 0));
+        let is_rest_empty = inner
+            .segments
+            .get(index..)
+            .is_some_and(|rest| rest.iter().all(|later| later.size() == 0));
         if index > from && is_rest_empty && inner.log_end_offset < segment.base_offset {
             // The roll reached the disk and the records before it did not.
             for empty in inner.segments.drain(index..) {
@@ -294,12 +319,15 @@ fn clean_end_offset(segment: &Arc<Segment>) -> io::Result<Option<i64>> {
         return Ok(Some(segment.base_offset));
     }
     let from = segment.last_index_entry()?.map_or(0, |(_, position)| position);
-    let mut scanner = crate::scan::Scanner::new(segment.existing()?, from, segment.size(), 64 << 10);
+    let mut scanner =
+        crate::scan::Scanner::new(segment.existing()?, from, segment.size(), 64 << 10);
     let mut end_offset = segment.base_offset;
     loop {
         // The tail's CRCs as well: it is short, and a wrong end would be built upon.
         match scanner.next_verified()? {
-            Scanned::Batch { header, .. } if header.base_offset >= end_offset => end_offset = header.next_offset(),
+            Scanned::Batch { header, .. } if header.base_offset >= end_offset => {
+                end_offset = header.next_offset();
+            }
             Scanned::End => return Ok(Some(end_offset)),
             _ => return Ok(None),
         }
@@ -330,26 +358,37 @@ fn recover_segment(
                     && next_base.is_none_or(|next| header.last_offset() < next);
                 if is_in_order {
                     segment.recovered(position, &header)?;
-                    inner.are_epochs_dirty |= inner.epochs.assign(header.leader_epoch, header.base_offset);
+                    inner.are_epochs_dirty |=
+                        inner.epochs.assign(header.leader_epoch, header.base_offset);
                     expected = header.next_offset();
                     continue;
                 }
                 (position, format!("offset {} is out of order", header.base_offset))
             }
-            Scanned::End => return Ok(Recovered { end_offset: expected, cut_at: None, keep_rest: false }),
+            Scanned::End => {
+                return Ok(Recovered { end_offset: expected, cut_at: None, keep_rest: false });
+            }
             Scanned::Bad { position, detail } => (position, detail),
         };
         let file = segment.file()?;
         let size = segment.size();
         let good_behind = find_valid_batch(&file, position + 1, size, expected)?;
-        let has_later_records =
-            inner.segments.iter().any(|later| later.base_offset > segment.base_offset && later.size() > 0);
+        let has_later_records = inner
+            .segments
+            .iter()
+            .any(|later| later.base_offset > segment.base_offset && later.size() > 0);
         if good_behind.is_none() && !has_later_records {
-            return Ok(Recovered { end_offset: expected, cut_at: Some(position), keep_rest: false });
+            return Ok(Recovered {
+                end_offset: expected,
+                cut_at: Some(position),
+                keep_rest: false,
+            });
         }
         let hole_end = good_behind.unwrap_or(size);
         let is_cut_short = good_behind.is_none() && detail.starts_with("the file ends");
-        if expected >= known.recovery_point && (is_cut_short || has_zero_sector(&file, position, hole_end)?) {
+        if expected >= known.recovery_point
+            && (is_cut_short || has_zero_sector(&file, position, hole_end)?)
+        {
             return Ok(Recovered { end_offset: expected, cut_at: Some(position), keep_rest: true });
         }
         return Err(Trouble::Quarantine(format!(
@@ -381,7 +420,12 @@ fn has_zero_sector(file: &Arc<dyn StoreFile>, from: u64, to: u64) -> io::Result<
 }
 
 /// Copies what is about to be cut beside the segment: nobody is to say that records vanished without a trace.
-fn save_tail(files: &dyn FileSystem, directory: &Path, segment: &Segment, position: u64) -> io::Result<()> {
+fn save_tail(
+    files: &dyn FileSystem,
+    directory: &Path,
+    segment: &Segment,
+    position: u64,
+) -> io::Result<()> {
     let path = directory.join(format!("{}.{position}.cut", file_name(segment.base_offset, "log")));
     let from = segment.file()?;
     let to = files.open(&path, OpenMode::Truncate)?;
@@ -425,7 +469,9 @@ fn load_aborted(inner: &mut Inner) -> io::Result<()> {
                 inner.has_aborted |= !entries.is_empty();
                 // Entries of records that were cut.
                 if entries.iter().any(|entry| entry.last_offset >= inner.log_end_offset) {
-                    let kept = entries.into_iter().filter(|entry| entry.last_offset < inner.log_end_offset);
+                    let kept = entries
+                        .into_iter()
+                        .filter(|entry| entry.last_offset < inner.log_end_offset);
                     segment.write_aborted(kept.collect())?;
                 }
             }
@@ -451,11 +497,19 @@ fn rebuild_aborted(inner: &mut Inner) -> io::Result<()> {
 
 /// Offsets of the snapshot files in a directory.
 pub(super) fn snapshot_offsets(files: &dyn FileSystem, directory: &Path) -> io::Result<Vec<i64>> {
-    Ok(files.list(directory)?.iter().filter_map(|entry| offset_of(&entry.name, "snapshot")).collect())
+    Ok(files
+        .list(directory)?
+        .iter()
+        .filter_map(|entry| offset_of(&entry.name, "snapshot"))
+        .collect())
 }
 
 /// Producer state as of the log end: the newest good snapshot, then the batches after it. Damaged snapshots are removed.
-pub(super) fn load_producers(store: &Arc<Store>, directory: &Path, inner: &mut Inner) -> io::Result<()> {
+pub(super) fn load_producers(
+    store: &Arc<Store>,
+    directory: &Path,
+    inner: &mut Inner,
+) -> io::Result<()> {
     let files = store.files();
     let mut offsets = snapshot_offsets(files, directory)?;
     offsets.sort_unstable_by(|a, b| b.cmp(a));
@@ -520,7 +574,8 @@ fn replay(
         }
         let payload = scanner.bytes(position, &header)?.get(HEADER_BYTES..).unwrap_or_default();
         let Some(marker) = parse_end_marker(&header, payload) else { continue };
-        if let Some(completed) = states.append_marker(&header, &marker).filter(|txn| txn.is_aborted) {
+        if let Some(completed) = states.append_marker(&header, &marker).filter(|txn| txn.is_aborted)
+        {
             on_aborted(AbortedEntry {
                 producer_id: completed.producer_id,
                 first_offset: completed.first_offset,

@@ -9,8 +9,8 @@ use sluice_log::failpoint::Failpoints;
 use sluice_log::io::{FileSystem, MemoryFileSystem};
 use sluice_log::records::{BatchBuilder, BatchOptions};
 use sluice_log::{
-    AppendError, AppendOutcome, AppendRequest, Isolation, LogConfig, LogManager, Origin, PartitionLog, ReadPlan, ReadRequest,
-    RecoveryProgress, StoreOptions, TopicId,
+    AppendError, AppendOutcome, AppendRequest, Isolation, LogConfig, LogManager, Origin,
+    PartitionLog, ReadPlan, ReadRequest, RecoveryProgress, StoreOptions, TopicId,
 };
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
@@ -106,7 +106,11 @@ pub fn append(log: &PartitionLog, batch: &[u8]) -> Result<AppendOutcome, AppendE
     log.append(&mut batch.to_vec(), &request())
 }
 
-pub fn append_as(log: &PartitionLog, batch: &[u8], origin: Origin) -> Result<AppendOutcome, AppendError> {
+pub fn append_as(
+    log: &PartitionLog,
+    batch: &[u8],
+    origin: Origin,
+) -> Result<AppendOutcome, AppendError> {
     log.append(&mut batch.to_vec(), &AppendRequest { origin, ..request() })
 }
 
@@ -140,7 +144,11 @@ pub fn headers(bytes: &[u8]) -> Vec<BatchHeader> {
     let mut at = 0;
     while at < bytes.len() {
         let header = BatchHeader::parse(&bytes[at..]).expect("whole batches only");
-        assert!(is_crc_valid(&bytes[at..at + header.size()]), "CRC of the batch at {}", header.base_offset);
+        assert!(
+            is_crc_valid(&bytes[at..at + header.size()]),
+            "CRC of the batch at {}",
+            header.base_offset
+        );
         at += header.size();
         headers.push(header);
     }
@@ -162,12 +170,16 @@ pub fn records_from(log: &PartitionLog, offset: i64) -> Vec<(i64, String)> {
         for header in headers(&bytes) {
             let payload = &bytes[at + HEADER_BYTES..at + header.size()];
             at += header.size();
-            let plain = sluice_log::compress::decompress(header.codec().unwrap(), payload, 1 << 26).unwrap();
+            let plain = sluice_log::compress::decompress(header.codec().unwrap(), payload, 1 << 26)
+                .unwrap();
             for record in sluice_log::records::RecordIter::new(&plain, header.record_count) {
                 let record = record.unwrap();
                 let offset = header.base_offset + i64::from(record.offset_delta);
                 if offset >= next {
-                    found.push((offset, String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned()));
+                    found.push((
+                        offset,
+                        String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
+                    ));
                 }
             }
             next = header.next_offset();
