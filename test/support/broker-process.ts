@@ -2,7 +2,7 @@
  * Brokers as processes: Sluice from this checkout, or real Kafka from its published jars, behind one small interface, so that a test
  * can be proven against Kafka first and then turned on us. A broker keeps its data directory over stops; who started it ends it.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort, isListening, mustRun, until } from "./process.ts";
 
@@ -16,7 +16,9 @@ export interface BrokerProcess {
   /** The log directory (Kafka's `log.dirs`). */
   readonly dataDirectory: string;
   readonly pid: number | null;
-  /** Resolves once the port accepts connections, with the milliseconds that took. */
+  /** Starts the process and returns at once. */
+  launch(): void;
+  /** Launches unless that was done, and resolves once the port accepts connections, with the milliseconds since the launch. */
   start(): Promise<number>;
   /** SIGTERM waits for a clean end; SIGKILL ends it where it stands. Resolves with the milliseconds until the process was gone. */
   stop(signal: "SIGTERM" | "SIGKILL"): Promise<number>;
@@ -45,6 +47,7 @@ interface LaunchPlan {
 class SpawnedBroker implements BrokerProcess {
   readonly #plan: LaunchPlan;
   #child: Bun.Subprocess | null = null;
+  #launched = 0;
 
   constructor(plan: LaunchPlan) {
     this.#plan = plan;
@@ -72,13 +75,19 @@ class SpawnedBroker implements BrokerProcess {
       : "(nothing printed)";
   }
 
-  async start(): Promise<number> {
+  launch(): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already`);
-    const { command, logFile, port, readyTimeoutMs } = this.#plan;
-    const started = performance.now();
-    const log = Bun.file(logFile);
-    const child = Bun.spawn([...command], { cwd: ROOT, stdin: "ignore", stdout: log, stderr: log });
-    this.#child = child;
+    this.#launched = performance.now();
+    const log = openSync(this.#plan.logFile, "a");
+    this.#child = Bun.spawn([...this.#plan.command], { cwd: ROOT, stdin: "ignore", stdout: log, stderr: log });
+    closeSync(log);
+  }
+
+  async start(): Promise<number> {
+    if (this.#child === null) this.launch();
+    const child = this.#child;
+    if (child === null) throw new Error(`${this.name} could not be launched`);
+    const { port, readyTimeoutMs } = this.#plan;
     let hasEnded = false;
     void child.exited.then(() => (hasEnded = true));
     try {
@@ -92,7 +101,7 @@ class SpawnedBroker implements BrokerProcess {
       await this.stop("SIGKILL");
       throw error;
     }
-    return performance.now() - started;
+    return performance.now() - this.#launched;
   }
 
   async stop(signal: "SIGTERM" | "SIGKILL"): Promise<number> {

@@ -1,0 +1,276 @@
+/**
+ * The load of the crash tests, over bare connections: nothing here retries behind the checkers' back. Idempotent producers keep a few
+ * requests in flight and send an unanswered one again, unchanged and in order, until it is acknowledged; that is what makes "none lost, none doubled"
+ * the broker's promise alone. The consumer is a member of a real group (kafkajs), which must find its way back after every stop.
+ */
+import { Kafka, logLevel, type Consumer } from "kafkajs";
+import { CreateTopicsApi, makeCreatableTopic, makeCreatableTopicConfig, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
+import { FetchApi, makeFetchPartition, makeFetchRequest, makeFetchTopic } from "#protocol/generated/fetch.ts";
+import { InitProducerIdApi, makeInitProducerIdRequest } from "#protocol/generated/init-producer-id.ts";
+import { makeOffsetFetchRequest, makeOffsetFetchRequestTopic, OffsetFetchApi } from "#protocol/generated/offset-fetch.ts";
+import { makePartitionProduceData, makeProduceRequest, makeTopicProduceData, ProduceApi } from "#protocol/generated/produce.ts";
+import { decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record-batch.ts";
+import { Wire } from "../differential/wire.ts";
+import type { CommitChecker, LogChecker, LoggedRecord } from "./checkers.ts";
+
+const ANSWER_TIMEOUT_MS = 10_000;
+const IN_FLIGHT = 4;
+const DUPLICATE_SEQUENCE_NUMBER = 46;
+/** Codes that mean "again": the broker is starting, stopping, or lost an earlier request of the same stream. */
+const AGAIN = new Set([3, 5, 6, 7, 13, 14, 15, 16, 45, 56]);
+
+/** Bounds the wait for an answer; a late one counts as a lost connection. */
+async function within<T>(answer: Promise<T>): Promise<T> {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer")), ANSWER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Keeps trying `work` on fresh connections until it succeeds or `timeoutMs` has passed. */
+export async function insist<T>(address: string, timeoutMs: number, work: (wire: Wire) => Promise<T>): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      using wire = await within(Wire.connect(address, "crash-test"));
+      return await work(wire);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await Bun.sleep(20);
+    }
+  }
+}
+
+/** Makes the topic of the run, with segments small enough that stops meet rolls. */
+export async function createTopic(address: string, topic: string, partitions: number): Promise<void> {
+  const configs = [makeCreatableTopicConfig({ name: "segment.bytes", value: String(1 << 20) })];
+  const wanted = makeCreatableTopic({ name: topic, numPartitions: partitions, replicationFactor: 1, configs });
+  await insist(address, 30_000, async (wire) => {
+    const answer = await within(wire.send(CreateTopicsApi, 5, makeCreateTopicsRequest({ topics: [wanted], timeoutMs: 10_000 })));
+    const code = answer.topics[0]?.errorCode ?? -1;
+    if (code !== 0 && code !== 36) throw new Error(`CreateTopics: error ${code}`);
+  });
+}
+
+/** A request that is sent until it is acknowledged: one batch of one partition. */
+interface Pending {
+  readonly partition: number;
+  readonly first: number;
+  readonly last: number;
+  readonly records: Uint8Array;
+}
+
+/** One idempotent producer over all partitions, `acks=all`. */
+export class CrashProducer {
+  readonly name: string;
+  readonly #address: string;
+  readonly #topic: string;
+  readonly #checker: LogChecker;
+  readonly #random: () => number;
+  readonly #next: number[];
+  #isStopping = false;
+  #requestsAgain = 0;
+
+  constructor(name: string, address: string, topic: string, partitions: number, checker: LogChecker, random: () => number) {
+    this.name = name;
+    this.#address = address;
+    this.#topic = topic;
+    this.#checker = checker;
+    this.#random = random;
+    this.#next = Array.from({ length: partitions }, () => 0);
+  }
+
+  /** Requests that had to be sent more than once. */
+  get requestsAgain(): number {
+    return this.#requestsAgain;
+  }
+
+  /** Ends the run once everything that was sent is acknowledged. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Produces until stopped; rejects on an answer that no retry can mend. */
+  async run(): Promise<void> {
+    const { producerId, producerEpoch } = await insist(this.#address, 60_000, async (wire) => {
+      const answer = await within(wire.send(InitProducerIdApi, 4, makeInitProducerIdRequest({ transactionalId: null, transactionTimeoutMs: 60_000, producerId: -1n, producerEpoch: -1 })));
+      if (answer.errorCode !== 0) throw new Error(`InitProducerId: error ${answer.errorCode}`);
+      return answer;
+    });
+    let outstanding: Pending[] = [];
+    let isFresh = true;
+    while (!this.#isStopping || outstanding.length > 0) {
+      try {
+        using wire = await within(Wire.connect(this.#address, this.name));
+        if (outstanding.length > 0) this.#requestsAgain += outstanding.length;
+        const answers: { pending: Pending; answer: Promise<number> }[] = [];
+        const unsent = outstanding;
+        outstanding = [...unsent];
+        isFresh = false;
+        while (!this.#isStopping || answers.length > 0 || unsent.length > 0) {
+          while (answers.length < IN_FLIGHT && (unsent.length > 0 || !this.#isStopping)) {
+            let pending = unsent.shift();
+            if (pending === undefined) {
+              pending = this.#make(producerId, producerEpoch);
+              outstanding.push(pending);
+            }
+            const answer = this.#send(wire, pending);
+            answer.catch(() => {});
+            answers.push({ pending, answer });
+          }
+          const oldest = answers.shift();
+          if (oldest === undefined) break;
+          const code = await within(oldest.answer);
+          if (AGAIN.has(code)) throw new Error(`error ${code}`);
+          if (code !== 0) throw new FatalAnswer(`${this.name}: Produce of ${oldest.pending.first} to partition ${oldest.pending.partition}: error ${code}`);
+          outstanding.shift();
+        }
+      } catch (error) {
+        if (error instanceof FatalAnswer) throw error;
+        await Bun.sleep(isFresh ? 50 : 20);
+        isFresh = true;
+      }
+    }
+  }
+
+  #make(producerId: bigint, producerEpoch: number): Pending {
+    const partition = Math.floor(this.#random() * this.#next.length);
+    const first = this.#next[partition] ?? 0;
+    const count = 1 + Math.floor(this.#random() * 8);
+    const last = first + count - 1;
+    this.#next[partition] = last + 1;
+    const padding = "·".repeat(Math.floor(this.#random() * 200));
+    const records = encodeRecordBatch({
+      timestamp: 1_750_000_000_000 + first,
+      producerId,
+      producerEpoch,
+      baseSequence: first,
+      records: Array.from({ length: count }, (_, at) => ({
+        key: Buffer.from(this.name),
+        value: Buffer.from(`${this.name}/${first + at}/${padding}`),
+      })),
+    });
+    return { partition, first, last, records };
+  }
+
+  async #send(wire: Wire, pending: Pending): Promise<number> {
+    const { partition, first, last, records } = pending;
+    this.#checker.sending(this.name, partition, last);
+    const partitionData = [makePartitionProduceData({ index: partition, records })];
+    const topicData = [makeTopicProduceData({ name: this.#topic, partitionData })];
+    const answer = await wire.send(ProduceApi, 8, makeProduceRequest({ acks: -1, timeoutMs: 10_000, topicData }));
+    const found = answer.responses[0]?.partitionResponses[0];
+    const code = found?.errorCode ?? -1;
+    if (code !== 0 && code !== DUPLICATE_SEQUENCE_NUMBER) return code;
+    const offset = code === 0 && found !== undefined && found.baseOffset >= 0 ? found.baseOffset : null;
+    this.#checker.acknowledged(this.name, partition, first, last, offset);
+    return 0;
+  }
+}
+
+class FatalAnswer extends Error {}
+
+function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
+  const [producer = "?", number = "-1"] = Buffer.from(value ?? []).toString().split("/");
+  return { offset, producer, number: Number(number) };
+}
+
+/** Reads a partition from its first offset to the high watermark of the moment. */
+export async function readLog(address: string, topic: string, partition: number): Promise<LoggedRecord[]> {
+  return await insist(address, 30_000, async (wire) => {
+    const log: LoggedRecord[] = [];
+    for (let fetchOffset = 0; ; ) {
+      const partitions = [makeFetchPartition({ partition, fetchOffset, partitionMaxBytes: 1 << 20 })];
+      const request = makeFetchRequest({ maxWaitMs: 0, minBytes: 0, maxBytes: 1 << 20, topics: [makeFetchTopic({ topic, partitions })] });
+      const answer = await within(wire.send(FetchApi, 11, request));
+      const found = answer.responses[0]?.partitions[0];
+      if (found === undefined || found.errorCode !== 0) throw new Error(`Fetch: error ${found?.errorCode ?? answer.errorCode}`);
+      const { batches, failure } = decodeRecordBatches(found.records instanceof Uint8Array ? found.records : new Uint8Array(0));
+      if (failure !== null) throw new Error(`Fetch at ${fetchOffset}: ${failure}`);
+      for (const batch of batches) {
+        for (const record of batch.records) if (record.offset >= fetchOffset) log.push(toLogged(record.offset, record.value));
+        fetchOffset = batch.baseOffset + batch.lastOffsetDelta + 1;
+      }
+      if (fetchOffset >= found.highWatermark) return log;
+      if (batches.length === 0) throw new Error(`Fetch at ${fetchOffset}: nothing below the high watermark ${found.highWatermark}`);
+    }
+  });
+}
+
+/** What the group has committed, by partition; -1 where nothing. */
+export async function readCommitted(address: string, group: string, topic: string, partitions: number): Promise<number[]> {
+  const partitionIndexes = Array.from({ length: partitions }, (_, at) => at);
+  const request = makeOffsetFetchRequest({ groupId: group, topics: [makeOffsetFetchRequestTopic({ name: topic, partitionIndexes })] });
+  return await insist(address, 30_000, async (wire) => {
+    const answer = await within(wire.send(OffsetFetchApi, 5, request));
+    if (answer.errorCode !== 0) throw new Error(`OffsetFetch: error ${answer.errorCode}`);
+    const found = answer.topics[0]?.partitions ?? [];
+    return partitionIndexes.map((partition) => {
+      const one = found.find(({ partitionIndex }) => partitionIndex === partition);
+      if (one === undefined || one.errorCode !== 0) throw new Error(`OffsetFetch of ${partition}: error ${one?.errorCode ?? "none"}`);
+      return one.committedOffset;
+    });
+  });
+}
+
+/** A group member that reads everything and commits after each batch. */
+export class CrashConsumer {
+  readonly #consumer: Consumer;
+  readonly #topic: string;
+  readonly #log: LogChecker;
+  readonly #commits: CommitChecker;
+  #records = 0;
+
+  constructor(address: string, group: string, topic: string, log: LogChecker, commits: CommitChecker) {
+    const kafka = new Kafka({
+      clientId: "crash-consumer",
+      brokers: [address],
+      logLevel: logLevel.NOTHING,
+      connectionTimeout: 2_000,
+      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 1_000 },
+    });
+    this.#consumer = kafka.consumer({
+      groupId: group, sessionTimeout: 6_000, heartbeatInterval: 300, maxWaitTimeInMs: 100,
+      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 1_000, restartOnFailure: async () => true },
+    });
+    this.#topic = topic;
+    this.#log = log;
+    this.#commits = commits;
+  }
+
+  /** Records received so far, repeats included. */
+  get records(): number {
+    return this.#records;
+  }
+
+  async start(): Promise<void> {
+    await this.#consumer.connect();
+    await this.#consumer.subscribe({ topics: [this.#topic], fromBeginning: true });
+    await this.#consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 1,
+      eachBatch: async ({ batch, resolveOffset, heartbeat }) => {
+        for (const message of batch.messages) {
+          this.#records += 1;
+          this.#log.seen(batch.partition, toLogged(Number(message.offset), message.value));
+        }
+        resolveOffset(batch.lastOffset());
+        const offset = Number(batch.lastOffset()) + 1;
+        this.#commits.sending(batch.partition, offset);
+        await this.#consumer.commitOffsets([{ topic: this.#topic, partition: batch.partition, offset: String(offset) }]);
+        this.#commits.acknowledged(batch.partition, offset);
+        await heartbeat();
+      },
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#consumer.disconnect();
+  }
+}
