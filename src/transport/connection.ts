@@ -46,6 +46,12 @@ export interface ConnectionEnvironment {
   readonly isServing: boolean;
   /** Runs `connection.flush()` once the current burst of work is over. */
   scheduleFlush(connection: Connection): void;
+  /** Runs `connection.flush()` once the sockets that are readable now have been read. */
+  scheduleFlushAfterTurn(connection: Connection): void;
+  /** True while many connections are answered in one turn of the loop: small replies then leave together at its end. */
+  isBurst: boolean;
+  /** A reply left by itself. */
+  noteSingleReply(): void;
 }
 
 /** Addresses of a connection, fixed when it was accepted. */
@@ -55,6 +61,9 @@ export interface ConnectionAddress {
   readonly localPort: number;
   readonly clientHost: string;
 }
+
+/** Larger replies leave at once even in a burst: one write for them is no waste. */
+const MAX_DEFERRED_BYTES = 4096;
 
 const SlotState = { WAITING: 0, BYTES: 1, SLICED: 2, NOTHING: 3 } as const;
 
@@ -442,8 +451,17 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** Collects a reply, or sends it at once when it is the only one of this event. */
   #emit(bytes: Uint8Array): void {
     const length = bytes.length;
+    if (this.#environment.isBurst && this.#corkedBytes === 0 && length <= MAX_DEFERRED_BYTES) {
+      this.#queue.enqueue(bytes.slice());
+      if (!this.#isFlushScheduled) {
+        this.#isFlushScheduled = true;
+        this.#environment.scheduleFlushAfterTurn(this);
+      }
+      return;
+    }
     if (this.#queue.isEmpty) {
       if (this.#corkedBytes === 0 && (!this.hasMoreInput || length > this.#corked.length)) {
+        this.#environment.noteSingleReply();
         if (!this.#queue.sendNow(bytes, length)) this.#socket.terminate();
         return;
       }

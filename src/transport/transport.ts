@@ -19,6 +19,10 @@ import type {
 import { GatherBuffer } from "./send-queue.ts";
 
 const TICK_MS = 1000;
+/** Connections answered in one turn from which joining their replies at its end pays. */
+const BURST_CONNECTIONS_MIN = 4;
+/** Replies that leave by themselves before a turn is tried with all at its end. */
+const SINGLE_REPLIES_BEFORE_BURST = 32;
 /** A frame under assembly earns a second for each of these. */
 const FRAME_PROGRESS_BYTES_PER_SECOND = 16 * 1024;
 
@@ -129,6 +133,9 @@ export class Transport {
   readonly #countByAddress: Map<string, number> = new Map();
   readonly #listeners: Bun.TCPSocketListener<SocketData>[] = [];
   #dirty: Connection[] = [];
+  /** Connections whose replies leave at the end of the turn. */
+  #late: Connection[] = [];
+  #singleReplyCount = 0;
   #isFlushQueued = false;
   #ticker: ReturnType<typeof setInterval> | null = null;
   #nextId = 1;
@@ -150,6 +157,9 @@ export class Transport {
       statistics: this.statistics,
       isServing: true,
       scheduleFlush: (connection) => this.#scheduleFlush(connection),
+      scheduleFlushAfterTurn: (connection) => this.#scheduleFlushAfterTurn(connection),
+      isBurst: false,
+      noteSingleReply: () => this.#noteSingleReply(),
     };
   }
 
@@ -288,6 +298,28 @@ export class Transport {
     if (this.#isFlushQueued) return;
     this.#isFlushQueued = true;
     queueMicrotask(() => this.#flushDirty());
+  }
+
+  /**
+   * Replies that leave one by one wake their client one by one, and under many connections those wakes cost more than the
+   * replies. Every so often a turn is tried with all replies at its end; as long as that joins several, it stays so.
+   */
+  #noteSingleReply(): void {
+    if (++this.#singleReplyCount < SINGLE_REPLIES_BEFORE_BURST) return;
+    this.#singleReplyCount = 0;
+    this.#environment.isBurst = true;
+  }
+
+  #scheduleFlushAfterTurn(connection: Connection): void {
+    this.#late.push(connection);
+    if (this.#late.length === 1) setImmediate(() => this.#flushLate());
+  }
+
+  #flushLate(): void {
+    const late = this.#late;
+    this.#late = [];
+    if (late.length < BURST_CONNECTIONS_MIN) this.#environment.isBurst = false;
+    for (const connection of late) connection.flush();
   }
 
   #flushDirty(): void {

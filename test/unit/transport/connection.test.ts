@@ -45,7 +45,11 @@ interface Harness {
   readonly flush: () => void;
 }
 
-function harness(overrides: Partial<ConnectionLimits> = {}, poolBytes = 1 << 20): Harness {
+function harness(
+  overrides: Partial<ConnectionLimits> = {},
+  poolBytes = 1 << 20,
+  isBurst = false,
+): Harness {
   const socket = new FakeSocket();
   const sender = new FakeSender();
   const slots: ReplySlot[] = [];
@@ -103,6 +107,9 @@ function harness(overrides: Partial<ConnectionLimits> = {}, poolBytes = 1 << 20)
     },
     isServing: true,
     scheduleFlush: (connection) => dirty.push(connection),
+    scheduleFlushAfterTurn: (connection) => dirty.push(connection),
+    isBurst,
+    noteSingleReply: () => {},
   };
   const connection = new Connection(
     1,
@@ -274,6 +281,33 @@ describe("order of replies", () => {
     slots[1]?.replySliced(sliced(9));
     flush();
     expect([[...socket.sent], sender.dropped, slots[1]?.isWanted]).toEqual([[1], [9], false]);
+  });
+});
+
+describe("in a burst", () => {
+  test("small replies leave in order at the end of the turn, in one write", () => {
+    const { connection, socket, flush } = harness({}, 1 << 20, true);
+    connection.onData(frame(ECHO, 1), 0);
+    connection.onData(concat(frame(ECHO, 2), frame(ECHO, 3)), 0);
+    expect([...socket.sent]).toEqual([]);
+    flush();
+    expect([...socket.sent]).toEqual([1, 2, 3]);
+    expect(socket.writes.length).toBe(1);
+  });
+
+  test("a large reply among them keeps its place", () => {
+    const { connection, socket, flush } = harness({ maxUnsentBytes: 1 << 20 }, 1 << 20, true);
+    const large = new Array<number>(5000).fill(9);
+    connection.onData(concat(frame(ECHO, 1), frame(ECHO, ...large), frame(ECHO, 2)), 0);
+    flush();
+    expect([...socket.sent]).toEqual([1, ...large, 2]);
+  });
+
+  test("what was answered before a close still leaves", () => {
+    const { connection, socket } = harness({}, 1 << 20, true);
+    connection.onData(concat(frame(ECHO, 7), frame(99)), 0);
+    expect([...socket.sent]).toEqual([7]);
+    expect(connection.isClosed).toBe(true);
   });
 });
 

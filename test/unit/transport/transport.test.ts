@@ -128,6 +128,19 @@ describe("Transport", () => {
     expect(transport.statistics.framesCount).toBe(frames.length);
   });
 
+  test("many connections at once are answered, each in its order", async () => {
+    const [transport, port] = start(new Echo());
+    const clients = await Promise.all(Array.from({ length: 24 }, () => connect(port)));
+    const content = Array.from({ length: 40 }, (_, round) => [1 + round, 1, 2, 3]);
+    for (const part of content) {
+      for (const client of clients) await client.send(framed(new Uint8Array(part)));
+    }
+    const expected = Buffer.concat(content.map((part) => framed(new Uint8Array(part))));
+    await until(() => clients.every((client) => client.received().length >= expected.length));
+    for (const client of clients) expect(client.received().equals(expected)).toBe(true);
+    expect(transport.statistics.framesCount).toBe(24 * 40);
+  });
+
   test("a bad frame closes its connection and no other", async () => {
     const handler = new Echo();
     const [transport, port] = start(handler);
