@@ -78,6 +78,14 @@ pub(crate) struct Index<E> {
     /// The file has, or may have, bytes that were never synced.
     is_dirty: bool,
     may_exist: bool,
+    /// The block that the last search ended in: readers that go through the log in order search nothing else.
+    block: Option<Block<E>>,
+}
+
+/// Entries of the file, from one on.
+struct Block<E> {
+    from: u64,
+    entries: Vec<E>,
 }
 
 impl<E: IndexEntry> Index<E> {
@@ -90,6 +98,7 @@ impl<E: IndexEntry> Index<E> {
             last: None,
             is_dirty: false,
             may_exist: false,
+            block: None,
         }
     }
 
@@ -106,6 +115,7 @@ impl<E: IndexEntry> Index<E> {
             last: None,
             is_dirty: false,
             may_exist: true,
+            block: None,
         };
         if let Some(at) = index.written.checked_sub(1) {
             index.last = index.read_entry(at)?;
@@ -190,9 +200,15 @@ impl<E: IndexEntry> Index<E> {
     }
 
     /// Number of leading entries for which `is_before` holds; entries are ordered by it. A damaged file gives some number.
-    fn partition_point(&self, is_before: impl Fn(&E) -> bool) -> io::Result<u64> {
+    fn partition_point(&mut self, is_before: impl Fn(&E) -> bool) -> io::Result<u64> {
         if self.pending.first().is_some_and(&is_before) {
             return Ok(self.written + self.pending.partition_point(is_before) as u64);
+        }
+        if let Some(block) = &self.block
+            && block.entries.first().is_some_and(&is_before)
+            && block.entries.last().is_some_and(|last| !is_before(last))
+        {
+            return Ok(block.from + block.entries.partition_point(is_before) as u64);
         }
         let (mut low, mut high) = (0, self.written);
         while high - low > BLOCK_ENTRIES {
@@ -205,12 +221,17 @@ impl<E: IndexEntry> Index<E> {
         if low == high {
             return Ok(low);
         }
-        let block = self.read_entries(low, high - low)?;
-        Ok(low + block.partition_point(is_before) as u64)
+        // One whole block around the place: the next searches are likely to fall into it.
+        let from = low.saturating_sub(1);
+        let entries =
+            self.read_entries(from, (high - from).max(BLOCK_ENTRIES).min(self.written - from))?;
+        let found = from + entries.partition_point(is_before) as u64;
+        self.block = Some(Block { from, entries });
+        Ok(found)
     }
 
     /// Last entry for which `is_before` holds.
-    pub(crate) fn floor(&self, is_before: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
+    pub(crate) fn floor(&mut self, is_before: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
         if self.count() == 0 {
             return Ok(None);
         }
@@ -226,13 +247,22 @@ impl<E: IndexEntry> Index<E> {
     fn get(&self, at: u64) -> io::Result<Option<E>> {
         match at.checked_sub(self.written) {
             Some(pending) => Ok(self.pending.get(pending as usize).copied()),
-            None => self.read_entry(at),
+            None => {
+                let cached = self.block.as_ref().and_then(|block| {
+                    block.entries.get(usize::try_from(at.checked_sub(block.from)?).ok()?)
+                });
+                match cached {
+                    Some(entry) => Ok(Some(*entry)),
+                    None => self.read_entry(at),
+                }
+            }
         }
     }
 
     /// Drops every entry from the first for which `is_before` does not hold.
     pub(crate) fn truncate(&mut self, is_before: impl Fn(&E) -> bool) -> io::Result<()> {
         let keep = self.partition_point(&is_before)?;
+        self.block = None;
         if keep < self.written {
             let file = self.slot.file()?;
             file.set_length(keep * E::BYTES as u64)?;

@@ -265,7 +265,7 @@ impl Segment {
         };
         let (offset_slot, time_slot) =
             (Arc::clone(indexes.offset.slot()), Arc::clone(indexes.time.slot()));
-        let Some(offset) =
+        let Some(mut offset) =
             Index::<OffsetEntry>::open(Arc::clone(&offset_slot), open(&offset_slot)?)?
         else {
             return Ok(None);

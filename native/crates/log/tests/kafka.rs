@@ -161,3 +161,21 @@ fn directories_written_by_kafka_open() {
         }
     }
 }
+
+/// `SLUICE_APPEND_TO=<dir>` appends ten records to each partition of a directory that Kafka stopped with, for Kafka to serve.
+#[test]
+fn directories_of_kafka_can_be_continued() {
+    let given = std::env::var_os("SLUICE_APPEND_TO");
+    let copy = fixture("kafka-4.4-clean");
+    let path = given.map_or_else(|| copy.path().to_owned(), std::path::PathBuf::from);
+    let manager = LogManager::open(options(path.to_str().unwrap()), std::sync::Arc::default()).unwrap();
+    for partition in 0..5 {
+        let log = manager.partition("fy", partition).unwrap();
+        let end = log.state().log_end_offset;
+        for at in 0..10 {
+            let outcome = append(&log, &batch(&[&format!("continued {at}")])).unwrap();
+            assert_eq!(outcome.base_offset, end + at);
+        }
+    }
+    manager.close().unwrap();
+}
