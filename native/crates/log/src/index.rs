@@ -245,17 +245,15 @@ impl<E: IndexEntry> Index<E> {
     }
 
     fn get(&self, at: u64) -> io::Result<Option<E>> {
-        match at.checked_sub(self.written) {
-            Some(pending) => Ok(self.pending.get(pending as usize).copied()),
-            None => {
-                let cached = self.block.as_ref().and_then(|block| {
-                    block.entries.get(usize::try_from(at.checked_sub(block.from)?).ok()?)
-                });
-                match cached {
-                    Some(entry) => Ok(Some(*entry)),
-                    None => self.read_entry(at),
-                }
-            }
+        if let Some(pending) = at.checked_sub(self.written) {
+            return Ok(self.pending.get(pending as usize).copied());
+        }
+        let cached = self.block.as_ref().and_then(|block| {
+            block.entries.get(usize::try_from(at.checked_sub(block.from)?).ok()?)
+        });
+        match cached {
+            Some(entry) => Ok(Some(*entry)),
+            None => self.read_entry(at),
         }
     }
 

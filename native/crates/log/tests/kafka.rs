@@ -168,7 +168,8 @@ fn directories_of_kafka_can_be_continued() {
     let given = std::env::var_os("SLUICE_APPEND_TO");
     let copy = fixture("kafka-4.4-clean");
     let path = given.map_or_else(|| copy.path().to_owned(), std::path::PathBuf::from);
-    let manager = LogManager::open(options(path.to_str().unwrap()), std::sync::Arc::default()).unwrap();
+    let manager =
+        LogManager::open(options(path.to_str().unwrap()), std::sync::Arc::default()).unwrap();
     for partition in 0..5 {
         let log = manager.partition("fy", partition).unwrap();
         let end = log.state().log_end_offset;
