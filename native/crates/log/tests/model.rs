@@ -188,7 +188,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_log_is_its_model(steps in proptest::collection::vec(step(), 1..60), segment_bytes in 1200i64..5000) {

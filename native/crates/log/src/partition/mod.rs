@@ -483,11 +483,11 @@ impl PartitionLog {
             .map_or(flushed, |segment| segment.base_offset.min(flushed))
     }
 
-    /// Log start offset for the checkpoint: only when it is not the first segment's.
+    /// Log start offset for the checkpoint. Also where it is the first segment's: the removal of the segments before may not be
+    /// on disk yet, and they must not come back.
     pub(crate) fn checkpointed_log_start(&self) -> Option<i64> {
-        let inner = self.inner.lock();
-        let first = inner.segments.first().map_or(0, |segment| segment.base_offset);
-        (inner.log_start_offset > first).then_some(inner.log_start_offset)
+        let offset = self.inner.lock().log_start_offset;
+        (offset > 0).then_some(offset)
     }
 
     pub(crate) fn high_watermark(&self) -> i64 {

@@ -287,6 +287,7 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
         }
         let next_base = inner.segments.get(index + 1).map(|next| next.base_offset);
         let recovered = recover_segment(known, inner, &segment, next_base)?;
+        let end_before = inner.log_end_offset;
         inner.log_end_offset = recovered.end_offset;
         if let Some(position) = recovered.cut_at {
             let rest: Vec<Arc<Segment>> = inner.segments.drain(index + 1..).collect();
@@ -302,6 +303,14 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
                     for path in later.rename_files(".deleted")? {
                         files.remove_file(&path)?;
                     }
+                }
+            }
+            if position == 0 && index > from && end_before < segment.base_offset {
+                // As above: nothing is left of it, and records before it are missing.
+                inner.segments.truncate(index);
+                inner.log_end_offset = end_before;
+                for path in segment.rename_files(".deleted")? {
+                    files.remove_file(&path)?;
                 }
             }
             break;
