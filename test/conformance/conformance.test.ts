@@ -56,17 +56,22 @@ async function inParallel<In, Out>(items: readonly In[], work: (item: In) => Pro
   return out;
 }
 
+/** Gets all clients ready in two lanes: those that are built, which take the processor, beside those that are fetched. */
 async function prepare(): Promise<Ready[]> {
   const ready: Ready[] = [];
-  for (const entry of entries) {
-    try {
-      ready.push({ entry, open: await entry.prepare() });
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      skipped.push(entry.name);
-      console.log(`skipped: ${entry.name}: ${error.message}`);
+  const lane = async (isBuilt: boolean): Promise<void> => {
+    for (const entry of entries) {
+      if (entry.isBuilt !== isBuilt) continue;
+      try {
+        ready.push({ entry, open: await entry.prepare() });
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        skipped.push(entry.name);
+        console.log(`skipped: ${entry.name}: ${error.message}`);
+      }
     }
-  }
+  };
+  await Promise.all([lane(true), lane(false)]);
   return ready;
 }
 

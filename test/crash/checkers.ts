@@ -61,6 +61,18 @@ export class LogChecker {
     return count;
   }
 
+  /** How many different records a consumer was given so far. */
+  get seenCount(): number {
+    let count = 0;
+    for (const offsets of this.#seen.values()) count += offsets.size;
+    return count;
+  }
+
+  /** Whether a consumer was given as many records as are acknowledged. */
+  get isAllSeen(): boolean {
+    return this.seenCount >= this.acknowledgedCount;
+  }
+
   /** What the log of `partition` must hold as of now; taken before a reading that runs while the load goes on. */
   promises(partition: number): LogPromises {
     const acknowledged = new Map<string, number>();

@@ -15,6 +15,10 @@ export interface CrashOptions {
   readonly partitions?: number;
   /** Every n-th cycle also strikes the broker while it starts; 0 never. */
   readonly strikeStartEvery?: number;
+  /** Several batches of one partition in flight (default), or one at a time as real Kafka needs it. */
+  readonly isPipelined?: boolean;
+  /** The group must have read everything at the end (default); kafkajs does not find back to a Kafka that was away for long. */
+  readonly mustCatchUp?: boolean;
   readonly say?: (line: string) => void;
 }
 
@@ -53,7 +57,7 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
   say(`${broker.name}: ${cycles} cycles, seed ${seed}; first start ${Math.round(await broker.start())} ms`);
   await createTopic(address, topic, partitions);
   const producers = Array.from({ length: producerCount }, (_, at) =>
-    new CrashProducer(`p${at}`, address, topic, partitions, log, seededRandom(seed * 31 + at)),
+    new CrashProducer(`p${at}`, address, topic, partitions, log, seededRandom(seed * 31 + at), options.isPipelined ?? true),
   );
   const runs = producers.map(async (producer) => {
     try {
@@ -108,6 +112,13 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
     }
     for (const producer of producers) producer.stop();
     if (findings.length === 0) await Promise.all(runs);
+    if (findings.length === 0 && (options.mustCatchUp ?? true)) {
+      await until(
+        () => log.isAllSeen,
+        60_000,
+        () => `the group saw ${log.seenCount} of ${log.acknowledgedCount} acknowledged records within 60 s`,
+      );
+    }
     await judge("at the end");
     if (commits.partitionCount === 0) findings.push("the group never committed");
   } catch (error) {

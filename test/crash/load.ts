@@ -73,11 +73,25 @@ export class CrashProducer {
   readonly #checker: LogChecker;
   readonly #random: () => number;
   readonly #next: number[];
+  readonly #isPipelined: boolean;
   #isStopping = false;
   #requestsAgain = 0;
 
-  constructor(name: string, address: string, topic: string, partitions: number, checker: LogChecker, random: () => number) {
+  /**
+   * @param isPipelined - several batches of one partition in flight. Kafka keeps only the last batch's sequence over a restart, so that it refuses
+   * to recognise an earlier one: there, one at a time.
+   */
+  constructor(
+    name: string,
+    address: string,
+    topic: string,
+    partitions: number,
+    checker: LogChecker,
+    random: () => number,
+    isPipelined: boolean,
+  ) {
     this.name = name;
+    this.#isPipelined = isPipelined;
     this.#address = address;
     this.#topic = topic;
     this.#checker = checker;
@@ -116,7 +130,11 @@ export class CrashProducer {
           while (answers.length < IN_FLIGHT && (unsent.length > 0 || !this.#isStopping)) {
             let pending = unsent.shift();
             if (pending === undefined) {
-              pending = this.#make(producerId, producerEpoch);
+              const busy = this.#isPipelined ? [] : outstanding.map(({ partition }) => partition);
+              const free = this.#next.map((_, at) => at).filter((at) => !busy.includes(at));
+              const partition = free[Math.floor(this.#random() * free.length)];
+              if (partition === undefined) break;
+              pending = this.#make(partition, producerId, producerEpoch);
               outstanding.push(pending);
             }
             const answer = this.#send(wire, pending);
@@ -138,15 +156,15 @@ export class CrashProducer {
     }
   }
 
-  #make(producerId: bigint, producerEpoch: number): Pending {
-    const partition = Math.floor(this.#random() * this.#next.length);
+  #make(partition: number, producerId: bigint, producerEpoch: number): Pending {
     const first = this.#next[partition] ?? 0;
     const count = 1 + Math.floor(this.#random() * 8);
     const last = first + count - 1;
     this.#next[partition] = last + 1;
     const padding = "·".repeat(Math.floor(this.#random() * 200));
     const records = encodeRecordBatch({
-      timestamp: 1_750_000_000_000 + first,
+      // The clock's time: Kafka forgets a producer whose last batch is a day old by its timestamp, and with it what was written already.
+      timestamp: Date.now(),
       producerId,
       producerEpoch,
       baseSequence: first,

@@ -27,6 +27,8 @@ const report = await runCrashes(broker, {
   producers: Number(value("producers", "3")),
   partitions: Number(value("partitions", "3")),
   strikeStartEvery: libraries === "" ? 4 : 0,
+  isPipelined: libraries === "",
+  mustCatchUp: libraries === "",
   say: (line) => console.log(line),
 });
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;

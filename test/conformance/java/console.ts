@@ -2,7 +2,7 @@
  * Kafka's own command-line tools as a client: kafka-topics creates, kafka-console-producer and -consumer carry text records with keys and
  * headers, the perf tests show that bulk traffic flows. Each is a fresh JVM, hence few invocations.
  */
-import { mustRun } from "../../support/process.ts";
+import { runCommand } from "../../support/process.ts";
 import { Unsupported, type Answer, type Client, type Command } from "../support/client.ts";
 import type { FoundRecord, WantedRecord } from "../support/records.ts";
 import type { JavaLibraries } from "../support/toolchains.ts";
@@ -27,15 +27,24 @@ export function javaCommand(libraries: JavaLibraries, folder: "broker" | "tools"
   ];
 }
 
-/** Runs one of Kafka's tools and resolves with what it printed. */
+/** What a tool printed on its two outputs. */
+export interface ToolOutput {
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** Runs one of Kafka's tools; one that fails throws. */
 export async function runTool(
   libraries: JavaLibraries,
   tool: keyof typeof MAIN,
   words: readonly string[],
   input?: string,
-): Promise<string> {
+): Promise<ToolOutput> {
   const command = [...javaCommand(libraries, "tools"), MAIN[tool], ...words];
-  return await mustRun(command, { timeoutMs: 120_000, ...(input === undefined ? {} : { input }) });
+  const result = await runCommand(command, { timeoutMs: 120_000, ...(input === undefined ? {} : { input }) });
+  const [output, { errors }] = [result.output.toString(), result];
+  if (result.exitCode !== 0) throw new Error(`${tool} ended with ${result.exitCode}: ${`${output}\n${errors}`.trim().slice(-1_500)}`);
+  return { output, errors };
 }
 
 const plain = (text: string | null): string => (text === null ? "NULL" : Buffer.from(text, "base64").toString());
@@ -93,7 +102,7 @@ export class ConsoleClient implements Client {
 
   /** Both perf tests over `count` records; resolves with the summary lines of the two tools. */
   async perf(topic: string, count: number): Promise<{ readonly producer: string; readonly consumer: string }> {
-    const producer = await runTool(this.#libraries, "kafka-producer-perf-test", [
+    const { output: producer } = await runTool(this.#libraries, "kafka-producer-perf-test", [
       "--topic", topic, "--num-records", String(count), "--record-size", "100", "--throughput", "-1",
       "--producer-props", `bootstrap.servers=${this.#bootstrap}`,
     ]);
@@ -102,7 +111,7 @@ export class ConsoleClient implements Client {
   }
 
   async #tool(tool: keyof typeof MAIN, words: readonly string[], input?: string): Promise<string> {
-    return await runTool(this.#libraries, tool, ["--bootstrap-server", this.#bootstrap, ...words], input);
+    return (await runTool(this.#libraries, tool, ["--bootstrap-server", this.#bootstrap, ...words], input)).output;
   }
 
   async #produce(topic: string, codec: string, records: readonly WantedRecord[], isIdempotent: boolean): Promise<Answer> {

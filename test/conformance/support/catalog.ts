@@ -11,15 +11,18 @@ import { go, HERE, java, kcat, needTool, newerPlatformatic, python, rust, Unavai
 /** One client on one runtime. */
 export interface ClientEntry {
   readonly name: string;
-  /** In the quick run with the records of one batch per codec only, or only in the full run. */
+  /** Part of the quick run, or only of the full one. */
   readonly isQuick: boolean;
+  /** Its set-up compiles. */
+  readonly isBuilt: boolean;
   /** Installs what is missing; resolves with a function that opens the client, or throws {@link Unavailable}. */
   prepare(): Promise<(bootstrap: string) => Client>;
 }
 
-const program = (name: string, isQuick: boolean, command: () => Promise<readonly string[]>): ClientEntry => ({
+const program = (name: string, command: () => Promise<readonly string[]>, isBuilt = false): ClientEntry => ({
   name,
-  isQuick,
+  isQuick: true,
+  isBuilt,
   prepare: async () => {
     const words = await command();
     return (bootstrap) => new ProgramClient([...words, "--bootstrap", bootstrap], HERE);
@@ -33,27 +36,28 @@ const node = async (): Promise<string> => {
   return path;
 };
 
-const pythonProgram = (name: string): ClientEntry => program(name, true, async () => [await python(), `${name}/program.py`]);
-const goProgram = (name: string): ClientEntry => program(name, true, async () => [await go(), "--client", name]);
+const pythonProgram = (name: string): ClientEntry => program(name, async () => [await python(), `${name}/program.py`]);
+const goProgram = (name: string): ClientEntry => program(name, async () => [await go(), "--client", name], true);
 
 /** Every client, cheapest set-up first. */
 export const CLIENTS: readonly ClientEntry[] = [
-  program("kafkajs on bun", true, async () => [process.execPath, "kafkajs/program.mjs"]),
-  program("kafkajs on node", true, async () => [await node(), "kafkajs/program.mjs"]),
-  program("platformatic 1 on bun", true, async () => [process.execPath, "platformatic/program.mjs"]),
-  program("platformatic 1 on node", true, async () => [await node(), "platformatic/program.mjs"]),
-  program("platformatic 2 on bun", true, async () => [process.execPath, "platformatic/program.mjs", "--from", await newerPlatformatic()]),
-  { name: "kcat", isQuick: true, prepare: async () => ((path) => (bootstrap: string) => new KcatClient(path, bootstrap))(await kcat()) },
+  program("kafkajs on bun", async () => [process.execPath, "kafkajs/program.mjs"]),
+  program("kafkajs on node", async () => [await node(), "kafkajs/program.mjs"]),
+  program("platformatic 1 on bun", async () => [process.execPath, "platformatic/program.mjs"]),
+  program("platformatic 1 on node", async () => [await node(), "platformatic/program.mjs"]),
+  program("platformatic 2 on bun", async () => [process.execPath, "platformatic/program.mjs", "--from", await newerPlatformatic()]),
+  { name: "kcat", isQuick: true, isBuilt: false, prepare: async () => ((path) => (bootstrap: string) => new KcatClient(path, bootstrap))(await kcat()) },
   pythonProgram("confluent-kafka"),
   pythonProgram("kafka-python"),
   pythonProgram("aiokafka"),
-  program("java", true, async () => [...javaCommand(await java(), "tools"), join(HERE, "java/Program.java")]),
+  program("java", async () => [...javaCommand(await java(), "tools"), join(HERE, "java/Program.java")]),
   {
     name: "java console tools",
     isQuick: true,
+    isBuilt: false,
     prepare: async () => ((libraries) => (bootstrap: string) => new ConsoleClient(libraries, bootstrap))(await java()),
   },
-  program("rskafka", true, async () => [await rust()]),
+  program("rskafka", async () => [await rust()], true),
   goProgram("franz-go"),
   goProgram("sarama"),
   goProgram("kafka-go"),
