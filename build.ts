@@ -3,7 +3,7 @@
  *
  *   bun build.ts addon [--debug] [--check]   native/binding.js, binding.d.ts and the .node beside them
  *   bun build.ts codegen                     src/protocol/generated, from the schemas beside it
- *   bun build.ts bundle [log.js | main.js]   dist/log.js (Node and Bun) and dist/main.js (Bun), or one of them
+ *   bun build.ts bundle [log.js | …]         dist/log.js (Node and Bun), dist/main.js and its thread (Bun), or one of them
  *   bun build.ts all [--debug]               the three of them
  *
  * Each step compares a hash of its inputs with the one it left in `.cache/build/` and does nothing when they agree, so a
@@ -248,6 +248,8 @@ interface Bundle {
 const bundles: readonly Bundle[] = [
   { entry: "src/log/index.ts", output: "log.js", target: "node" },
   { entry: "src/main.ts", output: "main.js", target: "bun" },
+  // Started by main.js as a Worker, so it needs a file of its own.
+  { entry: "src/broker/broker-thread.ts", output: "broker-thread.js", target: "bun" },
 ];
 
 async function buildBundles(wanted: string | undefined): Promise<void> {

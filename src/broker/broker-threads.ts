@@ -86,7 +86,9 @@ class BrokerThread {
 
   constructor(options: BrokerThreadsOptions) {
     this.#options = options;
-    this.#worker = new Worker(new URL("./broker-thread.ts", import.meta.url).href);
+    // Beside this file as source, beside the bundle when bundled (build.ts).
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+    this.#worker = new Worker(new URL(`./broker-thread.${extension}`, import.meta.url).href);
     this.#worker.onmessage = (event: MessageEvent<FromThread>) => this.#onMessage(event.data);
     this.#worker.onerror = (event: ErrorEvent) => {
       const error = new Error(`broker thread: ${event.message}`);
