@@ -146,6 +146,8 @@ function transportOptions(settings: BrokerSettings, threadCount: number): Transp
     settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
   const share = (limit: number): number => Math.ceil(limit / threadCount);
   return {
+    sendBufferBytes: settings.socketSendBufferBytes,
+    receiveBufferBytes: settings.socketReceiveBufferBytes,
     maxFrameBytes: settings.socketRequestMaxBytes,
     maxInFlight: IN_FLIGHT_MAX,
     maxUnsentBytes: UNSENT_BYTES_MAX,

@@ -20,6 +20,8 @@ export interface BrokerSettings {
   readonly controllerListenerNames: readonly string[];
   readonly numNetworkThreads: number;
   readonly socketRequestMaxBytes: number;
+  readonly socketSendBufferBytes: number;
+  readonly socketReceiveBufferBytes: number;
   readonly maxConnections: number;
   readonly maxConnectionsPerIp: number;
   /** Address to count. */
@@ -101,6 +103,8 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     controllerListenerNames: config.list("controller.listener.names"),
     numNetworkThreads: number("num.network.threads"),
     socketRequestMaxBytes: number("socket.request.max.bytes"),
+    socketSendBufferBytes: number("socket.send.buffer.bytes"),
+    socketReceiveBufferBytes: number("socket.receive.buffer.bytes"),
     maxConnections: number("max.connections"),
     maxConnectionsPerIp: number("max.connections.per.ip"),
     maxConnectionsPerIpOverrides: perIp.overrides,

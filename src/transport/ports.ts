@@ -34,10 +34,13 @@ export interface SlicedReply {
 /** Sends {@link SlicedReply}s from a thread of its own. */
 export interface SlicedSender {
   /**
-   * Takes the plan and starts sending on a duplicate of `fd`. Nothing else may be written to the socket until
-   * `onSent` has been called with `token`.
+   * Takes the plan and sends it on `fd`: at once when its bytes are in memory and the socket takes them, else on the sender
+   * thread.
+   *
+   * @returns the status of a send that is over, 0 or an errno; -1 when `onSent` will be called with `token`. Nothing
+   *   else may be written to the socket until then.
    */
-  send(reply: SlicedReply, fd: number, token: number): void;
+  send(reply: SlicedReply, fd: number, token: number): number;
   /** Gives up a plan that will not be sent. */
   drop(plan: number): void;
   /** Gives up a send in progress: its connection is gone. */

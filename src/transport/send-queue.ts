@@ -109,8 +109,11 @@ export class SendQueue {
         this.#queuedBytes -= first.head.length;
         this.#isSending = true;
         this.#statistics.slicedSendsCount++;
-        this.#sender?.send(first, this.#socket.fd, this.#token);
-        return true;
+        const status = this.#sender?.send(first, this.#socket.fd, this.#token) ?? -1;
+        if (status < 0) return true;
+        this.#isSending = false;
+        if (status > 0) return false;
+        continue;
       }
       if (!this.#writeSome(first)) return false;
     }

@@ -10,6 +10,7 @@ import {
   planDrop,
   planSend,
   recvInto,
+  setSocketBuffers,
 } from "#native";
 import type { SlicedReply, SlicedSender } from "./ports.ts";
 import type { NativeAssist } from "./transport.ts";
@@ -21,6 +22,7 @@ const DRAIN_ROWS = 256;
 export function createNativeAssist(): NativeAssist {
   return {
     receiver: { receive: recvInto },
+    setSocketBuffers,
     openSender(onSent: (token: number, status: number) => void): SlicedSender {
       const completions = new Float64Array(DRAIN_ROWS * 2);
       const senderId = openSender(() => {
@@ -33,8 +35,8 @@ export function createNativeAssist(): NativeAssist {
         }
       });
       return {
-        send(reply: SlicedReply, fd: number, token: number): void {
-          planSend(reply.plan, senderId, fd, reply.head, reply.cuts, token);
+        send(reply: SlicedReply, fd: number, token: number): number {
+          return planSend(reply.plan, senderId, fd, reply.head, reply.cuts, token);
         },
         drop: planDrop,
         cancel: (token) => cancelSend(senderId, token),

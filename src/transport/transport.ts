@@ -28,6 +28,10 @@ const FRAME_PROGRESS_BYTES_PER_SECOND = 16 * 1024;
 
 /** Limits and deadlines of a transport. */
 export interface TransportOptions extends ConnectionLimits {
+  /** `socket.send.buffer.bytes`; -1 leaves it to the system. */
+  readonly sendBufferBytes: number;
+  /** `socket.receive.buffer.bytes`; -1 leaves it to the system. */
+  readonly receiveBufferBytes: number;
   /** Idle time after which a connection is closed (`connections.max.idle.ms`); negative for never. */
   readonly idleDeadlineMs: number;
   /** Time a frame may take from its first byte, plus a second for each 16 KiB received. */
@@ -46,6 +50,8 @@ export interface TransportOptions extends ConnectionLimits {
 
 /** Ways past Bun's buffers, supplied by `sendfile.ts`; a transport works without them. */
 export interface NativeAssist {
+  /** Sets the kernel's buffers of a socket, in bytes; -1 leaves one as it is. */
+  setSocketBuffers(fd: number, sendBytes: number, receiveBytes: number): void;
   readonly receiver: DirectReceiver;
   /** Starts the sender; `onSent` is called on this thread for each finished reply. */
   openSender(onSent: (token: number, status: number) => void): SlicedSender;
@@ -128,6 +134,7 @@ export class Transport {
   };
   readonly #options: TransportOptions;
   readonly #handler: FrameHandler;
+  readonly #assist: NativeAssist | null;
   readonly #environment: ConnectionEnvironment & { isServing: boolean };
   readonly #connections: Map<number, Connection> = new Map();
   readonly #countByAddress: Map<string, number> = new Map();
@@ -147,6 +154,7 @@ export class Transport {
     this.#options = options;
     this.#handler = handler;
     this.#nowMs = performance.now();
+    this.#assist = assist;
     this.#environment = {
       limits: options,
       pool: new BytePool({ maxBytes: options.poolBytes, keepBytes: options.poolKeepBytes }),
@@ -253,6 +261,10 @@ export class Transport {
       socket.data = { connection: null };
       socket.terminate();
       return;
+    }
+    if (socket.fd !== undefined) {
+      const { sendBufferBytes, receiveBufferBytes } = options;
+      this.#assist?.setSocketBuffers(socket.fd, sendBufferBytes, receiveBufferBytes);
     }
     const connection = new Connection(
       this.#nextId++,

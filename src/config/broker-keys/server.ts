@@ -104,12 +104,17 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     update: "per-broker",
     doc: "Security protocol of each listener name. Only PLAINTEXT is served yet.",
   },
-  { name: "socket.send.buffer.bytes", type: "int", default: "102400", status: accepted(NO_POOL) },
+  {
+    name: "socket.send.buffer.bytes",
+    type: "int",
+    default: "262144",
+    doc: "Kernel buffer for sending on each connection, in bytes; -1 leaves it to the system.",
+  },
   {
     name: "socket.receive.buffer.bytes",
     type: "int",
-    default: "102400",
-    status: accepted(NO_POOL),
+    default: "262144",
+    doc: "Kernel buffer for receiving on each connection, in bytes; -1 leaves it to the system.",
   },
   {
     name: "socket.request.max.bytes",

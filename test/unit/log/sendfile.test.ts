@@ -218,7 +218,7 @@ test("a cancelled send lets go of its socket", async () => {
   );
 });
 
-test("many small sends are reported in few calls", async () => {
+test("many small sends cost their two calls each, and each is reported once", async () => {
   await using opened = await openStore();
   await using bench = await openBench();
   const handle = opened.lead("t");
@@ -229,7 +229,17 @@ test("many small sends are reported in few calls", async () => {
   const before = counters.slice();
   for (let token = 0; token < 50; token++) {
     const { plan: id } = plan(opened.store, [[handle, 0, 1e9]]);
-    native.planSend(id, bench.senderId, bench.fd, text("h"), new Float64Array([1, 0]), token);
+    const head = text("h");
+    const status = native.planSend(
+      id,
+      bench.senderId,
+      bench.fd,
+      head,
+      new Float64Array([1, 0]),
+      token,
+    );
+    // What is in memory goes out at once, where the kernel can tell (cachestat); else the thread reports it.
+    if (status >= 0) bench.done.push([token, status]);
     await receive(bench.peer, bytes.length + 1);
   }
   await until(

@@ -346,6 +346,25 @@ describe("back-pressure", () => {
     expect([...socket.sent]).toEqual([1, 2]);
   });
 
+  test("slices sent at once leave the socket free for what follows", () => {
+    const { connection, socket, sender, flush } = harness();
+    sender.status = 0;
+    connection.onData(concat(frame(SLICED, 1), frame(ECHO, 5), frame(SLICED, 2)), 0);
+    flush();
+    expect(sender.sent.map(({ plan }) => plan)).toEqual([1, 2]);
+    expect([...socket.sent]).toEqual([5]);
+    expect(connection.isQuiet).toBe(true);
+  });
+
+  test("slices that fail at once close the connection", () => {
+    const { connection, sender, flush } = harness();
+    sender.status = 32;
+    connection.onData(frame(SLICED, 1), 0);
+    flush();
+    expect(connection.isClosed).toBe(true);
+    expect(sender.cancelled).toEqual([]);
+  });
+
   test("a sliced reply waits until queued bytes have left", () => {
     const { connection, socket, sender, flush } = harness();
     socket.roomBytes = 1;

@@ -45,9 +45,12 @@ export class FakeSocket implements SocketPort {
 export class FakeSender implements SlicedSender {
   readonly sent: { readonly plan: number; readonly token: number }[] = [];
   readonly dropped: number[] = [];
+  /** What `send` returns: -1 as the sender thread takes it, 0 sent at once, else an errno. */
+  status = -1;
 
-  send(reply: SlicedReply, _fd: number, token: number): void {
+  send(reply: SlicedReply, _fd: number, token: number): number {
     this.sent.push({ plan: reply.plan, token });
+    return this.status;
   }
 
   readonly cancelled: number[] = [];

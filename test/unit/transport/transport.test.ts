@@ -3,6 +3,8 @@ import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { plainAddress, Transport, type TransportOptions } from "#transport/transport.ts";
 
 const OPTIONS: TransportOptions = {
+  sendBufferBytes: -1,
+  receiveBufferBytes: -1,
   maxFrameBytes: 1 << 20,
   maxInFlight: 16,
   maxUnsentBytes: 1 << 20,

@@ -177,9 +177,10 @@ pub fn plan_copy(
     Ok(count as f64)
 }
 
-/// Sends a plan on a socket from the sending thread and ends the plan. `head` is the answer without its slices; `cuts` are
-/// pairs of a position in it and the row whose slice goes there, ascending. The completion comes through `drainSent` with
-/// `token`; until then nothing else may be written to the socket.
+/// Sends a plan on a socket and ends the plan. `head` is the answer without its slices; `cuts` are pairs of a position in it and
+/// the row whose slice goes there, ascending. What is in memory and fits the socket's buffer is sent before this returns; all the
+/// rest on the sending thread. Returns the status of a send that is over, 0 or an errno; -1 when the completion comes through
+/// `drainSent` with `token`: until then nothing else may be written to the socket.
 #[napi(catch_unwind)]
 pub fn plan_send(
     plan: f64,
@@ -188,7 +189,7 @@ pub fn plan_send(
     head: &[u8],
     cuts: &[f64],
     token: f64,
-) -> Result<()> {
+) -> Result<f64> {
     // Taken first: the plan ends here, whatever else is wrong.
     let rows = PLANS.remove(plan).ok_or_else(|| unknown("the plan"))?;
     let sender = sender_of(sender_id)?;
@@ -212,8 +213,8 @@ pub fn plan_send(
     if from < head.len() {
         parts.push(Part::Head(from..head.len()));
     }
-    sender.send(fd as i32, SendJob { token: token as u64, head: head.to_vec(), parts });
-    Ok(())
+    let job = SendJob { token: token as u64, head: head.to_vec(), parts };
+    Ok(sender.send(fd as i32, job).map_or(-1.0, f64::from))
 }
 
 /// Ends a plan that is not sent. A plan that has ended already is no matter.

@@ -22,8 +22,8 @@ pub(crate) struct SenderHandle {
 }
 
 impl SenderHandle {
-    pub(crate) fn send(&self, fd: i32, job: SendJob) {
-        self.sender.submit(fd, job, &self.outbox);
+    pub(crate) fn send(&self, fd: i32, job: SendJob) -> Option<i32> {
+        self.sender.send(fd, job, &self.outbox)
     }
 }
 
@@ -53,6 +53,17 @@ pub fn recv_into(
         Received::Closed => -1.0,
         Received::Failed(errno) => -f64::from(errno.max(2)),
     })
+}
+
+/// Sets the kernel's buffers of a socket, in bytes; -1 leaves the system's own sizing. A refusal by the system is no error.
+#[napi(catch_unwind)]
+pub fn set_socket_buffers(fd: f64, send_bytes: f64, receive_bytes: f64) {
+    if send_bytes >= 0.0 {
+        let _ = sluice_sys::set_send_buffer_bytes(fd as i32, send_bytes as i32);
+    }
+    if receive_bytes >= 0.0 {
+        let _ = sluice_sys::set_receive_buffer_bytes(fd as i32, receive_bytes as i32);
+    }
 }
 
 /// Opens a place for completions of `planSend`; starts the sending thread if it does not run yet. `done` runs on the calling

@@ -5,6 +5,10 @@
 //! a [`SendJob`] (a duplicate of the socket, the header, the slices) and writes nothing to that socket until the job's token
 //! comes back through its [`Outbox`].
 //!
+//! A job whose pages are all in memory cannot stop anybody, so [`Sender::send`] tries it on the calling thread first, for one turn:
+//! that saves two changes of thread, which for a warm fetch is a fifth of its cost. What does not fit the socket's buffer, and
+//! whatever may have to be read from disk, goes to the thread.
+//!
 //! The thread tries each job as soon as it sees it and watches the socket only after it was full, so an answer that fits the
 //! socket's buffer costs its `send` and `sendfile` calls and nothing else. Jobs that can make progress take turns of
 //! [`TURN_BYTES`]; jobs whose socket is full wait in epoll, edge-triggered. Without work the thread sleeps.
@@ -33,6 +37,9 @@ use crate::socket::errno_of;
 
 /// Bytes a job may send before the next one has its turn: large against a system call, small against a slow client's patience.
 const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Smallest page size: on machines with larger ones fewer pages are counted as cached, and the thread sends.
+const PAGE_BYTES: u64 = 4096;
 
 /// Step in which slices that are not in a file are copied.
 const COPY_BYTES: usize = 64 * 1024;
@@ -154,13 +161,18 @@ enum Command {
     Cancel { outbox: Weak<Outbox>, token: u64 },
 }
 
-struct ActiveJob {
-    socket: OwnedFd,
+/// A job and how far it has come.
+struct Progress {
     job: SendJob,
-    outbox: Arc<Outbox>,
     part: usize,
     /// Bytes of the current part already sent.
     sent: u64,
+}
+
+struct ActiveJob {
+    socket: OwnedFd,
+    progress: Progress,
+    outbox: Arc<Outbox>,
     is_watched: bool,
     /// Its key is in the line of ready jobs.
     is_in_line: bool,
@@ -230,9 +242,30 @@ impl Sender {
         })
     }
 
-    /// Sends a job on the socket `fd`, which is duplicated here: the caller may close its own at any time. Nothing else may
-    /// write to the socket until the job is reported. A descriptor that cannot be duplicated is reported as any other failure.
+    /// Sends a job on the socket `fd`: at once, as far as the socket takes it, when all of its bytes are in memory; the rest on the
+    /// thread. Returns the status (0 or an errno) of a job that is over and will not be reported, `None` for one that will be.
+    /// Until then nothing else may write to the socket.
+    pub fn send(&self, fd: RawFd, job: SendJob, outbox: &Arc<Outbox>) -> Option<i32> {
+        let mut progress = Progress { job, part: 0, sent: 0 };
+        if progress.is_in_memory() && calls::set_nonblocking(fd).is_ok() {
+            let turn = progress.advance(fd, &self.shared.counters, &mut Vec::new());
+            if let Turn::Over(status) = turn {
+                self.shared.counters.jobs.fetch_add(1, Ordering::Relaxed);
+                return Some(status);
+            }
+        }
+        self.hand_over(fd, progress, outbox);
+        None
+    }
+
+    /// Sends a job on the thread from its first byte. `fd` is duplicated here: the caller may close its own at any time. Nothing
+    /// else may write to the socket until the job is reported. A descriptor that cannot be duplicated is reported as any other
+    /// failure.
     pub fn submit(&self, fd: RawFd, job: SendJob, outbox: &Arc<Outbox>) {
+        self.hand_over(fd, Progress { job, part: 0, sent: 0 }, outbox);
+    }
+
+    fn hand_over(&self, fd: RawFd, progress: Progress, outbox: &Arc<Outbox>) {
         let socket = calls::duplicate(fd).and_then(|socket| {
             calls::set_nonblocking(socket.as_raw_fd())?;
             Ok(socket)
@@ -240,16 +273,14 @@ impl Sender {
         match socket {
             Ok(socket) => self.push(Command::Send(ActiveJob {
                 socket,
-                job,
+                progress,
                 outbox: Arc::clone(outbox),
-                part: 0,
-                sent: 0,
                 is_watched: false,
                 is_in_line: true,
             })),
             Err(error) => {
                 self.shared.counters.jobs.fetch_add(1, Ordering::Relaxed);
-                outbox.report(job.token, errno_of(&error));
+                outbox.report(progress.job.token, errno_of(&error));
             }
         }
     }
@@ -371,7 +402,7 @@ impl Worker {
                 Command::Cancel { outbox, token } => {
                     let found = self.jobs.iter().find_map(|(&key, active)| {
                         let is_same = std::ptr::eq(Arc::as_ptr(&active.outbox), outbox.as_ptr());
-                        (is_same && active.job.token == token).then_some(key)
+                        (is_same && active.progress.job.token == token).then_some(key)
                     });
                     if let Some(key) = found {
                         self.finish(key, libc::ECANCELED);
@@ -384,7 +415,8 @@ impl Worker {
     fn take_turn(&mut self, key: u64) {
         let Some(active) = self.jobs.get_mut(&key) else { return };
         active.is_in_line = false;
-        match active.advance(&self.shared.counters, &mut self.scratch) {
+        let socket = active.socket.as_raw_fd();
+        match active.progress.advance(socket, &self.shared.counters, &mut self.scratch) {
             Turn::Again => self.make_ready(key),
             Turn::Over(status) => self.finish(key, status),
             Turn::Full if active.is_watched => {}
@@ -409,10 +441,10 @@ impl Worker {
             self.watched_count -= 1;
         }
         self.shared.counters.jobs.fetch_add(1, Ordering::Relaxed);
-        let ActiveJob { socket, job, outbox, .. } = active;
+        let ActiveJob { socket, progress, outbox, .. } = active;
         // Closed before the report: whoever reads the report may close the connection and expects that to be the end of it.
         drop(socket);
-        outbox.report(job.token, status);
+        outbox.report(progress.job.token, status);
     }
 
     fn abandon_all(&mut self) {
@@ -424,14 +456,30 @@ impl Worker {
     }
 }
 
-impl ActiveJob {
+impl Progress {
+    /// True when the job fits one turn and no byte of it has to be read from disk. False where the kernel cannot tell.
+    fn is_in_memory(&self) -> bool {
+        let mut slice_bytes = 0;
+        self.job.parts.iter().all(|part| match part {
+            Part::Head(_) => true,
+            Part::Slice { source, position, length } => {
+                slice_bytes += *length;
+                let Some(file) = source.file() else { return false };
+                let first_page = *position / PAGE_BYTES;
+                let page_count = (*position + *length).div_ceil(PAGE_BYTES) - first_page;
+                slice_bytes <= TURN_BYTES as u64
+                    && calls::cached_page_count(file.as_raw_fd(), *position, *length)
+                        .is_ok_and(|cached| cached >= page_count)
+            }
+        })
+    }
+
     /// Sends until the turn's bytes are used up, the socket is full or the job is over.
-    fn advance(&mut self, counters: &Counters, scratch: &mut Vec<u8>) -> Turn {
+    fn advance(&mut self, socket: RawFd, counters: &Counters, scratch: &mut Vec<u8>) -> Turn {
         let mut budget = TURN_BYTES;
         loop {
             let is_last = self.part + 1 >= self.job.parts.len();
             let Some(part) = self.job.parts.get(self.part) else { return Turn::Over(0) };
-            let socket = self.socket.as_raw_fd();
             let (length, outcome) = match part {
                 Part::Head(range) => {
                     let bytes = self.job.head.get(range.clone()).unwrap_or_default();

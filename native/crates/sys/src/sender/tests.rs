@@ -385,3 +385,58 @@ fn many_jobs_at_once_all_arrive_whole() {
     reports.sort_unstable();
     assert_eq!(reports, (0..20).map(|token| (token, 0)).collect::<Vec<_>>());
 }
+
+#[test]
+fn what_is_in_memory_is_sent_at_once_and_the_rest_by_the_thread() {
+    let bench = Bench::new();
+    let content = pattern(1_500_000);
+    let on_disk = file(&content);
+    let in_memory = Arc::new(Memory(content.clone())) as Arc<dyn SliceSource>;
+    // Where the kernel has no cachestat, the thread does it all: the bytes and the single report are the same.
+    let can_tell = calls::cached_page_count(
+        on_disk.file().expect("a file").as_raw_fd(),
+        0,
+        content.len() as u64,
+    )
+    .is_ok();
+    let job = |token, source: &Arc<dyn SliceSource>, length| SendJob {
+        token,
+        head: b"head".to_vec(),
+        parts: vec![Part::Head(0..4), slice(source, 10, length)],
+    };
+    let expect = |peer: &mut TcpStream, length: usize| {
+        assert_eq!(read_exact(peer, 4), b"head");
+        assert!(read_exact(peer, length) == content[10..10 + length]);
+    };
+
+    let (socket, mut peer) = connection();
+    let outcome = bench.sender.send(socket.as_raw_fd(), job(1, &on_disk, 5000), &bench.outbox);
+    assert_eq!(outcome, can_tell.then_some(0));
+    if outcome.is_none() {
+        assert_eq!(bench.reports(1), [(1, 0)]);
+    }
+    expect(&mut peer, 5000);
+
+    // More than the socket takes at once: begun here, ended there, every byte once.
+    crate::set_send_buffer_bytes(socket.as_raw_fd(), 32 * 1024).expect("sets");
+    let length = 1_400_000;
+    let outcome =
+        bench.sender.send(socket.as_raw_fd(), job(2, &on_disk, length as u64), &bench.outbox);
+    assert_eq!(outcome, None);
+    expect(&mut peer, length);
+    assert_eq!(bench.reports(1), [(2, 0)]);
+
+    // A source that is no file is never read on the calling thread.
+    assert_eq!(bench.sender.send(socket.as_raw_fd(), job(3, &in_memory, 10), &bench.outbox), None);
+    expect(&mut peer, 10);
+    assert_eq!(bench.reports(1), [(3, 0)]);
+
+    // A socket that cannot be sent on: over at once, or reported, never both.
+    socket.shutdown(Shutdown::Write).expect("shuts down");
+    let outcome = bench.sender.send(socket.as_raw_fd(), job(4, &on_disk, 10), &bench.outbox);
+    match outcome {
+        Some(status) => assert_eq!(status, libc::EPIPE),
+        None => assert_eq!(bench.reports(1), [(4, libc::EPIPE)]),
+    }
+    assert_eq!(bench.outbox.drain(10, |_, _| {}), 0);
+}
