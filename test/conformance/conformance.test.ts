@@ -32,7 +32,8 @@ interface Finished {
 }
 
 const entries = CLIENTS.filter(
-  ({ name, isQuick }) => (isFull || isQuick) && (picked === undefined || picked.some((part) => name.includes(part))),
+  ({ name, isQuick }) =>
+    (isFull || isQuick) && (picked === undefined || picked.some((part) => name.includes(part))),
 );
 const skipped: string[] = [];
 const directory = temporaryDirectory("conformance");
@@ -46,7 +47,10 @@ async function openBootstrap(): Promise<string> {
 }
 
 /** Applies `work` to every item, at most `AT_ONCE` at a time, keeping order. */
-async function inParallel<In, Out>(items: readonly In[], work: (item: In) => Promise<Out>): Promise<Out[]> {
+async function inParallel<In, Out>(
+  items: readonly In[],
+  work: (item: In) => Promise<Out>,
+): Promise<Out[]> {
   const out: Out[] = [];
   const queue = items.entries();
   const lane = async (): Promise<void> => {
@@ -77,7 +81,8 @@ async function prepare(): Promise<Ready[]> {
 
 /** Who reads whose topic: in a full run everyone everyone's; in a quick one all read the first client's and the first two read all. */
 function pairs(finished: readonly Finished[]): [reader: Finished, writer: Finished][] {
-  const isHub = ({ name }: Finished): boolean => name === "java" || name === "kafkajs on bun" || name === "confluent-kafka";
+  const isHub = ({ name }: Finished): boolean =>
+    name === "java" || name === "kafkajs on bun" || name === "confluent-kafka";
   return finished.flatMap((reader) =>
     finished
       .filter((writer) => writer !== reader && (isFull || isHub(reader) || isHub(writer)))
@@ -90,7 +95,9 @@ const seconds = (): string => ((performance.now() - started) / 1000).toFixed(0);
 const ready = await prepare();
 const bootstrap = await openBootstrap();
 const stamp = Date.now().toString(36);
-console.log(`${seconds()} s: ${ready.length} clients ready, ${skipped.length} skipped, against ${own === null ? bootstrap : `Sluice at ${bootstrap}`}`);
+console.log(
+  `${seconds()} s: ${ready.length} clients ready, ${skipped.length} skipped, against ${own === null ? bootstrap : `Sluice at ${bootstrap}`}`,
+);
 const clients = new Map<string, Client>();
 const finished = await inParallel(ready, async ({ entry, open }): Promise<Finished> => {
   const client = open(bootstrap);
@@ -98,7 +105,8 @@ const finished = await inParallel(ready, async ({ entry, open }): Promise<Finish
   const topic = `conformance-${entry.name.replaceAll(/[^a-z0-9]+/g, "-")}-${stamp}`;
   const run = await runScenario(client, bootstrap, topic, ORDINARY_RECORDS);
   for (const { check, problem } of run.outcomes) {
-    if (problem !== null) console.log(`${seconds()} s: ${entry.name} ${check}: ${problem.slice(0, 300)}`);
+    if (problem !== null)
+      console.log(`${seconds()} s: ${entry.name} ${check}: ${problem.slice(0, 300)}`);
   }
   return { name: entry.name, run, crosses: [] };
 });
@@ -111,7 +119,10 @@ await inParallel(finished, async (reader) => {
     if (one !== reader || writer.run.common.wanted.length === 0) continue;
     const outcome = await runCross(client, about, writer.run);
     reader.crosses.push(outcome);
-    if (outcome.problem !== null) console.log(`${seconds()} s: ${reader.name} ${outcome.check}: ${outcome.problem.slice(0, 300)}`);
+    if (outcome.problem !== null)
+      console.log(
+        `${seconds()} s: ${reader.name} ${outcome.check}: ${outcome.problem.slice(0, 300)}`,
+      );
   }
 });
 console.log(`${seconds()} s: readings of each other's topics done`);
@@ -123,10 +134,19 @@ if (console_ instanceof ConsoleClient) {
     const said = await console_.perf(`conformance-perf-${stamp}`, count);
     const isSent = said.producer.includes(`${count} records sent`);
     const consumed = Number(said.consumer.split("\n").at(-1)?.split(",")[4]?.trim() ?? 0);
-    perf.push({ check: "kafka-producer-perf-test sends all", problem: isSent ? null : said.producer });
-    perf.push({ check: "kafka-consumer-perf-test reads all", problem: consumed >= count ? null : said.consumer });
+    perf.push({
+      check: "kafka-producer-perf-test sends all",
+      problem: isSent ? null : said.producer,
+    });
+    perf.push({
+      check: "kafka-consumer-perf-test reads all",
+      problem: consumed >= count ? null : said.consumer,
+    });
   } catch (error) {
-    perf.push({ check: "perf tests run", problem: error instanceof Error ? error.message : String(error) });
+    perf.push({
+      check: "perf tests run",
+      problem: error instanceof Error ? error.message : String(error),
+    });
   }
 }
 await Promise.all([...clients.values()].map(async (client) => await client.close()));
@@ -135,14 +155,23 @@ if (own !== null) await (own as BrokerProcess).stop("SIGTERM");
 afterAll(() => {
   directory.remove();
   const told = skipped.length === 0 ? "none" : skipped.join(", ");
-  console.log(`conformance took ${seconds()} s; clients run: ${finished.length}; skipped: ${skipped.length} (${told})`);
+  console.log(
+    `conformance took ${seconds()} s; clients run: ${finished.length}; skipped: ${skipped.length} (${told})`,
+  );
 });
 
 for (const { name, run, crosses } of finished) {
   const about = run.description;
   describe(about === null ? name : `${name} ${about.version} (${about.runtime})`, () => {
-    for (const outcome of [...run.outcomes, ...crosses, ...(name === "java console tools" ? perf : [])]) {
-      const label = outcome.unsupported === undefined ? outcome.check : `${outcome.check} [not in this client: ${outcome.unsupported}]`;
+    for (const outcome of [
+      ...run.outcomes,
+      ...crosses,
+      ...(name === "java console tools" ? perf : []),
+    ]) {
+      const label =
+        outcome.unsupported === undefined
+          ? outcome.check
+          : `${outcome.check} [not in this client: ${outcome.unsupported}]`;
       test(label, () => {
         expect(outcome.problem).toBeNull();
       });

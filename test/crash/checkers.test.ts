@@ -8,11 +8,16 @@ function history(): { checker: LogChecker; log: LoggedRecord[] } {
   checker.sending("a", 0, 9);
   checker.acknowledged("a", 0, 0, 3, 0);
   checker.acknowledged("a", 0, 4, 7, null);
-  const log = Array.from({ length: 10 }, (_, number) => ({ offset: number, producer: "a", number }));
+  const log = Array.from({ length: 10 }, (_, number) => ({
+    offset: number,
+    producer: "a",
+    number,
+  }));
   return { checker, log };
 }
 
-const renumbered = (log: readonly LoggedRecord[]): LoggedRecord[] => log.map((record, offset) => ({ ...record, offset }));
+const renumbered = (log: readonly LoggedRecord[]): LoggedRecord[] =>
+  log.map((record, offset) => ({ ...record, offset }));
 
 describe("LogChecker", () => {
   test("accepts a log with all acknowledged records, with or without those of unknown fate", () => {
@@ -45,7 +50,10 @@ describe("LogChecker", () => {
   test("finds two records out of order", () => {
     const { checker, log } = history();
     const swapped = [...log];
-    [swapped[5], swapped[6]] = [{ offset: 5, producer: "a", number: 6 }, { offset: 6, producer: "a", number: 5 }];
+    [swapped[5], swapped[6]] = [
+      { offset: 5, producer: "a", number: 6 },
+      { offset: 6, producer: "a", number: 5 },
+    ];
     expect(checker.check(0, swapped)).toEqual([
       "hole: a/0/6 at 5, wanted 5",
       "doubled or out of order: a/0/5 at 6, 6 came before",
@@ -54,26 +62,35 @@ describe("LogChecker", () => {
 
   test("finds a record that moved from its acknowledged offset", () => {
     const { checker, log } = history();
-    const moved = [{ offset: 0, producer: "b", number: 0 }, ...log.map((record) => ({ ...record, offset: record.offset + 1 }))];
+    const moved = [
+      { offset: 0, producer: "b", number: 0 },
+      ...log.map((record) => ({ ...record, offset: record.offset + 1 })),
+    ];
     checker.sending("b", 0, 0);
     expect(checker.check(0, moved)[0]).toBe("moved: a/0/0 was acknowledged at 0, is at 1");
   });
 
   test("finds a record that was never sent", () => {
     const { checker, log } = history();
-    expect(checker.check(0, [...log, { offset: 10, producer: "a", number: 10 }])).toEqual(["never sent: a/0/10 at 10"]);
+    expect(checker.check(0, [...log, { offset: 10, producer: "a", number: 10 }])).toEqual([
+      "never sent: a/0/10 at 10",
+    ]);
   });
 
   test("finds that what a consumer saw is gone", () => {
     const { checker, log } = history();
     checker.seen(0, { offset: 8, producer: "a", number: 8 });
     expect(checker.check(0, log)).toEqual([]);
-    expect(checker.check(0, log.slice(0, 8))).toEqual(["a consumer saw a/0/8 at 8, there is nothing now"]);
+    expect(checker.check(0, log.slice(0, 8))).toEqual([
+      "a consumer saw a/0/8 at 8, there is nothing now",
+    ]);
   });
 
   test("finds a hole in the offsets", () => {
     const { checker, log } = history();
-    const shifted = log.map((record) => (record.number < 8 ? record : { ...record, offset: record.offset + 1 }));
+    const shifted = log.map((record) =>
+      record.number < 8 ? record : { ...record, offset: record.offset + 1 },
+    );
     expect(checker.check(0, shifted)).toEqual(["offset 9 follows 7 in partition 0"]);
   });
 });

@@ -40,11 +40,18 @@ export class LogChecker {
   }
 
   /** Records `first` to `last` are acknowledged; `offset` is the first one's, or null where the broker did not say. */
-  acknowledged(producer: string, partition: number, first: number, last: number, offset: number | null): void {
+  acknowledged(
+    producer: string,
+    partition: number,
+    first: number,
+    last: number,
+    offset: number | null,
+  ): void {
     const stream = this.#stream(producer, partition);
     stream.acknowledged = Math.max(stream.acknowledged, last + 1);
     if (offset === null) return;
-    for (let at = first; at <= last; at += 1) this.#offsets.set(`${producer}/${partition}/${at}`, offset + at - first);
+    for (let at = first; at <= last; at += 1)
+      this.#offsets.set(`${producer}/${partition}/${at}`, offset + at - first);
   }
 
   /** A consumer was given this record. */
@@ -84,7 +91,11 @@ export class LogChecker {
   }
 
   /** Findings about the whole log of one partition, from its first offset on; at most 20. */
-  check(partition: number, log: readonly LoggedRecord[], promised: LogPromises = this.promises(partition)): string[] {
+  check(
+    partition: number,
+    log: readonly LoggedRecord[],
+    promised: LogPromises = this.promises(partition),
+  ): string[] {
     const findings: string[] = [];
     const next = new Map<string, number>();
     const at = new Map<number, string>();
@@ -92,22 +103,32 @@ export class LogChecker {
     for (const { offset, producer, number } of log) {
       const name = `${producer}/${partition}/${number}`;
       const wanted = next.get(producer) ?? 0;
-      if (offset !== lastOffset + 1) findings.push(`offset ${offset} follows ${lastOffset} in partition ${partition}`);
+      if (offset !== lastOffset + 1)
+        findings.push(`offset ${offset} follows ${lastOffset} in partition ${partition}`);
       lastOffset = offset;
       at.set(offset, name);
-      if (number < wanted) findings.push(`doubled or out of order: ${name} at ${offset}, ${wanted - 1} came before`);
+      if (number < wanted)
+        findings.push(`doubled or out of order: ${name} at ${offset}, ${wanted - 1} came before`);
       if (number > wanted) findings.push(`hole: ${name} at ${offset}, wanted ${wanted}`);
-      if (number >= this.#stream(producer, partition).sent) findings.push(`never sent: ${name} at ${offset}`);
+      if (number >= this.#stream(producer, partition).sent)
+        findings.push(`never sent: ${name} at ${offset}`);
       const said = this.#offsets.get(name);
-      if (said !== undefined && said !== offset) findings.push(`moved: ${name} was acknowledged at ${said}, is at ${offset}`);
+      if (said !== undefined && said !== offset)
+        findings.push(`moved: ${name} was acknowledged at ${said}, is at ${offset}`);
       next.set(producer, Math.max(wanted, number + 1));
     }
     for (const [producer, acknowledged] of promised.acknowledged) {
       const found = next.get(producer) ?? 0;
-      if (found < acknowledged) findings.push(`lost: ${producer}/${partition}/${found} to ${acknowledged - 1} were acknowledged`);
+      if (found < acknowledged)
+        findings.push(
+          `lost: ${producer}/${partition}/${found} to ${acknowledged - 1} were acknowledged`,
+        );
     }
     for (const [offset, name] of promised.seen) {
-      if (at.get(offset) !== name) findings.push(`a consumer saw ${name} at ${offset}, there is ${at.get(offset) ?? "nothing"} now`);
+      if (at.get(offset) !== name)
+        findings.push(
+          `a consumer saw ${name} at ${offset}, there is ${at.get(offset) ?? "nothing"} now`,
+        );
     }
     return findings.slice(0, 20);
   }
@@ -146,11 +167,21 @@ export class CommitChecker {
   }
 
   /** Findings about what the group holds for `partition`; -1 means nothing. */
-  check(partition: number, offset: number, promised: ReadonlyMap<number, number> = this.#acknowledged): string[] {
+  check(
+    partition: number,
+    offset: number,
+    promised: ReadonlyMap<number, number> = this.#acknowledged,
+  ): string[] {
     const acknowledged = promised.get(partition) ?? -1;
     const attempted = this.#attempted.get(partition) ?? -1;
-    if (offset < acknowledged) return [`partition ${partition}: commit of ${acknowledged} was acknowledged, the group holds ${offset}`];
-    if (offset > attempted) return [`partition ${partition}: the group holds ${offset}, nothing above ${attempted} was committed`];
+    if (offset < acknowledged)
+      return [
+        `partition ${partition}: commit of ${acknowledged} was acknowledged, the group holds ${offset}`,
+      ];
+    if (offset > attempted)
+      return [
+        `partition ${partition}: the group holds ${offset}, nothing above ${attempted} was committed`,
+      ];
     return [];
   }
 }

@@ -13,7 +13,11 @@ test(`${CYCLES} stops under load lose, double and reorder nothing`, async () => 
   const directory = temporaryDirectory("crash");
   const seed = Number(process.env["SLUICE_CRASH_SEED"] ?? String(Date.now() % 100_000));
   const broker = await sluiceBroker({ directory: directory.path });
-  const report = await runCrashes(broker, { cycles: CYCLES, seed, say: (line) => console.log(line) });
+  const report = await runCrashes(broker, {
+    cycles: CYCLES,
+    seed,
+    say: (line) => console.log(line),
+  });
   expect({ seed, findings: report.findings }).toEqual({ seed, findings: [] });
   expect(report.acknowledged).toBeGreaterThan(CYCLES * 100);
   directory.remove();

@@ -43,8 +43,17 @@ export function seededRandom(seed: number): () => number {
 }
 
 /** Runs the cycles on a broker that is not running yet, and leaves it stopped. */
-export async function runCrashes(broker: BrokerProcess, options: CrashOptions): Promise<CrashReport> {
-  const { cycles, seed, producers: producerCount = 3, partitions = 3, strikeStartEvery = 4 } = options;
+export async function runCrashes(
+  broker: BrokerProcess,
+  options: CrashOptions,
+): Promise<CrashReport> {
+  const {
+    cycles,
+    seed,
+    producers: producerCount = 3,
+    partitions = 3,
+    strikeStartEvery = 4,
+  } = options;
   const say = options.say ?? ((): void => {});
   const random = seededRandom(seed);
   const log = new LogChecker();
@@ -54,10 +63,22 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
   const topic = `crash-${seed}`;
   const group = `crash-group-${seed}`;
   const address = broker.bootstrap;
-  say(`${broker.name}: ${cycles} cycles, seed ${seed}; first start ${Math.round(await broker.start())} ms`);
+  say(
+    `${broker.name}: ${cycles} cycles, seed ${seed}; first start ${Math.round(await broker.start())} ms`,
+  );
   await createTopic(address, topic, partitions);
-  const producers = Array.from({ length: producerCount }, (_, at) =>
-    new CrashProducer(`p${at}`, address, topic, partitions, log, seededRandom(seed * 31 + at), options.isPipelined ?? true),
+  const producers = Array.from(
+    { length: producerCount },
+    (_, at) =>
+      new CrashProducer(
+        `p${at}`,
+        address,
+        topic,
+        partitions,
+        log,
+        seededRandom(seed * 31 + at),
+        options.isPipelined ?? true,
+      ),
   );
   const runs = producers.map(async (producer) => {
     try {
@@ -78,14 +99,19 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
     }
     const promised = commits.promises();
     const held = await readCommitted(address, group, topic, partitions);
-    findings.push(...held.flatMap((offset, partition) => commits.check(partition, offset, promised)).map((finding) => `${when}: ${finding}`));
+    findings.push(
+      ...held
+        .flatMap((offset, partition) => commits.check(partition, offset, promised))
+        .map((finding) => `${when}: ${finding}`),
+    );
   };
   const progress = async (wanted: number, what: string): Promise<void> => {
     const from = log.acknowledgedCount;
     await until(
       () => findings.length > 0 || log.acknowledgedCount >= from + wanted,
       60_000,
-      () => `${what}: only ${log.acknowledgedCount - from} records acknowledged in 60 s\n${broker.log()}`,
+      () =>
+        `${what}: only ${log.acknowledgedCount - from} records acknowledged in 60 s\n${broker.log()}`,
     );
   };
 
@@ -108,7 +134,9 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
       const when = `cycle ${cycle} (${isKill ? "kill -9" : "SIGTERM"}${struck})`;
       await judge(when);
       await progress(100, when);
-      say(`${when}: stopped in ${Math.round(stopMs)} ms, ready again in ${Math.round(startMs)} ms, ${log.acknowledgedCount} acknowledged, ${consumer.records} consumed`);
+      say(
+        `${when}: stopped in ${Math.round(stopMs)} ms, ready again in ${Math.round(startMs)} ms, ${log.acknowledgedCount} acknowledged, ${consumer.records} consumed`,
+      );
     }
     for (const producer of producers) producer.stop();
     if (findings.length === 0) await Promise.all(runs);
@@ -116,7 +144,8 @@ export async function runCrashes(broker: BrokerProcess, options: CrashOptions): 
       await until(
         () => log.isAllSeen,
         60_000,
-        () => `the group saw ${log.seenCount} of ${log.acknowledgedCount} acknowledged records within 60 s`,
+        () =>
+          `the group saw ${log.seenCount} of ${log.acknowledgedCount} acknowledged records within 60 s`,
       );
     }
     await judge("at the end");

@@ -4,11 +4,33 @@
  * the broker's promise alone. The consumer is a member of a real group (kafkajs), which must find its way back after every stop.
  */
 import { Kafka, logLevel, type Consumer } from "kafkajs";
-import { CreateTopicsApi, makeCreatableTopic, makeCreatableTopicConfig, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
-import { FetchApi, makeFetchPartition, makeFetchRequest, makeFetchTopic } from "#protocol/generated/fetch.ts";
-import { InitProducerIdApi, makeInitProducerIdRequest } from "#protocol/generated/init-producer-id.ts";
-import { makeOffsetFetchRequest, makeOffsetFetchRequestTopic, OffsetFetchApi } from "#protocol/generated/offset-fetch.ts";
-import { makePartitionProduceData, makeProduceRequest, makeTopicProduceData, ProduceApi } from "#protocol/generated/produce.ts";
+import {
+  CreateTopicsApi,
+  makeCreatableTopic,
+  makeCreatableTopicConfig,
+  makeCreateTopicsRequest,
+} from "#protocol/generated/create-topics.ts";
+import {
+  FetchApi,
+  makeFetchPartition,
+  makeFetchRequest,
+  makeFetchTopic,
+} from "#protocol/generated/fetch.ts";
+import {
+  InitProducerIdApi,
+  makeInitProducerIdRequest,
+} from "#protocol/generated/init-producer-id.ts";
+import {
+  makeOffsetFetchRequest,
+  makeOffsetFetchRequestTopic,
+  OffsetFetchApi,
+} from "#protocol/generated/offset-fetch.ts";
+import {
+  makePartitionProduceData,
+  makeProduceRequest,
+  makeTopicProduceData,
+  ProduceApi,
+} from "#protocol/generated/produce.ts";
 import { decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { Wire } from "../differential/wire.ts";
 import type { CommitChecker, LogChecker, LoggedRecord } from "./checkers.ts";
@@ -33,7 +55,11 @@ async function within<T>(answer: Promise<T>): Promise<T> {
 }
 
 /** Keeps trying `work` on fresh connections until it succeeds or `timeoutMs` has passed. */
-export async function insist<T>(address: string, timeoutMs: number, work: (wire: Wire) => Promise<T>): Promise<T> {
+export async function insist<T>(
+  address: string,
+  timeoutMs: number,
+  work: (wire: Wire) => Promise<T>,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
@@ -47,11 +73,26 @@ export async function insist<T>(address: string, timeoutMs: number, work: (wire:
 }
 
 /** Makes the topic of the run, with segments small enough that stops meet rolls. */
-export async function createTopic(address: string, topic: string, partitions: number): Promise<void> {
+export async function createTopic(
+  address: string,
+  topic: string,
+  partitions: number,
+): Promise<void> {
   const configs = [makeCreatableTopicConfig({ name: "segment.bytes", value: String(1 << 20) })];
-  const wanted = makeCreatableTopic({ name: topic, numPartitions: partitions, replicationFactor: 1, configs });
+  const wanted = makeCreatableTopic({
+    name: topic,
+    numPartitions: partitions,
+    replicationFactor: 1,
+    configs,
+  });
   await insist(address, 30_000, async (wire) => {
-    const answer = await within(wire.send(CreateTopicsApi, 5, makeCreateTopicsRequest({ topics: [wanted], timeoutMs: 10_000 })));
+    const answer = await within(
+      wire.send(
+        CreateTopicsApi,
+        5,
+        makeCreateTopicsRequest({ topics: [wanted], timeoutMs: 10_000 }),
+      ),
+    );
     const code = answer.topics[0]?.errorCode ?? -1;
     if (code !== 0 && code !== 36) throw new Error(`CreateTopics: error ${code}`);
   });
@@ -112,7 +153,18 @@ export class CrashProducer {
   /** Produces until stopped; rejects on an answer that no retry can mend. */
   async run(): Promise<void> {
     const { producerId, producerEpoch } = await insist(this.#address, 60_000, async (wire) => {
-      const answer = await within(wire.send(InitProducerIdApi, 4, makeInitProducerIdRequest({ transactionalId: null, transactionTimeoutMs: 60_000, producerId: -1n, producerEpoch: -1 })));
+      const answer = await within(
+        wire.send(
+          InitProducerIdApi,
+          4,
+          makeInitProducerIdRequest({
+            transactionalId: null,
+            transactionTimeoutMs: 60_000,
+            producerId: -1n,
+            producerEpoch: -1,
+          }),
+        ),
+      );
       if (answer.errorCode !== 0) throw new Error(`InitProducerId: error ${answer.errorCode}`);
       return answer;
     });
@@ -145,7 +197,10 @@ export class CrashProducer {
           if (oldest === undefined) break;
           const code = await within(oldest.answer);
           if (AGAIN.has(code)) throw new Error(`error ${code}`);
-          if (code !== 0) throw new FatalAnswer(`${this.name}: Produce of ${oldest.pending.first} to partition ${oldest.pending.partition}: error ${code}`);
+          if (code !== 0)
+            throw new FatalAnswer(
+              `${this.name}: Produce of ${oldest.pending.first} to partition ${oldest.pending.partition}: error ${code}`,
+            );
           outstanding.shift();
         }
       } catch (error) {
@@ -181,11 +236,16 @@ export class CrashProducer {
     this.#checker.sending(this.name, partition, last);
     const partitionData = [makePartitionProduceData({ index: partition, records })];
     const topicData = [makeTopicProduceData({ name: this.#topic, partitionData })];
-    const answer = await wire.send(ProduceApi, 8, makeProduceRequest({ acks: -1, timeoutMs: 10_000, topicData }));
+    const answer = await wire.send(
+      ProduceApi,
+      8,
+      makeProduceRequest({ acks: -1, timeoutMs: 10_000, topicData }),
+    );
     const found = answer.responses[0]?.partitionResponses[0];
     const code = found?.errorCode ?? -1;
     if (code !== 0 && code !== DUPLICATE_SEQUENCE_NUMBER) return code;
-    const offset = code === 0 && found !== undefined && found.baseOffset >= 0 ? found.baseOffset : null;
+    const offset =
+      code === 0 && found !== undefined && found.baseOffset >= 0 ? found.baseOffset : null;
     this.#checker.acknowledged(this.name, partition, first, last, offset);
     return 0;
   }
@@ -194,43 +254,72 @@ export class CrashProducer {
 class FatalAnswer extends Error {}
 
 function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
-  const [producer = "?", number = "-1"] = Buffer.from(value ?? []).toString().split("/");
+  const [producer = "?", number = "-1"] = Buffer.from(value ?? [])
+    .toString()
+    .split("/");
   return { offset, producer, number: Number(number) };
 }
 
 /** Reads a partition from its first offset to the high watermark of the moment. */
-export async function readLog(address: string, topic: string, partition: number): Promise<LoggedRecord[]> {
+export async function readLog(
+  address: string,
+  topic: string,
+  partition: number,
+): Promise<LoggedRecord[]> {
   return await insist(address, 30_000, async (wire) => {
     const log: LoggedRecord[] = [];
-    for (let fetchOffset = 0; ; ) {
-      const partitions = [makeFetchPartition({ partition, fetchOffset, partitionMaxBytes: 1 << 20 })];
-      const request = makeFetchRequest({ maxWaitMs: 0, minBytes: 0, maxBytes: 1 << 20, topics: [makeFetchTopic({ topic, partitions })] });
+    for (let fetchOffset = 0; ;) {
+      const partitions = [
+        makeFetchPartition({ partition, fetchOffset, partitionMaxBytes: 1 << 20 }),
+      ];
+      const request = makeFetchRequest({
+        maxWaitMs: 0,
+        minBytes: 0,
+        maxBytes: 1 << 20,
+        topics: [makeFetchTopic({ topic, partitions })],
+      });
       const answer = await within(wire.send(FetchApi, 11, request));
       const found = answer.responses[0]?.partitions[0];
-      if (found === undefined || found.errorCode !== 0) throw new Error(`Fetch: error ${found?.errorCode ?? answer.errorCode}`);
-      const { batches, failure } = decodeRecordBatches(found.records instanceof Uint8Array ? found.records : new Uint8Array(0));
+      if (found === undefined || found.errorCode !== 0)
+        throw new Error(`Fetch: error ${found?.errorCode ?? answer.errorCode}`);
+      const { batches, failure } = decodeRecordBatches(
+        found.records instanceof Uint8Array ? found.records : new Uint8Array(0),
+      );
       if (failure !== null) throw new Error(`Fetch at ${fetchOffset}: ${failure}`);
       for (const batch of batches) {
-        for (const record of batch.records) if (record.offset >= fetchOffset) log.push(toLogged(record.offset, record.value));
+        for (const record of batch.records)
+          if (record.offset >= fetchOffset) log.push(toLogged(record.offset, record.value));
         fetchOffset = batch.baseOffset + batch.lastOffsetDelta + 1;
       }
       if (fetchOffset >= found.highWatermark) return log;
-      if (batches.length === 0) throw new Error(`Fetch at ${fetchOffset}: nothing below the high watermark ${found.highWatermark}`);
+      if (batches.length === 0)
+        throw new Error(
+          `Fetch at ${fetchOffset}: nothing below the high watermark ${found.highWatermark}`,
+        );
     }
   });
 }
 
 /** What the group has committed, by partition; -1 where nothing. */
-export async function readCommitted(address: string, group: string, topic: string, partitions: number): Promise<number[]> {
+export async function readCommitted(
+  address: string,
+  group: string,
+  topic: string,
+  partitions: number,
+): Promise<number[]> {
   const partitionIndexes = Array.from({ length: partitions }, (_, at) => at);
-  const request = makeOffsetFetchRequest({ groupId: group, topics: [makeOffsetFetchRequestTopic({ name: topic, partitionIndexes })] });
+  const request = makeOffsetFetchRequest({
+    groupId: group,
+    topics: [makeOffsetFetchRequestTopic({ name: topic, partitionIndexes })],
+  });
   return await insist(address, 30_000, async (wire) => {
     const answer = await within(wire.send(OffsetFetchApi, 5, request));
     if (answer.errorCode !== 0) throw new Error(`OffsetFetch: error ${answer.errorCode}`);
     const found = answer.topics[0]?.partitions ?? [];
     return partitionIndexes.map((partition) => {
       const one = found.find(({ partitionIndex }) => partitionIndex === partition);
-      if (one === undefined || one.errorCode !== 0) throw new Error(`OffsetFetch of ${partition}: error ${one?.errorCode ?? "none"}`);
+      if (one === undefined || one.errorCode !== 0)
+        throw new Error(`OffsetFetch of ${partition}: error ${one?.errorCode ?? "none"}`);
       return one.committedOffset;
     });
   });
@@ -244,7 +333,13 @@ export class CrashConsumer {
   readonly #commits: CommitChecker;
   #records = 0;
 
-  constructor(address: string, group: string, topic: string, log: LogChecker, commits: CommitChecker) {
+  constructor(
+    address: string,
+    group: string,
+    topic: string,
+    log: LogChecker,
+    commits: CommitChecker,
+  ) {
     const kafka = new Kafka({
       clientId: "crash-consumer",
       brokers: [address],
@@ -253,8 +348,16 @@ export class CrashConsumer {
       retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 1_000 },
     });
     this.#consumer = kafka.consumer({
-      groupId: group, sessionTimeout: 6_000, heartbeatInterval: 300, maxWaitTimeInMs: 100,
-      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 1_000, restartOnFailure: async () => true },
+      groupId: group,
+      sessionTimeout: 6_000,
+      heartbeatInterval: 300,
+      maxWaitTimeInMs: 100,
+      retry: {
+        initialRetryTime: 50,
+        maxRetryTime: 500,
+        retries: 1_000,
+        restartOnFailure: async () => true,
+      },
     });
     this.#topic = topic;
     this.#log = log;
@@ -281,7 +384,9 @@ export class CrashConsumer {
         resolveOffset(batch.lastOffset());
         const offset = Number(batch.lastOffset()) + 1;
         this.#commits.sending(batch.partition, offset);
-        await this.#consumer.commitOffsets([{ topic: this.#topic, partition: batch.partition, offset: String(offset) }]);
+        await this.#consumer.commitOffsets([
+          { topic: this.#topic, partition: batch.partition, offset: String(offset) },
+        ]);
         this.#commits.acknowledged(batch.partition, offset);
         await heartbeat();
       },

@@ -15,7 +15,9 @@ const value = (name: string, fallback: string): string => {
   return at < 0 ? fallback : (words[at + 1] ?? fallback);
 };
 const overrides = Object.fromEntries(
-  words.flatMap((word, at) => (word === "--override" ? [(words[at + 1] ?? "").split("=") as [string, string]] : [])),
+  words.flatMap((word, at) =>
+    word === "--override" ? [(words[at + 1] ?? "").split("=") as [string, string]] : [],
+  ),
 );
 const directory = temporaryDirectory("crash");
 const libraries = value("kafka", "");
@@ -31,7 +33,8 @@ const report = await runCrashes(broker, {
   mustCatchUp: libraries === "",
   say: (line) => console.log(line),
 });
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 const { clean, killed } = report.restartMs;
 console.log(
   `${report.acknowledged} records acknowledged, ${report.requestsAgain} requests sent again, ${report.consumed} consumed; ` +

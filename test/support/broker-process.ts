@@ -79,7 +79,12 @@ class SpawnedBroker implements BrokerProcess {
     if (this.#child !== null) throw new Error(`${this.name} runs already`);
     this.#launched = performance.now();
     const log = openSync(this.#plan.logFile, "a");
-    this.#child = Bun.spawn([...this.#plan.command], { cwd: ROOT, stdin: "ignore", stdout: log, stderr: log });
+    this.#child = Bun.spawn([...this.#plan.command], {
+      cwd: ROOT,
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+    });
     closeSync(log);
   }
 

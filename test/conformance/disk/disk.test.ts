@@ -9,12 +9,22 @@ import { kafkaBroker, sluiceBroker, type BrokerProcess } from "../../support/bro
 import { temporaryDirectory } from "../../support/process.ts";
 import { javaCommand, runTool } from "../java/console.ts";
 import { ProgramClient } from "../support/client.ts";
-import { compareRecords, PARTITIONS, recordSet, type FoundRecord, type WantedRecord } from "../support/records.ts";
+import {
+  compareRecords,
+  PARTITIONS,
+  recordSet,
+  type FoundRecord,
+  type WantedRecord,
+} from "../support/records.ts";
 import { HERE, java, Unavailable, type JavaLibraries } from "../support/toolchains.ts";
 
 const ALL_PARTITIONS = Array.from({ length: PARTITIONS }, (_, at) => at);
 const NO_LIMITS = new Set<never>();
-const SETTINGS = { "log.segment.bytes": String(1 << 20), "log.index.interval.bytes": "512", "offsets.topic.num.partitions": "3" };
+const SETTINGS = {
+  "log.segment.bytes": String(1 << 20),
+  "log.index.interval.bytes": "512",
+  "offsets.topic.num.partitions": "3",
+};
 const TIMEOUT_MS = 300_000;
 
 async function librariesOrNull(): Promise<JavaLibraries | null> {
@@ -32,10 +42,18 @@ const directory = temporaryDirectory("disk");
 afterAll(() => directory.remove());
 
 /** Runs `work` with a Java client connected to the broker, which runs for that long. */
-async function withBroker<T>(broker: BrokerProcess, work: (client: ProgramClient) => Promise<T>): Promise<T> {
+async function withBroker<T>(
+  broker: BrokerProcess,
+  work: (client: ProgramClient) => Promise<T>,
+): Promise<T> {
   if (libraries === null) throw new Error("no Java");
   await broker.start();
-  const words = [...javaCommand(libraries, "tools"), join(HERE, "java/Program.java"), "--bootstrap", broker.bootstrap];
+  const words = [
+    ...javaCommand(libraries, "tools"),
+    join(HERE, "java/Program.java"),
+    "--bootstrap",
+    broker.bootstrap,
+  ];
   const client = new ProgramClient(words, HERE);
   try {
     return await work(client);
@@ -62,8 +80,14 @@ async function fill(client: ProgramClient, topic: string): Promise<WantedRecord[
   return wanted;
 }
 
-async function readAll(client: ProgramClient, topic: string, count: number): Promise<readonly FoundRecord[]> {
-  return (await client.ask({ op: "assign", topic, partitions: ALL_PARTITIONS, count })).records ?? [];
+async function readAll(
+  client: ProgramClient,
+  topic: string,
+  count: number,
+): Promise<readonly FoundRecord[]> {
+  return (
+    (await client.ask({ op: "assign", topic, partitions: ALL_PARTITIONS, count })).records ?? []
+  );
 }
 
 /** Every file below a log directory, by its path. */
@@ -79,7 +103,11 @@ async function dumpProblems(tools: JavaLibraries, files: readonly string[]): Pro
   const problems: string[] = [];
   const dump = async (wanted: readonly string[], ...words: string[]): Promise<string> => {
     if (wanted.length === 0) return "";
-    const { output, errors } = await runTool(tools, "kafka-dump-log", [...words, "--files", wanted.join(",")]);
+    const { output, errors } = await runTool(tools, "kafka-dump-log", [
+      ...words,
+      "--files",
+      wanted.join(","),
+    ]);
     for (const line of errors.split("\n")) {
       // The tool compares a segment's first offset with -1 and says so about every segment but the first.
       if (/ is followed by /.test(line) && !/^\s*-1 is followed by/.test(line)) problems.push(line);
@@ -92,14 +120,27 @@ async function dumpProblems(tools: JavaLibraries, files: readonly string[]): Pro
   const isOffsets = (file: string): boolean => file.includes("__consumer_offsets");
   const isMetadata = (file: string): boolean => file.includes("__cluster_metadata");
   const texts = [
-    await dump(logs.filter((file) => !isOffsets(file) && !isMetadata(file)), "--deep-iteration"),
+    await dump(
+      logs.filter((file) => !isOffsets(file) && !isMetadata(file)),
+      "--deep-iteration",
+    ),
     await dump(logs.filter(isOffsets), "--deep-iteration", "--offsets-decoder"),
-    await dump(logs.filter(isMetadata), "--deep-iteration", "--cluster-metadata-decoder", "--skip-record-metadata"),
+    await dump(
+      logs.filter(isMetadata),
+      "--deep-iteration",
+      "--cluster-metadata-decoder",
+      "--skip-record-metadata",
+    ),
     await dump([...ending(".index"), ...ending(".timeindex")]),
     await dump(ending(".snapshot")),
   ];
   for (const line of texts.join("\n").split("\n")) {
-    if (/isvalid: false|mismatch|corrupt|invalid|Found timestamp|out of order|Exception|Error/i.test(line.replace("isvalid: true", ""))) problems.push(line);
+    if (
+      /isvalid: false|mismatch|corrupt|invalid|Found timestamp|out of order|Exception|Error/i.test(
+        line.replace("isvalid: true", ""),
+      )
+    )
+      problems.push(line);
   }
   const sanity = await dump([...ending(".index"), ...ending(".timeindex")], "--index-sanity-check");
   const passed = sanity.split("\n").filter((line) => line.endsWith("passed sanity check.")).length;
@@ -108,18 +149,24 @@ async function dumpProblems(tools: JavaLibraries, files: readonly string[]): Pro
   const batches = texts[0]?.split("\n").filter((line) => line.startsWith("baseOffset:")) ?? [];
   const seen = new Set(batches.map((line) => /compresscodec: (\S+)/.exec(line)?.[1]));
   if (seen.size !== CODECS.length) problems.push(`codecs in the log: ${[...seen].join(", ")}`);
-  if (!/payload: .*offset/.test(texts[1] ?? "")) problems.push(`no committed offset was decoded: ${(texts[1] ?? "").slice(0, 500)}`);
+  if (!/payload: .*offset/.test(texts[1] ?? ""))
+    problems.push(`no committed offset was decoded: ${(texts[1] ?? "").slice(0, 500)}`);
   if (!(texts[4] ?? "").includes("producerId:")) problems.push("no producer snapshot was decoded");
   return problems;
 }
 
 /** `leader-epoch-checkpoint`: version 0, the count, then `epoch startOffset` in rising order. */
 function epochProblems(files: readonly string[]): string[] {
-  return files.filter((file) => file.endsWith("leader-epoch-checkpoint")).flatMap((file) => {
-    const [version, count, ...entries] = readFileSync(file, "utf8").trimEnd().split("\n");
-    const isWell = version === "0" && Number(count) === entries.length && entries.every((entry) => /^\d+ \d+$/.test(entry));
-    return isWell ? [] : [`${file}: ${readFileSync(file, "utf8")}`];
-  });
+  return files
+    .filter((file) => file.endsWith("leader-epoch-checkpoint"))
+    .flatMap((file) => {
+      const [version, count, ...entries] = readFileSync(file, "utf8").trimEnd().split("\n");
+      const isWell =
+        version === "0" &&
+        Number(count) === entries.length &&
+        entries.every((entry) => /^\d+ \d+$/.test(entry));
+      return isWell ? [] : [`${file}: ${readFileSync(file, "utf8")}`];
+    });
 }
 
 if (libraries === null) {
@@ -127,76 +174,146 @@ if (libraries === null) {
 } else {
   describe("Kafka's tool on our files", () => {
     for (const end of ["SIGTERM", "SIGKILL"] as const) {
-      test(`kafka-dump-log accepts every file after ${end}`, async () => {
-        const broker = await sluiceBroker({ directory: join(directory.path, `dump-${end}`), overrides: SETTINGS });
-        await withBroker(broker, async (client) => {
-          await fill(client, "dumped");
-          if (end === "SIGKILL") {
-            await broker.stop("SIGKILL");
-            await broker.start();
-          }
-        });
-        const files = filesOf(broker.dataDirectory);
-        expect(files.filter((file) => file.includes("dumped-0") && file.endsWith(".log")).length).toBeGreaterThan(1);
-        expect(await dumpProblems(libraries, files)).toEqual([]);
-        expect(epochProblems(files)).toEqual([]);
-      }, TIMEOUT_MS);
+      test(
+        `kafka-dump-log accepts every file after ${end}`,
+        async () => {
+          const broker = await sluiceBroker({
+            directory: join(directory.path, `dump-${end}`),
+            overrides: SETTINGS,
+          });
+          await withBroker(broker, async (client) => {
+            await fill(client, "dumped");
+            if (end === "SIGKILL") {
+              await broker.stop("SIGKILL");
+              await broker.start();
+            }
+          });
+          const files = filesOf(broker.dataDirectory);
+          expect(
+            files.filter((file) => file.includes("dumped-0") && file.endsWith(".log")).length,
+          ).toBeGreaterThan(1);
+          expect(await dumpProblems(libraries, files)).toEqual([]);
+          expect(epochProblems(files)).toEqual([]);
+        },
+        TIMEOUT_MS,
+      );
     }
 
-    test("a flipped byte in a record and one in an index are both found", async () => {
-      const whole = filesOf(join(directory.path, "dump-SIGTERM", "data"));
-      for (const suffix of [".log", ".index"]) {
-        const file = whole.find((name) => name.includes("dumped-0") && name.endsWith(suffix)) ?? "";
-        const bytes = readFileSync(file);
-        const flipped = Buffer.from(bytes);
-        flipped[suffix === ".log" ? 200 : 3] = (flipped[suffix === ".log" ? 200 : 3] ?? 0) ^ 0x40;
-        writeFileSync(file, flipped);
-        expect((await dumpProblems(libraries, whole)).length).toBeGreaterThan(0);
-        writeFileSync(file, bytes);
-      }
-    }, TIMEOUT_MS);
+    test(
+      "a flipped byte in a record and one in an index are both found",
+      async () => {
+        const whole = filesOf(join(directory.path, "dump-SIGTERM", "data"));
+        for (const suffix of [".log", ".index"]) {
+          const file =
+            whole.find((name) => name.includes("dumped-0") && name.endsWith(suffix)) ?? "";
+          const bytes = readFileSync(file);
+          const flipped = Buffer.from(bytes);
+          flipped[suffix === ".log" ? 200 : 3] = (flipped[suffix === ".log" ? 200 : 3] ?? 0) ^ 0x40;
+          writeFileSync(file, flipped);
+          expect((await dumpProblems(libraries, whole)).length).toBeGreaterThan(0);
+          writeFileSync(file, bytes);
+        }
+      },
+      TIMEOUT_MS,
+    );
   });
 
   describe("directories change hands", () => {
-    test("we serve what real Kafka wrote", async () => {
-      const place = join(directory.path, "from-kafka");
-      const kafka = await kafkaBroker(libraries.broker, { directory: place, overrides: SETTINGS });
-      const wanted = await withBroker(kafka, async (client) => await fill(client, "written-by-kafka"));
-      const sluice = await sluiceBroker({ directory: place, overrides: SETTINGS });
-      await withBroker(sluice, async (client) => {
-        expect(compareRecords(wanted, await readAll(client, "written-by-kafka", wanted.length), NO_LIMITS)).toEqual([]);
-        const { offsets } = await client.ask({ op: "committed", topic: "written-by-kafka", group: "written-by-kafka-group", partitions: ALL_PARTITIONS });
-        expect(Object.values(offsets ?? {}).reduce((sum, offset) => sum + Math.max(0, offset), 0)).toBe(100);
-        const more = recordSet(20, 10, NO_LIMITS);
-        await client.ask({ op: "produce", topic: "written-by-kafka", codec: "lz4", idempotent: true, records: more });
-        const all = [...wanted, ...more];
-        expect(compareRecords(all, await readAll(client, "written-by-kafka", all.length), NO_LIMITS)).toEqual([]);
-      });
-    }, TIMEOUT_MS);
+    test(
+      "we serve what real Kafka wrote",
+      async () => {
+        const place = join(directory.path, "from-kafka");
+        const kafka = await kafkaBroker(libraries.broker, {
+          directory: place,
+          overrides: SETTINGS,
+        });
+        const wanted = await withBroker(
+          kafka,
+          async (client) => await fill(client, "written-by-kafka"),
+        );
+        const sluice = await sluiceBroker({ directory: place, overrides: SETTINGS });
+        await withBroker(sluice, async (client) => {
+          expect(
+            compareRecords(
+              wanted,
+              await readAll(client, "written-by-kafka", wanted.length),
+              NO_LIMITS,
+            ),
+          ).toEqual([]);
+          const { offsets } = await client.ask({
+            op: "committed",
+            topic: "written-by-kafka",
+            group: "written-by-kafka-group",
+            partitions: ALL_PARTITIONS,
+          });
+          expect(
+            Object.values(offsets ?? {}).reduce((sum, offset) => sum + Math.max(0, offset), 0),
+          ).toBe(100);
+          const more = recordSet(20, 10, NO_LIMITS);
+          await client.ask({
+            op: "produce",
+            topic: "written-by-kafka",
+            codec: "lz4",
+            idempotent: true,
+            records: more,
+          });
+          const all = [...wanted, ...more];
+          expect(
+            compareRecords(all, await readAll(client, "written-by-kafka", all.length), NO_LIMITS),
+          ).toEqual([]);
+        });
+      },
+      TIMEOUT_MS,
+    );
 
-    test("real Kafka serves what we wrote", async () => {
-      const topic = "written-by-us";
-      const sluice = await sluiceBroker({ directory: join(directory.path, "ours"), overrides: SETTINGS });
-      const wanted = await withBroker(sluice, async (client) => await fill(client, topic));
-      const kafka = await kafkaBroker(libraries.broker, { directory: join(directory.path, "to-kafka"), overrides: SETTINGS });
-      await withBroker(kafka, async (client) => {
-        await client.ask({ op: "create", topic, partitions: PARTITIONS });
-      });
-      for (const partition of ALL_PARTITIONS) {
-        const [from, to] = [join(sluice.dataDirectory, `${topic}-${partition}`), join(kafka.dataDirectory, `${topic}-${partition}`)];
-        expect(existsSync(to)).toBe(true);
-        // The topic id in partition.metadata stays Kafka's; everything else becomes ours.
-        for (const name of readdirSync(to)) if (name !== "partition.metadata") rmSync(join(to, name), { recursive: true });
-        for (const name of readdirSync(from)) if (name !== "partition.metadata") cpSync(join(from, name), join(to, name));
-      }
-      await withBroker(kafka, async (client) => {
-        expect(compareRecords(wanted, await readAll(client, topic, wanted.length), NO_LIMITS)).toEqual([]);
-        const more = recordSet(20, 10, NO_LIMITS);
-        await client.ask({ op: "produce", topic, codec: "zstd", idempotent: true, records: more });
-        const all = [...wanted, ...more];
-        expect(compareRecords(all, await readAll(client, topic, all.length), NO_LIMITS)).toEqual([]);
-      });
-      expect(kafka.log()).not.toMatch(/corrupt|truncat|ERROR/i);
-    }, TIMEOUT_MS);
+    test(
+      "real Kafka serves what we wrote",
+      async () => {
+        const topic = "written-by-us";
+        const sluice = await sluiceBroker({
+          directory: join(directory.path, "ours"),
+          overrides: SETTINGS,
+        });
+        const wanted = await withBroker(sluice, async (client) => await fill(client, topic));
+        const kafka = await kafkaBroker(libraries.broker, {
+          directory: join(directory.path, "to-kafka"),
+          overrides: SETTINGS,
+        });
+        await withBroker(kafka, async (client) => {
+          await client.ask({ op: "create", topic, partitions: PARTITIONS });
+        });
+        for (const partition of ALL_PARTITIONS) {
+          const [from, to] = [
+            join(sluice.dataDirectory, `${topic}-${partition}`),
+            join(kafka.dataDirectory, `${topic}-${partition}`),
+          ];
+          expect(existsSync(to)).toBe(true);
+          // The topic id in partition.metadata stays Kafka's; everything else becomes ours.
+          for (const name of readdirSync(to))
+            if (name !== "partition.metadata") rmSync(join(to, name), { recursive: true });
+          for (const name of readdirSync(from))
+            if (name !== "partition.metadata") cpSync(join(from, name), join(to, name));
+        }
+        await withBroker(kafka, async (client) => {
+          expect(
+            compareRecords(wanted, await readAll(client, topic, wanted.length), NO_LIMITS),
+          ).toEqual([]);
+          const more = recordSet(20, 10, NO_LIMITS);
+          await client.ask({
+            op: "produce",
+            topic,
+            codec: "zstd",
+            idempotent: true,
+            records: more,
+          });
+          const all = [...wanted, ...more];
+          expect(compareRecords(all, await readAll(client, topic, all.length), NO_LIMITS)).toEqual(
+            [],
+          );
+        });
+        expect(kafka.log()).not.toMatch(/corrupt|truncat|ERROR/i);
+      },
+      TIMEOUT_MS,
+    );
   });
 }

@@ -20,11 +20,14 @@ export const snappy = {
     return Buffer.concat(parts);
   },
   decompress(data) {
-    if (!data.subarray(0, 8).equals(XERIAL_MAGIC)) return compressionsAlgorithms.snappy.decompressSync(data);
+    if (!data.subarray(0, 8).equals(XERIAL_MAGIC))
+      return compressionsAlgorithms.snappy.decompressSync(data);
     const parts = [];
-    for (let at = 16; at + 4 <= data.length; ) {
+    for (let at = 16; at + 4 <= data.length;) {
       const length = data.readUInt32BE(at);
-      parts.push(compressionsAlgorithms.snappy.decompressSync(data.subarray(at + 4, at + 4 + length)));
+      parts.push(
+        compressionsAlgorithms.snappy.decompressSync(data.subarray(at + 4, at + 4 + length)),
+      );
       at += 4 + length;
     }
     return Buffer.concat(parts);

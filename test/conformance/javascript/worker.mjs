@@ -4,7 +4,8 @@
 import { createInterface } from "node:readline";
 
 /** Bytes from their base64 form; null stays null. */
-export const bytes = (text) => (text === null || text === undefined ? null : Buffer.from(text, "base64"));
+export const bytes = (text) =>
+  text === null || text === undefined ? null : Buffer.from(text, "base64");
 
 /** The base64 form of bytes; null and undefined become null. */
 export const text = (value) =>

@@ -89,7 +89,9 @@ await serve(
     describe: async () => ({
       client: "kafkajs",
       version: createRequire(import.meta.url)("kafkajs/package.json").version,
-      runtime: process.versions.bun ? `bun ${process.versions.bun}` : `node ${process.versions.node}`,
+      runtime: process.versions.bun
+        ? `bun ${process.versions.bun}`
+        : `node ${process.versions.node}`,
       codecs: ["none", "gzip", "snappy", "lz4", ...(zstd === null ? [] : ["zstd"])],
       partitioner: "murmur2",
       limits: ["nullHeaderValue", "noAssign"],
@@ -151,10 +153,9 @@ await serve(
     offsetsForTimes: async ({ topic, timestamp }) => ({
       // kafkajs answers the end offset, not -1, for a partition with no such record.
       offsets: Object.fromEntries(
-        (await admin.fetchTopicOffsetsByTimestamp(topic, timestamp)).map(({ partition, offset }) => [
-          partition,
-          Number(offset),
-        ]),
+        (await admin.fetchTopicOffsetsByTimestamp(topic, timestamp)).map(
+          ({ partition, offset }) => [partition, Number(offset)],
+        ),
       ),
       endInsteadOfNone: true,
     }),

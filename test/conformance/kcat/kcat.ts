@@ -10,7 +10,8 @@ const RECORD_END = "\u001e";
 const KEY_END = "\u001f";
 const FORMAT = `%p %o %T %K %S\n%k%s%h${RECORD_END}\n`;
 
-const plain = (text: string | null): string => (text === null ? "" : Buffer.from(text, "base64").toString());
+const plain = (text: string | null): string =>
+  text === null ? "" : Buffer.from(text, "base64").toString();
 
 /** Drives the kcat at `path` against a bootstrap address. */
 export class KcatClient implements Client {
@@ -32,17 +33,44 @@ export class KcatClient implements Client {
           runtime: /librdkafka \S+/.exec(version)?.[0] ?? "unknown",
           codecs: ["none", "gzip", "snappy", "lz4", "zstd"],
           partitioner: null,
-          limits: ["noTimestamp", "textOnly", "nullHeaderValue", "noDuplicateHeader", "noIdempotence"],
+          limits: [
+            "noTimestamp",
+            "textOnly",
+            "nullHeaderValue",
+            "noDuplicateHeader",
+            "noIdempotence",
+          ],
         };
       }
       case "produce":
         return await this.#produce(command.topic, command.codec, command.records);
       case "consume": {
-        const output = await this.#run("-q", "-f", FORMAT, "-c", String(command.count), "-X", "auto.offset.reset=earliest", "-G", command.group, command.topic);
+        const output = await this.#run(
+          "-q",
+          "-f",
+          FORMAT,
+          "-c",
+          String(command.count),
+          "-X",
+          "auto.offset.reset=earliest",
+          "-G",
+          command.group,
+          command.topic,
+        );
         return { records: parseRecords(output) };
       }
       case "assign": {
-        const output = await this.#run("-C", "-q", "-e", "-o", "beginning", "-f", FORMAT, "-t", command.topic);
+        const output = await this.#run(
+          "-C",
+          "-q",
+          "-e",
+          "-o",
+          "beginning",
+          "-f",
+          FORMAT,
+          "-t",
+          command.topic,
+        );
         return { records: parseRecords(output) };
       }
       case "watermarks": {
@@ -52,7 +80,11 @@ export class KcatClient implements Client {
         };
         const partitions = [];
         for (const partition of command.partitions) {
-          partitions.push({ partition, low: await find(partition, -2), high: await find(partition, -1) });
+          partitions.push({
+            partition,
+            low: await find(partition, -2),
+            high: await find(partition, -1),
+          });
         }
         return { partitions };
       }
@@ -64,21 +96,40 @@ export class KcatClient implements Client {
   async close(): Promise<void> {}
 
   async #run(...words: string[]): Promise<Buffer> {
-    return Buffer.from(await mustRun([this.#path, "-b", this.#bootstrap, "-m", "20", ...words], { timeoutMs: 60_000 }));
+    return Buffer.from(
+      await mustRun([this.#path, "-b", this.#bootstrap, "-m", "20", ...words], {
+        timeoutMs: 60_000,
+      }),
+    );
   }
 
   async #produce(topic: string, codec: string, records: readonly WantedRecord[]): Promise<Answer> {
-    for (let at = 0; at < records.length; ) {
+    for (let at = 0; at < records.length;) {
       const shape = invocationOf(records[at]);
       let end = at;
       while (end < records.length && invocationOf(records[end]) === shape) end += 1;
       const batch = records.slice(at, end);
-      const lines = batch.map((one) => `${one.key === null ? "" : `${plain(one.key)}${KEY_END}`}${plain(one.value)}`);
+      const lines = batch.map(
+        (one) => `${one.key === null ? "" : `${plain(one.key)}${KEY_END}`}${plain(one.value)}`,
+      );
       const first = batch[0];
       if (first === undefined) break;
       await mustRun(
         [
-          this.#path, "-P", "-b", this.#bootstrap, "-t", topic, "-z", codec, "-K", KEY_END, "-D", RECORD_END, "-X", "linger.ms=20",
+          this.#path,
+          "-P",
+          "-b",
+          this.#bootstrap,
+          "-t",
+          topic,
+          "-z",
+          codec,
+          "-K",
+          KEY_END,
+          "-D",
+          RECORD_END,
+          "-X",
+          "linger.ms=20",
           ...(first.partition === null ? [] : ["-p", String(first.partition)]),
           ...first.headers.flatMap(([name, value]) => ["-H", `${name}=${plain(value)}`]),
         ],
@@ -92,14 +143,19 @@ export class KcatClient implements Client {
 
 /** Records that one invocation can carry have this in common. */
 const invocationOf = (record: WantedRecord | undefined): string =>
-  record === undefined ? "" : JSON.stringify([record.partition, record.headers, record.key === null]);
+  record === undefined
+    ? ""
+    : JSON.stringify([record.partition, record.headers, record.key === null]);
 
 function parseRecords(output: Buffer): FoundRecord[] {
   const records: FoundRecord[] = [];
-  for (let at = 0; at < output.length; ) {
+  for (let at = 0; at < output.length;) {
     const lineEnd = output.indexOf("\n", at);
     if (lineEnd < 0) break;
-    const [partition, offset, timestamp, keyLength, valueLength] = output.toString("utf8", at, lineEnd).split(" ").map(Number);
+    const [partition, offset, timestamp, keyLength, valueLength] = output
+      .toString("utf8", at, lineEnd)
+      .split(" ")
+      .map(Number);
     if (partition === undefined || offset === undefined || timestamp === undefined) break;
     at = lineEnd + 1;
     const take = (length: number | undefined): string | null => {
@@ -109,10 +165,17 @@ function parseRecords(output: Buffer): FoundRecord[] {
     };
     const [key, value] = [take(keyLength), take(valueLength)];
     const end = output.indexOf(`${RECORD_END}\n`, at);
-    const headers = output.toString("utf8", at, end).split(",").filter((header) => header !== "");
+    const headers = output
+      .toString("utf8", at, end)
+      .split(",")
+      .filter((header) => header !== "");
     at = end + 2;
     records.push({
-      partition, offset, timestamp, key, value,
+      partition,
+      offset,
+      timestamp,
+      key,
+      value,
       headers: headers.map((header) => {
         const [name = "", ...rest] = header.split("=");
         return [name, Buffer.from(rest.join("=")).toString("base64")];

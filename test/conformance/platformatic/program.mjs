@@ -6,7 +6,8 @@ import { argument, bytes, serve, text } from "../javascript/worker.mjs";
 
 const require = createRequire(argument("from", import.meta.url));
 const entry = require.resolve("@platformatic/kafka");
-const { Admin, Consumer, Producer, compatibilityPartitioner, compressionsAlgorithms } = await import(entry);
+const { Admin, Consumer, Producer, compatibilityPartitioner, compressionsAlgorithms } =
+  await import(entry);
 const { version } = require(entry.replace(/dist[/\\]index\.js$/, "package.json"));
 
 const base = {
@@ -42,10 +43,15 @@ const toRecord = (message) => ({
   headers: [...message.headers].map(([name, value]) => [Buffer.from(name).toString(), text(value)]),
 });
 
-async function consume({ topic, group, count, timeoutMs = 30_000, commit = true, assign = false }) {
-  const consumer = new Consumer({ ...base, groupId: group ?? `unused-${Math.random()}` });
+async function consume({ topic, group, count, timeoutMs = 30_000, commit = true }) {
+  const consumer = new Consumer({ ...base, groupId: group });
   try {
-    const options = { topics: [topic], autocommit: false, maxWaitTime: 200, sessionTimeout: 10_000 };
+    const options = {
+      topics: [topic],
+      autocommit: false,
+      maxWaitTime: 200,
+      sessionTimeout: 10_000,
+    };
     const stream = await consumer.consume({
       ...options,
       heartbeatInterval: 500,
@@ -57,7 +63,12 @@ async function consume({ topic, group, count, timeoutMs = 30_000, commit = true,
       const next = new Map();
       for (const { partition, offset } of messages) next.set(partition, offset + 1n);
       await consumer.commit({
-        offsets: [...next].map(([partition, offset]) => ({ topic, partition, offset, leaderEpoch: -1 })),
+        offsets: [...next].map(([partition, offset]) => ({
+          topic,
+          partition,
+          offset,
+          leaderEpoch: -1,
+        })),
       });
     }
     return { records: messages.map(toRecord) };
@@ -71,7 +82,9 @@ await serve(
     describe: async () => ({
       client: "@platformatic/kafka",
       version,
-      runtime: process.versions.bun ? `bun ${process.versions.bun}` : `node ${process.versions.node}`,
+      runtime: process.versions.bun
+        ? `bun ${process.versions.bun}`
+        : `node ${process.versions.node}`,
       codecs: Object.entries(compressionsAlgorithms)
         .filter(([, codec]) => codec.available)
         .map(([name]) => name),
@@ -98,7 +111,9 @@ await serve(
             ...(record.key === null ? {} : { key: bytes(record.key) }),
             value: bytes(record.value),
             timestamp: BigInt(record.timestamp),
-            headers: new Map(record.headers.map(([name, value]) => [Buffer.from(name), bytes(value)])),
+            headers: new Map(
+              record.headers.map(([name, value]) => [Buffer.from(name), bytes(value)]),
+            ),
             ...(record.partition === null ? {} : { partition: record.partition }),
           })),
         });

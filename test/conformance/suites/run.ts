@@ -24,8 +24,13 @@ const skip = skipAt < 0 ? "Txn" : (words[skipAt + 1] ?? "");
 const go = needTool("go");
 const cwd = join(HERE, "go");
 const binary = join(CACHE, "suites/kgo.test");
-await mustRun([go, "test", "-mod=readonly", "-c", "-o", binary, PACKAGE], { cwd, timeoutMs: 600_000 });
-const sources = (await mustRun([go, "list", "-mod=readonly", "-f", "{{.Dir}}", PACKAGE], { cwd })).trim();
+await mustRun([go, "test", "-mod=readonly", "-c", "-o", binary, PACKAGE], {
+  cwd,
+  timeoutMs: 600_000,
+});
+const sources = (
+  await mustRun([go, "list", "-mod=readonly", "-f", "{{.Dir}}", PACKAGE], { cwd })
+).trim();
 const result = await runCommand([binary, "-test.v", "-test.timeout", "540s", "-test.skip", skip], {
   cwd: sources,
   environment: { KGO_SEEDS: bootstrap, KGO_TEST_RF: "1", KGO_TEST_RECORDS: "10000" },
@@ -33,16 +38,24 @@ const result = await runCommand([binary, "-test.v", "-test.timeout", "540s", "-t
 });
 const output = result.output.toString();
 const named = (verdict: string): string[] =>
-  [...output.matchAll(new RegExp(`^--- ${verdict}: (\\S+)`, "gm"))].map(([, name = ""]) => name).toSorted();
+  [...output.matchAll(new RegExp(`^--- ${verdict}: (\\S+)`, "gm"))]
+    .map(([, name = ""]) => name)
+    .toSorted();
 const [passed, failed, skipped] = [named("PASS"), named("FAIL"), named("SKIP")];
 const file = join(HERE, "suites/kgo.allow");
-const wanted = readFileSync(file, "utf8").split("\n").filter((line) => line !== "");
+const wanted = readFileSync(file, "utf8")
+  .split("\n")
+  .filter((line) => line !== "");
 const missing = wanted.filter((name) => !passed.includes(name) && !new RegExp(skip).test(name));
 const fresh = passed.filter((name) => !wanted.includes(name));
-console.log(`kgo against ${bootstrap}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped themselves`);
+console.log(
+  `kgo against ${bootstrap}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped themselves`,
+);
 for (const name of failed) console.log(`failed: ${name}`);
 for (const name of missing) console.log(`listed in kgo.allow, did not pass: ${name}`);
 for (const name of fresh) console.log(`passes, not listed: ${name}`);
-if (result.isTimedOut || output.includes("panic: test timed out")) console.log(output.slice(output.indexOf("panic:"), output.indexOf("panic:") + 400));
-if (words.includes("--update")) writeFileSync(file, `${[...new Set([...wanted, ...passed])].toSorted().join("\n")}\n`);
+if (result.isTimedOut || output.includes("panic: test timed out"))
+  console.log(output.slice(output.indexOf("panic:"), output.indexOf("panic:") + 400));
+if (words.includes("--update"))
+  writeFileSync(file, `${[...new Set([...wanted, ...passed])].toSorted().join("\n")}\n`);
 process.exit(missing.length + failed.length > 0 || result.isTimedOut ? 1 : 0);

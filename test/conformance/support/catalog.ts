@@ -6,7 +6,17 @@ import { join } from "node:path";
 import { KcatClient } from "../kcat/kcat.ts";
 import { ConsoleClient, javaCommand } from "../java/console.ts";
 import { ProgramClient, type Client } from "./client.ts";
-import { go, HERE, java, kcat, needTool, newerPlatformatic, python, rust, Unavailable } from "./toolchains.ts";
+import {
+  go,
+  HERE,
+  java,
+  kcat,
+  needTool,
+  newerPlatformatic,
+  python,
+  rust,
+  Unavailable,
+} from "./toolchains.ts";
 
 /** One client on one runtime. */
 export interface ClientEntry {
@@ -19,7 +29,11 @@ export interface ClientEntry {
   prepare(): Promise<(bootstrap: string) => Client>;
 }
 
-const program = (name: string, command: () => Promise<readonly string[]>, isBuilt = false): ClientEntry => ({
+const program = (
+  name: string,
+  command: () => Promise<readonly string[]>,
+  isBuilt = false,
+): ClientEntry => ({
   name,
   isQuick: true,
   isBuilt,
@@ -31,13 +45,18 @@ const program = (name: string, command: () => Promise<readonly string[]>, isBuil
 
 const node = async (): Promise<string> => {
   const path = needTool("node");
-  const version = Bun.spawnSync([path, "-p", "process.versions.bun ?? process.versions.node"]).stdout.toString().trim();
-  if (path === process.execPath || Number(version.split(".")[0]) < 20) throw new Unavailable(`node 20 or newer is needed, found ${version}`);
+  const version = Bun.spawnSync([path, "-p", "process.versions.bun ?? process.versions.node"])
+    .stdout.toString()
+    .trim();
+  if (path === process.execPath || Number(version.split(".")[0]) < 20)
+    throw new Unavailable(`node 20 or newer is needed, found ${version}`);
   return path;
 };
 
-const pythonProgram = (name: string): ClientEntry => program(name, async () => [await python(), `${name}/program.py`]);
-const goProgram = (name: string): ClientEntry => program(name, async () => [await go(), "--client", name], true);
+const pythonProgram = (name: string): ClientEntry =>
+  program(name, async () => [await python(), `${name}/program.py`]);
+const goProgram = (name: string): ClientEntry =>
+  program(name, async () => [await go(), "--client", name], true);
 
 /** Every client, cheapest set-up first. */
 export const CLIENTS: readonly ClientEntry[] = [
@@ -45,17 +64,38 @@ export const CLIENTS: readonly ClientEntry[] = [
   program("kafkajs on node", async () => [await node(), "kafkajs/program.mjs"]),
   program("platformatic 1 on bun", async () => [process.execPath, "platformatic/program.mjs"]),
   program("platformatic 1 on node", async () => [await node(), "platformatic/program.mjs"]),
-  program("platformatic 2 on bun", async () => [process.execPath, "platformatic/program.mjs", "--from", await newerPlatformatic()]),
-  { name: "kcat", isQuick: true, isBuilt: false, prepare: async () => ((path) => (bootstrap: string) => new KcatClient(path, bootstrap))(await kcat()) },
+  program("platformatic 2 on bun", async () => [
+    process.execPath,
+    "platformatic/program.mjs",
+    "--from",
+    await newerPlatformatic(),
+  ]),
+  {
+    name: "kcat",
+    isQuick: true,
+    isBuilt: false,
+    prepare: async () =>
+      (
+        (path) => (bootstrap: string) =>
+          new KcatClient(path, bootstrap)
+      )(await kcat()),
+  },
   pythonProgram("confluent-kafka"),
   pythonProgram("kafka-python"),
   pythonProgram("aiokafka"),
-  program("java", async () => [...javaCommand(await java(), "tools"), join(HERE, "java/Program.java")]),
+  program("java", async () => [
+    ...javaCommand(await java(), "tools"),
+    join(HERE, "java/Program.java"),
+  ]),
   {
     name: "java console tools",
     isQuick: true,
     isBuilt: false,
-    prepare: async () => ((libraries) => (bootstrap: string) => new ConsoleClient(libraries, bootstrap))(await java()),
+    prepare: async () =>
+      (
+        (libraries) => (bootstrap: string) =>
+          new ConsoleClient(libraries, bootstrap)
+      )(await java()),
   },
   program("rskafka", async () => [await rust()], true),
   goProgram("franz-go"),

@@ -18,7 +18,12 @@ export interface Description {
 /** Operation names and their arguments; every operation but `describe` names a topic. */
 export type Command =
   | { readonly op: "describe" }
-  | { readonly op: "create"; readonly topic: string; readonly partitions: number; readonly configs?: Record<string, string> }
+  | {
+      readonly op: "create";
+      readonly topic: string;
+      readonly partitions: number;
+      readonly configs?: Record<string, string>;
+    }
   | { readonly op: "remove"; readonly topic: string }
   | {
       readonly op: "produce";
@@ -27,11 +32,32 @@ export type Command =
       readonly idempotent?: boolean;
       readonly records: readonly WantedRecord[];
     }
-  | { readonly op: "consume"; readonly topic: string; readonly group: string; readonly count: number; readonly commit?: boolean }
-  | { readonly op: "assign"; readonly topic: string; readonly partitions: readonly number[]; readonly count: number }
-  | { readonly op: "committed"; readonly topic: string; readonly group: string; readonly partitions: readonly number[] }
+  | {
+      readonly op: "consume";
+      readonly topic: string;
+      readonly group: string;
+      readonly count: number;
+      readonly commit?: boolean;
+    }
+  | {
+      readonly op: "assign";
+      readonly topic: string;
+      readonly partitions: readonly number[];
+      readonly count: number;
+    }
+  | {
+      readonly op: "committed";
+      readonly topic: string;
+      readonly group: string;
+      readonly partitions: readonly number[];
+    }
   | { readonly op: "watermarks"; readonly topic: string; readonly partitions: readonly number[] }
-  | { readonly op: "offsetsForTimes"; readonly topic: string; readonly partitions: readonly number[]; readonly timestamp: number };
+  | {
+      readonly op: "offsetsForTimes";
+      readonly topic: string;
+      readonly partitions: readonly number[];
+      readonly timestamp: number;
+    };
 
 /** The union of what operations answer; each fills its own fields. */
 export interface Answer extends Partial<Description> {
@@ -41,7 +67,11 @@ export interface Answer extends Partial<Description> {
   readonly offsets?: Record<string, number>;
   /** The client answers the end offset where no record is late enough. */
   readonly endInsteadOfNone?: boolean;
-  readonly partitions?: readonly { readonly partition: number; readonly low: number; readonly high: number }[];
+  readonly partitions?: readonly {
+    readonly partition: number;
+    readonly low: number;
+    readonly high: number;
+  }[];
 }
 
 /** The client has no such operation: not a failure. */
@@ -83,13 +113,13 @@ export class ProgramClient implements Client {
       };
       this.#waiting.push({ id, settle });
     });
-    this.#child.stdin.write(`${JSON.stringify({ id, ...command })}\n`);
-    this.#child.stdin.flush();
+    void this.#child.stdin.write(`${JSON.stringify({ id, ...command })}\n`);
+    void this.#child.stdin.flush();
     return await answered;
   }
 
   async close(): Promise<void> {
-    this.#child.stdin.end();
+    void this.#child.stdin.end();
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), 10_000);
     await this.#child.exited;
     clearTimeout(timer);
@@ -108,7 +138,8 @@ export class ProgramClient implements Client {
     }
     const exitCode = await this.#child.exited;
     const said = (await this.#errors).trim().slice(-1_000);
-    for (const { settle } of this.#waiting.splice(0)) settle(new Error(`the program ended with ${exitCode}: ${said}`));
+    for (const { settle } of this.#waiting.splice(0))
+      settle(new Error(`the program ended with ${exitCode}: ${said}`));
   }
 
   #settle(line: string): void {

@@ -59,7 +59,11 @@ function noise(length: number, seed: number): Buffer {
  * The records of one produce call. `batch` numbers the call within its topic, which keeps timestamps and values apart. Special cases
  * come first, then `count` ordinary keyed records.
  */
-export function recordSet(batch: number, count: number, limits: ReadonlySet<Limit>): WantedRecord[] {
+export function recordSet(
+  batch: number,
+  count: number,
+  limits: ReadonlySet<Limit>,
+): WantedRecord[] {
   const records: WantedRecord[] = [];
   const add = (
     key: Uint8Array | string | null,
@@ -76,7 +80,10 @@ export function recordSet(batch: number, count: number, limits: ReadonlySet<Limi
       headers: headers.map(([name, bytes]) => [name, bytes === null ? null : base64(bytes)]),
     });
   };
-  add("first", `batch ${batch} begins`, [["source", "conformance"], ["empty", ""]]);
+  add("first", `batch ${batch} begins`, [
+    ["source", "conformance"],
+    ["empty", ""],
+  ]);
   add(null, `batch ${batch} without a key`);
   add(`ключ-${batch}-鍵-🔑`, `значение ${batch} · 値 · 🎏`, [["имя", "значение"]]);
   if (!limits.has("textOnly")) {
@@ -86,16 +93,25 @@ export function recordSet(batch: number, count: number, limits: ReadonlySet<Limi
     add(`empty-${batch}`, "");
     add("", `batch ${batch} with an empty key`);
     if (!limits.has("noEmptyRecord")) add(null, null);
-    add(`large-${batch}`, batch % 2 === 0 ? noise(LARGE_BYTES, batch) : Buffer.alloc(LARGE_BYTES, `large ${batch} `));
-    if (!limits.has("nullHeaderValue")) add("null-header", `batch ${batch} null header`, [["none", null]]);
+    add(
+      `large-${batch}`,
+      batch % 2 === 0 ? noise(LARGE_BYTES, batch) : Buffer.alloc(LARGE_BYTES, `large ${batch} `),
+    );
+    if (!limits.has("nullHeaderValue"))
+      add("null-header", `batch ${batch} null header`, [["none", null]]);
     if (!limits.has("noDuplicateHeader")) {
-      add("two-headers", `batch ${batch} two headers`, [["twice", "one"], ["twice", "two"], ["once", "three"]]);
+      add("two-headers", `batch ${batch} two headers`, [
+        ["twice", "one"],
+        ["twice", "two"],
+        ["once", "three"],
+      ]);
     }
   }
   for (let partition = 0; partition < PARTITIONS; partition += 1) {
     add(`placed-${batch}`, `batch ${batch} placed in ${partition}`, [], partition);
   }
-  for (let at = 0; at < count; at += 1) add(`key-${at % 7}`, `batch ${batch} record ${at} ${"·".repeat(at % 40)}`);
+  for (let at = 0; at < count; at += 1)
+    add(`key-${at % 7}`, `batch ${batch} record ${at} ${"·".repeat(at % 40)}`);
   return records;
 }
 
@@ -114,7 +130,8 @@ export function murmur2(bytes: Uint8Array): number {
     hash = Math.imul(hash, multiplier) ^ Math.imul(word, multiplier);
   }
   let tail = 0;
-  for (let left = bytes.length - at; left > 0; left -= 1) tail = (tail << 8) | (bytes[at + left - 1] ?? 0);
+  for (let left = bytes.length - at; left > 0; left -= 1)
+    tail = (tail << 8) | (bytes[at + left - 1] ?? 0);
   if (at < bytes.length) hash = Math.imul(hash ^ tail, multiplier);
   hash ^= hash >>> 13;
   hash = Math.imul(hash, multiplier);
@@ -134,7 +151,8 @@ function comparable(record: WantedRecord, limits: ReadonlySet<Limit>): string {
   return JSON.stringify([blank(record.key), blank(record.value), headers]);
 }
 
-const short = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}… (${text.length} characters)` : text);
+const short = (text: string): string =>
+  text.length > 300 ? `${text.slice(0, 300)}… (${text.length} characters)` : text;
 
 /**
  * Judges consumed records against produced ones (both of one topic, the produced in the order of producing): each exactly once, equal bytes and
@@ -162,21 +180,29 @@ export function compareRecords(
     if (seen.has(at)) problems.push(`record ${at} twice, at offset ${record.offset}`);
     seen.add(at);
     const [left, right] = [comparable(produced, limits), comparable(record, limits)];
-    if (left !== right) problems.push(`record ${at} differs: produced ${short(left)}, consumed ${short(right)}`);
+    if (left !== right)
+      problems.push(`record ${at} differs: produced ${short(left)}, consumed ${short(right)}`);
     if (produced.partition !== null && produced.partition !== record.partition) {
-      problems.push(`record ${at} meant for partition ${produced.partition} is in ${record.partition}`);
+      problems.push(
+        `record ${at} meant for partition ${produced.partition} is in ${record.partition}`,
+      );
     }
     const before = last.get(record.partition);
     if (before !== undefined && (before.at >= at || before.offset >= record.offset)) {
-      problems.push(`partition ${record.partition}: record ${at} at ${record.offset} after record ${before.at} at ${before.offset}`);
+      problems.push(
+        `partition ${record.partition}: record ${at} at ${record.offset} after record ${before.at} at ${before.offset}`,
+      );
     }
     last.set(record.partition, { at, offset: record.offset });
   }
   for (let at = 0; at < wanted.length; at += 1) {
     const record = wanted[at];
-    if (!seen.has(at) && record !== undefined) problems.push(`record ${at} is missing: ${short(comparable(record, limits))}`);
+    if (!seen.has(at) && record !== undefined)
+      problems.push(`record ${at} is missing: ${short(comparable(record, limits))}`);
   }
-  return problems.length > 10 ? [...problems.slice(0, 10), `and ${problems.length - 10} more`] : problems;
+  return problems.length > 10
+    ? [...problems.slice(0, 10), `and ${problems.length - 10} more`]
+    : problems;
 }
 
 /** Keys of records without a chosen partition that are in more than one, or (`isMurmur2`) not where Java would put them. */
@@ -185,8 +211,12 @@ export function comparePlaces(
   found: readonly FoundRecord[],
   isMurmur2: boolean,
 ): string[] {
-  const chosen = new Set(wanted.filter(({ partition }) => partition !== null).map(({ timestamp }) => timestamp));
-  const chosenValues = new Set(wanted.filter(({ partition }) => partition !== null).map(({ value }) => value));
+  const chosen = new Set(
+    wanted.filter(({ partition }) => partition !== null).map(({ timestamp }) => timestamp),
+  );
+  const chosenValues = new Set(
+    wanted.filter(({ partition }) => partition !== null).map(({ value }) => value),
+  );
   const homes = new Map<string, number>();
   const problems: string[] = [];
   for (const record of found) {
@@ -195,9 +225,11 @@ export function comparePlaces(
     const key = Buffer.from(record.key, "base64");
     const home = homes.get(record.key) ?? record.partition;
     homes.set(record.key, home);
-    if (home !== record.partition) problems.push(`key ${key.toString()} is in partitions ${home} and ${record.partition}`);
+    if (home !== record.partition)
+      problems.push(`key ${key.toString()} is in partitions ${home} and ${record.partition}`);
     const java = (murmur2(key) & 0x7fffffff) % PARTITIONS;
-    if (isMurmur2 && java !== record.partition) problems.push(`key ${key.toString()} is in ${record.partition}, Java puts it in ${java}`);
+    if (isMurmur2 && java !== record.partition)
+      problems.push(`key ${key.toString()} is in ${record.partition}, Java puts it in ${java}`);
   }
   return problems.slice(0, 10);
 }

@@ -19,7 +19,8 @@ const INSTALL_TIMEOUT_MS = 600_000;
 /** The path of a tool, or {@link Unavailable}. */
 export function needTool(...names: string[]): string {
   const found = names.map((name) => Bun.which(name)).find((path) => path !== null);
-  if (found === undefined || found === null) throw new Unavailable(`${names.join(" or ")} is not installed here`);
+  if (found === undefined || found === null)
+    throw new Unavailable(`${names.join(" or ")} is not installed here`);
   return found;
 }
 
@@ -32,10 +33,14 @@ async function once(stamp: string, wanted: string, install: () => Promise<void>)
   try {
     await install();
   } catch (error) {
-    throw new Unavailable(`setting up failed: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Unavailable(
+      `setting up failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   writeFileSync(file, wanted);
-  console.log(`set up ${stamp.replace(".stamp", "")} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  console.log(
+    `set up ${stamp.replace(".stamp", "")} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
 }
 
 /** Contents of a folder's source files, as the identity of what is built from them. */
@@ -46,7 +51,10 @@ function fingerprint(...files: string[]): string {
 }
 
 const sources = (folder: string, ending: string): string[] =>
-  readdirSync(join(HERE, folder)).filter((name) => name.endsWith(ending)).toSorted().map((name) => join(folder, name));
+  readdirSync(join(HERE, folder))
+    .filter((name) => name.endsWith(ending))
+    .toSorted()
+    .map((name) => join(folder, name));
 
 /** A virtual environment with the pinned packages; resolves with its interpreter. */
 export async function python(): Promise<string> {
@@ -57,10 +65,22 @@ export async function python(): Promise<string> {
   const place = join(CACHE, "python");
   const interpreter = join(place, "bin/python");
   await once("python.stamp", fingerprint("python/requirements.txt"), async () => {
-    if (!existsSync(interpreter)) await mustRun([system, "-m", "venv", place], { timeoutMs: INSTALL_TIMEOUT_MS });
+    if (!existsSync(interpreter))
+      await mustRun([system, "-m", "venv", place], { timeoutMs: INSTALL_TIMEOUT_MS });
     const requirements = join(HERE, "python/requirements.txt");
     await mustRun(
-      [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", requirements],
+      [
+        interpreter,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "-r",
+        requirements,
+      ],
       { timeoutMs: INSTALL_TIMEOUT_MS },
     );
   });
@@ -72,7 +92,10 @@ export async function go(): Promise<string> {
   const tool = needTool("go");
   const binary = join(CACHE, "go/conformance");
   await once("go.stamp", fingerprint("go/go.sum", ...sources("go", ".go")), async () => {
-    await mustRun([tool, "build", "-mod=readonly", "-o", binary, "."], { cwd: join(HERE, "go"), timeoutMs: INSTALL_TIMEOUT_MS });
+    await mustRun([tool, "build", "-mod=readonly", "-o", binary, "."], {
+      cwd: join(HERE, "go"),
+      timeoutMs: INSTALL_TIMEOUT_MS,
+    });
   });
   return binary;
 }
@@ -105,9 +128,16 @@ export async function java(): Promise<JavaLibraries> {
   const runtime = needTool("java");
   const maven = needTool("mvn");
   const place = join(CACHE, "java");
-  await once("java.stamp", fingerprint("java/pom.xml", "java/pom-tools.xml", "java/setup.sh"), async () => {
-    await mustRun(["bash", join(HERE, "java/setup.sh"), place], { environment: { MAVEN: maven }, timeoutMs: INSTALL_TIMEOUT_MS });
-  });
+  await once(
+    "java.stamp",
+    fingerprint("java/pom.xml", "java/pom-tools.xml", "java/setup.sh"),
+    async () => {
+      await mustRun(["bash", join(HERE, "java/setup.sh"), place], {
+        environment: { MAVEN: maven },
+        timeoutMs: INSTALL_TIMEOUT_MS,
+      });
+    },
+  );
   const [broker, tools] = [join(place, "libs"), join(place, "libs-tools")];
   const jar = readdirSync(broker).find((name) => /^kafka_2.*\.jar$/.test(name)) ?? "";
   return { java: runtime, broker, tools, version: /-([\d.]+)\.jar$/.exec(jar)?.[1] ?? "unknown" };
@@ -122,9 +152,14 @@ export async function kcat(): Promise<string> {
   const environment = { DEBIAN_FRONTEND: "noninteractive" };
   try {
     await mustRun([apt, "update", "-qq"], { environment, timeoutMs: 120_000 });
-    await mustRun([apt, "install", "-y", "-qq", "--no-install-recommends", "kcat"], { environment, timeoutMs: 180_000 });
+    await mustRun([apt, "install", "-y", "-qq", "--no-install-recommends", "kcat"], {
+      environment,
+      timeoutMs: 180_000,
+    });
   } catch (error) {
-    throw new Unavailable(`apt could not install kcat: ${error instanceof Error ? error.message.slice(0, 200) : String(error)}`);
+    throw new Unavailable(
+      `apt could not install kcat: ${error instanceof Error ? error.message.slice(0, 200) : String(error)}`,
+    );
   }
   return needTool("kcat");
 }
@@ -133,12 +168,19 @@ export async function kcat(): Promise<string> {
 export async function newerPlatformatic(): Promise<string> {
   const npm = needTool("npm");
   const place = join(CACHE, "javascript");
-  await once("javascript.stamp", fingerprint("javascript/package.json", "javascript/package-lock.json"), async () => {
-    mkdirSync(place, { recursive: true });
-    for (const file of ["package.json", "package-lock.json"]) {
-      writeFileSync(join(place, file), readFileSync(join(HERE, "javascript", file)));
-    }
-    await mustRun([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--force"], { cwd: place, timeoutMs: INSTALL_TIMEOUT_MS });
-  });
+  await once(
+    "javascript.stamp",
+    fingerprint("javascript/package.json", "javascript/package-lock.json"),
+    async () => {
+      mkdirSync(place, { recursive: true });
+      for (const file of ["package.json", "package-lock.json"]) {
+        writeFileSync(join(place, file), readFileSync(join(HERE, "javascript", file)));
+      }
+      await mustRun([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--force"], {
+        cwd: place,
+        timeoutMs: INSTALL_TIMEOUT_MS,
+      });
+    },
+  );
   return join(place, "package.json");
 }
