@@ -6,8 +6,8 @@
  * - v2: as v1. v3: flexible. v4: many keys at once (KIP-699). v5: TRANSACTION_ABORTABLE known (KIP-890).
  * - v6: share coordinators, key type 2 (KIP-932).
  *
- * Transactional ids have no coordinator before transactions are served: COORDINATOR_NOT_AVAILABLE, as Kafka answers while it
- * can't create `__transaction_state`. Share keys are refused with INVALID_REQUEST, as by a Kafka without share groups.
+ * Transactional ids have no coordinator before transactions are served: UNSUPPORTED_VERSION, which a producer reports at once;
+ * COORDINATOR_NOT_AVAILABLE would have it ask for ever. Share keys are refused with INVALID_REQUEST, as by a Kafka without share groups.
  */
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
@@ -47,7 +47,7 @@ export function createFindCoordinatorHandler(
   const readiness = (keyType: number): number | Promise<number> => {
     if (keyType === KEY_TYPE_GROUP) return deps.groups.ensureReady();
     if (keyType !== KEY_TYPE_TRANSACTION) return ErrorCode.INVALID_REQUEST;
-    return deps.coordinatesTransactions ? ErrorCode.NONE : ErrorCode.COORDINATOR_NOT_AVAILABLE;
+    return deps.coordinatesTransactions ? ErrorCode.NONE : ErrorCode.UNSUPPORTED_VERSION;
   };
   const located = (key: string, errorCode: number, connection: ConnectionInfo): Coordinator => {
     if (errorCode === ErrorCode.NONE) {

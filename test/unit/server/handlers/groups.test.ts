@@ -206,7 +206,7 @@ describe("group handlers", () => {
         return (await groups.send(FindCoordinatorApi, 6, request)).coordinators[0]?.errorCode;
       }),
     );
-    const { COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST } = ErrorCode;
-    expect(codes).toEqual([COORDINATOR_NOT_AVAILABLE, INVALID_REQUEST, INVALID_REQUEST]);
+    const { UNSUPPORTED_VERSION, INVALID_REQUEST } = ErrorCode;
+    expect(codes).toEqual([UNSUPPORTED_VERSION, INVALID_REQUEST, INVALID_REQUEST]);
   });
 });
