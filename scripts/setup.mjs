@@ -42,19 +42,20 @@ function requireNode() {
   if (major < 20) fail(`Node ${process.versions.node} is too old`, "Node 20 or newer is needed.");
 }
 
-/** Installs what package-lock.json names, once per lockfile content. */
+/**
+ * Installs what package-lock.json names, once per lockfile content. Not `npm ci`: that refuses when a mirror of the registry lacks an
+ * optional package of some other platform, which `npm install` with the same lockfile rightly does without.
+ */
 function installPackages() {
   const marker = join(root, "node_modules", ".sluice-lock");
-  const hash = createHash("sha256")
-    .update(readFileSync(join(root, "package-lock.json")))
-    .digest("hex");
+  const lockfile = join(root, "package-lock.json");
+  const hash = createHash("sha256").update(readFileSync(lockfile)).digest("hex");
   if (existsSync(marker) && readFileSync(marker, "utf8") === hash) return;
   const npm = process.platform === "win32" ? "npm.cmd" : "npm";
+  const flags = ["--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
   step("installing the locked packages (first start only, about a minute)", npm, [
-    "ci",
-    "--no-audit",
-    "--no-fund",
-    "--loglevel=error",
+    "install",
+    ...flags,
   ]);
   writeFileSync(marker, hash);
 }
