@@ -3,10 +3,12 @@
  * results in arrays that the caller owns, so that a request costs one call and no allocation.
  */
 
-/** Rows of {@link LogPort.fetch} requests: handle, fetch offset, partition max bytes, current epoch, last fetched epoch, follower's log start offset. */
-export const FETCH_REQUEST_COLUMNS = 6;
-/** Rows of its results: error, high watermark, last stable offset, log start offset, bytes, diverging epoch, its end offset, aborted count, preferred replica, reserved. */
-export const FETCH_RESULT_COLUMNS = 10;
+import { Columns, type LogCalls, Origin } from "#log/log.ts";
+
+/** Columns of a row of {@link LogPort.fetch} requests. */
+export const FETCH_REQUEST_COLUMNS: number = Columns.FETCH_REQUEST;
+/** Columns of a row of its results. */
+export const FETCH_RESULT_COLUMNS: number = Columns.FETCH_RESULT;
 
 /** Columns of a fetch result row. */
 export const FetchColumn = {
@@ -31,7 +33,7 @@ export const AppendColumn = {
   MUST_WAIT: 4,
   RECORD_ERROR_COUNT: 5,
 } as const;
-export const APPEND_RESULT_COLUMNS = 8;
+export const APPEND_RESULT_COLUMNS: number = Columns.APPEND;
 
 /** Fields of {@link LogPort.partitionState}. */
 export const StateColumn = {
@@ -44,53 +46,26 @@ export const StateColumn = {
   LEADER_EPOCH: 6,
   SEGMENT_COUNT: 7,
 } as const;
-export const STATE_COLUMNS = 8;
+export const STATE_COLUMNS: number = Columns.STATE;
 
 /** Who appends: decides which batches are allowed. */
-export const AppendOrigin = { CLIENT: 0, COORDINATOR: 1 } as const;
+export const AppendOrigin: typeof Origin = Origin;
 
-/** The native log as the replica layer sees it. Every function but those of the wakers returns a Kafka error code or a count. */
-export interface LogPort {
-  append(
-    handle: number,
-    records: Uint8Array,
-    leaderEpoch: number,
-    acks: number,
-    origin: number,
-    nowMs: number,
-    out: Float64Array,
-  ): number;
-  /** JSON `{ message, recordErrors: [{ batchIndex, message }] }` of this thread's last failed append. */
-  takeAppendErrors(): string;
-  fetch(
-    requests: Float64Array,
-    count: number,
-    maxBytes: number,
-    minOneMessage: boolean,
-    isolation: number,
-    out: Float64Array,
-  ): number;
-  /** JSON `[[producer id, first offset], ...]`. */
-  takeAborted(plan: number, row: number): string;
-  planCopy(plan: number, row: number, into: Uint8Array, at: number): number;
-  planDrop(plan: number): void;
-  offsetForTimestamp(
-    handle: number,
-    timestamp: number,
-    isolation: number,
-    leaderEpoch: number,
-    out: Float64Array,
-  ): number;
-  endOffsetForEpoch(
-    handle: number,
-    currentLeaderEpoch: number,
-    epoch: number,
-    out: Float64Array,
-  ): number;
-  partitionState(handle: number, out: Float64Array): number;
-  deleteRecords(handle: number, offset: number, out: Float64Array): number;
-  openWaker(wake: () => void): number;
-  closeWaker(workerId: number): void;
-  watch(handle: number, workerId: number): void;
-  drainWakes(workerId: number, handles: Float64Array): number;
-}
+/** The native log as the replica layer and the handlers above it see it. */
+export type LogPort = Pick<
+  LogCalls,
+  | "append"
+  | "takeAppendErrors"
+  | "fetch"
+  | "takeAborted"
+  | "planCopy"
+  | "planDrop"
+  | "offsetForTimestamp"
+  | "endOffsetForEpoch"
+  | "partitionState"
+  | "deleteRecords"
+  | "openWaker"
+  | "closeWaker"
+  | "watch"
+  | "drainWakes"
+>;
