@@ -336,7 +336,9 @@ async function main(): Promise<number> {
   try {
     const record = await compare(options, directory, running);
     mkdirSync(dirname(options.jsonPath), { recursive: true });
-    writeFileSync(options.jsonPath, `${JSON.stringify(record, null, 1)}\n`);
+    // Records are kept in git: paths in them are those of the checkout, not of the machine.
+    const text = JSON.stringify(record, null, 1).replaceAll(`${join(import.meta.dir, "..")}/`, "");
+    writeFileSync(options.jsonPath, `${text}\n`);
     console.log(formatRecord(record, paintFor(process.stdout)));
     say(`\nrecord: ${options.jsonPath}`);
     const hasErrors = record.cases.some((each) =>
