@@ -77,6 +77,12 @@ const suites: readonly Suite[] = [
     counts: "cargo",
   },
   {
+    name: "load generator",
+    command: ["cargo", "test", "--locked", "--quiet"],
+    cwd: "bench/load",
+    counts: "cargo",
+  },
+  {
     name: "unit",
     command: [
       bun,
