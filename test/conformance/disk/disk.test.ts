@@ -3,7 +3,15 @@
  * serves the segments that we wrote. Needs Java and Maven; says so and passes nothing where they are missing.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  statSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { kafkaBroker, sluiceBroker, type BrokerProcess } from "../../support/broker-process.ts";
 import { temporaryDirectory } from "../../support/process.ts";
@@ -143,9 +151,13 @@ async function dumpProblems(tools: JavaLibraries, files: readonly string[]): Pro
       problems.push(line);
   }
   const sanity = await dump([...ending(".index"), ...ending(".timeindex")], "--index-sanity-check");
-  const passed = sanity.split("\n").filter((line) => line.endsWith("passed sanity check.")).length;
-  const indexes = ending(".index").length + ending(".timeindex").length;
-  if (passed !== indexes) problems.push(`${passed} of ${indexes} indexes passed the sanity check`);
+  for (const file of [...ending(".index"), ...ending(".timeindex")]) {
+    // The tool has its own word for an offset index without entries: a segment that one interval spans has none.
+    const isEmpty = statSync(file).size === 0 && sanity.includes(`${file} is empty.`);
+    if (!isEmpty && !sanity.includes(`${file} passed sanity check.`)) {
+      problems.push(`${file} did not pass the sanity check: ${sanity.slice(-2000)}`);
+    }
+  }
   const batches = texts[0]?.split("\n").filter((line) => line.startsWith("baseOffset:")) ?? [];
   const seen = new Set(batches.map((line) => /compresscodec: (\S+)/.exec(line)?.[1]));
   if (seen.size !== CODECS.length) problems.push(`codecs in the log: ${[...seen].join(", ")}`);
