@@ -6,7 +6,7 @@
 //! comes back through its [`Outbox`].
 //!
 //! A job whose pages are all in memory cannot stop anybody, so [`Sender::send`] tries it on the calling thread first, for one turn:
-//! that saves two changes of thread, which for a warm fetch is a fifth of its cost. What does not fit the socket's buffer, and
+//! that saves two changes of thread, some 7 % of a warm fetch (0.35 to 0.33 CPU s/GiB, one connection). What does not fit the socket's buffer, and
 //! whatever may have to be read from disk, goes to the thread.
 //!
 //! The thread tries each job as soon as it sees it and watches the socket only after it was full, so an answer that fits the
