@@ -1,38 +1,60 @@
 /**
- * Which command was meant. Arguments are read by the runtime's own parser; there is too little of them for more.
+ * From arguments to a command and from its end to an exit code: the one place where failures become text.
+ *
+ * Exit codes: 0 done; 1 understood, but it did not work; 2 not understood.
  */
-const USAGE = `Sluice, a broker for Apache Kafka clients
+import { CommanderError } from "commander";
+import type { CommandIo } from "./command-io.ts";
+import { COMMANDS, findCommand } from "./command-table.ts";
+import { ClosedOutputError, CommandError, ExitCode } from "./failure.ts";
+import { formatFailure, styleOf } from "./output.ts";
+import { createProgram } from "./program.ts";
 
-  sluice start [server.properties] [--override KEY=VALUE]...
+/** Runs the command that `args` name. Never throws for what a person or a broker can cause; sets the exit code instead. */
+export async function runCommandLine(args: readonly string[], io: CommandIo): Promise<void> {
+  const words = withHelpLast(args);
+  const entry = findCommand(words);
+  try {
+    const program = createProgram(io);
+    const modules =
+      entry === null
+        ? await Promise.all(COMMANDS.map((command) => command.load()))
+        : [await entry.load()];
+    for (const { register } of modules) register(program, io);
+    if (words.every((word) => word === "--no-color")) program.outputHelp();
+    else await program.parseAsync(words, { from: "user" });
+  } catch (error) {
+    await tellFailure(error, entry?.words.join(" ") ?? null, io);
+  }
+}
 
-Starts a broker. Without a file it listens on 127.0.0.1:9092 and keeps its data in ./data.
+/** `help topic create` is `topic create --help`; `version` is `--version`. */
+function withHelpLast(args: readonly string[]): readonly string[] {
+  if (args[0] === "help") return [...args.slice(1), "--help"];
+  return args[0] === "version" ? ["--version"] : args;
+}
 
-  --override KEY=VALUE   sets one configuration key, over what the file says
-  --help                 shows this text
-  --version              shows the version
-`;
-
-/** Runs the command that `args` name; sets the exit code where it fails. */
-export async function runCommandLine(args: readonly string[], version: string): Promise<void> {
-  const [command, ...rest] = args;
-  if (args.includes("--version") || command === "version") {
-    process.stdout.write(`sluice ${version}\n`);
+async function tellFailure(error: unknown, command: string | null, io: CommandIo): Promise<void> {
+  if (error instanceof ClosedOutputError) return;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return;
+    io.setExitCode(ExitCode.USAGE);
+    // A group without its second word: its help was shown.
+    if (error.code === "commander.help") return;
+    const sentence = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+    const help = `sluice ${command === null ? "" : `${command} `}--help`;
+    await tell(sentence, [`'${help}' shows what there is.`], io);
     return;
   }
-  if (
-    command === undefined ||
-    args.includes("--help") ||
-    args.includes("-h") ||
-    command === "help"
-  ) {
-    process.stdout.write(USAGE);
-    return;
+  if (!(error instanceof CommandError)) throw error;
+  io.setExitCode(error.exitCode);
+  await tell(error.message, error.remedies, io);
+}
+
+async function tell(message: string, remedies: readonly string[], io: CommandIo): Promise<void> {
+  try {
+    await io.stderr.write(formatFailure(message, remedies, styleOf(io.stderr)));
+  } catch {
+    // Nobody listens; the exit code says it.
   }
-  if (command !== "start") {
-    process.stderr.write(`sluice: unknown command '${command}'\n\n${USAGE}`);
-    process.exitCode = 1;
-    return;
-  }
-  const { runStart } = await import("./start.ts");
-  await runStart(rest);
 }

@@ -75,14 +75,19 @@ describe("sluice start", () => {
   });
 
   test.each([
-    [["start", "--override", "nonsense"], "--override wants KEY=VALUE"],
-    [["start", "no-such-file.properties"], "cannot read no-such-file.properties"],
-    [["start", "--override", "num.partitions=many"], "num.partitions"],
-    [["dance"], "unknown command 'dance'"],
-  ])("%j is refused", async (args, expected) => {
+    [["start", "--override", "nonsense"], 2, "--override wants KEY=VALUE"],
+    [["start", "--overide", "a=b"], 2, "unknown option '--overide' (Did you mean --override?)"],
+    [["start", "no-such-file.properties"], 1, "cannot read no-such-file.properties"],
+    [["start", "--override", "num.partitions=many"], 1, "num.partitions"],
+    [["strat"], 2, "unknown command 'strat' (Did you mean start?)"],
+  ])("%j is refused with %i", async (args, exitCode, expected) => {
     const broker = run(...args);
     const text = await new Response(broker.stderr).text();
-    expect([await broker.exited, text.includes(expected)]).toEqual([1, true]);
+    expect([await broker.exited, text.startsWith("sluice: "), text.includes(expected)]).toEqual([
+      exitCode,
+      true,
+      true,
+    ]);
   });
 
   test("reads a server.properties, where later overrides win", async () => {

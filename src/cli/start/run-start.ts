@@ -6,32 +6,31 @@
  */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { Broker } from "#broker/broker.ts";
 import { BrokerStartError } from "#broker/start-error.ts";
 import { describeError, type Logger } from "#common/logger.ts";
 import { changedKeys, type ConfigValues, parseOverride } from "#config/broker-config.ts";
 import { parseProperties } from "#config/properties.ts";
+import type { CommandIo } from "../command-io.ts";
+import { CommandError, UsageError } from "../failure.ts";
 
 const FORCED_EXIT_CODE = 130;
 
-interface StartArguments {
+/** What was typed after `sluice start`. */
+export interface StartArguments {
   readonly file: string | null;
-  readonly overrides: Readonly<Record<string, string>>;
-}
-
-/** A command line or file that cannot be read; the message is the whole line a person is told. */
-class UsageError extends Error {
-  override readonly name = "UsageError";
+  /** Texts `KEY=VALUE`, later ones winning. */
+  readonly overrides: readonly string[];
 }
 
 /** Runs `sluice start`. Settles when the broker serves; the process ends with the signal that stops it. */
-export async function runStart(args: readonly string[]): Promise<void> {
+export async function runStart(start: StartArguments, io: CommandIo): Promise<void> {
   const startedMs = performance.now();
   const logger = terminalLogger();
+  const { file } = start;
+  const overrides = readOverrides(start.overrides);
+  const properties = file === null ? null : await readPropertiesFile(file);
   try {
-    const { file, overrides } = readArguments(args);
-    const properties = file === null ? null : await readPropertiesFile(file);
     const broker = await Broker.start({
       ...(file === null && overrides["log.dirs"] === undefined && overrides["log.dir"] === undefined
         ? { dataDir: "./data" }
@@ -45,35 +44,21 @@ export async function runStart(args: readonly string[]): Promise<void> {
       },
     });
     stopOnSignal(broker, logger);
-    tellWhatNext(broker, performance.now() - startedMs);
+    await tellWhatNext(broker, performance.now() - startedMs, io);
   } catch (error) {
-    if (!(error instanceof UsageError) && !(error instanceof BrokerStartError)) throw error;
-    process.stderr.write(`sluice: cannot start: ${error.message}\n`);
-    process.exitCode = 1;
+    if (!(error instanceof BrokerStartError)) throw error;
+    throw new CommandError(`cannot start: ${error.message}`, [], error);
   }
 }
 
-function readArguments(args: readonly string[]): StartArguments {
-  let parsed: { values: { override?: string[] }; positionals: string[] };
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      options: { override: { type: "string", multiple: true } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(describeError(error));
-  }
-  const [file, ...more] = parsed.positionals;
-  if (more.length > 0)
-    throw new UsageError(`one file of properties at most, not also '${more[0]}'`);
+function readOverrides(texts: readonly string[]): Record<string, string> {
   const overrides: Record<string, string> = {};
-  for (const argument of parsed.values.override ?? []) {
-    const pair = parseOverride(argument);
-    if (pair === null) throw new UsageError(`--override wants KEY=VALUE, not '${argument}'`);
+  for (const text of texts) {
+    const pair = parseOverride(text);
+    if (pair === null) throw new UsageError(`--override wants KEY=VALUE, not '${text}'`);
     overrides[pair[0]] = pair[1];
   }
-  return { file: file ?? null, overrides };
+  return overrides;
 }
 
 async function readPropertiesFile(file: string): Promise<ConfigValues> {
@@ -81,10 +66,10 @@ async function readPropertiesFile(file: string): Promise<ConfigValues> {
   try {
     text = await readFile(file, "utf8");
   } catch (error) {
-    throw new UsageError(`cannot read ${file}: ${describeError(error)}`);
+    throw new CommandError(`cannot read ${file}: ${describeError(error)}`);
   }
   const { values, error } = parseProperties(text);
-  if (values === null) throw new UsageError(`${file}: ${error}`);
+  if (values === null) throw new CommandError(`${file}: ${error}`);
   return values;
 }
 
@@ -112,7 +97,7 @@ function stopOnSignal(broker: Broker, logger: Logger): void {
   process.on("SIGINT", stop);
 }
 
-function tellWhatNext(broker: Broker, elapsedMs: number): void {
+async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): Promise<void> {
   const servers = broker.bootstrapServers;
   const addresses = broker.listeners
     .map(({ listenerName, hostname, port }) => `${listenerName}://${hostname}:${port}`)
@@ -128,7 +113,7 @@ function tellWhatNext(broker: Broker, elapsedMs: number): void {
     `  echo hello | kcat -b ${servers} -t greetings -P`,
     `  kcat -b ${servers} -t greetings -C -e`,
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
+  await io.stdout.write(`${lines.join("\n")}\n`);
 }
 
 function terminalLogger(): Logger {

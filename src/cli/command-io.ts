@@ -1,0 +1,131 @@
+/**
+ * The outside world of a command: three streams, what is known of the terminal, the environment and Ctrl-C. A port, so that a
+ * command can be run in a test without a process; `processIo` is the real one.
+ *
+ * Colour is decided once: `--no-color` or NO_COLOR turn it off, FORCE_COLOR turns it on, otherwise a stream is coloured when it is a
+ * terminal that is not "dumb". @see https://no-color.org, https://force-color.org
+ */
+import { ClosedOutputError } from "./failure.ts";
+
+/** Where a command writes. */
+export interface OutputStream {
+  readonly isTerminal: boolean;
+  readonly hasColor: boolean;
+  /** Columns of the terminal; 80 where there is none. */
+  readonly width: number;
+  /**
+   * Writes and settles when the bytes are on their way: awaiting it is the back-pressure. The bytes may be reused after that.
+   *
+   * @throws ClosedOutputError when nobody reads any more.
+   */
+  write(chunk: string | Uint8Array): Promise<void>;
+}
+
+/** What a command reads. */
+export interface InputStream {
+  readonly isTerminal: boolean;
+  /** The bytes as they come, to the end. Can be asked for once. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** Everything a command may touch besides files and sockets. */
+export interface CommandIo {
+  readonly version: string;
+  readonly stdin: InputStream;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The code the process ends with unless the command throws; 0 at first. */
+  setExitCode(code: number): void;
+  /**
+   * Aborted by the first SIGINT or SIGTERM; a second one ends the process with 130. Whoever asks takes over ending in order, so it
+   * must be asked for before the long part of the work.
+   */
+  interruption(): AbortSignal;
+}
+
+const DEFAULT_WIDTH = 80;
+const INTERRUPTED_EXIT_CODE = 130;
+
+/** Whether to colour a stream. */
+export function decideColor(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+  isTerminal: boolean,
+): boolean {
+  const end = args.indexOf("--");
+  if (args.slice(0, end < 0 ? args.length : end).includes("--no-color")) return false;
+  if ((environment["NO_COLOR"] ?? "") !== "") return false;
+  const forced = environment["FORCE_COLOR"];
+  if (forced !== undefined && forced !== "0" && forced !== "false") return true;
+  if (forced !== undefined) return false;
+  return isTerminal && environment["TERM"] !== "dumb";
+}
+
+/** The streams of this process. */
+export function processIo(version: string, args: readonly string[]): CommandIo {
+  const environment = process.env;
+  let interruption: AbortSignal | null = null;
+  return {
+    version,
+    environment,
+    stdin: {
+      // Looked at only when asked for: opening the standard streams costs a start milliseconds.
+      get isTerminal() {
+        return process.stdin.isTTY === true;
+      },
+      chunks: () => process.stdin as AsyncIterable<Uint8Array>,
+    },
+    stdout: processStream(() => process.stdout, args),
+    stderr: processStream(() => process.stderr, args),
+    setExitCode: (code) => {
+      process.exitCode = code;
+    },
+    interruption: () => {
+      interruption ??= signalOfProcess();
+      return interruption;
+    },
+  };
+}
+
+function signalOfProcess(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED_EXIT_CODE);
+    controller.abort();
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  return controller.signal;
+}
+
+function processStream(stream: () => NodeJS.WriteStream, args: readonly string[]): OutputStream {
+  let isWatched = false;
+  return {
+    get isTerminal() {
+      return stream().isTTY === true;
+    },
+    get hasColor() {
+      return decideColor(args, process.env, stream().isTTY === true);
+    },
+    get width() {
+      const columns = stream().columns as number | undefined;
+      return columns !== undefined && columns > 0 ? columns : DEFAULT_WIDTH;
+    },
+    write: (chunk) => {
+      const target = stream();
+      if (!isWatched) {
+        isWatched = true;
+        // Failures arrive at the write below as well; unheard, the event would end the process with a stack.
+        target.on("error", () => {});
+      }
+      return new Promise((resolve, reject) => {
+        target.write(chunk, (error) => {
+          if (error === null || error === undefined) resolve();
+          else if ("code" in error && error.code === "EPIPE") reject(new ClosedOutputError());
+          else reject(error);
+        });
+      });
+    },
+  };
+}

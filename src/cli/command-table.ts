@@ -1,0 +1,37 @@
+/**
+ * Which commands exist and where their code is. A command is loaded when it is called; all of them only for `--help` and for a name
+ * that is none, so a start does not pay for the other commands.
+ */
+import type { Command } from "commander";
+import type { CommandIo } from "./command-io.ts";
+
+/** What every file of `src/cli/commands/` exports. */
+export interface CommandModule {
+  /** Adds the command to the program. Light: what the command needs to run is imported when it runs. */
+  readonly register: (program: Command, io: CommandIo) => void;
+}
+
+/** A command by the words that call it. */
+export interface CommandEntry {
+  readonly words: readonly [string] | readonly [string, string];
+  load(): Promise<CommandModule>;
+}
+
+/** In the order of the help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { words: ["start"], load: () => import("./commands/start.ts") },
+];
+
+/** What the groups are for: the first word of a command of two. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  topic: "create, list, describe and delete topics",
+  log: "look into log directories without a broker",
+};
+
+/** The command that `args` call, or null; options before and between its words are skipped. */
+export function findCommand(args: readonly string[]): CommandEntry | null {
+  const [first, second] = args.filter((argument) => !argument.startsWith("-"));
+  return (
+    COMMANDS.find(({ words }) => words[0] === first && (words[1] ?? second) === second) ?? null
+  );
+}
