@@ -98,6 +98,7 @@ const suites: readonly Suite[] = [
     ],
     counts: "bun",
   },
+  { name: "soak", command: [bun, "test", "--timeout", "120000", "./test/soak"], counts: "bun" },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
   {
     name: "conformance",

@@ -343,8 +343,8 @@ impl LogManager {
             self.store.files().sync_directory(&directory.path)?;
             self.failpoints.hit(Failpoint::AfterRename)
         };
-        rename().map_err(|error| LogError::io("rename", &log.path(), &error))?;
-        log.mark_deleted(&target);
+        log.delete_with(&target, rename)
+            .map_err(|error| LogError::io("rename", &log.path(), &error))?;
         partitions.remove(log, |log| self.index_of(log));
         drop(partitions);
         directory.remove_later(target, true, log.config().file_delete_delay_ms);

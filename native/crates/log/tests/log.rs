@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sluice_log::io::MemoryFileSystem;
 use sluice_log::records::BatchOptions;
-use sluice_log::{AppendRequest, Isolation, LogConfig, LogListener, Origin, ReadRequest, TopicId};
+use sluice_log::{
+    AppendRequest, Isolation, LogConfig, LogListener, LogManager, Origin, ReadRequest,
+    StoreOptions, TopicId,
+};
 use support::*;
 
 fn values(count: usize) -> Vec<String> {
@@ -478,4 +481,28 @@ fn many_partitions_need_few_descriptors() {
     let manager = sluice_log::LogManager::open(options, Arc::default()).unwrap();
     assert!(manager.report().was_clean);
     assert_eq!(manager.report().partitions.iter().map(|p| p.log_end_offset).sum::<i64>(), 300);
+}
+
+#[test]
+fn a_sync_that_meets_a_deletion_does_not_fail_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { max_open_files: 1, ..options(dir.path().to_str().unwrap()) };
+    let manager = LogManager::open(options, Arc::default()).unwrap();
+    for round in 0..100 {
+        let log = manager.create_partition("t", 0, TopicId([7; 16]), None, config()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while append(&log, &batch(&["value"])).is_ok() {
+                    let _ = log.flush();
+                }
+            });
+            // Somewhere between two of its system calls.
+            std::thread::sleep(std::time::Duration::from_micros(round * 7 % 500));
+            manager.delete_partition(&log).unwrap();
+        });
+    }
+    // A poisoned directory takes no partition.
+    let log = manager.create_partition("t", 0, TopicId([7; 16]), None, config()).unwrap();
+    append(&log, &batch(&["value"])).unwrap();
+    log.flush().unwrap();
 }

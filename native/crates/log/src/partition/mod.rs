@@ -525,13 +525,26 @@ impl PartitionLog {
         self.is_closed.store(true, Ordering::Release);
     }
 
-    pub(crate) fn mark_deleted(&self, path: &Path) {
+    /// Runs `rename`, which moves the files to `path`, with nobody at work on them: a sync or a snapshot that met the old name
+    /// gone would take it for a failing disk and poison the directory. When `rename` fails, the log is as before.
+    pub(crate) fn delete_with(
+        &self,
+        path: &Path,
+        rename: impl FnOnce() -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        let turn = self.sync_turn.lock();
         self.is_deleted.store(true, Ordering::Release);
+        if let Err(error) = rename() {
+            self.is_deleted.store(false, Ordering::Release);
+            return Err(error);
+        }
         path.clone_into(&mut self.path.write());
         for segment in &self.inner.lock().segments {
             segment.set_directory(path);
         }
+        drop(turn);
         self.notify();
+        Ok(())
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
