@@ -5,6 +5,7 @@
  * Colour is decided once: `--no-color` or NO_COLOR turn it off, FORCE_COLOR turns it on, otherwise a stream is coloured when it is a
  * terminal that is not "dumb". @see https://no-color.org, https://force-color.org
  */
+import { isatty } from "node:tty";
 import { ClosedOutputError } from "./failure.ts";
 
 /** Where a command writes. */
@@ -70,14 +71,11 @@ export function processIo(version: string, args: readonly string[]): CommandIo {
     version,
     environment,
     stdin: {
-      // Looked at only when asked for: opening the standard streams costs a start milliseconds.
-      get isTerminal() {
-        return process.stdin.isTTY === true;
-      },
+      isTerminal: isatty(0),
       chunks: () => process.stdin as AsyncIterable<Uint8Array>,
     },
-    stdout: processStream(() => process.stdout, args),
-    stderr: processStream(() => process.stderr, args),
+    stdout: processStream(1, () => process.stdout, args),
+    stderr: processStream(2, () => process.stderr, args),
     setExitCode: (code) => {
       process.exitCode = code;
     },
@@ -99,15 +97,17 @@ function signalOfProcess(): AbortSignal {
   return controller.signal;
 }
 
-function processStream(stream: () => NodeJS.WriteStream, args: readonly string[]): OutputStream {
+/** Opens the stream itself only when it is written to: that takes a start some milliseconds. */
+function processStream(
+  descriptor: number,
+  stream: () => NodeJS.WriteStream,
+  args: readonly string[],
+): OutputStream {
   let isWatched = false;
+  const isTerminal = isatty(descriptor);
   return {
-    get isTerminal() {
-      return stream().isTTY === true;
-    },
-    get hasColor() {
-      return decideColor(args, process.env, stream().isTTY === true);
-    },
+    isTerminal,
+    hasColor: decideColor(args, process.env, isTerminal),
     get width() {
       const columns = stream().columns as number | undefined;
       return columns !== undefined && columns > 0 ? columns : DEFAULT_WIDTH;

@@ -30,10 +30,12 @@ describe("a table", () => {
   test("counts columns, not code units or colours", () => {
     const { red } = styleOf({ hasColor: true });
     expect(
-      formatTable(columns, [
-        ["日本", "1"],
-        [red("abcd"), "2"],
-      ]).replaceAll(/\u001b\[\d+m/g, ""),
+      Bun.stripANSI(
+        formatTable(columns, [
+          ["日本", "1"],
+          [red("abcd"), "2"],
+        ]),
+      ),
     ).toBe("TOPIC  SIZE\n日本      1\nabcd      2\n");
   });
   test("has bold headings on a terminal only", async () => {
