@@ -20,6 +20,10 @@ export interface CommandEntry {
 /** In the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
   { words: ["start"], load: () => import("./commands/start.ts") },
+  { words: ["topic", "create"], load: () => import("./commands/topic-create.ts") },
+  { words: ["topic", "list"], load: () => import("./commands/topic-list.ts") },
+  { words: ["topic", "describe"], load: () => import("./commands/topic-describe.ts") },
+  { words: ["topic", "delete"], load: () => import("./commands/topic-delete.ts") },
 ];
 
 /** What the groups are for: the first word of a command of two. */

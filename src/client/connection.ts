@@ -1,0 +1,346 @@
+/**
+ * One connection to a broker: versions negotiated at the start, requests pipelined, answers matched in order, everything bounded in
+ * time and size. A connection that breaks a rule of the protocol, or lets a request wait too long, is closed, and every request in
+ * flight fails: what comes later on it could not be trusted.
+ */
+import { connect, type Socket } from "node:net";
+import type { ApiMessages } from "#protocol/api.ts";
+import { Reader } from "#protocol/codec/reader.ts";
+import { Writer } from "#protocol/codec/writer.ts";
+import { ApiVersionsApi, makeApiVersionsRequest } from "#protocol/generated/api-versions.ts";
+import { decodeResponseHeader, encodeRequestHeader } from "#protocol/headers.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { ClientError } from "./client-error.ts";
+
+/** How a connection behaves; the defaults suit a person who waits. */
+export interface ConnectionOptions {
+  readonly clientId?: string;
+  /** Until the connection is made and the versions are known. */
+  readonly connectTimeoutMs?: number;
+  /** Until an answer has come, unless a request says otherwise. */
+  readonly requestTimeoutMs?: number;
+  /** Largest answer taken. */
+  readonly maxFrameBytes?: number;
+}
+
+/** What one request may ask for. */
+export interface SendOptions {
+  readonly timeoutMs?: number;
+  /** Highest version to use, where a newer one would need what the caller does not have. */
+  readonly maxVersion?: number;
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
+const DEFAULT_REQUEST_TIMEOUT_MS = 30_000;
+const DEFAULT_MAX_FRAME_BYTES = 268_435_456;
+const CLIENT_SOFTWARE_VERSION = 3;
+const UNSUPPORTED_VERSION = 35;
+const SIZE_BYTES = 4;
+
+interface Waiting {
+  readonly correlationId: number;
+  readonly name: string;
+  readonly timer: ReturnType<typeof setTimeout>;
+  readonly resolve: (frame: Uint8Array) => void;
+  readonly reject: (error: ClientError) => void;
+}
+
+/** See the head of the file. */
+export class Connection {
+  readonly address: Address;
+  readonly #socket: Socket;
+  readonly #clientId: string;
+  readonly #requestTimeoutMs: number;
+  readonly #maxFrameBytes: number;
+  readonly #waiting: Waiting[] = [];
+  readonly #versions: Map<number, { readonly min: number; readonly max: number }> = new Map();
+  #chunks: Uint8Array[] = [];
+  #buffered = 0;
+  #nextCorrelationId = 1;
+  #failure: ClientError | null = null;
+
+  private constructor(address: Address, socket: Socket, options: ConnectionOptions) {
+    this.address = address;
+    this.#socket = socket;
+    this.#clientId = options.clientId ?? "sluice";
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+    this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
+    socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
+    socket.on("error", (error: Error) => this.#fail("CONNECTION_CLOSED", error.message));
+    socket.on("close", () =>
+      this.#fail("CONNECTION_CLOSED", `${this.#where} closed the connection`),
+    );
+  }
+
+  /**
+   * Connects and learns which versions the broker serves.
+   *
+   * @throws ClientError UNREACHABLE, TIMED_OUT, CONNECTION_CLOSED, BAD_ANSWER; nothing stays open.
+   */
+  static async open(address: Address, options: ConnectionOptions = {}): Promise<Connection> {
+    const timeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
+    const startedMs = performance.now();
+    const socket = await openSocket(address, timeoutMs);
+    const connection = new Connection(address, socket, options);
+    try {
+      await connection.#negotiate(Math.max(1, timeoutMs - (performance.now() - startedMs)));
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** False once nothing can be sent any more. */
+  get isOpen(): boolean {
+    return this.#failure === null;
+  }
+
+  /** Keys of the APIs the broker serves, with the versions it gave. */
+  get servedVersions(): ReadonlyMap<number, { readonly min: number; readonly max: number }> {
+    return this.#versions;
+  }
+
+  /** The version a request will use; null when there is none in common. */
+  versionOf(
+    api: Pick<
+      ApiMessages<unknown, unknown>,
+      "key" | "minVersion" | "maxVersion" | "isLatestVersionUnstable"
+    >,
+    maxVersion: number = Infinity,
+  ): number | null {
+    const served = this.#versions.get(api.key);
+    if (served === undefined) return null;
+    const ours = api.isLatestVersionUnstable ? api.maxVersion - 1 : api.maxVersion;
+    const version = Math.min(served.max, ours, maxVersion);
+    return version < served.min || version < api.minVersion ? null : version;
+  }
+
+  /**
+   * Sends a request and gives its answer.
+   *
+   * @throws ClientError UNSUPPORTED; TIMED_OUT, CONNECTION_CLOSED and BAD_ANSWER close the connection.
+   */
+  async send<Req, Res>(
+    api: ApiMessages<Req, Res>,
+    request: Req,
+    options: SendOptions = {},
+  ): Promise<Res> {
+    const version = this.versionOf(api, options.maxVersion);
+    if (version === null) {
+      throw new ClientError(
+        "UNSUPPORTED",
+        `${this.#where} does not serve ${api.name} in a version this client speaks`,
+      );
+    }
+    const frame = await this.#exchange(
+      api,
+      request,
+      version,
+      options.timeoutMs ?? this.#requestTimeoutMs,
+    );
+    return this.#decode(api, version, frame);
+  }
+
+  /** Sends a request that has no answer (Produce with acks 0); settles when the bytes are handed over. */
+  async sendUnanswered<Req, Res>(
+    api: ApiMessages<Req, Res>,
+    request: Req,
+    options: SendOptions = {},
+  ): Promise<void> {
+    const version = this.versionOf(api, options.maxVersion);
+    if (version === null) throw new ClientError("UNSUPPORTED", `${this.#where}: ${api.name}`);
+    if (this.#failure !== null) throw this.#failure;
+    const bytes = this.#encode(api, request, version, this.#nextCorrelationId++);
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.write(bytes, (error) => {
+        if (error === undefined || error === null) resolve();
+        else reject(new ClientError("CONNECTION_CLOSED", `${this.#where}: ${error.message}`));
+      });
+    });
+  }
+
+  /** Ends the connection; requests in flight fail. */
+  close(): void {
+    this.#fail("CONNECTION_CLOSED", `the connection to ${this.#where} was closed`);
+  }
+
+  get #where(): string {
+    return formatAddress(this.address);
+  }
+
+  async #negotiate(timeoutMs: number): Promise<void> {
+    const request = makeApiVersionsRequest({
+      clientSoftwareName: "sluice",
+      clientSoftwareVersion: "1",
+    });
+    let version = CLIENT_SOFTWARE_VERSION;
+    let frame = await this.#exchange(ApiVersionsApi, request, version, timeoutMs);
+    // A broker that does not know the version answers in version 0, with this error.
+    if (new Reader(frame, SIZE_BYTES).int16() === UNSUPPORTED_VERSION) {
+      version = 0;
+      frame = await this.#exchange(ApiVersionsApi, makeApiVersionsRequest(), version, timeoutMs);
+    }
+    const answer = this.#decode(ApiVersionsApi, version, frame);
+    for (const { apiKey, minVersion, maxVersion } of answer.apiKeys) {
+      this.#versions.set(apiKey, { min: minVersion, max: maxVersion });
+    }
+  }
+
+  #encode<Req>(
+    api: ApiMessages<Req, unknown>,
+    request: Req,
+    version: number,
+    correlationId: number,
+  ): Uint8Array {
+    const writer = new Writer(256);
+    writer.int32(0);
+    encodeRequestHeader(writer, {
+      apiKey: api.key,
+      apiVersion: version,
+      correlationId,
+      clientId: this.#clientId,
+    });
+    api.request.encode(writer, request, version);
+    const bytes = writer.toBytes();
+    new DataView(bytes.buffer, bytes.byteOffset).setInt32(0, bytes.length - SIZE_BYTES);
+    return bytes;
+  }
+
+  #exchange<Req>(
+    api: ApiMessages<Req, unknown>,
+    request: Req,
+    version: number,
+    timeoutMs: number,
+  ): Promise<Uint8Array> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const correlationId = this.#nextCorrelationId++;
+    const bytes = this.#encode(api, request, version, correlationId);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#fail(
+          "TIMED_OUT",
+          `${this.#where} did not answer ${api.name} within ${timeoutMs / 1000} s`,
+        );
+      }, timeoutMs);
+      this.#waiting.push({ correlationId, name: api.name, timer, resolve, reject });
+      this.#socket.write(bytes);
+    });
+  }
+
+  #decode<Req, Res>(api: ApiMessages<Req, Res>, version: number, frame: Uint8Array): Res {
+    const reader = new Reader(frame);
+    decodeResponseHeader(reader, api.key, version);
+    const answer = api.response.decode(reader, version);
+    if (reader.failure === null) return answer;
+    const message = `${this.#where} answered ${api.name} with something else: ${reader.failure}`;
+    this.#fail("BAD_ANSWER", message);
+    throw new ClientError("BAD_ANSWER", message);
+  }
+
+  #onData(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.length;
+    while (this.#buffered >= SIZE_BYTES && this.#failure === null) {
+      const head = this.#joined(SIZE_BYTES);
+      const size = new DataView(head.buffer, head.byteOffset).getInt32(0);
+      if (size < SIZE_BYTES || size > this.#maxFrameBytes) {
+        this.#fail(
+          "BAD_ANSWER",
+          `${this.#where} does not speak Kafka's protocol: it announced an answer of ${size} bytes`,
+        );
+        return;
+      }
+      if (this.#buffered < SIZE_BYTES + size) return;
+      const all = this.#joined(SIZE_BYTES + size);
+      this.#onFrame(all.subarray(SIZE_BYTES, SIZE_BYTES + size));
+      const rest = all.subarray(SIZE_BYTES + size);
+      this.#chunks = rest.length === 0 ? this.#chunks.slice(1) : [rest, ...this.#chunks.slice(1)];
+      this.#buffered -= SIZE_BYTES + size;
+    }
+  }
+
+  /** Makes the first chunk hold at least `bytes`, joining as few as needed, and gives it. */
+  #joined(bytes: number): Uint8Array {
+    const first = this.#chunks[0];
+    if (first !== undefined && first.length >= bytes) return first;
+    let length = 0;
+    let count = 0;
+    while (length < bytes) length += this.#chunks[count++]?.length ?? bytes;
+    const joined = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of this.#chunks.slice(0, count)) {
+      joined.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#chunks = [joined, ...this.#chunks.slice(count)];
+    return joined;
+  }
+
+  #onFrame(frame: Uint8Array): void {
+    const waiting = this.#waiting.shift();
+    const correlationId = new Reader(frame).int32();
+    if (waiting?.correlationId !== correlationId) {
+      if (waiting !== undefined) this.#waiting.unshift(waiting);
+      this.#fail("BAD_ANSWER", `${this.#where} answered a request that was not asked next`);
+      return;
+    }
+    clearTimeout(waiting.timer);
+    waiting.resolve(frame);
+  }
+
+  #fail(code: "TIMED_OUT" | "CONNECTION_CLOSED" | "BAD_ANSWER", message: string): void {
+    if (this.#failure !== null) return;
+    this.#failure = new ClientError(code, message);
+    this.#socket.destroy();
+    this.#chunks = [];
+    this.#buffered = 0;
+    for (const { timer, name, reject } of this.#waiting.splice(0)) {
+      clearTimeout(timer);
+      reject(
+        code === "CONNECTION_CLOSED"
+          ? new ClientError(code, `${message} while ${name} was waiting for its answer`)
+          : this.#failure,
+      );
+    }
+  }
+}
+
+function openSocket(address: Address, timeoutMs: number): Promise<Socket> {
+  const where = formatAddress(address);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address.host, port: address.port, noDelay: true });
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(
+        new ClientError("TIMED_OUT", `no connection to ${where} within ${timeoutMs / 1000} s`),
+      );
+    }, timeoutMs);
+    const onError = (error: Error): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(new ClientError("UNREACHABLE", `cannot connect to ${where}: ${reasonOf(error)}`));
+    };
+    socket.once("error", onError);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", onError);
+      resolve(socket);
+    });
+  });
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there",
+  ENOTFOUND: "the name does not resolve",
+  EAI_AGAIN: "the name does not resolve at the moment",
+  DNS_ENOTFOUND: "the name does not resolve",
+  ENETUNREACH: "the network is unreachable",
+  EHOSTUNREACH: "the host is unreachable",
+  ECONNRESET: "the connection was reset",
+};
+
+function reasonOf(error: Error): string {
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  return REASONS[code] ?? error.message;
+}
