@@ -9,11 +9,7 @@
 import { AssertionError } from "#common/assert.ts";
 import { describeError, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
-import {
-  type BrokerConfig,
-  type ConfigValues,
-  resolveBrokerConfig,
-} from "#config/broker-config.ts";
+import type { BrokerConfig, ConfigValues } from "#config/broker-config.ts";
 import { type BrokerSettings, brokerSettings } from "#config/broker-settings.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
 import { Controller } from "#controller/controller.ts";
@@ -40,6 +36,7 @@ import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
 import type { BoundListener } from "#transport/transport.ts";
+import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
@@ -66,6 +63,8 @@ export interface BrokerOptions {
   readonly config?: Readonly<Record<string, string | number | boolean>>;
   /** Pairs of a `server.properties`; null or absent for the embedded defaults. */
   readonly properties?: ConfigValues | null;
+  /** A configuration resolved already (`loadConfiguration`); the options above are then not looked at. */
+  readonly configuration?: BrokerConfig;
   /** Hears what the broker has to say; nobody unless given. */
   readonly logger?: Logger;
   /** Told when the broker can no longer trust itself; it should be stopped then. */
@@ -335,23 +334,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
 }
 
 function resolveConfig(options: BrokerOptions, logger: Logger): BrokerConfig {
-  const overrides = new Map<string, string>();
-  if (options.host !== undefined || options.port !== undefined) {
-    const host = options.host ?? "127.0.0.1";
-    const address = host.includes(":") ? `[${host}]` : host;
-    overrides.set("listeners", `PLAINTEXT://${address}:${options.port ?? DEFAULT_PORT}`);
-  }
-  if (options.dataDir !== undefined) overrides.set("log.dirs", options.dataDir);
-  for (const [key, value] of Object.entries(options.config ?? {}))
-    overrides.set(key, String(value));
-  const isFromFile = options.properties !== undefined && options.properties !== null;
-  if (!isFromFile && !overrides.has("log.dirs") && !overrides.has("log.dir")) {
-    if (!overrides.has("sluice.in.memory")) overrides.set("sluice.in.memory", "true");
-  }
-  const { config, errors, warnings } = resolveBrokerConfig({
-    file: options.properties ?? null,
-    overrides,
-  });
+  if (options.configuration !== undefined) return options.configuration;
+  const { config, errors, warnings } = resolveOptions(options);
   for (const warning of warnings) logger.warn(warning);
   if (config === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
   return config;

@@ -1,22 +1,39 @@
 /**
- * The configuration of a broker: layers of text (built-in defaults, the file and its overrides, then the values that
- * IncrementalAlterConfigs stored for all brokers and for this one), read through the table. The top layer that has a
- * key wins. A configuration is immutable; a dynamic change makes a new one.
+ * The configuration of a broker: layers of text (built-in defaults, the file, the environment, the overrides, then the values
+ * that IncrementalAlterConfigs stored for all brokers and for this one), read through the table. The top layer that has a
+ * key wins. A configuration is immutable; a dynamic change makes a new one. Each static value knows where it was written.
  */
-import { BROKER_KEYS, brokerKey } from "./broker-keys.ts";
+import { brokerKey, isPrefixedKey } from "./broker-keys.ts";
+import type { ConfigOrigin } from "./config-origin.ts";
+import { describeOrigin } from "./config-origin.ts";
+import type { EnvironmentConfig } from "./environment.ts";
+import { unknownKeyWarning, wrongValueError } from "./explain-config.ts";
 import type { KeyDefinition } from "./key-definition.ts";
 import { parseValue } from "./parse-value.ts";
+import type { RepeatedKey } from "./properties.ts";
 import type { ParsedValue } from "./valid-values.ts";
 
 /** Text values by key. */
 export type ConfigValues = ReadonlyMap<string, string>;
 
+/** A `server.properties` that was read: what `parseProperties` gave, and the file's name for messages. */
+export interface PropertiesFile {
+  readonly path: string;
+  readonly values: ConfigValues;
+  readonly lines: ReadonlyMap<string, number>;
+  readonly repeated: readonly RepeatedKey[];
+}
+
 /** Where the static values come from, later ones winning. */
 export interface BrokerConfigSources {
-  /** Pairs of the `server.properties`; null when the broker was started without a file, on embedded defaults. */
-  readonly file: ConfigValues | null;
+  /** The `server.properties` or its bare pairs; null when the broker was started without a file, on embedded defaults. */
+  readonly file: PropertiesFile | ConfigValues | null;
+  /** What the environment sets. Only the command line reads it. */
+  readonly environment?: EnvironmentConfig;
   /** Pairs of `--override` or of the embedding API. */
   readonly overrides?: ConfigValues;
+  /** Who gave the overrides; the command line unless said otherwise. */
+  readonly overrideOrigin?: ConfigOrigin;
 }
 
 /** A configuration, with what is worth telling; or every reason why there is none. */
@@ -43,13 +60,17 @@ export class BrokerConfig {
   readonly dynamicDefaults: ConfigValues;
   /** Values stored for this broker. */
   readonly dynamicValues: ConfigValues;
+  /** Where each static value was written. */
+  readonly origins: ReadonlyMap<string, ConfigOrigin>;
   readonly #parsed = new Map<string, ParsedValue>();
 
   constructor(
     staticValues: ConfigValues,
     dynamicDefaults: ConfigValues,
     dynamicValues: ConfigValues,
+    origins: ReadonlyMap<string, ConfigOrigin> = new Map(),
   ) {
+    this.origins = origins;
     this.staticValues = staticValues;
     this.dynamicDefaults = dynamicDefaults;
     this.dynamicValues = dynamicValues;
@@ -57,7 +78,7 @@ export class BrokerConfig {
 
   /** The same static values under other dynamic ones. Keys that may not change while running keep their static value. */
   withDynamic(dynamicDefaults: ConfigValues, dynamicValues: ConfigValues): BrokerConfig {
-    return new BrokerConfig(this.staticValues, dynamicDefaults, dynamicValues);
+    return new BrokerConfig(this.staticValues, dynamicDefaults, dynamicValues, this.origins);
   }
 
   /** The text in force for a key: the top layer's, the default, or null. */
@@ -126,26 +147,59 @@ export function clampToNumber(value: ParsedValue): number | null {
 /**
  * Reads the static layers and checks every value of a known key.
  *
- * Warned about: unknown keys, and keys that are set to something that is not served.
+ * Warned about: unknown keys with what was probably meant, keys that stand in the file twice, and keys that are set to
+ * something that is not served.
  */
 export function resolveBrokerConfig(sources: BrokerConfigSources): BrokerConfigResult {
-  const values = new Map(sources.file ?? EMBEDDED_VALUES);
-  for (const [name, text] of sources.overrides ?? []) values.set(name, text);
+  const values = new Map<string, string>();
+  const origins = new Map<string, ConfigOrigin>();
   const errors: string[] = [];
   const warnings: string[] = [];
+  const put = (name: string, text: string, origin: ConfigOrigin): void => {
+    values.set(name, text);
+    origins.set(name, origin);
+  };
+  readFile(sources.file, put, warnings);
+  for (const [name, { variable, value }] of sources.environment?.values ?? [])
+    put(name, value, { kind: "environment", variable });
+  warnings.push(...(sources.environment?.warnings ?? []));
+  const overrideOrigin = sources.overrideOrigin ?? { kind: "override" };
+  for (const [name, text] of sources.overrides ?? []) put(name, text, overrideOrigin);
   for (const [name, text] of values) {
     const definition = brokerKey(name);
+    const origin = origins.get(name) ?? overrideOrigin;
     if (definition === undefined) {
-      if (!isPrefixedKey(name)) warnings.push(`unknown key ${name} is ignored`);
+      if (!isPrefixedKey(name)) warnings.push(unknownKeyWarning(name, origin));
       continue;
     }
     const parsed = parseValue(definition, text);
-    if (parsed.error !== null) errors.push(parsed.error);
-    else warnings.push(...statusWarnings(definition, text));
+    if (parsed.error !== null) errors.push(wrongValueError(definition, text, origin));
+    else warnings.push(...statusWarnings(definition, text, origin));
   }
   completeNodeId(values, errors);
   if (errors.length > 0) return { config: null, warnings, errors };
-  return { config: new BrokerConfig(values, new Map(), new Map()), warnings, errors: [] };
+  return { config: new BrokerConfig(values, new Map(), new Map(), origins), warnings, errors: [] };
+}
+
+/** Puts the lowest layer: the file with its lines, bare pairs, or the embedded defaults. */
+function readFile(
+  file: PropertiesFile | ConfigValues | null,
+  put: (name: string, text: string, origin: ConfigOrigin) => void,
+  warnings: string[],
+): void {
+  if (file === null) {
+    for (const [name, text] of EMBEDDED_VALUES) put(name, text, { kind: "embedded" });
+    return;
+  }
+  if (!("path" in file)) {
+    for (const [name, text] of file) put(name, text, { kind: "option" });
+    return;
+  }
+  const { path, values, lines, repeated } = file;
+  for (const [name, text] of values)
+    put(name, text, { kind: "file", path, line: lines.get(name) ?? 1 });
+  for (const { key, line, laterLine } of repeated)
+    warnings.push(`${key} of ${path} line ${line} is ignored: line ${laterLine} sets it again`);
 }
 
 /** `broker.id` and `node.id` are one setting; whichever is missing follows the other. */
@@ -161,30 +215,11 @@ function completeNodeId(values: Map<string, string>, errors: string[]): void {
   }
 }
 
-function statusWarnings(definition: KeyDefinition, text: string): string[] {
+function statusWarnings(definition: KeyDefinition, text: string, origin: ConfigOrigin): string[] {
   if (definition.status?.kind !== "unsupported" || text === (definition.default ?? "")) return [];
-  return [`${definition.name} has no effect: ${definition.status.reason}`];
-}
-
-/** Listener-prefixed and plug-in keys are not in the table and are no mistakes either. */
-function isPrefixedKey(name: string): boolean {
-  return /^(listener\.name\.|config\.providers\.|rsm\.config\.|rlmm\.config\.|metrics\.jmx\.)/.test(
-    name,
-  );
-}
-
-/** Keys whose value in force differs from the default, for the line printed at start; sensitive ones masked. */
-export function changedKeys(config: BrokerConfig): readonly { name: string; value: string }[] {
-  const changed: { name: string; value: string }[] = [];
-  for (const definition of BROKER_KEYS) {
-    const text = config.text(definition.name);
-    if (text === null || text === definition.default) continue;
-    changed.push({
-      name: definition.name,
-      value: definition.type === "password" ? "[hidden]" : text,
-    });
-  }
-  return changed;
+  return [
+    `${definition.name} (${describeOrigin(origin)}) has no effect: ${definition.status.reason}`,
+  ];
 }
 
 /**

@@ -38,6 +38,13 @@ export function brokerKey(name: string): KeyDefinition | undefined {
   return KEY_BY_NAME.get(name);
 }
 
+/** Listener-prefixed and plug-in keys are not in the table and are no mistakes either. */
+export function isPrefixedKey(name: string): boolean {
+  return /^(?:listener\.name\.|config\.providers\.|rsm\.config\.|rlmm\.config\.|metrics\.jmx\.)/.test(
+    name,
+  );
+}
+
 /**
  * Broker keys that stand for one setting in different units, best first. DescribeConfigs lists them as synonyms of each other.
  */

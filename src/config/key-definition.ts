@@ -23,6 +23,8 @@ export interface KeyDefinition {
   readonly kafkaDefault?: string | null;
   readonly valid?: ValidValues;
   readonly update?: UpdateMode;
+  /** Kafka lets the key change while running (`update` is given), but here a change acts only at the next start. */
+  readonly actsAtStart?: boolean;
   /** Internal keys are read but never listed. */
   readonly isInternal?: boolean;
   /** What becomes of the setting here. Absent: supported. */

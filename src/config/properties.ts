@@ -8,8 +8,27 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: 
 
 /** What reading a file gave: the pairs in order (a later pair wins), or the line that cannot be read. */
 export type PropertiesResult =
-  | { readonly values: ReadonlyMap<string, string>; readonly error: null }
-  | { readonly values: null; readonly error: string };
+  | {
+      readonly values: ReadonlyMap<string, string>;
+      /** Line on which each pair begins, from 1. */
+      readonly lines: ReadonlyMap<string, number>;
+      /** Keys that stand in the file more than once; the last pair counts. */
+      readonly repeated: readonly RepeatedKey[];
+      readonly error: null;
+    }
+  | {
+      readonly values: null;
+      readonly lines: null;
+      readonly repeated: null;
+      readonly error: string;
+    };
+
+/** A pair that a later one replaces. */
+export interface RepeatedKey {
+  readonly key: string;
+  readonly line: number;
+  readonly laterLine: number;
+}
 
 /**
  * Reads the text of a `.properties` file.
@@ -18,17 +37,23 @@ export type PropertiesResult =
  */
 export function parseProperties(text: string): PropertiesResult {
   const values = new Map<string, string>();
+  const lines = new Map<string, number>();
+  const repeated: RepeatedKey[] = [];
   for (const { text: line, number } of logicalLines(text)) {
     const { keyEnd, valueStart } = splitLine(line);
     const key = unescape(line.slice(0, keyEnd));
     const value = unescape(line.slice(valueStart));
     if (key === null || value === null) {
-      return { values: null, error: `line ${number}: malformed \\uxxxx escape` };
+      const error = `line ${number}: malformed \\uxxxx escape`;
+      return { values: null, lines: null, repeated: null, error };
     }
+    const earlier = lines.get(key);
+    if (earlier !== undefined) repeated.push({ key, line: earlier, laterLine: number });
     values.delete(key);
     values.set(key, value);
+    lines.set(key, number);
   }
-  return { values, error: null };
+  return { values, lines, repeated, error: null };
 }
 
 /** Lines without comments and blanks, with continuations joined; the number is that of the first natural line. */

@@ -4,13 +4,13 @@
  * SIGTERM and SIGINT stop it in order; a second one ends the process at once. Whatever keeps it from starting is said in
  * one line, and the exit code is 1.
  */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Broker } from "#broker/broker.ts";
+import { loadConfiguration } from "#broker/configuration.ts";
 import { BrokerStartError } from "#broker/start-error.ts";
 import { describeError, type Logger } from "#common/logger.ts";
-import { changedKeys, type ConfigValues, parseOverride } from "#config/broker-config.ts";
-import { parseProperties } from "#config/properties.ts";
+import { type BrokerConfig, parseOverride } from "#config/broker-config.ts";
+import { explainConfig } from "#config/explain-config.ts";
 import type { CommandIo } from "../command-io.ts";
 import { CommandError, UsageError } from "../failure.ts";
 
@@ -27,16 +27,10 @@ export interface StartArguments {
 export async function runStart(start: StartArguments, io: CommandIo): Promise<void> {
   const startedMs = performance.now();
   const logger = terminalLogger();
-  const { file } = start;
-  const overrides = readOverrides(start.overrides);
-  const properties = file === null ? null : await readPropertiesFile(file);
+  const configuration = await readConfiguration(start, io, logger);
   try {
     const broker = await Broker.start({
-      ...(file === null && overrides["log.dirs"] === undefined && overrides["log.dir"] === undefined
-        ? { dataDir: "./data" }
-        : {}),
-      properties,
-      config: overrides,
+      configuration,
       logger,
       onFatal: (error) => {
         logger.error(`stopping, the broker's state is in doubt: ${describeError(error)}`);
@@ -51,26 +45,24 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
   }
 }
 
-function readOverrides(texts: readonly string[]): Record<string, string> {
-  const overrides: Record<string, string> = {};
-  for (const text of texts) {
-    const pair = parseOverride(text);
-    if (pair === null) throw new UsageError(`--override wants KEY=VALUE, not '${text}'`);
-    overrides[pair[0]] = pair[1];
+/** Reads the file, the environment and the overrides; tells the warnings. */
+async function readConfiguration(
+  { file, overrides }: StartArguments,
+  io: CommandIo,
+  logger: Logger,
+): Promise<BrokerConfig> {
+  for (const text of overrides) {
+    if (parseOverride(text) === null)
+      throw new UsageError(`--override wants KEY=VALUE, not '${text}'`);
   }
-  return overrides;
-}
-
-async function readPropertiesFile(file: string): Promise<ConfigValues> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw new CommandError(`cannot read ${file}: ${describeError(error)}`);
-  }
-  const { values, error } = parseProperties(text);
-  if (values === null) throw new CommandError(`${file}: ${error}`);
-  return values;
+  const { environment } = io;
+  const { config, warnings, errors } = await loadConfiguration({ file, overrides, environment });
+  for (const warning of warnings) logger.warn(warning);
+  if (config !== null) return config;
+  const [first = "", ...more] = errors;
+  throw more.length === 0
+    ? new CommandError(`cannot start: ${first}`)
+    : new CommandError(`cannot start: ${errors.length} errors in the configuration`, errors);
 }
 
 function stopOnSignal(broker: Broker, logger: Logger): void {
@@ -102,13 +94,11 @@ async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): P
   const addresses = broker.listeners
     .map(({ listenerName, hostname, port }) => `${listenerName}://${hostname}:${port}`)
     .join(", ");
-  const changed = changedKeys(broker.config).filter(({ name }) => name !== "broker.id");
+  const changed = explainConfig(broker.config);
   const lines = [
     `Sluice serves Kafka clients on ${addresses} (ready in ${Math.round(elapsedMs)} ms)`,
     `Data is in ${broker.dataDirs.map((directory) => resolve(directory)).join(", ")}, cluster ${broker.clusterId}`,
-    ...(changed.length === 0
-      ? []
-      : [`Set: ${changed.map(({ name, value }) => `${name}=${value}`).join(" ")}`]),
+    ...(changed.length === 0 ? [] : ["Not at the default:", ...changed.map((line) => `  ${line}`)]),
     "Try, in another terminal:",
     `  echo hello | kcat -b ${servers} -t greetings -P`,
     `  kcat -b ${servers} -t greetings -C -e`,

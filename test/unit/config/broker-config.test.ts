@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { BROKER_KEYS } from "#config/broker-keys.ts";
-import {
-  changedKeys,
-  EMBEDDED_VALUES,
-  parseOverride,
-  resolveBrokerConfig,
-} from "#config/broker-config.ts";
+import { EMBEDDED_VALUES, parseOverride, resolveBrokerConfig } from "#config/broker-config.ts";
 import { brokerSettings } from "#config/broker-settings.ts";
+import { changedKeys } from "#config/explain-config.ts";
 import { describeBrokerConfig } from "#config/describe-config.ts";
 import { parseValue } from "#config/parse-value.ts";
 
@@ -94,14 +90,16 @@ describe("resolveBrokerConfig", () => {
     expect(
       resolve({ "no.such": "1", "ssl.protocol": "TLSv1.2", "listener.name.x.y": "z" }).warnings,
     ).toEqual([
-      "unknown key no.such is ignored",
-      "ssl.protocol has no effect: TLS, SASL and authorization are not offered yet",
+      "no.such (option of the program) is ignored: there is no such key",
+      "ssl.protocol (option of the program) has no effect: TLS, SASL and authorization are not offered yet",
     ]);
     expect(
       resolve({ "num.partitions": "0", "log.dirs": "/x", "message.max.bytes": "lots" }).errors,
     ).toEqual([
-      "Invalid value 0 for configuration num.partitions: Value must be at least 1",
-      "Invalid value lots for configuration message.max.bytes: Not a number of type INT",
+      "num.partitions=0 (option of the program): Value must be at least 1; " +
+        "valid is a whole number from 1 (default 1); correct the value or leave it out",
+      "message.max.bytes=lots (option of the program): Not a number of type INT; " +
+        "valid is a whole number from 0 (default 1048588); correct the value or leave it out",
     ]);
   });
 
