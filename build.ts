@@ -138,10 +138,7 @@ function addonHash(isDebug: boolean): string {
     (name) => name.endsWith(".rs") || name === "Cargo.toml" || name === "Cargo.lock",
   )
     // Tests do not end up in the addon.
-    .filter(
-      (path) =>
-        !path.endsWith("/tests.rs") && !path.includes("/tests/") && !path.includes("/fuzz/"),
-    );
+    .filter((path) => !/(^|\/)(tests\.rs$|tests\/|fuzz\/)/.test(relative(nativeDirectory, path)));
   return hashOf(sources, [
     isDebug ? "debug" : "release",
     process.platform,

@@ -6,7 +6,7 @@ import { describeError, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { FrameHandler } from "#transport/ports.ts";
-import { createNativeAssist } from "#transport/sendfile.ts";
+import { createNativeAssist, requireFreeAddress } from "#transport/sendfile.ts";
 import {
   type BoundListener,
   type ListenOptions,
@@ -113,10 +113,7 @@ async function localFrontend(
 function probe(listener: ListenOptions): void {
   if (listener.port === 0) return;
   try {
-    const hostname = listener.hostname === "" ? "::" : listener.hostname;
-    Bun.listen({ hostname, port: listener.port, exclusive: true, socket: { data() {} } }).stop(
-      true,
-    );
+    requireFreeAddress(listener.hostname, listener.port);
   } catch (error) {
     throw addressError(listener, error);
   }

@@ -9,6 +9,7 @@ import {
   openSender,
   planDrop,
   planSend,
+  probeAddress,
   recvInto,
   setSocketBuffers,
 } from "#native";
@@ -17,6 +18,16 @@ import type { NativeAssist } from "./transport.ts";
 
 /** Completions fetched from the sender at a time. */
 const DRAIN_ROWS = 256;
+
+/**
+ * Asks whether an address can be listened on, without ever listening: a client that came at that moment would be accepted and dropped.
+ *
+ * @throws Error with a `code` (`EADDRINUSE`, `EACCES`) or the system's words when it cannot.
+ */
+export function requireFreeAddress(hostname: string, port: number): void {
+  const reason = probeAddress(hostname, port);
+  if (reason !== null) throw Object.assign(new Error(reason), { code: reason });
+}
 
 /** The native assist of a plaintext transport; one per event loop. */
 export function createNativeAssist(): NativeAssist {

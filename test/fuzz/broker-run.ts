@@ -73,7 +73,7 @@ export interface FuzzReport {
 
 type Outcome = "answered" | "closed" | "waited" | "unanswered";
 
-/** Every destination address has ports of its own, so that closed connections do not use them up. */
+/** Every destination address has ports of its own, so that closed connections do not use them up. Kafka is asked at one. */
 const ADDRESSES = 200;
 /** Part of the frames after which memory is looked at for the first time. */
 const WARM_UP = 0.1;
@@ -95,7 +95,7 @@ export async function replay(hex: string, kafkaLibraries: string | null): Promis
     const bytes = Uint8Array.from(Buffer.from(hex, "hex"));
     const apiKey = new DataView(bytes.buffer).getInt16(4);
     const apiVersion = new DataView(bytes.buffer).getInt16(6);
-    const connection = new FuzzConnection(port, 1);
+    const connection = new FuzzConnection(port, 0, 1);
     const started = performance.now();
     const answer = await connection.exchange({ bytes, apiKey, apiVersion, patience: "none" }, 5000);
     connection.drop();
@@ -206,7 +206,11 @@ class Run {
   }
 
   async #work(source: FrameSource, index: number): Promise<void> {
-    const connection = new FuzzConnection(this.#port, index);
+    const connection = new FuzzConnection(
+      this.#port,
+      index,
+      this.#options.kafkaLibraries === null ? ADDRESSES : 1,
+    );
     const { frames, deadlineMs } = this.#options;
     while (this.#sent < frames && this.#findings.length < FINDINGS_MAX) {
       this.#sent += 1;
@@ -298,15 +302,17 @@ type Answer =
 class FuzzConnection {
   readonly #port: number;
   readonly #index: number;
+  readonly #addresses: number;
   #socket: Bun.Socket | null = null;
   #opened = 0;
   #received: Uint8Array[] = [];
   #receivedBytes = 0;
   #settle: ((answer: Answer) => void) | null = null;
 
-  constructor(port: number, index: number) {
+  constructor(port: number, index: number, addresses: number) {
     this.#port = port;
     this.#index = index;
+    this.#addresses = addresses;
   }
 
   /** Sends a frame and waits for its answer, the end of the connection, or `patienceMs`. */
@@ -333,7 +339,7 @@ class FuzzConnection {
   }
 
   #open(): Promise<Bun.Socket> {
-    const host = ((this.#index * 7 + this.#opened) % ADDRESSES) + 1;
+    const host = ((this.#index * 7 + this.#opened) % this.#addresses) + 1;
     this.#opened += 1;
     return Bun.connect({
       hostname: `127.0.0.${host}`,

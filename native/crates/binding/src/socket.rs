@@ -1,5 +1,6 @@
 //! Sockets: receiving past the event loop, and the sending thread's completions.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 
 use napi::bindgen_prelude::Function;
@@ -64,6 +65,18 @@ pub fn set_socket_buffers(fd: f64, send_bytes: f64, receive_bytes: f64) {
     if receive_bytes >= 0.0 {
         let _ = sluice_sys::set_receive_buffer_bytes(fd as i32, receive_bytes as i32);
     }
+}
+
+/// Why `host:port` cannot be bound: a code as Node spells it (`EADDRINUSE`, `EACCES`) or the system's words; null when it can.
+/// Nothing listens there at any time.
+#[napi(catch_unwind)]
+pub fn probe_address(host: String, port: u16) -> Option<String> {
+    let error = sluice_sys::probe_address(&host, port).err()?;
+    Some(match error.kind() {
+        ErrorKind::AddrInUse => "EADDRINUSE".to_owned(),
+        ErrorKind::PermissionDenied => "EACCES".to_owned(),
+        _ => error.to_string(),
+    })
 }
 
 /// Opens a place for completions of `planSend`; starts the sending thread if it does not run yet. `done` runs on the calling

@@ -3,6 +3,7 @@
 use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -103,6 +104,45 @@ pub(crate) fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> 
     let size = size_of::<c_int>() as libc::socklen_t;
     // SAFETY: pointer and size describe one local int, which the kernel only reads.
     checked(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
+    Ok(())
+}
+
+/// A TCP socket of a family, closed on exec.
+pub(crate) fn new_stream_socket(family: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: socket takes three integers and touches no memory of ours.
+    let fd = checked(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the kernel just made this descriptor for us and nothing else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives a socket its local address.
+pub(crate) fn bind(fd: RawFd, address: SocketAddr) -> io::Result<()> {
+    let outcome = match address {
+        SocketAddr::V4(address) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: address.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            let size = size_of_val(&raw) as libc::socklen_t;
+            // SAFETY: pointer and size describe one local struct, which the kernel only reads.
+            unsafe { libc::bind(fd, (&raw const raw).cast(), size) }
+        }
+        SocketAddr::V6(address) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: address.port().to_be(),
+                sin6_flowinfo: address.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                sin6_scope_id: address.scope_id(),
+            };
+            let size = size_of_val(&raw) as libc::socklen_t;
+            // SAFETY: pointer and size describe one local struct, which the kernel only reads.
+            unsafe { libc::bind(fd, (&raw const raw).cast(), size) }
+        }
+    };
+    checked(outcome)?;
     Ok(())
 }
 

@@ -10,10 +10,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sluice-sys uses epoll, eventfd and sendfile: Linux only");
 
+mod address;
 mod calls;
 mod sender;
 mod socket;
 
+pub use address::probe_address;
 pub use calls::{
     Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, duplicate, file_system_space,
     set_nonblocking,
