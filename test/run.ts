@@ -100,6 +100,7 @@ const suites: readonly Suite[] = [
   },
   { name: "soak", command: [bun, "test", "--timeout", "120000", "./test/soak"], counts: "bun" },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
+  { name: "power", command: [bun, "test", "--timeout", "600000", "./test/power"], counts: "bun" },
   {
     name: "conformance",
     command: [bun, "test", "--timeout", "900000", "./test/conformance"],

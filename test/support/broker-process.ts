@@ -33,6 +33,10 @@ export interface BrokerOptions {
   readonly overrides?: Record<string, string>;
   readonly port?: number;
   readonly readyTimeoutMs?: number;
+  /** The log directory, where it is not to be `data` below `directory`. */
+  readonly dataDirectory?: string;
+  /** A command that runs the broker's command, given after it; its process must become the broker's, or end with it. */
+  readonly wrapper?: readonly string[];
 }
 
 interface LaunchPlan {
@@ -125,7 +129,7 @@ class SpawnedBroker implements BrokerProcess {
 /** Sluice from this checkout, `src/main.ts start` with its overrides. */
 export async function sluiceBroker(options: BrokerOptions): Promise<BrokerProcess> {
   const port = options.port ?? (await freePort());
-  const dataDirectory = join(options.directory, "data");
+  const dataDirectory = options.dataDirectory ?? join(options.directory, "data");
   mkdirSync(options.directory, { recursive: true });
   const overrides = {
     "log.dirs": dataDirectory,
@@ -140,6 +144,7 @@ export async function sluiceBroker(options: BrokerOptions): Promise<BrokerProces
     logFile: join(options.directory, "broker.log"),
     readyTimeoutMs: options.readyTimeoutMs ?? 30_000,
     command: [
+      ...(options.wrapper ?? []),
       process.execPath,
       join(ROOT, "src/main.ts"),
       "start",
@@ -155,7 +160,7 @@ export async function kafkaBroker(
 ): Promise<BrokerProcess> {
   const port = options.port ?? (await freePort());
   const controllerPort = await freePort();
-  const dataDirectory = join(options.directory, "data");
+  const dataDirectory = options.dataDirectory ?? join(options.directory, "data");
   const properties = join(options.directory, "server.properties");
   const log4j = join(options.directory, "log4j2.properties");
   mkdirSync(options.directory, { recursive: true });
@@ -212,6 +217,6 @@ export async function kafkaBroker(
     dataDirectory,
     logFile: join(options.directory, "broker.log"),
     readyTimeoutMs: options.readyTimeoutMs ?? 90_000,
-    command: [...java, "kafka.Kafka", properties],
+    command: [...(options.wrapper ?? []), ...java, "kafka.Kafka", properties],
   });
 }
