@@ -8,5 +8,5 @@
  */
 export { Broker, type BrokerOptions } from "#broker/broker.ts";
 export { BrokerStartError } from "#broker/start-error.ts";
-export type { Logger } from "#common/logger.ts";
+export type { LogFields, Logger, LogLevel, LogValue } from "#common/logger.ts";
 export type { BoundListener } from "#transport/transport.ts";

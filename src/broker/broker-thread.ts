@@ -2,8 +2,7 @@
  * A broker thread: the entry of a Worker that owns sockets, serves Produce and Fetch from its copy of the partition
  * directory, and passes everything else on. It holds no state that another thread would need.
  */
-import { AssertionError } from "#common/assert.ts";
-import { describeError } from "#common/logger.ts";
+import { createLogger, describeError, type LogFields } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import { nativeLogCalls } from "#log/native-log.ts";
 import { isInternalTopic } from "#metadata/cluster-image.ts";
@@ -11,7 +10,7 @@ import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
-import type { AnyApiHandler, RequestContext } from "#server/handler.ts";
+import type { AnyApiHandler } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
@@ -20,6 +19,7 @@ import { readInt16 } from "#server/request-header.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
 import { createNativeAssist } from "#transport/sendfile.ts";
 import { Transport } from "#transport/transport.ts";
+import { RequestLog } from "./request-log.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 import type { FromThread, ThreadStart, ToThread } from "./thread-messages.ts";
 
@@ -34,6 +34,21 @@ declare const self: {
 function tell(message: FromThread, transfer: readonly ArrayBuffer[] = []): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker's port has no origin
   self.postMessage(message, transfer);
+}
+
+/** Lines of this thread; the main thread, which knows the threshold, writes them. */
+const threadLogger = createLogger("debug", (level, message, fields) =>
+  tell({ kind: "log", level, message, fields: plain(fields) }),
+);
+
+/** Fields that can be copied to another thread: an error becomes its description. */
+function plain(fields: LogFields): LogFields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      value instanceof Error ? describeError(value) : value,
+    ]),
+  );
 }
 
 /** A connection and the requests of it that the main thread works on. */
@@ -100,6 +115,7 @@ interface Running {
   readonly transport: Transport;
   readonly frames: ThreadFrameHandler;
   readonly replicas: ReplicaManager;
+  readonly requestLog: RequestLog;
 }
 
 const directory: PartitionDirectory = new PartitionDirectory();
@@ -130,24 +146,16 @@ function begin(start: ThreadStart): Running {
     },
   });
   table.add(produce as unknown as AnyApiHandler, fetch as unknown as AnyApiHandler);
-  const dispatcher = new Dispatcher(
-    table,
-    new ReplyEncoder(nativeLogCalls),
-    { onHandlerFailure: tellTrouble },
-    () => SYSTEM_CLOCK.nowMs(),
+  const requestLog = new RequestLog(threadLogger, (error) =>
+    tell({ kind: "fatal", line: describeError(error) }),
+  );
+  const dispatcher = new Dispatcher(table, new ReplyEncoder(nativeLogCalls), requestLog, () =>
+    SYSTEM_CLOCK.monotonicMs(),
   );
   const frames = new ThreadFrameHandler(dispatcher, table);
-  const transport = new Transport(start.transport, frames, createNativeAssist());
+  const transport = new Transport(start.transport, frames, createNativeAssist(), requestLog);
   transport.pause();
-  return { transport, frames, replicas };
-}
-
-function tellTrouble(error: unknown, { apiKey, apiVersion, clientId }: RequestContext): void {
-  tell({
-    kind: "trouble",
-    line: `request ${apiKey} v${apiVersion} of client ${clientId} failed: ${describeError(error)}`,
-    isFatal: error instanceof AssertionError,
-  });
+  return { transport, frames, replicas, requestLog };
 }
 
 function listen(start: ThreadStart): void {
@@ -194,5 +202,6 @@ async function stop(deadlineMs: number): Promise<void> {
   running?.replicas.finishFetches();
   await running?.transport.stop(deadlineMs);
   running?.replicas.close();
+  running?.requestLog.close();
   tell({ kind: "stopped" });
 }

@@ -162,9 +162,11 @@ class BrokerThread {
         frames.onFrame(connection, message.bytes, 0, message.bytes.length);
         return;
       }
-      case "trouble":
-        logger.error(message.line);
-        if (message.isFatal) this.#options.onFatal(message.line);
+      case "log":
+        logger[message.level](message.message, message.fields);
+        return;
+      case "fatal":
+        this.#options.onFatal(message.line);
         return;
       case "stopped":
         this.#onStopped?.();

@@ -6,8 +6,7 @@
  * Stopping goes the other way round and loses nothing that was acknowledged: what is in flight is answered, then the logs
  * are flushed and marked as closed in order.
  */
-import { AssertionError } from "#common/assert.ts";
-import { describeError, type Logger, SILENT_LOGGER } from "#common/logger.ts";
+import { errorFields, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import type { BrokerConfig, ConfigValues } from "#config/broker-config.ts";
 import { type BrokerSettings, brokerSettings } from "#config/broker-settings.ts";
@@ -42,6 +41,7 @@ import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts"
 import { addHandlers } from "./handlers.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { PartitionStore } from "./partition-store.ts";
+import { RequestLog } from "./request-log.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
@@ -144,6 +144,7 @@ interface RunningBroker {
   readonly replicas: ReplicaManager;
   readonly metadataLog: MetadataLog;
   readonly store: LogStore;
+  readonly requestLog: RequestLog;
 }
 
 async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<void> {
@@ -156,6 +157,7 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   running.replicas.close();
   await running.metadataLog.close();
   await running.store.close();
+  running.requestLog.close();
 }
 
 async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
@@ -170,27 +172,25 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       planCopy: (plan, row, into, at) => store.planCopy(plan, row, into, at),
       planDrop: (plan) => store.planDrop(plan),
     });
-    const dispatcher = new Dispatcher(
-      table,
-      encoder,
-      {
-        onHandlerFailure: (error, { apiKey, apiVersion, clientId }) => {
-          const trace = error instanceof Error ? `\n${error.stack ?? ""}` : "";
-          logger.error(
-            `request ${apiKey} v${apiVersion} of client ${clientId} failed: ${describeError(error)}${trace}`,
-          );
-          if (error instanceof AssertionError) options.onFatal?.(error);
-        },
-      },
-      () => SYSTEM_CLOCK.nowMs(),
-    );
-    const frontend = await openFrontend(settings, dispatcher, logger, (line) =>
+    const requestLog = new RequestLog(logger, (error) => options.onFatal?.(error));
+    undo.push(() => requestLog.close());
+    const dispatcher = new Dispatcher(table, encoder, requestLog, () => SYSTEM_CLOCK.monotonicMs());
+    const frontend = await openFrontend(settings, dispatcher, requestLog, logger, (line) =>
       options.onFatal?.(new Error(line)),
     );
     undo.push(() => frontend.stop(0));
     const store = await openStore(config, settings, logger);
     undo.push(() => store.close());
-    return await assemble({ logger, config, settings, table, frontend, store, undo });
+    return await assemble({
+      logger,
+      requestLog,
+      config,
+      settings,
+      table,
+      frontend,
+      store,
+      undo,
+    });
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw asStartError(error);
@@ -199,6 +199,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
 
 interface Assembly {
   readonly logger: Logger;
+  readonly requestLog: RequestLog;
   readonly config: BrokerConfig;
   readonly settings: BrokerSettings;
   readonly table: HandlerTable;
@@ -210,7 +211,7 @@ interface Assembly {
 
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
-  const { logger, config, settings, table, frontend, store, undo } = assembly;
+  const { logger, requestLog, config, settings, table, frontend, store, undo } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
@@ -224,7 +225,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const loader = new MetadataLoader({
     log: metadataLog,
     maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots,
-    onSnapshotFailure: (error) => logger.error(`metadata snapshot: ${describeError(error)}`),
+    onSnapshotFailure: (error) =>
+      logger.error("cannot write a metadata snapshot", errorFields(error)),
   });
   const current = new CurrentBrokerConfig(config, nodeId);
   const controller = new Controller({
@@ -269,7 +271,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       nodeId,
       provisioner: partitions,
       config: () => current.config,
-      onFailure: (what, error) => logger.error(`${what}: ${describeError(error)}`),
+      onFailure: (action, error) =>
+        logger.error("cannot bring a partition in line with the metadata", {
+          action,
+          ...errorFields(error),
+        }),
     }),
   );
   loader.addPublisher(partitions);
@@ -277,7 +283,10 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   await loader.load();
   const strays = partitions.strayNames;
   if (strays.length > 0) {
-    logger.warn(`no topic explains these partitions, they are left alone: ${strays.join(", ")}`);
+    logger.warn("no topic explains these partitions, they are left alone", {
+      partitionCount: strays.length,
+      partitions: strays.join(" "),
+    });
   }
   await controller.start({
     endpoints: settings.advertisedListeners.map(({ name, host, port, securityProtocol }) => ({
@@ -330,6 +339,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     replicas,
     metadataLog,
     store,
+    requestLog,
   };
 }
 
@@ -349,7 +359,13 @@ async function openStore(
 ): Promise<LogStore> {
   const timer = setInterval(() => {
     const { total, done, currentPartition } = recoveryProgress();
-    if (total > 0) logger.info(`recovering logs: ${done} of ${total}, now ${currentPartition}`);
+    if (total > 0) {
+      logger.info("recovering logs", {
+        doneCount: done,
+        totalCount: total,
+        partition: currentPartition,
+      });
+    }
   }, 1000);
   try {
     const store = await openNativeStore({
@@ -363,7 +379,7 @@ async function openStore(
       inMemory: settings.sluiceInMemory,
     });
     for (const { path, error } of store.report.dirs) {
-      if (error !== null) logger.error(`log directory ${path} is out of use: ${error}`);
+      if (error !== null) logger.error("a log directory is out of use", { path, error });
     }
     return store;
   } finally {
@@ -409,7 +425,11 @@ function groupPublisher(
             continue;
           }
           groups.load(partitionId, leaderEpoch).catch((error: unknown) => {
-            logger.error(`load ${OFFSETS_TOPIC}-${partitionId}: ${describeError(error)}`);
+            logger.error("cannot load a partition of the group coordinator", {
+              partition: `${OFFSETS_TOPIC}-${partitionId}`,
+              leaderEpoch,
+              ...errorFields(error),
+            });
           });
         }
       }

@@ -5,7 +5,7 @@
 import { describeError, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
-import type { FrameHandler } from "#transport/ports.ts";
+import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
 import { createNativeAssist, requireFreeAddress } from "#transport/sendfile.ts";
 import {
   type BoundListener,
@@ -40,11 +40,14 @@ export interface Frontend {
 /**
  * Binds the configured addresses.
  *
+ * @param events - told what happens to connections on this thread; broker threads log for themselves.
+ *
  * @throws BrokerStartError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE. Nothing stays bound.
  */
 export async function openFrontend(
   settings: BrokerSettings,
   frames: FrameHandler,
+  events: TransportEvents,
   logger: Logger,
   onFatal: (line: string) => void,
 ): Promise<Frontend> {
@@ -54,7 +57,7 @@ export async function openFrontend(
     port,
   }));
   const threadCount = settings.numNetworkThreads;
-  if (threadCount <= 1) return localFrontend(settings, frames, listeners);
+  if (threadCount <= 1) return localFrontend(settings, frames, events, listeners);
   for (const listener of listeners) probe(listener);
   const { BrokerThreads } = await import("./broker-threads.ts");
   const { threads, listeners: bound } = await BrokerThreads.start({
@@ -87,9 +90,15 @@ export async function openFrontend(
 async function localFrontend(
   settings: BrokerSettings,
   frames: FrameHandler,
+  events: TransportEvents,
   listeners: readonly ListenOptions[],
 ): Promise<Frontend> {
-  const transport = new Transport(transportOptions(settings, 1), frames, createNativeAssist());
+  const transport = new Transport(
+    transportOptions(settings, 1),
+    frames,
+    createNativeAssist(),
+    events,
+  );
   transport.pause();
   const bound: BoundListener[] = [];
   for (const listener of listeners) {

@@ -1,7 +1,7 @@
 /**
  * What the broker does now and then without being asked: delete what retention allows, write checkpoints.
  */
-import { describeError, type Logger } from "#common/logger.ts";
+import { errorFields, type Logger } from "#common/logger.ts";
 import type { LogStore } from "#log/log.ts";
 
 /** How often, and on what. */
@@ -43,7 +43,7 @@ export class Housekeeping {
       try {
         await run();
       } catch (error) {
-        this.#options.logger.error(`${what} failed: ${describeError(error)}`);
+        this.#options.logger.error(`${what} failed`, errorFields(error));
       }
       isRunning = false;
     };
@@ -62,9 +62,12 @@ export class Housekeeping {
     const { store, logger } = this.#options;
     for (const event of await store.runRetention(Date.now())) {
       const { topic, partition, deletedSegments, newLogStartOffset, reason } = event;
-      logger.info(
-        `retention: ${topic}-${partition} lost ${deletedSegments} segments (${reason}), now starts at ${newLogStartOffset}`,
-      );
+      logger.info("retention deleted segments", {
+        partition: `${topic}-${partition}`,
+        segmentCount: deletedSegments,
+        logStartOffset: newLogStartOffset,
+        reason,
+      });
     }
   }
 

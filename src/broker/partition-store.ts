@@ -40,7 +40,10 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
       .partitions) {
       this.#unclaimed.set(`${topic}-${partition}`, { handle, topicId, config: null });
       if (quarantined !== null) {
-        options.logger.error(`partition ${topic}-${partition} is set aside: ${quarantined}`);
+        options.logger.error("a damaged partition is set aside, its files are kept", {
+          partition: `${topic}-${partition}`,
+          reason: quarantined,
+        });
       }
     }
   }

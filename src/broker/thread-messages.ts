@@ -4,6 +4,7 @@
  * A broker thread owns sockets and serves Produce and Fetch by itself. Any other request travels to the main thread as
  * bytes and its answer travels back as bytes, so that coordinators and controller exist once.
  */
+import type { LogFields, LogLevel } from "#common/logger.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { ConnectionAddress } from "#transport/connection.ts";
 import type { BoundListener, ListenOptions, TransportOptions } from "#transport/transport.ts";
@@ -54,5 +55,12 @@ export type FromThread =
       readonly requestId: number;
       readonly bytes: Uint8Array;
     }
-  | { readonly kind: "trouble"; readonly line: string; readonly isFatal: boolean }
+  | {
+      readonly kind: "log";
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: LogFields;
+    }
+  /** The state of the thread is in doubt: the broker should stop. */
+  | { readonly kind: "fatal"; readonly line: string }
   | { readonly kind: "stopped" };

@@ -1,17 +1,66 @@
 /**
  * What the broker tells its operator. A port, because a library must not write to anybody's terminal unasked: the process
  * entry prints, an embedded broker hands its lines to whoever started it, or to nobody.
+ *
+ * A line is a message that never varies for the same event, and fields that do: `info("log directory failed", { path })`. So
+ * lines can be counted, filtered and joined by machines. `console` is a logger, too.
  */
 
-/** Takes one line at a time, without a line break. */
+/** Value of a field. An error is told by {@link describeError}; what is undefined is left out. */
+export type LogValue = string | number | bigint | boolean | null | undefined | Error;
+
+/** What varies from line to line. Names are camelCase with their unit, as in the rest of the program. */
+export type LogFields = Readonly<Record<string, LogValue>>;
+
+/** Severities, the least first. */
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
+
+/** How bad it is: `error` wants a person now, `warn` soon, `info` is the diary, the rest is for finding faults. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Takes one event at a time: a message without line breaks, and its fields. */
 export interface Logger {
-  info(line: string): void;
-  warn(line: string): void;
-  error(line: string): void;
+  trace(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
 }
 
+/** A logger that hands every line of at least `threshold` to one function. */
+export function createLogger(
+  threshold: LogLevel,
+  take: (level: LogLevel, message: string, fields: LogFields) => void,
+): Logger {
+  const from = LOG_LEVELS.indexOf(threshold);
+  const of = (level: LogLevel): Logger["info"] =>
+    LOG_LEVELS.indexOf(level) < from
+      ? () => {}
+      : (message, fields = NO_FIELDS) => take(level, message, fields);
+  return {
+    trace: of("trace"),
+    debug: of("debug"),
+    info: of("info"),
+    warn: of("warn"),
+    error: of("error"),
+  };
+}
+
+const NO_FIELDS: LogFields = {};
+
 /** Says nothing. */
-export const SILENT_LOGGER: Logger = { info() {}, warn() {}, error() {} };
+export const SILENT_LOGGER: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+};
+
+/** True for the name of a level. */
+export function isLogLevel(text: string): text is LogLevel {
+  return (LOG_LEVELS as readonly string[]).includes(text);
+}
 
 /** An error as one line: its message, its code when it has one, and what caused it. */
 export function describeError(error: unknown): string {
@@ -19,4 +68,10 @@ export function describeError(error: unknown): string {
   const code = "code" in error && typeof error.code === "string" ? ` (${error.code})` : "";
   const cause = error.cause === undefined ? "" : `: ${describeError(error.cause)}`;
   return `${error.message}${code}${cause}`;
+}
+
+/** An error as fields: what {@link describeError} says, and the stack where there is one. */
+export function errorFields(error: unknown): LogFields {
+  const stack = error instanceof Error ? error.stack : undefined;
+  return { error: describeError(error), ...(stack === undefined ? {} : { stack }) };
 }

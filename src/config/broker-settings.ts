@@ -61,6 +61,10 @@ export interface BrokerSettings {
   readonly sluiceMaxOpenFiles: number;
   readonly sluiceVerifyOnRead: boolean;
   readonly sluiceInMemory: boolean;
+  /** Where the admin port listens; null for nowhere. */
+  readonly sluiceAdminListener: { readonly host: string; readonly port: number } | null;
+  readonly sluiceMetricsPartitionsMax: number;
+  readonly sluiceMetricsTopicsMax: number;
 }
 
 /** Settings, or every reason why there are none. */
@@ -80,6 +84,8 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   }
   const perIp = parsePerIpOverrides(config.string("max.connections.per.ip.overrides") ?? "");
   if (perIp.error !== null) errors.push(perIp.error);
+  const adminListener = parseAdminListener(config.string("sluice.admin.listener") ?? "");
+  if (adminListener.error !== null) errors.push(adminListener.error);
   for (const name of config.staticValues.keys()) {
     const error = topicDefaultError(name, config.value(name));
     if (error !== null) errors.push(error);
@@ -148,8 +154,30 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
     sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
     sluiceInMemory: config.boolean("sluice.in.memory"),
+    sluiceAdminListener: adminListener.address,
+    sluiceMetricsPartitionsMax: number("sluice.metrics.partitions.max"),
+    sluiceMetricsTopicsMax: number("sluice.metrics.topics.max"),
   };
   return { settings, errors: [] };
+}
+
+/** An address, or what is wrong with the text. */
+export interface AdminListenerResult {
+  readonly address: { readonly host: string; readonly port: number } | null;
+  readonly error: string | null;
+}
+
+/** Reads `sluice.admin.listener`: `host:port`, `[IPv6]:port` or nothing. */
+export function parseAdminListener(text: string): AdminListenerResult {
+  const trimmed = text.trim();
+  if (trimmed === "") return { address: null, error: null };
+  const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(trimmed);
+  const port = Number(parts?.[3] ?? "");
+  if (parts === null || port > 65535) {
+    const error = `sluice.admin.listener: '${trimmed}' is not HOST:PORT, for example 127.0.0.1:9644`;
+    return { address: null, error };
+  }
+  return { address: { host: parts[1] ?? parts[2] ?? "", port }, error: null };
 }
 
 /** Limits by address, or what is wrong with the text. */

@@ -20,31 +20,46 @@ import {
 import type { HandlerTable } from "./handler-table.ts";
 import type { ReplyEncoder } from "./reply-encoder.ts";
 import { API_VERSIONS_KEY, HEADER_BYTES_MIN, readInt16 } from "./request-header.ts";
+import { RequestStatistics, type UnreadableReason } from "./request-statistics.ts";
+
+/** A frame that is no request we serve. */
+export interface UnreadableRequest {
+  readonly reason: UnreadableReason;
+  /** -1 when the frame is too short to tell. */
+  readonly apiKey: number;
+  readonly apiVersion: number;
+  /** Bytes of the frame. */
+  readonly bytes: number;
+}
 
 /** What a dispatcher reports to the outside. */
 export interface DispatcherEvents {
   /** A handler failed in a way that it should not: its connection has been closed. */
   onHandlerFailure(error: unknown, context: RequestContext): void;
+  /** A connection was closed because its request could not be read, or asks for what is not served. */
+  onUnreadableRequest?(request: UnreadableRequest, connection: ConnectionInfo | null): void;
 }
 
 /** Routes the frames of one event loop. */
 export class Dispatcher implements FrameHandler {
+  /** What was counted of the requests so far. */
+  readonly statistics: RequestStatistics = new RequestStatistics();
   readonly #table: HandlerTable;
   readonly #encoder: ReplyEncoder;
   readonly #events: DispatcherEvents;
-  readonly #nowMs: () => number;
+  readonly #monotonicMs: () => number;
   readonly #reader: Reader = new Reader(new Uint8Array(0));
 
   constructor(
     table: HandlerTable,
     encoder: ReplyEncoder,
     events: DispatcherEvents,
-    nowMs: () => number,
+    monotonicMs: () => number,
   ) {
     this.#table = table;
     this.#encoder = encoder;
     this.#events = events;
-    this.#nowMs = nowMs;
+    this.#monotonicMs = monotonicMs;
   }
 
   onOpen(connection: FrameConnection): void {
@@ -66,20 +81,18 @@ export class Dispatcher implements FrameHandler {
 
   onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
     if (end - start < HEADER_BYTES_MIN) {
-      connection.close();
-      return true;
+      return this.#refuse(connection, "header", -1, -1, end - start);
     }
+    const startedMs = this.#monotonicMs();
     const apiKey = readInt16(bytes, start);
     const apiVersion = readInt16(bytes, start + 2);
     const handler = this.#table.get(apiKey);
     if (handler === undefined) {
-      connection.close();
-      return true;
+      return this.#refuse(connection, "unknown-api", apiKey, apiVersion, end - start);
     }
     const isServed = apiVersion >= handler.minVersion && apiVersion <= handler.maxVersion;
     if (!isServed && apiKey !== API_VERSIONS_KEY) {
-      connection.close();
-      return true;
+      return this.#refuse(connection, "version", apiKey, apiVersion, end - start);
     }
     const reader = this.#reader;
     reader.reset(bytes, start + 4, end);
@@ -87,28 +100,45 @@ export class Dispatcher implements FrameHandler {
     const clientId = reader.nullableString();
     if (apiVersion >= handler.api.firstFlexibleVersion) reader.skipTags();
     if (reader.failure !== null) {
-      connection.close();
-      return true;
+      return this.#refuse(connection, "header", apiKey, apiVersion, end - start);
     }
     if (!isServed) {
-      connection.reply(this.#unsupportedApiVersions(handler, correlationId));
+      this.statistics.begin(apiKey, 0, end - start);
+      const reply = this.#unsupportedApiVersions(handler, correlationId);
+      this.statistics.reply(apiKey, reply.length);
+      connection.reply(reply);
       return true;
     }
     const request = handler.api.request.decode(reader, apiVersion);
     if (reader.failure !== null) {
-      connection.close();
-      return true;
+      return this.#refuse(connection, "body", apiKey, apiVersion, end - start);
     }
+    this.statistics.begin(apiKey, apiVersion, end - start);
     const context: RequestContext = {
       apiKey,
       apiVersion,
       correlationId,
       clientId,
       connection: connection.attachment as ConnectionInfo,
-      receivedMs: this.#nowMs(),
+      receivedMonotonicMs: startedMs,
     };
     this.#serve(handler, request, context, connection);
     return handler.isFrameReleased === true;
+  }
+
+  /** Closes a connection whose frame makes no sense. @returns true, since nothing of the frame is kept. */
+  #refuse(
+    connection: FrameConnection,
+    reason: UnreadableReason,
+    apiKey: number,
+    apiVersion: number,
+    bytes: number,
+  ): true {
+    const info = connection.attachment as ConnectionInfo | null;
+    connection.close();
+    this.statistics.unreadable(reason);
+    this.#events.onUnreadableRequest?.({ reason, apiKey, apiVersion, bytes }, info);
+    return true;
   }
 
   #serve(
@@ -126,13 +156,23 @@ export class Dispatcher implements FrameHandler {
     }
     if (result instanceof Promise) {
       const slot = connection.defer(handler.isPipelined === true);
+      const waitsFromMs = this.#monotonicMs();
       result.then(
-        (settled) => this.#answer(handler, settled, context, connection, slot),
+        (settled) => {
+          const waitMs = this.#monotonicMs() - waitsFromMs;
+          this.#answer(handler, settled, context, connection, slot);
+          const totalMs = this.#monotonicMs() - context.receivedMonotonicMs;
+          this.statistics.answeredAfterWait(context.apiKey, totalMs, waitMs);
+        },
         (error: unknown) => this.#fail(error, context, connection),
       );
       return;
     }
     this.#answer(handler, result, context, connection, null);
+    this.statistics.answeredAtOnce(
+      context.apiKey,
+      this.#monotonicMs() - context.receivedMonotonicMs,
+    );
   }
 
   /** Encodes and hands over one answer: to the slot when there is one, else to the connection directly. */
@@ -152,12 +192,15 @@ export class Dispatcher implements FrameHandler {
       target.replyNothing();
       return;
     }
+    const { statistics } = this;
     if (result === CLOSE_CONNECTION) {
+      statistics.failedCount++;
       connection.close();
       return;
     }
-    const { apiVersion, correlationId } = context;
+    const { apiKey, apiVersion, correlationId } = context;
     try {
+      statistics.response(apiKey, result instanceof SlicedResponse ? result.response : result);
       if (result instanceof SlicedResponse) {
         const reply = this.#encoder.encodeSliced(
           handler.api,
@@ -168,11 +211,20 @@ export class Dispatcher implements FrameHandler {
           result.slicesBytes,
           connection.canSendSlices,
         );
-        if (reply === null) connection.close();
-        else if (reply instanceof Uint8Array) target.reply(reply);
-        else target.replySliced(reply);
+        if (reply === null) {
+          statistics.failedCount++;
+          connection.close();
+        } else if (reply instanceof Uint8Array) {
+          statistics.reply(apiKey, reply.length);
+          target.reply(reply);
+        } else {
+          statistics.reply(apiKey, reply.head.length + reply.slicesBytes);
+          target.replySliced(reply);
+        }
       } else {
-        target.reply(this.#encoder.encode(handler.api, apiVersion, correlationId, result));
+        const reply = this.#encoder.encode(handler.api, apiVersion, correlationId, result);
+        statistics.reply(apiKey, reply.length);
+        target.reply(reply);
       }
     } catch (error) {
       this.#fail(error, context, connection);
@@ -180,6 +232,7 @@ export class Dispatcher implements FrameHandler {
   }
 
   #fail(error: unknown, context: RequestContext, connection: FrameConnection): void {
+    this.statistics.failedCount++;
     connection.close();
     this.#events.onHandlerFailure(error, context);
   }

@@ -12,8 +12,8 @@ export interface RequestContext {
   readonly correlationId: number;
   readonly clientId: string | null;
   readonly connection: ConnectionInfo;
-  /** Wall clock at which the frame was complete, ms. */
-  readonly receivedMs: number;
+  /** Monotonic clock at which the frame was complete, ms: for durations, not for dates. */
+  readonly receivedMonotonicMs: number;
 }
 
 /** The connection a request came on, as far as handlers may know it. */

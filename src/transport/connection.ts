@@ -19,6 +19,7 @@ import type {
   SlicedReply,
   SlicedSender,
   SocketPort,
+  TransportEvents,
   TransportStatistics,
 } from "./ports.ts";
 import { type GatherBuffer, SendQueue } from "./send-queue.ts";
@@ -42,6 +43,7 @@ export interface ConnectionEnvironment {
   readonly receiver: DirectReceiver | null;
   readonly gather: GatherBuffer;
   readonly statistics: TransportStatistics;
+  readonly events?: TransportEvents | null;
   /** False while the broker is not ready: connections are accepted and not read. */
   readonly isServing: boolean;
   /** Runs `connection.flush()` once the current burst of work is over. */
@@ -431,6 +433,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
         return;
       case ConsumeResult.BAD_SIZE:
         this.#environment.statistics.closedBadFrameCount++;
+        this.#environment.events?.onConnectionCut("bad-frame", this.id, this.address.clientHost);
         this.close();
         return;
     }

@@ -93,10 +93,27 @@ export interface FrameHandler {
   onClose(connection: FrameConnection): void;
 }
 
+/** Why a transport closed or refused a connection by itself. */
+export type ConnectionCut =
+  | "idle"
+  | "frame-deadline"
+  | "bad-frame"
+  | "refused-connections"
+  | "refused-address"
+  | "refused-stopping";
+
+/** Told of what a transport does to connections by itself. Must not throw. */
+export interface TransportEvents {
+  /** @param connectionId - -1 for a connection that was refused. */
+  onConnectionCut(reason: ConnectionCut, connectionId: number, clientHost: string): void;
+}
+
 /** Counters of a transport, for metrics and tests. */
 export interface TransportStatistics {
   acceptedCount: number;
+  /** All refused connections; of them, those over `max.connections.per.ip`. */
   refusedCount: number;
+  refusedAddressCount: number;
   openCount: number;
   framesCount: number;
   receivedBytes: number;

@@ -14,6 +14,7 @@ import type {
   SlicedReply,
   SlicedSender,
   SocketPort,
+  TransportEvents,
   TransportStatistics,
 } from "./ports.ts";
 import { GatherBuffer } from "./send-queue.ts";
@@ -123,6 +124,7 @@ export class Transport {
   readonly statistics: TransportStatistics = {
     acceptedCount: 0,
     refusedCount: 0,
+    refusedAddressCount: 0,
     openCount: 0,
     framesCount: 0,
     receivedBytes: 0,
@@ -135,6 +137,7 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #handler: FrameHandler;
   readonly #assist: NativeAssist | null;
+  readonly #events: TransportEvents | null;
   readonly #environment: ConnectionEnvironment & { isServing: boolean };
   readonly #connections: Map<number, Connection> = new Map();
   readonly #countByAddress: Map<string, number> = new Map();
@@ -150,11 +153,17 @@ export class Transport {
   #isStopping = false;
   #whenEmpty: (() => void) | null = null;
 
-  constructor(options: TransportOptions, handler: FrameHandler, assist: NativeAssist | null) {
+  constructor(
+    options: TransportOptions,
+    handler: FrameHandler,
+    assist: NativeAssist | null,
+    events: TransportEvents | null = null,
+  ) {
     this.#options = options;
     this.#handler = handler;
     this.#nowMs = performance.now();
     this.#assist = assist;
+    this.#events = events;
     this.#environment = {
       limits: options,
       pool: new BytePool({ maxBytes: options.poolBytes, keepBytes: options.poolKeepBytes }),
@@ -163,12 +172,19 @@ export class Transport {
       receiver: assist?.receiver ?? null,
       gather: new GatherBuffer(),
       statistics: this.statistics,
+      events,
       isServing: true,
       scheduleFlush: (connection) => this.#scheduleFlush(connection),
       scheduleFlushAfterTurn: (connection) => this.#scheduleFlushAfterTurn(connection),
       isBurst: false,
       noteSingleReply: () => this.#noteSingleReply(),
     };
+  }
+
+  /** Bytes of request buffers: lent to frames under assembly, and kept for the next ones. */
+  get bufferBytes(): { readonly usedBytes: number; readonly idleBytes: number } {
+    const { usedBytes, idleBytes } = this.#environment.pool;
+    return { usedBytes, idleBytes };
   }
 
   /** Open connections. */
@@ -257,7 +273,7 @@ export class Transport {
       this.#connections.size >= options.maxConnections ||
       addressCount >= addressLimit
     ) {
-      this.statistics.refusedCount++;
+      this.#refuse(clientHost, addressCount >= addressLimit);
       socket.data = { connection: null };
       socket.terminate();
       return;
@@ -285,6 +301,22 @@ export class Transport {
     this.statistics.acceptedCount++;
     this.statistics.openCount++;
     this.#handler.onOpen(connection);
+  }
+
+  #refuse(clientHost: string, isOverAddressLimit: boolean): void {
+    this.statistics.refusedCount++;
+    const isFull = this.#connections.size >= this.#options.maxConnections;
+    const isForAddress = !this.#isStopping && !isFull && isOverAddressLimit;
+    if (isForAddress) this.statistics.refusedAddressCount++;
+    this.#events?.onConnectionCut(
+      this.#isStopping
+        ? "refused-stopping"
+        : isForAddress
+          ? "refused-address"
+          : "refused-connections",
+      -1,
+      clientHost,
+    );
   }
 
   #onClose(socket: BunSocket): void {
@@ -348,11 +380,14 @@ export class Transport {
     for (const connection of this.#connections.values()) {
       if (idleDeadlineMs >= 0 && nowMs - connection.lastActivityMs > idleDeadlineMs) {
         this.statistics.closedIdleCount++;
+        this.#events?.onConnectionCut("idle", connection.id, connection.address.clientHost);
         connection.close();
       } else if (connection.frameStartedMs >= 0 && connection.isReading) {
         const earnedMs = (connection.midFrameBytes / FRAME_PROGRESS_BYTES_PER_SECOND) * 1000;
         if (nowMs - connection.frameStartedMs > frameDeadlineMs + earnedMs) {
           this.statistics.closedFrameDeadlineCount++;
+          const { id, address } = connection;
+          this.#events?.onConnectionCut("frame-deadline", id, address.clientHost);
           connection.close();
         }
       }

@@ -164,7 +164,7 @@ function contextOf(apiKey: number, apiVersion: number): RequestContext {
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     },
-    receivedMs: 0,
+    receivedMonotonicMs: 0,
   };
 }
 

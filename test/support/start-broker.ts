@@ -10,6 +10,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { formatEvent } from "../../src/common/log-format.ts";
+import { createLogger } from "../../src/common/logger.ts";
 import { Broker, type BrokerOptions } from "../../src/index.ts";
 
 /** A directory that is removed when its scope ends. */
@@ -33,7 +35,7 @@ export interface TestBroker extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   readonly dataDir: string;
-  /** Lines logged so far, with their level. */
+  /** Lines logged so far: level, message, fields. */
   readonly logged: readonly string[];
 }
 
@@ -44,11 +46,11 @@ export async function startBroker(options: BrokerOptions = {}): Promise<TestBrok
   const logged: string[] = [];
   const broker = await Broker.start({
     port: 0,
-    logger: {
-      info: (line) => void logged.push(`INFO ${line}`),
-      warn: (line) => void logged.push(`WARN ${line}`),
-      error: (line) => void logged.push(`ERROR ${line}`),
-    },
+    logger: createLogger("debug", (level, message, fields) => {
+      const event = { time: new Date(0), level, message, fields };
+      const line = formatEvent("text", event).trimEnd();
+      logged.push(line.slice(line.indexOf(" ") + 1));
+    }),
     ...options,
     dataDir,
   });

@@ -1,7 +1,13 @@
 /** `sluice start`: its options and help; the work is in `src/cli/start/run-start.ts`. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { CommandIo } from "../command-io.ts";
 import { addExamples, collect } from "../program.ts";
+
+interface StartOptions {
+  readonly override?: readonly string[];
+  readonly logFormat?: string;
+  readonly logLevel?: string;
+}
 
 /** Adds `start [FILE] [--override KEY=VALUE]…`. */
 export function register(program: Command, io: CommandIo): void {
@@ -10,12 +16,26 @@ export function register(program: Command, io: CommandIo): void {
     .description("start a broker")
     .argument("[file]", "a server.properties; without one, 127.0.0.1:9092 and ./data")
     .option("--override <key=value>", "set one configuration key, over the file", collect)
-    .action(
-      async (file: string | undefined, options: { readonly override?: readonly string[] }) => {
-        const { runStart } = await import("../start/run-start.ts");
-        await runStart({ file: file ?? null, overrides: options.override ?? [] }, io);
-      },
-    );
+    .addOption(
+      new Option("--log-format <format>", "write the log as text or JSON").choices([
+        "text",
+        "json",
+      ]),
+    )
+    .addOption(
+      new Option("--log-level <level>", "write lines of this level and above").choices([
+        "trace",
+        "debug",
+        "info",
+        "warn",
+        "error",
+      ]),
+    )
+    .action(async (file: string | undefined, options: StartOptions) => {
+      const { runStart } = await import("../start/run-start.ts");
+      const { override = [], logFormat, logLevel } = options;
+      await runStart({ file: file ?? null, overrides: override, logFormat, logLevel }, io);
+    });
   addExamples(command, io, [
     ["sluice start", "serve 127.0.0.1:9092, keep data in ./data"],
     ["sluice start server.properties", "as an Apache Kafka configuration file says"],

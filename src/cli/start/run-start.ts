@@ -8,11 +8,12 @@ import { resolve } from "node:path";
 import { Broker } from "#broker/broker.ts";
 import { loadConfiguration } from "#broker/configuration.ts";
 import { BrokerStartError } from "#broker/start-error.ts";
-import { describeError, type Logger } from "#common/logger.ts";
+import { errorFields, type Logger } from "#common/logger.ts";
 import { type BrokerConfig, parseOverride } from "#config/broker-config.ts";
 import { explainConfig } from "#config/explain-config.ts";
 import type { CommandIo } from "../command-io.ts";
 import { CommandError, UsageError } from "../failure.ts";
+import { logChoiceOf, logOptions, outputLogger } from "../log-output.ts";
 
 const FORCED_EXIT_CODE = 130;
 
@@ -21,19 +22,33 @@ export interface StartArguments {
   readonly file: string | null;
   /** Texts `KEY=VALUE`, later ones winning. */
   readonly overrides: readonly string[];
+  /** `--log-format` and `--log-level`, over the keys of the configuration. */
+  readonly logFormat?: string | undefined;
+  readonly logLevel?: string | undefined;
 }
 
 /** Runs `sluice start`. Settles when the broker serves; the process ends with the signal that stops it. */
 export async function runStart(start: StartArguments, io: CommandIo): Promise<void> {
   const startedMs = performance.now();
-  const logger = terminalLogger();
-  const configuration = await readConfiguration(start, io, logger);
+  const { config: configuration, warnings } = await readConfiguration(start, io);
+  const logger = outputLogger(
+    logOptions(
+      { format: start.logFormat, level: start.logLevel },
+      logChoiceOf((key) => configuration.string(key) ?? undefined),
+    ),
+    {
+      hasColor: io.stderr.hasColor,
+      // Nobody reads the log any more: the broker serves on.
+      write: (text) => void io.stderr.write(text).catch(() => {}),
+    },
+  );
+  for (const warning of warnings) logger.warn(warning);
   try {
     const broker = await Broker.start({
       configuration,
       logger,
       onFatal: (error) => {
-        logger.error(`stopping, the broker's state is in doubt: ${describeError(error)}`);
+        logger.error("stopping at once, the broker's state is in doubt", errorFields(error));
         process.exit(1);
       },
     });
@@ -45,20 +60,18 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
   }
 }
 
-/** Reads the file, the environment and the overrides; tells the warnings. */
+/** Reads the file, the environment and the overrides. */
 async function readConfiguration(
   { file, overrides }: StartArguments,
   io: CommandIo,
-  logger: Logger,
-): Promise<BrokerConfig> {
+): Promise<{ readonly config: BrokerConfig; readonly warnings: readonly string[] }> {
   for (const text of overrides) {
     if (parseOverride(text) === null)
       throw new UsageError(`--override wants KEY=VALUE, not '${text}'`);
   }
   const { environment } = io;
   const { config, warnings, errors } = await loadConfiguration({ file, overrides, environment });
-  for (const warning of warnings) logger.warn(warning);
-  if (config !== null) return config;
+  if (config !== null) return { config, warnings };
   const [first = "", ...more] = errors;
   throw more.length === 0
     ? new CommandError(`cannot start: ${first}`)
@@ -69,18 +82,18 @@ function stopOnSignal(broker: Broker, logger: Logger): void {
   let isStopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (isStopping) {
-      logger.warn(`${signal} again: stopping at once; the next start will check the logs`);
+      logger.warn("stopping at once, the next start will check the logs", { signal });
       process.exit(FORCED_EXIT_CODE);
     }
     isStopping = true;
-    logger.info(`${signal}: stopping`);
+    logger.info("stopping", { signal });
     broker.stop().then(
       () => {
         logger.info("stopped");
         process.exit(0);
       },
       (error: unknown) => {
-        logger.error(`stopping failed: ${describeError(error)}`);
+        logger.error("stopping failed", errorFields(error));
         process.exit(1);
       },
     );
@@ -104,15 +117,4 @@ async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): P
     `  kcat -b ${servers} -t greetings -C -e`,
   ];
   await io.stdout.write(`${lines.join("\n")}\n`);
-}
-
-function terminalLogger(): Logger {
-  const write = (level: string, line: string): void => {
-    process.stderr.write(`${new Date().toISOString()} ${level} ${line}\n`);
-  };
-  return {
-    info: (line) => write("INFO", line),
-    warn: (line) => write("WARN", line),
-    error: (line) => write("ERROR", line),
-  };
 }

@@ -2,7 +2,7 @@
  * Keys of ours, which Kafka does not have. All begin with `sluice.`.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { atLeast } from "../valid-values.ts";
+import { atLeast, oneOf } from "../valid-values.ts";
 
 /** See the head of the file. */
 export const OWN_KEYS: readonly KeyDefinition[] = [
@@ -19,6 +19,40 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     default: "30000",
     valid: atLeast(1),
     doc: "A client that has begun a request must finish it within this time, plus a second for each 16 KiB received; then its connection is closed.",
+  },
+  {
+    name: "sluice.admin.listener",
+    type: "string",
+    default: "127.0.0.1:9644",
+    doc: "Address and port of the HTTP server with /metrics and /health; port 0 takes a free one, an empty value switches it off. It asks for no login: bind it to addresses that only operators reach. When the default is taken, the broker warns and runs without; an address that was set must be free. An embedded broker opens it only when this key is set.",
+  },
+  {
+    name: "sluice.log.format",
+    type: "string",
+    default: "text",
+    valid: oneOf("text", "json"),
+    doc: "How the process writes its log to standard error: text for people, json with one object a line for programs. --log-format wins.",
+  },
+  {
+    name: "sluice.log.level",
+    type: "string",
+    default: "info",
+    valid: oneOf("trace", "debug", "info", "warn", "error"),
+    doc: "Least severity of the lines that the process logs. --log-level wins.",
+  },
+  {
+    name: "sluice.metrics.partitions.max",
+    type: "int",
+    default: "1000",
+    valid: atLeast(0),
+    doc: "Partitions up to which /metrics tells offsets and sizes of each one; with more, sums by topic are told instead.",
+  },
+  {
+    name: "sluice.metrics.topics.max",
+    type: "int",
+    default: "1000",
+    valid: atLeast(0),
+    doc: "Topics that /metrics tells apart; the rest counts as one topic with an empty name.",
   },
   {
     name: "sluice.max.open.files",

@@ -104,7 +104,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       this.#dependencies.sessions,
       request,
       context.apiVersion,
-      context.receivedMs,
+      context.receivedMonotonicMs,
     );
     if (typeof opened === "number") return answerOf(opened, INVALID_SESSION_ID, []);
     const rows = this.#rows;
@@ -238,7 +238,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const session = this.#dependencies.sessions.create(
       opened.partitions,
       usesIds,
-      context.receivedMs,
+      context.receivedMonotonicMs,
     );
     return session?.id ?? INVALID_SESSION_ID;
   }

@@ -125,5 +125,12 @@ export function contextOf(apiVersion: number): RequestContext {
     clientSoftwareName: "test",
     clientSoftwareVersion: "1",
   };
-  return { apiKey: 0, apiVersion, correlationId: 1, clientId: "test", connection, receivedMs: 0 };
+  return {
+    apiKey: 0,
+    apiVersion,
+    correlationId: 1,
+    clientId: "test",
+    connection,
+    receivedMonotonicMs: 0,
+  };
 }

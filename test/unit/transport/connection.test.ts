@@ -96,6 +96,7 @@ function harness(
     statistics: {
       acceptedCount: 0,
       refusedCount: 0,
+      refusedAddressCount: 0,
       openCount: 0,
       framesCount: 0,
       receivedBytes: 0,

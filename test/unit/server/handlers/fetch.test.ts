@@ -66,7 +66,7 @@ function context(apiVersion: number): RequestContext {
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     },
-    receivedMs: 1_000_000,
+    receivedMonotonicMs: 1_000_000,
   };
 }
 

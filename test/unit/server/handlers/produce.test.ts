@@ -61,7 +61,7 @@ function context(apiVersion: number, clientId = "c"): RequestContext {
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     },
-    receivedMs: 0,
+    receivedMonotonicMs: 0,
   };
 }
 
