@@ -1,11 +1,12 @@
 //! What the fuzz targets share: one partition in memory, fed with arbitrary bytes. Each function must return, whatever they are.
 //!
-//! `cargo +nightly fuzz run <target>` in `native/`; the same properties run under proptest in `cargo test -p sluice-log`.
+//! `bun test/fuzz/native.ts`, or `cargo +nightly fuzz run <target>` in `native/`; the same properties run under proptest in `cargo test -p sluice-log`.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::sync::Arc;
 
+use sluice_log::compress::{self, Codec};
 use sluice_log::io::{FileSystem, MemoryFileSystem};
 use sluice_log::{
     AppendRequest, Isolation, LogConfig, LogManager, Origin, PartitionLog, ReadRequest,
@@ -105,4 +106,20 @@ pub fn open_with_file(suffix: &str, bytes: &[u8], is_clean: bool) {
         use_all(&log);
     }
     let _ = manager.close();
+}
+
+/// Unpacks the bytes with every codec, within a cap; what was unpacked is packed and unpacked again.
+///
+/// # Panics
+/// When the cap is not kept or a round trip changes the bytes.
+pub fn decompress(bytes: &[u8]) {
+    const MAX_BYTES: usize = 1 << 20;
+    for codec in (1..=4).filter_map(Codec::from_id) {
+        let Ok(content) = compress::decompress(codec, bytes, MAX_BYTES) else { continue };
+        assert!(content.len() <= MAX_BYTES, "{} exceeds the cap", codec.name());
+        if let Ok(packed) = compress::compress(codec, None, &content) {
+            let again = compress::decompress(codec, &packed, MAX_BYTES);
+            assert!(again.is_ok_and(|again| again == content), "{} round trip", codec.name());
+        }
+    }
 }
