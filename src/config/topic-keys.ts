@@ -347,7 +347,13 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     status: unsupported(SHARE_GROUPS),
     doc: "Whether the topic may receive records that share groups gave up on.",
   },
-  { name: "internal.segment.bytes", type: "int", default: null, isInternal: true },
+  {
+    name: "internal.segment.bytes",
+    type: "int",
+    default: null,
+    isInternal: true,
+    doc: "Segment size without a lower bound, for tests; goes before segment.bytes.",
+  },
   {
     name: "sluice.acks.all.fsync",
     type: "boolean",

@@ -26,6 +26,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "false",
     isInternal: true,
     status: accepted(LATER),
+    doc: "Advertises request versions that Kafka still develops.",
   },
   {
     name: "unstable.feature.versions.enable",
@@ -33,6 +34,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "false",
     isInternal: true,
     status: accepted(LATER),
+    doc: "Allows feature levels that Kafka still develops.",
   },
   {
     name: "process.roles",
@@ -55,20 +57,29 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "60000",
     status: accepted(ONE_NODE),
+    doc: "How long a starting broker tries to register with the controller before it gives up.",
   },
   {
     name: "broker.heartbeat.interval.ms",
     type: "int",
     default: "2000",
     status: accepted(ONE_NODE),
+    doc: "How often a broker tells the controller that it lives.",
   },
-  { name: "broker.session.timeout.ms", type: "int", default: "9000", status: accepted(ONE_NODE) },
+  {
+    name: "broker.session.timeout.ms",
+    type: "int",
+    default: "9000",
+    status: accepted(ONE_NODE),
+    doc: "Silence after which the controller takes a broker for dead.",
+  },
   {
     name: "controller.listener.names",
     type: "list",
     default: "CONTROLLER",
     kafkaDefault: null,
     status: accepted(ONE_NODE),
+    doc: "Names of the listeners that belong to the controller. Addresses in listeners with these names are not opened: the controller here is in the same process.",
   },
   {
     name: "controller.performance.sample.period.ms",
@@ -77,6 +88,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(100),
     isInternal: true,
     status: accepted(LATER),
+    doc: "Period over which the controller collects the timings of its events.",
   },
   {
     name: "controller.performance.always.log.threshold.ms",
@@ -85,6 +97,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: accepted(LATER),
+    doc: "Controller events slower than this are logged one by one.",
   },
   {
     name: "server.max.startup.time.ms",
@@ -93,6 +106,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: accepted(LATER),
+    doc: "Longest time a server may take to start.",
   },
   {
     name: "metadata.log.max.record.bytes.between.snapshots",
@@ -120,19 +134,28 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "1073741824",
     valid: atLeast(8388608),
     status: accepted(LATER),
+    doc: "Size at which a segment of the metadata log is closed.",
   },
-  { name: "metadata.log.segment.ms", type: "long", default: "604800000", status: accepted(LATER) },
+  {
+    name: "metadata.log.segment.ms",
+    type: "long",
+    default: "604800000",
+    status: accepted(LATER),
+    doc: "Age at which a segment of the metadata log is closed.",
+  },
   {
     name: "metadata.max.retention.bytes",
     type: "long",
     default: "104857600",
     status: accepted(LATER),
+    doc: "Size of metadata log and snapshots above which the oldest are removed.",
   },
   {
     name: "metadata.max.retention.ms",
     type: "long",
     default: "604800000",
     status: accepted(LATER),
+    doc: "Age above which old snapshots and metadata log are removed.",
   },
   {
     name: "metadata.max.idle.interval.ms",
@@ -140,6 +163,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "500",
     valid: atLeast(0),
     status: accepted(LATER),
+    doc: "How often the controller writes an empty record when nothing happens, so that others see it is alive.",
   },
   {
     name: "internal.metadata.log.segment.bytes",
@@ -147,6 +171,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: null,
     isInternal: true,
     status: accepted(LATER),
+    doc: "Segment size of the metadata log without a lower bound, for Kafka's own tests.",
   },
   {
     name: "internal.metadata.max.batch.size.in.bytes",
@@ -154,6 +179,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "8388608",
     isInternal: true,
     status: accepted(LATER),
+    doc: "Largest batch the controller writes to the metadata log.",
   },
   {
     name: "internal.metadata.delete.delay.millis",
@@ -161,19 +187,28 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     isInternal: true,
     status: accepted(LATER),
+    doc: "Time between taking metadata log files out of use and removing them.",
   },
   {
     name: "controller.socket.timeout.ms",
     type: "int",
     default: "30000",
     status: accepted(ONE_NODE),
+    doc: "How long a broker waits for an answer of the controller.",
   },
-  { name: "controller.quorum.voters", type: "list", default: "", status: accepted(ONE_NODE) },
+  {
+    name: "controller.quorum.voters",
+    type: "list",
+    default: "",
+    status: accepted(ONE_NODE),
+    doc: "The fixed set of controllers that vote, as id@host:port.",
+  },
   {
     name: "controller.quorum.bootstrap.servers",
     type: "list",
     default: "",
     status: accepted(ONE_NODE),
+    doc: "Addresses at which the controllers are first looked for.",
   },
   {
     name: "controller.quorum.election.timeout.ms",
@@ -181,6 +216,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "1000",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "How long a candidate waits for votes before it tries again.",
   },
   {
     name: "controller.quorum.fetch.timeout.ms",
@@ -188,6 +224,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "2000",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "How long a voter goes without a successful fetch from the leader before it calls an election.",
   },
   {
     name: "controller.quorum.election.backoff.max.ms",
@@ -195,6 +232,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "1000",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "Longest random pause before another election after a failed one.",
   },
   {
     name: "controller.quorum.append.linger.ms",
@@ -202,6 +240,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "25",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "How long the controller collects records before it writes them together.",
   },
   {
     name: "controller.quorum.request.timeout.ms",
@@ -209,6 +248,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "2000",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "How long a request between controllers may take.",
   },
   {
     name: "controller.quorum.retry.backoff.ms",
@@ -216,12 +256,14 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "20",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "Pause before a failed request between controllers is sent again.",
   },
   {
     name: "controller.quorum.auto.join.enable",
     type: "boolean",
     default: "false",
     status: accepted(ONE_NODE),
+    doc: "Whether a new controller makes itself a voter.",
   },
   {
     name: "controller.quorum.fetch.snapshot.max.bytes",
@@ -229,6 +271,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "1048576",
     valid: atLeast(1),
     status: accepted(ONE_NODE),
+    doc: "Most bytes of a metadata snapshot sent in one answer.",
   },
   {
     name: "controller.quorum.fetch.max.bytes",
@@ -236,5 +279,6 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "1048576",
     valid: atLeast(1),
     status: accepted(ONE_NODE),
+    doc: "Most bytes of metadata log sent in one answer.",
   },
 ];

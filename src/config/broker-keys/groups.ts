@@ -21,6 +21,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "classic,consumer,streams",
     valid: listOf("consumer", "classic", "share", "streams"),
     status: accepted(NO_POOL),
+    doc: "Kinds of groups the coordinator serves. Here classic groups, whatever this says.",
   },
   {
     name: "group.coordinator.threads",
@@ -28,6 +29,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "4",
     valid: atLeast(1),
     status: accepted(NO_POOL),
+    doc: "Threads of the group coordinator.",
   },
   {
     name: "group.coordinator.background.threads",
@@ -35,6 +37,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(1),
     status: accepted(NO_POOL),
+    doc: "Threads for the coordinator's expensive work, such as computing assignments.",
   },
   {
     name: "group.coordinator.append.linger.ms",
@@ -42,6 +45,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "-1",
     valid: atLeast(-1),
     status: accepted(NO_POOL),
+    doc: "How long the coordinator collects records before it writes them together.",
   },
   {
     name: "offsets.commit.timeout.ms",
@@ -56,6 +60,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5242880",
     valid: atLeast(1),
     status: accepted(NO_POOL),
+    doc: "Bytes read at a time when committed offsets are loaded.",
   },
   {
     name: "offsets.topic.replication.factor",
@@ -78,7 +83,13 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     doc: "Segment size of the topic of committed offsets.",
   },
-  { name: "offsets.topic.compression.codec", type: "int", default: "0", status: accepted(LATER) },
+  {
+    name: "offsets.topic.compression.codec",
+    type: "int",
+    default: "0",
+    status: accepted(LATER),
+    doc: "Codec in which committed offsets are stored, by number; 0 is none.",
+  },
   {
     name: "group.coordinator.cached.buffer.max.bytes",
     type: "int",
@@ -86,6 +97,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(524288),
     update: "cluster-wide",
     status: accepted(NO_POOL),
+    doc: "Largest buffer that the coordinator keeps for its next write.",
   },
   {
     name: "offset.metadata.max.bytes",
@@ -138,6 +150,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Silence after which a member of a new-protocol consumer group is removed.",
   },
   {
     name: "group.consumer.min.session.timeout.ms",
@@ -145,6 +158,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Lowest session timeout a consumer group may be given.",
   },
   {
     name: "group.consumer.max.session.timeout.ms",
@@ -152,6 +166,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Highest session timeout a consumer group may be given.",
   },
   {
     name: "group.consumer.heartbeat.interval.ms",
@@ -159,6 +174,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "How often members of a new-protocol consumer group report.",
   },
   {
     name: "group.consumer.min.heartbeat.interval.ms",
@@ -166,6 +182,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Lowest heartbeat interval a consumer group may be given.",
   },
   {
     name: "group.consumer.max.heartbeat.interval.ms",
@@ -173,6 +190,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Highest heartbeat interval a consumer group may be given.",
   },
   {
     name: "group.consumer.max.size",
@@ -180,12 +198,14 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2147483647",
     valid: atLeast(1),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Most members of a new-protocol consumer group.",
   },
   {
     name: "group.consumer.assignors",
     type: "list",
     default: "uniform,range",
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Strategies by which the coordinator shares out partitions; the first is the default.",
   },
   {
     name: "group.consumer.migration.policy",
@@ -193,6 +213,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "bidirectional",
     valid: oneOfIgnoringCase("DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Whether groups may move between the classic and the new protocol, and in which direction.",
   },
   {
     name: "group.consumer.assignment.interval.ms",
@@ -201,6 +222,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Shortest time between two assignments of a consumer group.",
   },
   {
     name: "group.consumer.min.assignment.interval.ms",
@@ -208,6 +230,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "0",
     valid: atLeast(0),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Lowest assignment interval a consumer group may be given.",
   },
   {
     name: "group.consumer.max.assignment.interval.ms",
@@ -215,6 +238,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(0),
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Highest assignment interval a consumer group may be given.",
   },
   {
     name: "group.consumer.assignor.offload.enable",
@@ -223,6 +247,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     update: "cluster-wide",
     isInternal: true,
     status: unsupported(CONSUMER_GROUPS),
+    doc: "Whether assignments of consumer groups are computed on a background thread.",
   },
   {
     name: "group.consumer.regex.refresh.interval.ms",
@@ -231,6 +256,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(10000),
     isInternal: true,
     status: unsupported(CONSUMER_GROUPS),
+    doc: "How often subscriptions by pattern are matched against the topics anew.",
   },
   {
     name: "group.streams.session.timeout.ms",
@@ -238,6 +264,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Silence after which a member of a streams group is removed.",
   },
   {
     name: "group.streams.min.session.timeout.ms",
@@ -245,6 +272,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Lowest session timeout a streams group may be given.",
   },
   {
     name: "group.streams.max.session.timeout.ms",
@@ -252,6 +280,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Highest session timeout a streams group may be given.",
   },
   {
     name: "group.streams.heartbeat.interval.ms",
@@ -259,6 +288,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "How often members of a streams group report.",
   },
   {
     name: "group.streams.min.heartbeat.interval.ms",
@@ -266,6 +296,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Lowest heartbeat interval a streams group may be given.",
   },
   {
     name: "group.streams.max.heartbeat.interval.ms",
@@ -273,6 +304,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Highest heartbeat interval a streams group may be given.",
   },
   {
     name: "group.streams.max.size",
@@ -280,6 +312,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2147483647",
     valid: atLeast(1),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Most members of a streams group.",
   },
   {
     name: "group.streams.num.standby.replicas",
@@ -287,6 +320,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "0",
     valid: atLeast(0),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Standby copies of each task's state.",
   },
   {
     name: "group.streams.max.standby.replicas",
@@ -294,6 +328,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(0),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Most standby copies a streams group may be given.",
   },
   {
     name: "group.streams.initial.rebalance.delay.ms",
@@ -301,6 +336,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "3000",
     valid: atLeast(0),
     status: unsupported(STREAMS_GROUPS),
+    doc: "How long a new streams group waits for more members before its first assignment.",
   },
   {
     name: "group.streams.assignment.interval.ms",
@@ -309,6 +345,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: unsupported(STREAMS_GROUPS),
+    doc: "Shortest time between two assignments of a streams group.",
   },
   {
     name: "group.streams.min.assignment.interval.ms",
@@ -316,6 +353,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "0",
     valid: atLeast(0),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Lowest assignment interval a streams group may be given.",
   },
   {
     name: "group.streams.max.assignment.interval.ms",
@@ -323,12 +361,14 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(0),
     status: unsupported(STREAMS_GROUPS),
+    doc: "Highest assignment interval a streams group may be given.",
   },
   {
     name: "group.streams.assignors",
     type: "list",
     default: "sticky",
     status: unsupported(STREAMS_GROUPS),
+    doc: "Strategies by which tasks are shared out; the first is the default.",
   },
   {
     name: "group.streams.assignor.offload.enable",
@@ -337,6 +377,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     update: "cluster-wide",
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "Whether assignments of streams groups are computed on a background thread.",
   },
   {
     name: "group.streams.task.offset.interval.ms",
@@ -345,6 +386,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "How often members report how far their tasks' state has come.",
   },
   {
     name: "group.streams.min.task.offset.interval.ms",
@@ -353,6 +395,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "Lowest reporting interval of task offsets a streams group may be given.",
   },
   {
     name: "group.streams.num.warmup.replicas",
@@ -361,6 +404,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "Copies of state that may warm up at a time before a task moves to them.",
   },
   {
     name: "group.streams.max.warmup.replicas",
@@ -369,18 +413,21 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "Most warm-up copies a streams group may be given.",
   },
   {
     name: "group.streams.rack.aware.assignment.tags",
     type: "list",
     default: "",
     status: unsupported(STREAMS_GROUPS),
+    doc: "Client tags by which standby copies are kept apart.",
   },
   {
     name: "group.streams.topology.description.plugin.class",
     type: "class",
     default: null,
     status: unsupported(STREAMS_GROUPS),
+    doc: "Plug-in that stores descriptions of topologies.",
   },
   {
     name: "group.streams.acceptable.recovery.lag",
@@ -389,5 +436,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: unsupported(STREAMS_GROUPS),
+    doc: "How far behind a copy may be and still take over a task.",
   },
 ];

@@ -23,6 +23,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: between(1, 2147483639),
     update: "cluster-wide",
     status: accepted(LATER),
+    doc: "Largest size of a record batch once decompressed. Topics override it.",
   },
   {
     name: "compression.type",
@@ -63,6 +64,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Threads that compact logs.",
   },
   {
     name: "log.cleaner.io.max.bytes.per.second",
@@ -70,6 +72,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "1.7976931348623157E308",
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Bytes a second that compaction may read and write, over all threads.",
   },
   {
     name: "log.cleaner.dedupe.buffer.size",
@@ -77,6 +80,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "134217728",
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Memory for the maps of keys that compaction builds, over all threads.",
   },
   {
     name: "log.cleaner.io.buffer.size",
@@ -85,6 +89,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Memory for what compaction reads and writes, over all threads.",
   },
   {
     name: "log.cleaner.io.buffer.load.factor",
@@ -92,6 +97,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "0.9",
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "How full a map of keys may get. Higher compacts more at a time and finds keys more slowly.",
   },
   {
     name: "log.cleaner.backoff.ms",
@@ -100,6 +106,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Pause when there is nothing to compact.",
   },
   {
     name: "log.cleaner.min.cleanable.ratio",
@@ -108,8 +115,15 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: between(0, 1),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Share of uncompacted log from which on compaction is worth its cost. Topics override it with min.cleanable.dirty.ratio.",
   },
-  { name: "log.cleaner.enable", type: "boolean", default: "true", status: accepted(COMPACTION) },
+  {
+    name: "log.cleaner.enable",
+    type: "boolean",
+    default: "true",
+    status: accepted(COMPACTION),
+    doc: "Whether compaction runs at all.",
+  },
   {
     name: "log.cleaner.delete.retention.ms",
     type: "long",
@@ -117,6 +131,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "How long the markers of deleted keys stay in compacted topics.",
   },
   {
     name: "log.cleaner.min.compaction.lag.ms",
@@ -125,6 +140,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Age a record must reach before compaction may touch it.",
   },
   {
     name: "log.cleaner.max.compaction.lag.ms",
@@ -133,6 +149,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: accepted(COMPACTION),
+    doc: "Age at which a record must have been looked at by compaction.",
   },
   {
     name: "log.dir",
@@ -153,6 +170,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "",
     update: "per-broker",
     status: accepted(LATER),
+    doc: "Log directories that take no new partitions; * for all.",
   },
   {
     name: "log.segment.bytes",
@@ -343,6 +361,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "30000",
     valid: atLeast(1),
     status: accepted(LATER),
+    doc: "How long a broker may fail to report a failed log directory before it stops.",
   },
   {
     name: "log.initial.task.delay.ms",
@@ -351,6 +370,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     isInternal: true,
     status: accepted(LATER),
+    doc: "Pause after the start before the first round of housekeeping.",
   },
   {
     name: "producer.id.expiration.ms",
@@ -367,5 +387,6 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: accepted(LATER),
+    doc: "How often idle producers are looked for. Here with every round of retention.",
   },
 ];

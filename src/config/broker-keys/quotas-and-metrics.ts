@@ -14,6 +14,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(1),
     status: unsupported(METRICS),
+    doc: "Samples a rate is computed from.",
   },
   {
     name: "metrics.sample.window.ms",
@@ -21,6 +22,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "30000",
     valid: atLeast(1),
     status: unsupported(METRICS),
+    doc: "Length of one sample.",
   },
   {
     name: "metric.reporters",
@@ -28,20 +30,29 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "org.apache.kafka.common.metrics.JmxReporter",
     update: "cluster-wide",
     status: unsupported(METRICS),
+    doc: "Plug-ins that are handed the metrics.",
   },
   {
     name: "metrics.recording.level",
     type: "string",
     default: "INFO",
     status: unsupported(METRICS),
+    doc: "Finest level of metrics recorded.",
   },
-  { name: "kafka.metrics.reporters", type: "list", default: "", status: unsupported(METRICS) },
+  {
+    name: "kafka.metrics.reporters",
+    type: "list",
+    default: "",
+    status: unsupported(METRICS),
+    doc: "Plug-ins that are handed the older kind of metrics.",
+  },
   {
     name: "kafka.metrics.polling.interval.secs",
     type: "int",
     default: "10",
     valid: atLeast(1),
     status: unsupported(METRICS),
+    doc: "How often the older kind of reporters read metrics.",
   },
   {
     name: "telemetry.max.bytes",
@@ -49,6 +60,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "1048576",
     valid: atLeast(1),
     status: unsupported(METRICS),
+    doc: "Largest metrics message a client may push.",
   },
   {
     name: "quota.window.num",
@@ -56,6 +68,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Samples kept for client quotas.",
   },
   {
     name: "replication.quota.window.num",
@@ -63,6 +76,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Samples kept for replication quotas.",
   },
   {
     name: "alter.log.dirs.replication.quota.window.num",
@@ -70,6 +84,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Samples kept for the quota on moves between log directories.",
   },
   {
     name: "controller.quota.window.num",
@@ -77,6 +92,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Samples kept for the quota on topic changes.",
   },
   {
     name: "quota.window.size.seconds",
@@ -84,6 +100,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Length of one sample of client quotas.",
   },
   {
     name: "replication.quota.window.size.seconds",
@@ -91,6 +108,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Length of one sample of replication quotas.",
   },
   {
     name: "alter.log.dirs.replication.quota.window.size.seconds",
@@ -98,6 +116,7 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Length of one sample of the quota on moves between log directories.",
   },
   {
     name: "controller.quota.window.size.seconds",
@@ -105,11 +124,13 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(QUOTAS),
+    doc: "Length of one sample of the quota on topic changes.",
   },
   {
     name: "client.quota.callback.class",
     type: "class",
     default: null,
     status: unsupported(QUOTAS),
+    doc: "Plug-in that decides which quota a client has.",
   },
 ];

@@ -13,6 +13,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: null,
     status: accepted(ONE_NODE),
+    doc: "Threads that move partitions between log directories.",
   },
   {
     name: "default.replication.factor",
@@ -20,13 +21,26 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "1",
     doc: "Replicas of a topic created without a count.",
   },
-  { name: "replica.lag.time.max.ms", type: "long", default: "30000", status: accepted(ONE_NODE) },
-  { name: "replica.socket.timeout.ms", type: "int", default: "30000", status: accepted(ONE_NODE) },
+  {
+    name: "replica.lag.time.max.ms",
+    type: "long",
+    default: "30000",
+    status: accepted(ONE_NODE),
+    doc: "How long a follower may lag behind before it leaves the in-sync replicas.",
+  },
+  {
+    name: "replica.socket.timeout.ms",
+    type: "int",
+    default: "30000",
+    status: accepted(ONE_NODE),
+    doc: "How long a follower waits for an answer of its leader.",
+  },
   {
     name: "replica.socket.receive.buffer.bytes",
     type: "int",
     default: "65536",
     status: accepted(ONE_NODE),
+    doc: "Kernel buffer for receiving what a follower fetches.",
   },
   {
     name: "replica.fetch.max.bytes",
@@ -34,22 +48,37 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "1048576",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "Bytes a follower asks for from each partition.",
   },
-  { name: "replica.fetch.wait.max.ms", type: "int", default: "500", status: accepted(ONE_NODE) },
+  {
+    name: "replica.fetch.wait.max.ms",
+    type: "int",
+    default: "500",
+    status: accepted(ONE_NODE),
+    doc: "Longest time the leader may hold a follower's fetch open.",
+  },
   {
     name: "replica.fetch.backoff.ms",
     type: "int",
     default: "1000",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "Pause of a follower after a failed fetch.",
   },
-  { name: "replica.fetch.min.bytes", type: "int", default: "1", status: accepted(ONE_NODE) },
+  {
+    name: "replica.fetch.min.bytes",
+    type: "int",
+    default: "1",
+    status: accepted(ONE_NODE),
+    doc: "Bytes a leader collects before it answers a follower.",
+  },
   {
     name: "replica.fetch.response.max.bytes",
     type: "int",
     default: "10485760",
     valid: atLeast(0),
     status: accepted(ONE_NODE),
+    doc: "Most bytes in one answer to a follower.",
   },
   {
     name: "num.replica.fetchers",
@@ -58,6 +87,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: accepted(ONE_NODE),
+    doc: "Threads a broker fetches with from each other broker.",
   },
   {
     name: "replica.high.watermark.checkpoint.interval.ms",
@@ -70,6 +100,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "boolean",
     default: "true",
     status: accepted(ONE_NODE),
+    doc: "Whether leadership is moved back to the preferred replicas from time to time.",
   },
   {
     name: "leader.imbalance.check.interval.seconds",
@@ -77,6 +108,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "300",
     valid: atLeast(1),
     status: accepted(ONE_NODE),
+    doc: "How often leaders are compared with the preferred ones.",
   },
   {
     name: "unclean.leader.election.interval.ms",
@@ -85,6 +117,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: accepted(ONE_NODE),
+    doc: "How often partitions without a leader are looked at for an unclean election.",
   },
   {
     name: "unclean.leader.election.enable",
@@ -92,6 +125,13 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "false",
     update: "cluster-wide",
     status: accepted(ONE_NODE),
+    doc: "Whether a replica outside the in-sync ones may lead, at the price of losing records. Topics override it.",
   },
-  { name: "replica.selector.class", type: "string", default: null, status: unsupported(JVM_CLASS) },
+  {
+    name: "replica.selector.class",
+    type: "string",
+    default: null,
+    status: unsupported(JVM_CLASS),
+    doc: "Plug-in that chooses the replica a consumer reads from.",
+  },
 ];

@@ -8,12 +8,19 @@ import { atLeast, between, oneOf, oneOfIgnoringCase } from "../valid-values.ts";
 
 /** See the head of the file. */
 export const SECURITY_KEYS: readonly KeyDefinition[] = [
-  { name: "authorizer.class.name", type: "string", default: "", status: unsupported(SECURITY) },
+  {
+    name: "authorizer.class.name",
+    type: "string",
+    default: "",
+    status: unsupported(SECURITY),
+    doc: "Class that decides who may do what.",
+  },
   {
     name: "sasl.mechanism.controller.protocol",
     type: "string",
     default: "GSSAPI",
     status: unsupported(SECURITY),
+    doc: "SASL mechanism towards controllers.",
   },
   {
     name: "connection.failed.authentication.delay.ms",
@@ -21,21 +28,36 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "100",
     valid: atLeast(0),
     status: unsupported(SECURITY),
+    doc: "How long a connection whose authentication failed stays open, so that guessing is slow.",
   },
-  { name: "connections.max.reauth.ms", type: "long", default: "0", status: unsupported(SECURITY) },
+  {
+    name: "connections.max.reauth.ms",
+    type: "long",
+    default: "0",
+    status: unsupported(SECURITY),
+    doc: "How long an authentication lasts before the client has to repeat it; 0 for ever.",
+  },
   {
     name: "sasl.server.max.receive.size",
     type: "int",
     default: "524288",
     status: unsupported(SECURITY),
+    doc: "Largest SASL message accepted.",
   },
-  { name: "security.providers", type: "string", default: null, status: unsupported(SECURITY) },
+  {
+    name: "security.providers",
+    type: "string",
+    default: null,
+    status: unsupported(SECURITY),
+    doc: "Classes that bring security algorithms into the Java virtual machine.",
+  },
   {
     name: "principal.builder.class",
     type: "class",
     default: "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Class that makes a user's name out of an authenticated connection.",
   },
   {
     name: "ssl.client.auth",
@@ -44,24 +66,28 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     valid: oneOf("required", "requested", "none"),
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Whether clients must, may or need not show a certificate.",
   },
   {
     name: "ssl.principal.mapping.rules",
     type: "string",
     default: "DEFAULT",
     status: unsupported(SECURITY),
+    doc: "Rules that turn a certificate's name into a user's name.",
   },
   {
     name: "ssl.allow.dn.changes",
     type: "boolean",
     default: "false",
     status: unsupported(SECURITY),
+    doc: "Whether a new certificate may carry another distinguished name than the one it replaces.",
   },
   {
     name: "ssl.allow.san.changes",
     type: "boolean",
     default: "false",
     status: unsupported(SECURITY),
+    doc: "Whether a new certificate may carry other alternative names than the one it replaces.",
   },
   {
     name: "ssl.protocol",
@@ -69,6 +95,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "TLSv1.3",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Newest TLS version to use.",
   },
   {
     name: "ssl.provider",
@@ -76,6 +103,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Provider of TLS in the Java virtual machine.",
   },
   {
     name: "ssl.enabled.protocols",
@@ -83,6 +111,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "TLSv1.2,TLSv1.3",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "TLS versions offered.",
   },
   {
     name: "ssl.keystore.type",
@@ -90,6 +119,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "JKS",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Format of the key store.",
   },
   {
     name: "ssl.keystore.location",
@@ -97,6 +127,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "File with the private key and certificate.",
   },
   {
     name: "ssl.keystore.password",
@@ -104,6 +135,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Password of the key store.",
   },
   {
     name: "ssl.key.password",
@@ -111,6 +143,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Password of the private key.",
   },
   {
     name: "ssl.keystore.key",
@@ -118,6 +151,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Private key given directly, as PEM.",
   },
   {
     name: "ssl.keystore.certificate.chain",
@@ -125,6 +159,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Certificate chain given directly, as PEM.",
   },
   {
     name: "ssl.truststore.type",
@@ -132,6 +167,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "JKS",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Format of the trust store.",
   },
   {
     name: "ssl.truststore.location",
@@ -139,6 +175,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "File with the certificates that are trusted.",
   },
   {
     name: "ssl.truststore.password",
@@ -146,6 +183,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Password of the trust store.",
   },
   {
     name: "ssl.truststore.certificates",
@@ -153,6 +191,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Trusted certificates given directly, as PEM.",
   },
   {
     name: "ssl.keymanager.algorithm",
@@ -160,6 +199,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "SunX509",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Java's algorithm for choosing keys.",
   },
   {
     name: "ssl.trustmanager.algorithm",
@@ -167,6 +207,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "PKIX",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Java's algorithm for checking certificates.",
   },
   {
     name: "ssl.endpoint.identification.algorithm",
@@ -174,6 +215,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "https",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "How a server's name is compared with its certificate; empty does not compare.",
   },
   {
     name: "ssl.secure.random.implementation",
@@ -181,6 +223,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Java's source of random numbers for TLS.",
   },
   {
     name: "ssl.cipher.suites",
@@ -188,6 +231,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Cipher suites offered; all sound ones when empty.",
   },
   {
     name: "ssl.engine.factory.class",
@@ -195,6 +239,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Class that makes TLS engines.",
   },
   {
     name: "sasl.mechanism.inter.broker.protocol",
@@ -202,6 +247,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "GSSAPI",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "SASL mechanism among brokers.",
   },
   {
     name: "sasl.enabled.mechanisms",
@@ -209,12 +255,14 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "GSSAPI",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "SASL mechanisms offered to clients.",
   },
   {
     name: "sasl.server.callback.handler.class",
     type: "class",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Class that checks credentials for a mechanism.",
   },
   {
     name: "sasl.kerberos.principal.to.local.rules",
@@ -222,6 +270,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "DEFAULT",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Rules that turn a Kerberos principal into a user's name.",
   },
   {
     name: "sasl.jaas.config",
@@ -229,19 +278,28 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Login modules and credentials for SASL.",
   },
   {
     name: "sasl.client.callback.handler.class",
     type: "class",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Class that supplies credentials where the broker is a client.",
   },
-  { name: "sasl.login.class", type: "class", default: null, status: unsupported(SECURITY) },
+  {
+    name: "sasl.login.class",
+    type: "class",
+    default: null,
+    status: unsupported(SECURITY),
+    doc: "Class that logs in.",
+  },
   {
     name: "sasl.login.callback.handler.class",
     type: "class",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Class that answers the login's questions.",
   },
   {
     name: "sasl.kerberos.service.name",
@@ -249,6 +307,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: null,
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Kerberos name under which the broker runs.",
   },
   {
     name: "sasl.kerberos.kinit.cmd",
@@ -256,6 +315,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "/usr/bin/kinit",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Path of kinit.",
   },
   {
     name: "sasl.kerberos.ticket.renew.window.factor",
@@ -263,6 +323,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "0.8",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Share of a ticket's life after which it is renewed.",
   },
   {
     name: "sasl.kerberos.ticket.renew.jitter",
@@ -270,6 +331,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "0.05",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Random part of that share, so that not all renew at once.",
   },
   {
     name: "sasl.kerberos.min.time.before.relogin",
@@ -277,6 +339,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Shortest time between two Kerberos logins.",
   },
   {
     name: "sasl.login.refresh.window.factor",
@@ -284,6 +347,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "0.8",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Share of a credential's life after which it is refreshed.",
   },
   {
     name: "sasl.login.refresh.window.jitter",
@@ -291,6 +355,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "0.05",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Random part of that share, so that not all refresh at once.",
   },
   {
     name: "sasl.login.refresh.min.period.seconds",
@@ -298,6 +363,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "60",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Shortest time between two refreshes of a credential.",
   },
   {
     name: "sasl.login.refresh.buffer.seconds",
@@ -305,50 +371,70 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "300",
     update: "per-broker",
     status: unsupported(SECURITY),
+    doc: "Time before expiry by which a refresh must be done.",
   },
   {
     name: "sasl.login.connect.timeout.ms",
     type: "int",
     default: null,
     status: unsupported(SECURITY),
+    doc: "How long connecting to the provider of tokens may take.",
   },
-  { name: "sasl.login.read.timeout.ms", type: "int", default: null, status: unsupported(SECURITY) },
+  {
+    name: "sasl.login.read.timeout.ms",
+    type: "int",
+    default: null,
+    status: unsupported(SECURITY),
+    doc: "How long the provider of tokens may take to answer.",
+  },
   {
     name: "sasl.login.retry.backoff.max.ms",
     type: "long",
     default: "10000",
     status: unsupported(SECURITY),
+    doc: "Longest pause between attempts to log in.",
   },
   {
     name: "sasl.login.retry.backoff.ms",
     type: "long",
     default: "100",
     status: unsupported(SECURITY),
+    doc: "First pause between attempts to log in.",
   },
   {
     name: "sasl.oauthbearer.jwt.retriever.class",
     type: "class",
     default: "org.apache.kafka.common.security.oauthbearer.DefaultJwtRetriever",
     status: unsupported(SECURITY),
+    doc: "Class that fetches tokens.",
   },
   {
     name: "sasl.oauthbearer.jwt.validator.class",
     type: "class",
     default: "org.apache.kafka.common.security.oauthbearer.DefaultJwtValidator",
     status: unsupported(SECURITY),
+    doc: "Class that checks tokens.",
   },
-  { name: "sasl.oauthbearer.scope", type: "string", default: null, status: unsupported(SECURITY) },
+  {
+    name: "sasl.oauthbearer.scope",
+    type: "string",
+    default: null,
+    status: unsupported(SECURITY),
+    doc: "Scope asked for with a token.",
+  },
   {
     name: "sasl.oauthbearer.client.credentials.client.id",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Client id towards the provider of tokens.",
   },
   {
     name: "sasl.oauthbearer.client.credentials.client.secret",
     type: "password",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Secret that goes with the client id.",
   },
   {
     name: "sasl.oauthbearer.assertion.algorithm",
@@ -356,12 +442,14 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "RS256",
     valid: oneOfIgnoringCase("ES256", "RS256"),
     status: unsupported(SECURITY),
+    doc: "Algorithm that signs assertions.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.aud",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Audience named in assertions.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.exp.seconds",
@@ -369,18 +457,21 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "300",
     valid: between(0, 86400),
     status: unsupported(SECURITY),
+    doc: "How long an assertion is valid.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.iss",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Issuer named in assertions.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.jti.include",
     type: "boolean",
     default: "false",
     status: unsupported(SECURITY),
+    doc: "Whether each assertion carries an id of its own.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.nbf.seconds",
@@ -388,114 +479,133 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "60",
     valid: between(0, 3600),
     status: unsupported(SECURITY),
+    doc: "How far in the past an assertion's validity begins, for clocks that differ.",
   },
   {
     name: "sasl.oauthbearer.assertion.claim.sub",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Subject named in assertions.",
   },
   {
     name: "sasl.oauthbearer.assertion.file",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "File that holds a ready assertion.",
   },
   {
     name: "sasl.oauthbearer.assertion.private.key.file",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "File with the key that signs assertions.",
   },
   {
     name: "sasl.oauthbearer.assertion.private.key.passphrase",
     type: "password",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Passphrase of that key.",
   },
   {
     name: "sasl.oauthbearer.assertion.template.file",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "File with headers and claims that every assertion gets.",
   },
   {
     name: "sasl.oauthbearer.scope.claim.name",
     type: "string",
     default: "scope",
     status: unsupported(SECURITY),
+    doc: "Claim in which tokens carry their scope.",
   },
   {
     name: "sasl.oauthbearer.sub.claim.name",
     type: "string",
     default: "sub",
     status: unsupported(SECURITY),
+    doc: "Claim in which tokens carry the user.",
   },
   {
     name: "sasl.oauthbearer.token.endpoint.url",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Where tokens are fetched.",
   },
   {
     name: "sasl.oauthbearer.jwks.endpoint.url",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Where the keys that check tokens are fetched.",
   },
   {
     name: "sasl.oauthbearer.jwks.endpoint.refresh.ms",
     type: "long",
     default: "3600000",
     status: unsupported(SECURITY),
+    doc: "How often these keys are fetched anew.",
   },
   {
     name: "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
     type: "long",
     default: "100",
     status: unsupported(SECURITY),
+    doc: "First pause between attempts to fetch these keys.",
   },
   {
     name: "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
     type: "long",
     default: "10000",
     status: unsupported(SECURITY),
+    doc: "Longest pause between attempts to fetch these keys.",
   },
   {
     name: "sasl.oauthbearer.clock.skew.seconds",
     type: "int",
     default: "30",
     status: unsupported(SECURITY),
+    doc: "Difference between clocks that is forgiven when tokens are checked.",
   },
   {
     name: "sasl.oauthbearer.allow.unverified.audience",
     type: "boolean",
     default: "false",
     status: unsupported(SECURITY),
+    doc: "Whether tokens pass although no audience is expected.",
   },
   {
     name: "sasl.oauthbearer.expected.audience",
     type: "list",
     default: "",
     status: unsupported(SECURITY),
+    doc: "Audiences of which a token must name one.",
   },
   {
     name: "sasl.oauthbearer.allow.unverified.issuer",
     type: "boolean",
     default: "false",
     status: unsupported(SECURITY),
+    doc: "Whether tokens pass although no issuer is expected.",
   },
   {
     name: "sasl.oauthbearer.expected.issuer",
     type: "string",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Issuer a token must name.",
   },
   {
     name: "delegation.token.secret.key",
     type: "password",
     default: null,
     status: unsupported(SECURITY),
+    doc: "Secret with which delegation tokens are made and checked, the same on all brokers.",
   },
   {
     name: "delegation.token.max.lifetime.ms",
@@ -503,6 +613,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "604800000",
     valid: atLeast(1),
     status: unsupported(SECURITY),
+    doc: "Age beyond which a delegation token cannot be renewed.",
   },
   {
     name: "delegation.token.expiry.time.ms",
@@ -510,6 +621,7 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "86400000",
     valid: atLeast(1),
     status: unsupported(SECURITY),
+    doc: "How long a delegation token is valid without being renewed.",
   },
   {
     name: "delegation.token.expiry.check.interval.ms",
@@ -517,5 +629,6 @@ export const SECURITY_KEYS: readonly KeyDefinition[] = [
     default: "3600000",
     valid: atLeast(1),
     status: unsupported(SECURITY),
+    doc: "How often expired delegation tokens are removed.",
   },
 ];

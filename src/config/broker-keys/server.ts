@@ -15,6 +15,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: accepted(NO_POOL),
+    doc: "Threads that carry out requests. Here requests run on the loops that received them.",
   },
   {
     name: "background.threads",
@@ -23,6 +24,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: accepted(NO_POOL),
+    doc: "Threads for housekeeping.",
   },
   {
     name: "request.timeout.ms",
@@ -35,12 +37,14 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "long",
     default: "10000",
     status: accepted(ONE_NODE),
+    doc: "First limit on opening a connection to another broker; it doubles with every failure.",
   },
   {
     name: "socket.connection.setup.timeout.max.ms",
     type: "long",
     default: "30000",
     status: accepted(ONE_NODE),
+    doc: "Highest limit on opening a connection to another broker.",
   },
   {
     name: "config.providers",
@@ -48,13 +52,21 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "",
     update: "cluster-wide",
     status: unsupported(JVM_CLASS),
+    doc: "Names of plug-ins that fill in ${…} in values.",
   },
-  { name: "early.start.listeners", type: "list", default: null, status: accepted(ONE_NODE) },
+  {
+    name: "early.start.listeners",
+    type: "list",
+    default: null,
+    status: accepted(ONE_NODE),
+    doc: "Listeners opened before the broker has caught up with the metadata. Here all are: their requests wait.",
+  },
   {
     name: "controlled.shutdown.enable",
     type: "boolean",
     default: "true",
     status: accepted(ONE_NODE),
+    doc: "Whether a stopping broker hands its partitions over first.",
   },
   {
     name: "delete.topic.enable",
@@ -129,6 +141,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "50",
     valid: atLeast(1),
     status: accepted(NO_POOL),
+    doc: "Connections the kernel holds that were not accepted yet.",
   },
   {
     name: "max.connections.per.ip",
@@ -160,6 +173,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: unsupported(QUOTAS),
+    doc: "Most new connections a second.",
   },
   {
     name: "connections.max.idle.ms",
@@ -173,6 +187,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "500",
     valid: atLeast(1),
     status: accepted(NO_POOL),
+    doc: "Requests that may wait for a thread before sockets are no longer read. Here the wait is limited for each connection.",
   },
   {
     name: "queued.max.request.bytes",
@@ -194,18 +209,21 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1000",
     status: accepted(NO_POOL),
+    doc: "Finished fetches that may stay in the list of waiting ones before it is cleaned up.",
   },
   {
     name: "producer.purgatory.purge.interval.requests",
     type: "int",
     default: "1000",
     status: accepted(NO_POOL),
+    doc: "Finished produce requests that may stay in the list of waiting ones before it is cleaned up.",
   },
   {
     name: "delete.records.purgatory.purge.interval.requests",
     type: "int",
     default: "1",
     status: accepted(NO_POOL),
+    doc: "Finished record deletions that may stay in the list of waiting ones before it is cleaned up.",
   },
   {
     name: "security.inter.broker.protocol",
@@ -213,8 +231,15 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "PLAINTEXT",
     valid: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     status: accepted(ONE_NODE),
+    doc: "Security protocol that brokers use among themselves.",
   },
-  { name: "inter.broker.listener.name", type: "string", default: null, status: accepted(ONE_NODE) },
+  {
+    name: "inter.broker.listener.name",
+    type: "string",
+    default: null,
+    status: accepted(ONE_NODE),
+    doc: "Listener that brokers use among themselves.",
+  },
   {
     name: "num.partitions",
     type: "int",
@@ -233,11 +258,13 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "class",
     default: null,
     status: unsupported(JVM_CLASS),
+    doc: "Plug-in that may refuse the creation of a topic.",
   },
   {
     name: "alter.config.policy.class.name",
     type: "class",
     default: null,
     status: unsupported(JVM_CLASS),
+    doc: "Plug-in that may refuse a change of configuration.",
   },
 ];

@@ -14,6 +14,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Silence after which a member of a share group is removed.",
   },
   {
     name: "group.share.min.session.timeout.ms",
@@ -21,6 +22,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "45000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Lowest session timeout a share group may be given.",
   },
   {
     name: "group.share.max.session.timeout.ms",
@@ -28,6 +30,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Highest session timeout a share group may be given.",
   },
   {
     name: "group.share.heartbeat.interval.ms",
@@ -35,6 +38,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "How often members of a share group report.",
   },
   {
     name: "group.share.min.heartbeat.interval.ms",
@@ -42,6 +46,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Lowest heartbeat interval a share group may be given.",
   },
   {
     name: "group.share.max.heartbeat.interval.ms",
@@ -49,6 +54,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Highest heartbeat interval a share group may be given.",
   },
   {
     name: "group.share.max.size",
@@ -56,12 +62,14 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "200",
     valid: between(1, 1000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Most members of a share group.",
   },
   {
     name: "group.share.assignors",
     type: "list",
     default: "simple",
     status: unsupported(SHARE_GROUPS),
+    doc: "Strategies by which a share group's partitions are given out; the first is the default.",
   },
   {
     name: "group.share.assignment.interval.ms",
@@ -70,6 +78,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     status: unsupported(SHARE_GROUPS),
+    doc: "Shortest time between two assignments of a share group.",
   },
   {
     name: "group.share.min.assignment.interval.ms",
@@ -77,6 +86,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "0",
     valid: atLeast(0),
     status: unsupported(SHARE_GROUPS),
+    doc: "Lowest assignment interval a share group may be given.",
   },
   {
     name: "group.share.max.assignment.interval.ms",
@@ -84,6 +94,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: atLeast(0),
     status: unsupported(SHARE_GROUPS),
+    doc: "Highest assignment interval a share group may be given.",
   },
   {
     name: "group.share.assignor.offload.enable",
@@ -92,6 +103,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     update: "cluster-wide",
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "Whether assignments of share groups are computed on a background thread.",
   },
   {
     name: "group.share.initialize.retry.interval.ms",
@@ -100,6 +112,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "Pause before the state of a share partition is set up again after a failure.",
   },
   {
     name: "errors.deadletterqueue.auto.create.topics.enable",
@@ -107,6 +120,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "false",
     update: "cluster-wide",
     status: unsupported(SHARE_GROUPS),
+    doc: "Whether topics for records that share groups gave up on are created when missing.",
   },
   {
     name: "errors.deadletterqueue.topic.name.prefix",
@@ -114,6 +128,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "dlq.",
     update: "cluster-wide",
     status: unsupported(SHARE_GROUPS),
+    doc: "How the names of such topics must begin.",
   },
   {
     name: "group.share.delivery.count.limit",
@@ -121,6 +136,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5",
     valid: between(2, 10),
     status: unsupported(SHARE_GROUPS),
+    doc: "How often a record is handed out before a share group gives up on it.",
   },
   {
     name: "group.share.max.delivery.count.limit",
@@ -128,6 +144,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "10",
     valid: between(5, 25),
     status: unsupported(SHARE_GROUPS),
+    doc: "Highest delivery limit a share group may be given.",
   },
   {
     name: "group.share.min.delivery.count.limit",
@@ -135,6 +152,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: between(2, 5),
     status: unsupported(SHARE_GROUPS),
+    doc: "Lowest delivery limit a share group may be given.",
   },
   {
     name: "group.share.record.lock.duration.ms",
@@ -142,6 +160,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "30000",
     valid: between(1000, 3600000),
     status: unsupported(SHARE_GROUPS),
+    doc: "How long a record belongs to the member it was handed to.",
   },
   {
     name: "group.share.min.record.lock.duration.ms",
@@ -149,6 +168,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "15000",
     valid: between(1000, 30000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Shortest lock a share group may be given.",
   },
   {
     name: "group.share.max.record.lock.duration.ms",
@@ -156,6 +176,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "60000",
     valid: between(30000, 3600000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Longest lock a share group may be given.",
   },
   {
     name: "group.share.partition.max.record.locks",
@@ -163,6 +184,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2000",
     valid: between(100, 10000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Most records of a partition that may be out with members at a time.",
   },
   {
     name: "group.share.max.partition.max.record.locks",
@@ -170,6 +192,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "4000",
     valid: between(2000, 10000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Highest limit on such records a share group may be given.",
   },
   {
     name: "group.share.min.partition.max.record.locks",
@@ -177,12 +200,14 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "100",
     valid: between(100, 2000),
     status: unsupported(SHARE_GROUPS),
+    doc: "Lowest limit on such records a share group may be given.",
   },
   {
     name: "share.fetch.purgatory.purge.interval.requests",
     type: "int",
     default: "1000",
     status: unsupported(SHARE_GROUPS),
+    doc: "Finished share fetches that may stay in the list of waiting ones before it is cleaned up.",
   },
   {
     name: "group.share.max.share.sessions",
@@ -190,6 +215,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Most fetch sessions of share consumers.",
   },
   {
     name: "group.share.persister.class.name",
@@ -197,6 +223,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "org.apache.kafka.server.share.persister.DefaultStatePersister",
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "Class that stores the state of share groups.",
   },
   {
     name: "group.share.dlq.manager.class.name",
@@ -204,6 +231,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "org.apache.kafka.server.share.dlq.DefaultShareGroupDLQManager",
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "Class that handles records that share groups gave up on.",
   },
   {
     name: "share.coordinator.state.topic.num.partitions",
@@ -211,6 +239,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "50",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Partitions of the topic that holds the state of share groups.",
   },
   {
     name: "share.coordinator.state.topic.replication.factor",
@@ -218,6 +247,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "3",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Replicas of the topic that holds the state of share groups.",
   },
   {
     name: "share.coordinator.state.topic.min.isr",
@@ -225,6 +255,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Replicas of that topic that must hold a record before it counts.",
   },
   {
     name: "share.coordinator.state.topic.segment.bytes",
@@ -232,6 +263,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "104857600",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Segment size of the topic that holds the state of share groups.",
   },
   {
     name: "share.coordinator.threads",
@@ -239,6 +271,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Threads of the share coordinator.",
   },
   {
     name: "share.coordinator.snapshot.update.records.per.snapshot",
@@ -246,6 +279,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "500",
     valid: between(0, 500),
     status: unsupported(SHARE_GROUPS),
+    doc: "Changes of a share partition's state between two full copies of it.",
   },
   {
     name: "share.coordinator.load.buffer.size",
@@ -253,12 +287,14 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5242880",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "Bytes read at a time when the state of share groups is loaded.",
   },
   {
     name: "share.coordinator.state.topic.compression.codec",
     type: "int",
     default: "0",
     status: unsupported(SHARE_GROUPS),
+    doc: "Codec in which the state of share groups is stored, by number; 0 is none.",
   },
   {
     name: "share.coordinator.append.linger.ms",
@@ -266,6 +302,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "-1",
     valid: atLeast(-1),
     status: unsupported(SHARE_GROUPS),
+    doc: "How long the share coordinator collects records before it writes them together.",
   },
   {
     name: "share.coordinator.write.timeout.ms",
@@ -273,6 +310,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "5000",
     valid: atLeast(1),
     status: unsupported(SHARE_GROUPS),
+    doc: "How long a write of the share coordinator may take.",
   },
   {
     name: "share.coordinator.state.topic.prune.interval.ms",
@@ -281,6 +319,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "How often state that no share group needs any more is removed.",
   },
   {
     name: "share.coordinator.cold.partition.snapshot.interval.ms",
@@ -289,6 +328,7 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(SHARE_GROUPS),
+    doc: "How often full copies are made of the state of share partitions that do not change.",
   },
   {
     name: "share.coordinator.cached.buffer.max.bytes",
@@ -297,5 +337,6 @@ export const SHARE_GROUPS_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(524288),
     update: "cluster-wide",
     status: unsupported(SHARE_GROUPS),
+    doc: "Largest buffer that the share coordinator keeps for its next write.",
   },
 ];

@@ -13,6 +13,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     type: "boolean",
     default: "false",
     status: unsupported(TIERED),
+    doc: "Whether tiered storage is on.",
   },
   {
     name: "remote.log.storage.manager.impl.prefix",
@@ -20,6 +21,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "rsm.config.",
     valid: NON_EMPTY,
     status: unsupported(TIERED),
+    doc: "How keys begin that are passed to the plug-in for remote segments.",
   },
   {
     name: "remote.log.metadata.manager.impl.prefix",
@@ -27,6 +29,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "rlmm.config.",
     valid: NON_EMPTY,
     status: unsupported(TIERED),
+    doc: "How keys begin that are passed to the plug-in for remote metadata.",
   },
   {
     name: "remote.log.storage.manager.class.name",
@@ -34,12 +37,14 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: null,
     valid: NON_EMPTY,
     status: unsupported(TIERED),
+    doc: "Plug-in that stores segments remotely.",
   },
   {
     name: "remote.log.storage.manager.class.path",
     type: "string",
     default: null,
     status: unsupported(TIERED),
+    doc: "Where that plug-in's classes are.",
   },
   {
     name: "remote.log.metadata.manager.class.name",
@@ -48,12 +53,14 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
       "org.apache.kafka.server.log.remote.metadata.storage.TopicBasedRemoteLogMetadataManager",
     valid: NON_EMPTY,
     status: unsupported(TIERED),
+    doc: "Plug-in that keeps track of remote segments.",
   },
   {
     name: "remote.log.metadata.manager.class.path",
     type: "string",
     default: null,
     status: unsupported(TIERED),
+    doc: "Where that plug-in's classes are.",
   },
   {
     name: "remote.log.metadata.manager.listener.name",
@@ -61,6 +68,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: null,
     valid: NON_EMPTY,
     status: unsupported(TIERED),
+    doc: "Listener that the plug-in for remote metadata connects to.",
   },
   {
     name: "remote.log.metadata.custom.metadata.max.bytes",
@@ -68,6 +76,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "128",
     valid: atLeast(0),
     status: unsupported(TIERED),
+    doc: "Largest note a storage plug-in may attach to a segment.",
   },
   {
     name: "remote.log.index.file.cache.total.size.bytes",
@@ -76,6 +85,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Disk space for indexes of remote segments.",
   },
   {
     name: "remote.log.index.file.cache.ttl.ms",
@@ -84,6 +94,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(-1),
     isInternal: true,
     status: unsupported(TIERED),
+    doc: "How long an unused index of a remote segment is kept.",
   },
   {
     name: "remote.log.manager.thread.pool.size",
@@ -91,6 +102,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Threads for the work on remote segments.",
   },
   {
     name: "remote.log.manager.copier.thread.pool.size",
@@ -99,6 +111,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Threads that copy segments to remote storage.",
   },
   {
     name: "remote.log.manager.expiration.thread.pool.size",
@@ -107,6 +120,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Threads that delete expired remote segments.",
   },
   {
     name: "remote.log.manager.follower.thread.pool.size",
@@ -115,6 +129,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Threads that keep followers informed of remote segments.",
   },
   {
     name: "remote.log.manager.task.interval.ms",
@@ -122,6 +137,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "30000",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "How often there is a look for segments to copy and to delete.",
   },
   {
     name: "remote.log.manager.task.retry.backoff.ms",
@@ -130,6 +146,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(TIERED),
+    doc: "First pause after a failure of such a task.",
   },
   {
     name: "remote.log.manager.task.retry.backoff.max.ms",
@@ -138,6 +155,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     isInternal: true,
     status: unsupported(TIERED),
+    doc: "Longest pause after failures of such a task.",
   },
   {
     name: "remote.log.manager.task.retry.jitter",
@@ -146,6 +164,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: between(0, 0.5),
     isInternal: true,
     status: unsupported(TIERED),
+    doc: "Random part of that pause.",
   },
   {
     name: "remote.log.reader.threads",
@@ -154,6 +173,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Threads that read remote segments for fetches.",
   },
   {
     name: "remote.log.reader.max.pending.tasks",
@@ -161,6 +181,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "100",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Reads of remote segments that may wait for a thread.",
   },
   {
     name: "log.local.retention.ms",
@@ -169,6 +190,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(-2),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "How long segments stay local once they are in remote storage; -2 follows log.retention.ms.",
   },
   {
     name: "log.local.retention.bytes",
@@ -177,6 +199,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(-2),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Size kept local once segments are in remote storage; -2 follows log.retention.bytes.",
   },
   {
     name: "log.remote.copy.lag.ms",
@@ -185,6 +208,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(-1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Age a segment must reach before it is copied to remote storage.",
   },
   {
     name: "log.remote.copy.lag.bytes",
@@ -193,6 +217,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(-1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Bytes that must follow a segment before it is copied to remote storage.",
   },
   {
     name: "remote.log.manager.copy.max.bytes.per.second",
@@ -201,6 +226,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Bytes a second that may go to remote storage.",
   },
   {
     name: "remote.log.manager.copy.quota.window.num",
@@ -208,6 +234,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Samples kept for that quota.",
   },
   {
     name: "remote.log.manager.copy.quota.window.size.seconds",
@@ -215,6 +242,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Length of one of these samples.",
   },
   {
     name: "remote.log.manager.fetch.max.bytes.per.second",
@@ -223,6 +251,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Bytes a second that may be read from remote storage.",
   },
   {
     name: "remote.log.manager.fetch.quota.window.num",
@@ -230,6 +259,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "11",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Samples kept for the quota on remote reads.",
   },
   {
     name: "remote.log.manager.fetch.quota.window.size.seconds",
@@ -237,6 +267,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     status: unsupported(TIERED),
+    doc: "Length of one sample of the quota on remote reads.",
   },
   {
     name: "remote.fetch.max.wait.ms",
@@ -245,6 +276,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "How long a fetch may wait for remote storage.",
   },
   {
     name: "remote.list.offsets.request.timeout.ms",
@@ -253,6 +285,7 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "How long a look-up of offsets may wait for remote storage.",
   },
   {
     name: "follower.fetch.last.tiered.offset.enable",
@@ -260,5 +293,6 @@ export const TIERED_STORAGE_KEYS: readonly KeyDefinition[] = [
     default: "false",
     update: "cluster-wide",
     status: unsupported(TIERED),
+    doc: "Whether an empty follower begins after what is in remote storage.",
   },
 ];

@@ -14,6 +14,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "2",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Replicas that must hold a record of the transaction topic before it counts.",
   },
   {
     name: "transaction.state.log.load.buffer.size",
@@ -21,6 +22,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "5242880",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Bytes read at a time when transactions are loaded.",
   },
   {
     name: "transaction.state.log.replication.factor",
@@ -28,6 +30,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "3",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Replicas of the topic that holds transactions.",
   },
   {
     name: "transaction.state.log.num.partitions",
@@ -35,6 +38,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "50",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Partitions of the topic that holds transactions.",
   },
   {
     name: "transaction.state.log.segment.bytes",
@@ -42,6 +46,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "104857600",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Segment size of the topic that holds transactions.",
   },
   {
     name: "transaction.partition.verification.enable",
@@ -49,6 +54,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "true",
     update: "cluster-wide",
     status: unsupported(TRANSACTIONS),
+    doc: "Whether a partition asks the coordinator that a transaction is really open before it takes its records.",
   },
   {
     name: "transactional.id.expiration.ms",
@@ -56,6 +62,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "604800000",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "How long an unused transactional id is remembered.",
   },
   {
     name: "transaction.max.timeout.ms",
@@ -63,6 +70,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "900000",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Longest transaction timeout a producer may ask for.",
   },
   {
     name: "transaction.abort.timed.out.transaction.cleanup.interval.ms",
@@ -70,6 +78,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "10000",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "How often transactions past their timeout are looked for.",
   },
   {
     name: "transaction.remove.expired.transaction.cleanup.interval.ms",
@@ -77,12 +86,14 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "3600000",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "How often unused transactional ids are looked for.",
   },
   {
     name: "transaction.two.phase.commit.enable",
     type: "boolean",
     default: "false",
     status: unsupported(TRANSACTIONS),
+    doc: "Whether producers may take part in two-phase commits of others.",
   },
   {
     name: "add.partitions.to.txn.retry.backoff.max.ms",
@@ -90,6 +101,7 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "100",
     valid: atLeast(0),
     status: unsupported(TRANSACTIONS),
+    doc: "Longest time the broker keeps retrying to add a partition to a transaction.",
   },
   {
     name: "add.partitions.to.txn.retry.backoff.ms",
@@ -97,5 +109,6 @@ export const TRANSACTIONS_KEYS: readonly KeyDefinition[] = [
     default: "20",
     valid: atLeast(1),
     status: unsupported(TRANSACTIONS),
+    doc: "Pause before the broker retries to add a partition to a transaction.",
   },
 ];
