@@ -327,6 +327,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       settings.logFlushStartOffsetCheckpointIntervalMs,
       settings.replicaHighWatermarkCheckpointIntervalMs,
     ),
+    snapshotIntervalMs: settings.metadataLogMaxSnapshotIntervalMs,
+    snapshotMetadata: () => controller.snapshotIfGrown(),
   });
   housekeeping.start();
   frontend.serve();

@@ -1,5 +1,6 @@
 /**
- * What the broker does now and then without being asked: delete what retention allows, write checkpoints.
+ * What the broker does now and then without being asked: delete what retention allows, write
+ * checkpoints and snapshots of the metadata.
  */
 import { errorFields, type Logger } from "#common/logger.ts";
 import type { LogStore } from "#log/log.ts";
@@ -12,6 +13,10 @@ export interface HousekeepingOptions {
   readonly retentionIntervalMs: number;
   /** The shortest of the checkpoint intervals. */
   readonly checkpointIntervalMs: number;
+  /** `metadata.log.max.snapshot.interval.ms`; 0 for never. */
+  readonly snapshotIntervalMs: number;
+  /** Writes a snapshot of the metadata if it has changed. */
+  readonly snapshotMetadata: () => Promise<void>;
 }
 
 /** Runs until stopped; never two rounds of the same kind at a time. */
@@ -25,9 +30,11 @@ export class Housekeeping {
   }
 
   start(): void {
-    const { retentionIntervalMs, checkpointIntervalMs } = this.#options;
+    const { retentionIntervalMs, checkpointIntervalMs, snapshotIntervalMs, snapshotMetadata } =
+      this.#options;
     this.#every(retentionIntervalMs, "retention", () => this.#runRetention());
     this.#every(checkpointIntervalMs, "checkpoint", () => this.#checkpoint());
+    if (snapshotIntervalMs > 0) this.#every(snapshotIntervalMs, "snapshot", snapshotMetadata);
   }
 
   /** Starts no further round and waits for the one under way. */

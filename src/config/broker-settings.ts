@@ -17,7 +17,6 @@ export interface BrokerSettings {
   readonly listeners: readonly Listener[];
   /** What clients are told, one per listener for clients. An empty host stands for the address they came to. */
   readonly advertisedListeners: readonly Listener[];
-  readonly controllerListenerNames: readonly string[];
   readonly numNetworkThreads: number;
   readonly socketRequestMaxBytes: number;
   readonly socketSendBufferBytes: number;
@@ -29,24 +28,15 @@ export interface BrokerSettings {
   readonly connectionsMaxIdleMs: number;
   /** -1: the built-in pool. */
   readonly queuedMaxRequestBytes: number;
-  readonly requestTimeoutMs: number;
-  readonly numPartitions: number;
-  readonly defaultReplicationFactor: number;
-  readonly autoCreateTopicsEnable: boolean;
-  readonly deleteTopicEnable: boolean;
   readonly fetchMaxBytes: number;
   readonly maxIncrementalFetchSessionCacheSlots: number;
   readonly maxRequestPartitionSizeLimit: number;
   readonly logRetentionCheckIntervalMs: number;
-  readonly logFlushSchedulerIntervalMs: number;
   readonly logFlushOffsetCheckpointIntervalMs: number;
   readonly logFlushStartOffsetCheckpointIntervalMs: number;
   readonly replicaHighWatermarkCheckpointIntervalMs: number;
   readonly numRecoveryThreadsPerDataDir: number;
-  readonly producerIdExpirationMs: number;
   readonly offsetsTopicNumPartitions: number;
-  readonly offsetsTopicReplicationFactor: number;
-  readonly offsetsTopicSegmentBytes: number;
   readonly offsetMetadataMaxBytes: number;
   readonly offsetsRetentionMinutes: number;
   readonly offsetsRetentionCheckIntervalMs: number;
@@ -106,7 +96,6 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     metadataLogDir: config.string("metadata.log.dir") ?? firstLogDir ?? "",
     listeners: addresses.listeners,
     advertisedListeners: addresses.advertised,
-    controllerListenerNames: config.list("controller.listener.names"),
     numNetworkThreads: number("num.network.threads"),
     socketRequestMaxBytes: number("socket.request.max.bytes"),
     socketSendBufferBytes: number("socket.send.buffer.bytes"),
@@ -116,16 +105,10 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     maxConnectionsPerIpOverrides: perIp.overrides,
     connectionsMaxIdleMs: number("connections.max.idle.ms"),
     queuedMaxRequestBytes: number("queued.max.request.bytes"),
-    requestTimeoutMs: number("request.timeout.ms"),
-    numPartitions: number("num.partitions"),
-    defaultReplicationFactor: number("default.replication.factor"),
-    autoCreateTopicsEnable: config.boolean("auto.create.topics.enable"),
-    deleteTopicEnable: config.boolean("delete.topic.enable"),
     fetchMaxBytes: number("fetch.max.bytes"),
     maxIncrementalFetchSessionCacheSlots: number("max.incremental.fetch.session.cache.slots"),
     maxRequestPartitionSizeLimit: number("max.request.partition.size.limit"),
     logRetentionCheckIntervalMs: number("log.retention.check.interval.ms"),
-    logFlushSchedulerIntervalMs: number("log.flush.scheduler.interval.ms"),
     logFlushOffsetCheckpointIntervalMs: number("log.flush.offset.checkpoint.interval.ms"),
     logFlushStartOffsetCheckpointIntervalMs: number(
       "log.flush.start.offset.checkpoint.interval.ms",
@@ -134,10 +117,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
       "replica.high.watermark.checkpoint.interval.ms",
     ),
     numRecoveryThreadsPerDataDir: number("num.recovery.threads.per.data.dir"),
-    producerIdExpirationMs: number("producer.id.expiration.ms"),
     offsetsTopicNumPartitions: number("offsets.topic.num.partitions"),
-    offsetsTopicReplicationFactor: number("offsets.topic.replication.factor"),
-    offsetsTopicSegmentBytes: number("offsets.topic.segment.bytes"),
     offsetMetadataMaxBytes: number("offset.metadata.max.bytes"),
     offsetsRetentionMinutes: number("offsets.retention.minutes"),
     offsetsRetentionCheckIntervalMs: number("offsets.retention.check.interval.ms"),

@@ -62,6 +62,6 @@ export function describeValidValues({ type, valid }: KeyDefinition): string {
 export function describeStatus({ status, update, actsAtStart }: KeyDefinition): string {
   if (status !== undefined && status.kind !== "supported") return `no effect: ${status.reason}`;
   return update !== undefined && actsAtStart === true
-    ? "supported; a change while running acts at the next start"
+    ? "supported, read at start only; refused while running"
     : "supported";
 }

@@ -23,7 +23,7 @@ export interface KeyDefinition {
   readonly kafkaDefault?: string | null;
   readonly valid?: ValidValues;
   readonly update?: UpdateMode;
-  /** Kafka lets the key change while running (`update` is given), but here a change acts only at the next start. */
+  /** Kafka lets the key change while running (`update` is given); here it is read at start only, and such a change is refused. */
   readonly actsAtStart?: boolean;
   /** Internal keys are read but never listed. */
   readonly isInternal?: boolean;

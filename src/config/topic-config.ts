@@ -38,6 +38,7 @@ export interface LogConfig {
   readonly preallocate: boolean;
   readonly cleanupPolicy: readonly string[];
   readonly acksAllFsync: boolean;
+  readonly producerIdExpirationMs: number;
 }
 
 /** Resolves every topic key: the topic's own text where it parses, else what the broker gives. */
@@ -124,8 +125,8 @@ export function topicDefaultError(brokerName: string, value: ParsedValue): strin
   return null;
 }
 
-/** The native log's view of a topic's configuration. */
-export function toLogConfig(config: TopicConfig): LogConfig {
+/** The native log's view of a topic's configuration, and of what `broker` sets for all its partitions. */
+export function toLogConfig(config: TopicConfig, broker: BrokerConfig): LogConfig {
   const number = (name: string): number => clampToNumber(config.get(name) ?? null) ?? 0;
   const string = (name: string): string => String(config.get(name) ?? "");
   const policy = config.get("cleanup.policy");
@@ -154,10 +155,11 @@ export function toLogConfig(config: TopicConfig): LogConfig {
     preallocate: config.get("preallocate") === true,
     cleanupPolicy: Array.isArray(policy) ? [...new Set<string>(policy)] : [],
     acksAllFsync: config.get("sluice.acks.all.fsync") === true,
+    producerIdExpirationMs: broker.number("producer.id.expiration.ms"),
   };
 }
 
 /** The native log's settings for a topic that sets nothing itself. */
 export function defaultLogConfig(broker: BrokerConfig): LogConfig {
-  return toLogConfig(resolveTopicConfig(broker, new Map()));
+  return toLogConfig(resolveTopicConfig(broker, new Map()), broker);
 }

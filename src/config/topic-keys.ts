@@ -5,12 +5,15 @@
  */
 import type { KeyDefinition } from "./key-definition.ts";
 import {
-  accepted,
   COMPACTION,
+  GROWING_FILES,
   LATER,
+  ONE_LZ4_LEVEL,
   ONE_NODE,
+  ONE_REPLICA,
   SHARE_GROUPS,
   TIERED,
+  accepted,
   unsupported,
 } from "./key-status.ts";
 import { atLeast, between, betweenOr, listOf, oneOf, THROTTLED_REPLICAS } from "./valid-values.ts";
@@ -186,7 +189,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     default: "delete",
     valid: listOf("compact", "delete"),
     synonyms: from("log.cleanup.policy"),
-    doc: "What happens to old segments: delete, compact, both, or nothing when empty.",
+    doc: "What happens to old segments: delete, compact, both, or nothing when empty. With compact alone the log is kept whole until compaction is offered.",
   },
   {
     name: "unclean.leader.election.enable",
@@ -203,6 +206,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     valid: atLeast(1),
     synonyms: from("min.insync.replicas"),
     doc: "Replicas that must hold a record before acks=all is answered.",
+    status: accepted(ONE_REPLICA),
   },
   {
     name: "compression.type",
@@ -227,6 +231,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     valid: between(1, 17),
     synonyms: from("compression.lz4.level"),
     doc: "Level when compression.type is lz4.",
+    status: accepted(ONE_LZ4_LEVEL),
   },
   {
     name: "compression.zstd.level",
@@ -242,6 +247,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     default: "false",
     synonyms: from("log.preallocate"),
     doc: "Whether new segments get their full size on disk at once.",
+    status: accepted(GROWING_FILES),
   },
   {
     name: "message.timestamp.type",

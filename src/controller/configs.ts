@@ -153,7 +153,7 @@ function changeBroker(resource: ResourceChange, { image, nodeId }: DecisionInput
   if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));
   if (!(next instanceof Map)) return next;
-  const refusal = validateBrokerValues(next, isDefault);
+  const refusal = validateBrokerValues(next, isDefault) ?? checkActsWhileRunning(current, next);
   return refusal ?? { records: difference(resource, current, next) };
 }
 
@@ -214,6 +214,23 @@ function validateBrokerValues(
     );
   }
   return null;
+}
+
+/**
+ * Keys that Kafka changes while running and this broker reads at start only. Storing such a value would promise what does not
+ * happen, so a new one is refused; removing one is fine.
+ */
+function checkActsWhileRunning(
+  current: ReadonlyMap<string, string>,
+  next: ReadonlyMap<string, string>,
+): Refusal | null {
+  const refused = [...next]
+    .filter(([name, text]) => brokerKey(name)?.actsAtStart === true && current.get(name) !== text)
+    .map(([name]) => name);
+  if (refused.length === 0) return null;
+  return invalidRequest(
+    `Cannot update these configs dynamically: [${refused.join(", ")}]. This broker reads them at start: set them in its server.properties and restart it.`,
+  );
 }
 
 /** Checks values whose text has a form of its own. */

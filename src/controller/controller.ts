@@ -167,9 +167,14 @@ export class Controller {
     return this.#submit(decideProducerIdBlock);
   }
 
+  /** Writes a snapshot of the metadata, between two changes, if there were changes since the last one. */
+  snapshotIfGrown(): Promise<void> {
+    return this.#enqueue(() => this.#options.loader.snapshotIfGrown());
+  }
+
   /** Decides and commits after everything submitted before. */
   #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
-    const run = async (): Promise<T> => {
+    return this.#enqueue(async () => {
       const { nodeId, loader, config, random } = this.#options;
       const { response, records } = decide({
         image: loader.image,
@@ -179,7 +184,10 @@ export class Controller {
       });
       if (records.length > 0) await loader.commit(records);
       return response;
-    };
+    });
+  }
+
+  #enqueue<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(run, run);
     // The queue goes on whatever became of this one; the caller gets the failure.
     this.#queue = result.catch(() => undefined);

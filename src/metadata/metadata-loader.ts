@@ -103,9 +103,21 @@ export class MetadataLoader {
     for (const publisher of this.#publishers) await publisher.onMetadataUpdate(delta, this.#image);
   }
 
+  /**
+   * Writes a snapshot if the log has grown since the last one (`metadata.log.max.snapshot.interval.ms`). Like `commit`, never at
+   * the same time as another change; a failure is told and the next call tries again.
+   */
+  async snapshotIfGrown(): Promise<void> {
+    if (this.#options.log.bytesSinceSnapshot > 0) await this.#snapshot();
+  }
+
   async #maybeSnapshot(): Promise<void> {
-    const { log, maxBytesBetweenSnapshots, onSnapshotFailure } = this.#options;
-    if (log.bytesSinceSnapshot < maxBytesBetweenSnapshots) return;
+    const { log, maxBytesBetweenSnapshots } = this.#options;
+    if (log.bytesSinceSnapshot >= maxBytesBetweenSnapshots) await this.#snapshot();
+  }
+
+  async #snapshot(): Promise<void> {
+    const { log, onSnapshotFailure } = this.#options;
     try {
       await log.writeSnapshot(imageRecords(this.#image), this.#image);
     } catch (error) {

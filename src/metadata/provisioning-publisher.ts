@@ -118,12 +118,9 @@ export class ProvisioningPublisher implements MetadataPublisher {
   }
 
   #topicConfig(image: ClusterImage, topic: TopicImage): LogConfig {
-    return toLogConfig(
-      resolveTopicConfig(
-        this.#options.config(),
-        configValues(image, ResourceType.TOPIC, topic.name),
-      ),
-    );
+    const broker = this.#options.config();
+    const own = configValues(image, ResourceType.TOPIC, topic.name);
+    return toLogConfig(resolveTopicConfig(broker, own), broker);
   }
 
   #isHere(partition: PartitionImage): boolean {

@@ -78,7 +78,6 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "list",
     default: "CONTROLLER",
     kafkaDefault: null,
-    status: accepted(ONE_NODE),
     doc: "Names of the listeners that belong to the controller. Addresses in listeners with these names are not opened: the controller here is in the same process.",
   },
   {
@@ -120,7 +119,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "long",
     default: "3600000",
     valid: atLeast(0),
-    doc: "Longest time between two snapshots of the metadata log when it has grown.",
+    doc: "How often a snapshot of the metadata is written when it has changed; 0 leaves it to metadata.log.max.record.bytes.between.snapshots.",
   },
   {
     name: "metadata.log.dir",

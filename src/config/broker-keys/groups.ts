@@ -4,6 +4,7 @@
  */
 import type { KeyDefinition } from "../key-definition.ts";
 import {
+  CLASSIC_ONLY,
   CONSUMER_GROUPS,
   LATER,
   NO_POOL,
@@ -20,7 +21,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "list",
     default: "classic,consumer,streams",
     valid: listOf("consumer", "classic", "share", "streams"),
-    status: accepted(NO_POOL),
+    status: accepted(CLASSIC_ONLY),
     doc: "Kinds of groups the coordinator serves. Here classic groups, whatever this says.",
   },
   {

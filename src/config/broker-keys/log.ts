@@ -3,7 +3,16 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { COMPACTION, LATER, accepted } from "../key-status.ts";
+import {
+  COMPACTION,
+  GROWING_FILES,
+  LATER,
+  NO_CORDON,
+  ONE_LZ4_LEVEL,
+  ONE_REPLICA,
+  accepted,
+  unsupported,
+} from "../key-status.ts";
 import { atLeast, between, betweenOr, listOf, oneOf } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -48,6 +57,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: between(1, 17),
     update: "cluster-wide",
     doc: "Level for recompression with lz4.",
+    status: accepted(ONE_LZ4_LEVEL),
   },
   {
     name: "compression.zstd.level",
@@ -169,7 +179,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     type: "list",
     default: "",
     update: "per-broker",
-    status: accepted(LATER),
+    status: unsupported(NO_CORDON),
     doc: "Log directories that take no new partitions; * for all.",
   },
   {
@@ -247,7 +257,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "delete",
     valid: listOf("compact", "delete"),
     update: "cluster-wide",
-    doc: "What happens to old segments: delete, compact, both, or nothing when empty.",
+    doc: "What happens to old segments: delete, compact, both, or nothing when empty. With compact alone a log is kept whole until compaction is offered.",
   },
   {
     name: "log.index.size.max.bytes",
@@ -285,7 +295,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     name: "log.flush.scheduler.interval.ms",
     type: "long",
     default: "9223372036854775807",
-    doc: "How often the flush interval is checked.",
+    doc: "Stands in for log.flush.interval.ms when that is not set. Nothing is polled: what is due is synced when it is due.",
   },
   {
     name: "log.flush.interval.ms",
@@ -299,14 +309,14 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "60000",
     valid: atLeast(0),
-    doc: "How often the recovery point checkpoint is written.",
+    doc: "How often the recovery points are written to disk. All checkpoints are written together, at the shortest of the three intervals.",
   },
   {
     name: "log.flush.start.offset.checkpoint.interval.ms",
     type: "int",
     default: "60000",
     valid: atLeast(0),
-    doc: "How often the log start offset checkpoint is written.",
+    doc: "How often the log start offsets are written to disk. All checkpoints are written together, at the shortest of the three intervals.",
   },
   {
     name: "log.preallocate",
@@ -314,6 +324,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "false",
     update: "cluster-wide",
     doc: "Whether new segments get their full size on disk at once.",
+    status: accepted(GROWING_FILES),
   },
   {
     name: "num.recovery.threads.per.data.dir",
@@ -322,6 +333,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     doc: "Threads for log recovery at start and flushing at stop, per directory.",
+    actsAtStart: true,
   },
   {
     name: "min.insync.replicas",
@@ -330,6 +342,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     doc: "Replicas that must hold a record before acks=all is answered.",
+    status: accepted(ONE_REPLICA),
   },
   {
     name: "log.message.timestamp.type",

@@ -93,7 +93,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "replica.high.watermark.checkpoint.interval.ms",
     type: "long",
     default: "5000",
-    doc: "How often high watermarks are written to their checkpoint file.",
+    doc: "How often the high watermarks are written to disk. All checkpoints are written together, at the shortest of the three intervals.",
   },
   {
     name: "auto.leader.rebalance.enable",

@@ -3,7 +3,15 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { JVM_CLASS, NO_POOL, ONE_NODE, QUOTAS, accepted, unsupported } from "../key-status.ts";
+import {
+  JVM_CLASS,
+  NO_POOL,
+  NO_RATE_LIMIT,
+  ONE_NODE,
+  SYSTEM_BACKLOG,
+  accepted,
+  unsupported,
+} from "../key-status.ts";
 import { atLeast, oneOf } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -31,6 +39,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "30000",
     doc: "Longest time a request made by the broker itself may take.",
+    status: accepted(ONE_NODE),
   },
   {
     name: "socket.connection.setup.timeout.ms",
@@ -102,6 +111,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     kafkaDefault: "PLAINTEXT://:9092",
     update: "per-broker",
     doc: "Addresses to listen on, as NAME://host:port separated by commas. An empty host means all interfaces.",
+    actsAtStart: true,
   },
   {
     name: "advertised.listeners",
@@ -115,18 +125,21 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
     update: "per-broker",
     doc: "Security protocol of each listener name. Only PLAINTEXT is served yet.",
+    actsAtStart: true,
   },
   {
     name: "socket.send.buffer.bytes",
     type: "int",
     default: "262144",
     doc: "Kernel buffer for sending on each connection, in bytes; -1 leaves it to the system.",
+    kafkaDefault: "102400",
   },
   {
     name: "socket.receive.buffer.bytes",
     type: "int",
     default: "262144",
     doc: "Kernel buffer for receiving on each connection, in bytes; -1 leaves it to the system.",
+    kafkaDefault: "102400",
   },
   {
     name: "socket.request.max.bytes",
@@ -140,7 +153,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "50",
     valid: atLeast(1),
-    status: accepted(NO_POOL),
+    status: accepted(SYSTEM_BACKLOG),
     doc: "Connections the kernel holds that were not accepted yet.",
   },
   {
@@ -150,6 +163,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     doc: "Most connections from one address.",
+    actsAtStart: true,
   },
   {
     name: "max.connections.per.ip.overrides",
@@ -157,6 +171,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "",
     update: "cluster-wide",
     doc: "Exceptions to max.connections.per.ip, as host:count separated by commas.",
+    actsAtStart: true,
   },
   {
     name: "max.connections",
@@ -165,6 +180,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     doc: "Most connections in all.",
+    actsAtStart: true,
   },
   {
     name: "max.connection.creation.rate",
@@ -172,7 +188,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "2147483647",
     valid: atLeast(0),
     update: "cluster-wide",
-    status: unsupported(QUOTAS),
+    status: unsupported(NO_RATE_LIMIT),
     doc: "Most new connections a second.",
   },
   {
@@ -193,7 +209,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     name: "queued.max.request.bytes",
     type: "long",
     default: "-1",
-    doc: "Memory for requests not answered yet, over all connections; -1 leaves it to the built-in pool.",
+    doc: "Memory for requests that are still being received, over all connections; who finds it used up is read later. -1 means 128 MiB.",
   },
   {
     name: "num.network.threads",
@@ -203,6 +219,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     doc: "Threads that serve sockets. With 1 the main thread does; with more, each is a worker with its own listening socket.",
+    actsAtStart: true,
   },
   {
     name: "fetch.purgatory.purge.interval.requests",

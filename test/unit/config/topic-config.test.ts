@@ -171,6 +171,7 @@ describe("toLogConfig", () => {
       preallocate: false,
       cleanupPolicy: ["delete"],
       acksAllFsync: true,
+      producerIdExpirationMs: 86400000,
     });
     const changed = toLogConfig(
       resolveTopicConfig(
@@ -181,6 +182,7 @@ describe("toLogConfig", () => {
           ["internal.segment.bytes", "1000"],
         ]),
       ),
+      broker(),
     );
     expect([changed.cleanupPolicy, changed.acksAllFsync, changed.segmentBytes]).toEqual([
       ["compact", "delete"],
