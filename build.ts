@@ -3,11 +3,12 @@
  *
  *   bun build.ts addon [--debug] [--check]   native/binding.js, binding.d.ts and the .node beside them
  *   bun build.ts codegen                     src/protocol/generated, from the schemas beside it
+ *   bun build.ts docs [--check]              docs/reference/configuration.md, from the table of keys in src/config
  *   bun build.ts bundle [log.js | …]         dist/log.js (Node and Bun), dist/main.js and its thread (Bun), or one of them
- *   bun build.ts all [--debug]               the three of them
+ *   bun build.ts all [--debug]               all of them
  *
  * Each step compares a hash of its inputs with the one it left in `.cache/build/` and does nothing when they agree, so a
- * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon is up to date and with 1 when not.
+ * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon (or the page) is up to date and with 1 when not.
  * Cargo's output goes to `native/target`, or to CARGO_TARGET_DIR where that is set.
  */
 import {
@@ -223,6 +224,19 @@ async function generateCode(): Promise<void> {
   stamp("codegen", codegenHash());
 }
 
+// ---- reference pages ----
+
+async function writeDocuments(isCheck: boolean): Promise<void> {
+  const { REFERENCE_PATH, referencePage } = await import("./src/config/reference-page.ts");
+  const path = join(root, REFERENCE_PATH);
+  const page = referencePage();
+  if (existsSync(path) && readFileSync(path, "utf8") === page) return;
+  if (isCheck)
+    throw new BuildError(`${REFERENCE_PATH} is older than the table of keys`, "bun build.ts docs");
+  writeFileSync(path, page);
+  say(REFERENCE_PATH);
+}
+
 // ---- bundles ----
 
 /** The addon stays a file of its own beside the bundle's folder; its loader finds the .node from there. */
@@ -300,16 +314,20 @@ try {
     case "codegen":
       await generateCode();
       break;
+    case "docs":
+      await writeDocuments(options.isCheck);
+      break;
     case "bundle":
       await buildBundles(operand);
       break;
     case "all":
       await buildAddon(options);
       await generateCode();
+      await writeDocuments(options.isCheck);
       await buildBundles(undefined);
       break;
     default:
-      throw new BuildError(`unknown step ${verb}`, "addon, codegen, bundle or all");
+      throw new BuildError(`unknown step ${verb}`, "addon, codegen, docs, bundle or all");
   }
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;

@@ -175,6 +175,22 @@ describe("broker values", () => {
     });
   }
 
+  // Kafka changes these while running; here they are read at start, and storing one would be a promise not kept.
+  test.each(["max.connections", "num.network.threads", "num.recovery.threads.per.data.dir"])(
+    "refuses to store %s, which is read at start only",
+    async (name) => {
+      const cluster = await startCluster();
+      expect(await change(cluster, ResourceType.BROKER, "1", [[name, SET, "9"]])).toEqual([
+        42,
+        `Cannot update these configs dynamically: [${name}]. This broker reads them at start: set them in its server.properties and restart it.`,
+      ]);
+      expect(await change(cluster, ResourceType.BROKER, "1", [[name, DELETE, null]])).toEqual([
+        0,
+        null,
+      ]);
+    },
+  );
+
   test("come into force with the answer", async () => {
     const cluster = await startCluster();
     await change(cluster, ResourceType.BROKER, "", [["log.retention.ms", SET, "100"]]);

@@ -196,6 +196,30 @@ describe("MetadataLoader on files", () => {
     expect(reopened.image).toEqual(image);
   });
 
+  test("snapshotIfGrown writes one after a change and none without", async () => {
+    const log = newLog();
+    const failures: unknown[] = [];
+    const loader = new MetadataLoader({
+      log,
+      maxBytesBetweenSnapshots: 1e9,
+      onSnapshotFailure: (error) => failures.push(error),
+    });
+    await loader.load();
+    const snapshots = (): string[] => names().filter((name) => name.endsWith(".checkpoint"));
+    const before = snapshots();
+    await loader.commit([feature("metadata.version", 7)]);
+    await loader.snapshotIfGrown();
+    const after = snapshots();
+    await loader.snapshotIfGrown();
+    expect([failures, after.length > 0, after.join() !== before.join(), snapshots()]).toEqual([
+      [],
+      true,
+      true,
+      after,
+    ]);
+    await log.close();
+  });
+
   test("records between BeginTransaction and EndTransaction count only together", async () => {
     const { log } = await openLog();
     const begin: MetadataRecord = { kind: "BeginTransactionRecord", record: { name: "x" } };
