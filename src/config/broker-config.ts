@@ -7,7 +7,7 @@ import { brokerKey, isPrefixedKey } from "./broker-keys.ts";
 import type { ConfigOrigin } from "./config-origin.ts";
 import { describeOrigin } from "./config-origin.ts";
 import type { EnvironmentConfig } from "./environment.ts";
-import { unknownKeyWarning, wrongValueError } from "./explain-config.ts";
+import { locateError, unknownKeyWarning, wrongValueError } from "./explain-config.ts";
 import type { KeyDefinition } from "./key-definition.ts";
 import { parseValue } from "./parse-value.ts";
 import type { RepeatedKey } from "./properties.ts";
@@ -176,7 +176,7 @@ export function resolveBrokerConfig(sources: BrokerConfigSources): BrokerConfigR
     if (parsed.error !== null) errors.push(wrongValueError(definition, text, origin));
     else warnings.push(...statusWarnings(definition, text, origin));
   }
-  completeNodeId(values, errors);
+  completeNodeId(values, origins, errors);
   if (errors.length > 0) return { config: null, warnings, errors };
   return { config: new BrokerConfig(values, new Map(), new Map(), origins), warnings, errors: [] };
 }
@@ -203,7 +203,11 @@ function readFile(
 }
 
 /** `broker.id` and `node.id` are one setting; whichever is missing follows the other. */
-function completeNodeId(values: Map<string, string>, errors: string[]): void {
+function completeNodeId(
+  values: Map<string, string>,
+  origins: ReadonlyMap<string, ConfigOrigin>,
+  errors: string[],
+): void {
   const nodeId = values.get("node.id");
   const brokerId = values.get("broker.id");
   if (nodeId === undefined && brokerId !== undefined && brokerId !== "-1")
@@ -211,7 +215,8 @@ function completeNodeId(values: Map<string, string>, errors: string[]): void {
   if (brokerId === undefined)
     values.set("broker.id", nodeId ?? brokerKey("node.id")?.default ?? "1");
   if (nodeId !== undefined && brokerId !== undefined && nodeId.trim() !== brokerId.trim()) {
-    errors.push(`You must set \`node.id\` to the same value as \`broker.id\`.`);
+    const sentence = `node.id is ${nodeId.trim()} and broker.id is ${brokerId.trim()}: they must be the same, or one of them left out`;
+    errors.push(locateError(sentence, origins));
   }
 }
 

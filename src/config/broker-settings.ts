@@ -3,6 +3,7 @@
  * camelCase with its unit, typed and with derived values worked out (addresses, directories).
  */
 import type { BrokerConfig } from "./broker-config.ts";
+import { locateError } from "./explain-config.ts";
 import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
 import { topicDefaultError } from "./topic-config.ts";
@@ -87,7 +88,10 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     );
   }
   if (errors.length > 0 || addresses === null || perIp.overrides === null)
-    return { settings: null, errors };
+    return {
+      settings: null,
+      errors: errors.map((sentence) => locateError(sentence, config.origins)),
+    };
   const number = (name: string): number => config.number(name);
   const settings: BrokerSettings = {
     nodeId: number("node.id"),

@@ -96,6 +96,20 @@ export function unknownKeyWarning(name: string, origin: ConfigOrigin): string {
   return `${what}: there is no such key${near === null ? "" : `; did you mean ${near}?`}`;
 }
 
+/**
+ * A sentence about a value that reads but cannot be, or about several keys that do not go together, with the place of the first key
+ * in it that somebody set there.
+ */
+export function locateError(sentence: string, origins: ReadonlyMap<string, ConfigOrigin>): string {
+  for (const [word] of sentence.matchAll(/[a-z]+(?:\.[a-z]+)*/g)) {
+    const origin = origins.get(word);
+    if (origin === undefined) continue;
+    const isWritten = origin.kind !== "option" && origin.kind !== "embedded";
+    return isWritten ? `${sentence} (${describeOrigin(origin)}; ${remedyAt(origin)})` : sentence;
+  }
+  return sentence;
+}
+
 /** One line on a value that does not read: where it stands, Kafka's complaint, what is valid, what to do. */
 export function wrongValueError(
   definition: KeyDefinition,

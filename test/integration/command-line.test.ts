@@ -90,6 +90,58 @@ describe("sluice start", () => {
     ]);
   });
 
+  test("reads the environment between the file and the overrides, and says where each key was set", async () => {
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, "server.properties");
+    await Bun.write(file, "listeners=PLAINTEXT://127.0.0.1:1\nnum.partitions=2\n");
+    const broker = Bun.spawn(
+      [process.execPath, MAIN, "start", file, "--override", "num.partitions=4"],
+      {
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        env: {
+          ...process.env,
+          KAFKA_LISTENERS: "PLAINTEXT://127.0.0.1:0",
+          KAFKA_LOG_DIRS: `${directory.path}/logs`,
+          KAFKA_NUM_PARTITIONS: "3",
+          KAFKA_OPTS: "-Dnothing",
+          SLUICE_ACKS_ALL_FSYNC: "false",
+        },
+      },
+    );
+    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
+    broker.kill();
+    const set = [...text.matchAll(/^ {2}(\S+=\S+) +(\(.*\))$/gm)].map(
+      ([, pair, note]) => `${pair} ${note}`,
+    );
+    expect([await broker.exited, set]).toEqual([
+      0,
+      [
+        "listeners=PLAINTEXT://127.0.0.1:0 (environment KAFKA_LISTENERS)",
+        "num.partitions=4 (--override)",
+        `log.dirs=${directory.path}/logs (environment KAFKA_LOG_DIRS)`,
+        "sluice.acks.all.fsync=false (environment SLUICE_ACKS_ALL_FSYNC)",
+      ],
+    ]);
+  });
+
+  test("a wrong file is told by line, with what is valid, and what else looks wrong", async () => {
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, "server.properties");
+    await Bun.write(file, "num.partitons=3\nnum.partitions=zero\n");
+    const broker = run("start", file);
+    const text = await new Response(broker.stderr).text();
+    expect([await broker.exited, text.replaceAll(/ +/g, " ").split("\n")]).toEqual([
+      1,
+      [
+        `sluice: cannot start: num.partitions=zero (${file} line 2): Not a number of type INT; valid is a whole number from 1 (default 1); correct or remove line 2 of ${file}`,
+        ` num.partitons (${file} line 1) is ignored: there is no such key; did you mean num.partitions?`,
+        "",
+      ],
+    ]);
+  });
+
   test("reads a server.properties, where later overrides win", async () => {
     await using directory = await temporaryDirectory();
     const file = join(directory.path, "server.properties");

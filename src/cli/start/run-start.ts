@@ -74,8 +74,11 @@ async function readConfiguration(
   if (config !== null) return { config, warnings };
   const [first = "", ...more] = errors;
   throw more.length === 0
-    ? new CommandError(`cannot start: ${first}`)
-    : new CommandError(`cannot start: ${errors.length} errors in the configuration`, errors);
+    ? new CommandError(`cannot start: ${first}`, warnings)
+    : new CommandError(`cannot start: ${errors.length} errors in the configuration`, [
+        ...errors,
+        ...warnings,
+      ]);
 }
 
 function stopOnSignal(broker: Broker, logger: Logger): void {

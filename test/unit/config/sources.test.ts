@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { type BrokerConfig, resolveBrokerConfig } from "#config/broker-config.ts";
+import { brokerSettings } from "#config/broker-settings.ts";
 import { keyOfVariable, readEnvironment, variableOfKey } from "#config/environment.ts";
 import { explainConfig } from "#config/explain-config.ts";
 import { editDistance, nearestKey } from "#config/nearest-key.ts";
@@ -76,6 +77,19 @@ describe("what is said", () => {
         "valid is one of uncompressed, zstd, lz4, snappy, gzip, producer (default producer); correct or remove line 3 of server.properties",
       "delete.topic.enable=maybe (environment KAFKA_DELETE_TOPIC_ENABLE): Expected value to be either true or false; " +
         "valid is true or false (default true); correct or unset KAFKA_DELETE_TOPIC_ENABLE",
+    ]);
+  });
+
+  test("keys that do not go together are named with the place of the first", () => {
+    const { errors } = resolveBrokerConfig({ file: file("broker.id=2", "node.id=1") });
+    expect(errors).toEqual([
+      "node.id is 1 and broker.id is 2: they must be the same, or one of them left out " +
+        "(server.properties line 2; correct or remove line 2 of server.properties)",
+    ]);
+    const config = resolved({ file: file("listeners=SSL://:9093") });
+    expect(brokerSettings(config).errors).toEqual([
+      "listeners: SSL asks for SSL, and only PLAINTEXT is served yet " +
+        "(server.properties line 1; correct or remove line 1 of server.properties)",
     ]);
   });
 
