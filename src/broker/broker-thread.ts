@@ -190,6 +190,9 @@ self.onmessage = ({ data }): void => {
     case "close":
       running?.frames.close(data.connectionId);
       return;
+    case "limit-connections":
+      running?.transport.limitConnections(data.counts);
+      return;
     case "stop-listening":
       running?.transport.stopListening();
       return;

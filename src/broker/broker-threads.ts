@@ -8,7 +8,7 @@ import type { Logger } from "#common/logger.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { ConnectionAddress } from "#transport/connection.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
-import type { BoundListener, ListenOptions } from "#transport/transport.ts";
+import type { BoundListener, ConnectionCounts, ListenOptions } from "#transport/transport.ts";
 import type { FromThread, ThreadStart, ToThread } from "./thread-messages.ts";
 
 /** What broker threads work with. */
@@ -216,6 +216,11 @@ export class BrokerThreads {
   /** Lets the threads take requests. */
   serve(): void {
     for (const thread of this.#threads) thread.post({ kind: "serve" });
+  }
+
+  /** Sets how many connections each thread may have from now on. */
+  limitConnections(counts: ConnectionCounts): void {
+    for (const thread of this.#threads) thread.post({ kind: "limit-connections", counts });
   }
 
   stopListening(): void {

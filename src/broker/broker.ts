@@ -9,7 +9,11 @@
 import { errorFields, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import type { BrokerConfig, ConfigValues } from "#config/broker-config.ts";
-import { type BrokerSettings, brokerSettings } from "#config/broker-settings.ts";
+import {
+  type BrokerSettings,
+  brokerSettings,
+  connectionLimitSettings,
+} from "#config/broker-settings.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
 import { Controller } from "#controller/controller.ts";
 import { SecurityProtocolId } from "#controller/registration.ts";
@@ -266,6 +270,9 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     ensureOffsetsTopic: () => createInternalTopic(controller, OFFSETS_TOPIC),
   });
   loader.addPublisher(current);
+  loader.addPublisher({
+    onMetadataUpdate: () => frontend.limitConnections(connectionLimitSettings(current.config)),
+  });
   loader.addPublisher(
     new ProvisioningPublisher({
       nodeId,

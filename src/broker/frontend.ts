@@ -3,12 +3,13 @@
  * not know which.
  */
 import { describeError, type Logger } from "#common/logger.ts";
-import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { BrokerSettings, ConnectionLimitSettings } from "#config/broker-settings.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
 import { createNativeAssist, requireFreeAddress } from "#transport/sendfile.ts";
 import {
   type BoundListener,
+  type ConnectionCounts,
   type ListenOptions,
   Transport,
   type TransportOptions,
@@ -32,6 +33,8 @@ export interface Frontend {
   serve(): void;
   /** Tells whoever keeps a partition directory of its own; settles when they all know. */
   publish(changes: readonly DirectoryChange[]): void | Promise<void>;
+  /** Takes up limits on the number of connections that changed. */
+  limitConnections(limits: ConnectionLimitSettings): void;
   stopListening(): void;
   /** Answers what is in flight until the deadline, then closes. */
   stop(deadlineMs: number): Promise<void>;
@@ -82,6 +85,7 @@ export async function openFrontend(
     listeners: bound,
     serve: () => threads.serve(),
     publish: (changes) => threads.publish(changes),
+    limitConnections: (limits) => threads.limitConnections(connectionCounts(limits, threadCount)),
     stopListening: () => threads.stopListening(),
     stop: (deadlineMs) => threads.stop(deadlineMs),
   };
@@ -113,6 +117,7 @@ async function localFrontend(
     listeners: bound,
     serve: () => transport.resume(),
     publish: () => undefined,
+    limitConnections: (limits) => transport.limitConnections(connectionCounts(limits, 1)),
     stopListening: () => transport.stopListening(),
     stop: (deadlineMs) => transport.stop(deadlineMs),
   };
@@ -146,6 +151,18 @@ function addressError(
   );
 }
 
+/** Limits on connections of one thread. */
+function connectionCounts(
+  settings: ConnectionLimitSettings,
+  threadCount: number,
+): ConnectionCounts {
+  return {
+    maxConnections: Math.ceil(settings.maxConnections / threadCount),
+    maxConnectionsPerAddress: Math.ceil(settings.maxConnectionsPerIp / threadCount),
+    maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
+  };
+}
+
 /** Limits of one thread: what counts for the whole broker is divided. */
 function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
   const poolBytes =
@@ -159,9 +176,7 @@ function transportOptions(settings: BrokerSettings, threadCount: number): Transp
     maxUnsentBytes: UNSENT_BYTES_MAX,
     idleDeadlineMs: settings.connectionsMaxIdleMs,
     frameDeadlineMs: settings.sluiceFrameDeadlineMs,
-    maxConnections: share(settings.maxConnections),
-    maxConnectionsPerAddress: share(settings.maxConnectionsPerIp),
-    maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
+    ...connectionCounts(settings, threadCount),
     poolBytes: share(poolBytes),
     poolKeepBytes: share(POOL_KEEP_BYTES),
   };

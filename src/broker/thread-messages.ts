@@ -7,7 +7,12 @@
 import type { LogFields, LogLevel } from "#common/logger.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { ConnectionAddress } from "#transport/connection.ts";
-import type { BoundListener, ListenOptions, TransportOptions } from "#transport/transport.ts";
+import type {
+  BoundListener,
+  ConnectionCounts,
+  ListenOptions,
+  TransportOptions,
+} from "#transport/transport.ts";
 
 /** What a broker thread needs to know before it listens. */
 export interface ThreadStart {
@@ -39,6 +44,7 @@ export type ToThread =
       readonly bytes: Uint8Array | null;
     }
   | { readonly kind: "close"; readonly connectionId: number }
+  | { readonly kind: "limit-connections"; readonly counts: ConnectionCounts }
   | { readonly kind: "stop-listening" }
   | { readonly kind: "stop"; readonly deadlineMs: number };
 

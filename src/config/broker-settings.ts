@@ -8,8 +8,16 @@ import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
 import { topicDefaultError } from "./topic-config.ts";
 
+/** Limits on connections; the keys may change while the broker runs. */
+export interface ConnectionLimitSettings {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerIp: number;
+  /** Address to count. */
+  readonly maxConnectionsPerIpOverrides: ReadonlyMap<string, number>;
+}
+
 /** See the head of the file. Long values are cut to 2^53-1. */
-export interface BrokerSettings {
+export interface BrokerSettings extends ConnectionLimitSettings {
   readonly nodeId: number;
   readonly brokerRack: string | null;
   readonly logDirs: readonly string[];
@@ -22,10 +30,6 @@ export interface BrokerSettings {
   readonly socketRequestMaxBytes: number;
   readonly socketSendBufferBytes: number;
   readonly socketReceiveBufferBytes: number;
-  readonly maxConnections: number;
-  readonly maxConnectionsPerIp: number;
-  /** Address to count. */
-  readonly maxConnectionsPerIpOverrides: ReadonlyMap<string, number>;
   readonly connectionsMaxIdleMs: number;
   /** -1: the built-in pool. */
   readonly queuedMaxRequestBytes: number;
@@ -87,7 +91,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
       "process.roles: broker and controller run together; it must be 'broker,controller'",
     );
   }
-  if (errors.length > 0 || addresses === null || perIp.overrides === null)
+  if (errors.length > 0 || addresses === null)
     return {
       settings: null,
       errors: errors.map((sentence) => locateError(sentence, config.origins)),
@@ -104,9 +108,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     socketRequestMaxBytes: number("socket.request.max.bytes"),
     socketSendBufferBytes: number("socket.send.buffer.bytes"),
     socketReceiveBufferBytes: number("socket.receive.buffer.bytes"),
-    maxConnections: number("max.connections"),
-    maxConnectionsPerIp: number("max.connections.per.ip"),
-    maxConnectionsPerIpOverrides: perIp.overrides,
+    ...connectionLimitSettings(config),
     connectionsMaxIdleMs: number("connections.max.idle.ms"),
     queuedMaxRequestBytes: number("queued.max.request.bytes"),
     fetchMaxBytes: number("fetch.max.bytes"),
@@ -162,6 +164,16 @@ export function parseAdminListener(text: string): AdminListenerResult {
     return { address: null, error };
   }
   return { address: { host: parts[1] ?? parts[2] ?? "", port }, error: null };
+}
+
+/** The limits on connections now in force; exceptions that do not read, which no check lets through, count as none. */
+export function connectionLimitSettings(config: BrokerConfig): ConnectionLimitSettings {
+  const text = config.string("max.connections.per.ip.overrides") ?? "";
+  return {
+    maxConnections: config.number("max.connections"),
+    maxConnectionsPerIp: config.number("max.connections.per.ip"),
+    maxConnectionsPerIpOverrides: parsePerIpOverrides(text).overrides ?? new Map(),
+  };
 }
 
 /** Limits by address, or what is wrong with the text. */

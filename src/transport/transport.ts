@@ -27,8 +27,18 @@ const SINGLE_REPLIES_BEFORE_BURST = 32;
 /** A frame under assembly earns a second for each of these. */
 const FRAME_PROGRESS_BYTES_PER_SECOND = 16 * 1024;
 
+/** How many connections there may be; these limits may change while the transport runs. */
+export interface ConnectionCounts {
+  /** Connections at the same time, all listeners together (`max.connections`). */
+  readonly maxConnections: number;
+  /** Connections from one address (`max.connections.per.ip`). */
+  readonly maxConnectionsPerAddress: number;
+  /** Exceptions to it by address (`max.connections.per.ip.overrides`). */
+  readonly maxConnectionsPerAddressOverrides: ReadonlyMap<string, number>;
+}
+
 /** Limits and deadlines of a transport. */
-export interface TransportOptions extends ConnectionLimits {
+export interface TransportOptions extends ConnectionLimits, ConnectionCounts {
   /** `socket.send.buffer.bytes`; -1 leaves it to the system. */
   readonly sendBufferBytes: number;
   /** `socket.receive.buffer.bytes`; -1 leaves it to the system. */
@@ -37,12 +47,6 @@ export interface TransportOptions extends ConnectionLimits {
   readonly idleDeadlineMs: number;
   /** Time a frame may take from its first byte, plus a second for each 16 KiB received. */
   readonly frameDeadlineMs: number;
-  /** Connections at the same time, all listeners together (`max.connections`). */
-  readonly maxConnections: number;
-  /** Connections from one address (`max.connections.per.ip`). */
-  readonly maxConnectionsPerAddress: number;
-  /** Exceptions to it by address (`max.connections.per.ip.overrides`). */
-  readonly maxConnectionsPerAddressOverrides: ReadonlyMap<string, number>;
   /** Bytes that frames under assembly may hold together. */
   readonly poolBytes: number;
   /** Bytes of idle frame buffers kept. */
@@ -135,6 +139,7 @@ export class Transport {
     closedBadFrameCount: 0,
   };
   readonly #options: TransportOptions;
+  #counts: ConnectionCounts;
   readonly #handler: FrameHandler;
   readonly #assist: NativeAssist | null;
   readonly #events: TransportEvents | null;
@@ -160,6 +165,7 @@ export class Transport {
     events: TransportEvents | null = null,
   ) {
     this.#options = options;
+    this.#counts = options;
     this.#handler = handler;
     this.#nowMs = performance.now();
     this.#assist = assist;
@@ -258,6 +264,11 @@ export class Transport {
     this.#environment.sender?.close();
   }
 
+  /** Sets how many connections there may be from now on; those there are stay. */
+  limitConnections(counts: ConnectionCounts): void {
+    this.#counts = counts;
+  }
+
   #closeAll(): void {
     for (const connection of this.#connections.values()) connection.close();
   }
@@ -266,11 +277,12 @@ export class Transport {
     const clientHost = plainAddress(socket.remoteAddress);
     const options = this.#options;
     const addressCount = this.#countByAddress.get(clientHost) ?? 0;
+    const counts = this.#counts;
     const addressLimit =
-      options.maxConnectionsPerAddressOverrides.get(clientHost) ?? options.maxConnectionsPerAddress;
+      counts.maxConnectionsPerAddressOverrides.get(clientHost) ?? counts.maxConnectionsPerAddress;
     if (
       this.#isStopping ||
-      this.#connections.size >= options.maxConnections ||
+      this.#connections.size >= counts.maxConnections ||
       addressCount >= addressLimit
     ) {
       this.#refuse(clientHost, addressCount >= addressLimit);
@@ -305,7 +317,7 @@ export class Transport {
 
   #refuse(clientHost: string, isOverAddressLimit: boolean): void {
     this.statistics.refusedCount++;
-    const isFull = this.#connections.size >= this.#options.maxConnections;
+    const isFull = this.#connections.size >= this.#counts.maxConnections;
     const isForAddress = !this.#isStopping && !isFull && isOverAddressLimit;
     if (isForAddress) this.statistics.refusedAddressCount++;
     this.#events?.onConnectionCut(

@@ -2,6 +2,7 @@
  * The whole broker, in this process, with real sockets, real files and a real client.
  */
 import { describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { Kafka, logLevel, type Message } from "kafkajs";
 import { Broker, BrokerStartError } from "../../src/index.ts";
 import { startBroker, temporaryDirectory } from "../support/start-broker.ts";
@@ -148,6 +149,41 @@ describe("a broker with threads of its own", () => {
     const [blob] = await consume(client(running.bootstrapServers), "blob", "of-blob", 1);
     expect(blob?.length).toBe(2_000_000);
     expect(running.logged.filter((line) => line.startsWith("ERROR"))).toEqual([]);
+  });
+});
+
+describe("limits on connections changed while running", () => {
+  const hasRoom = (port: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect(port, "127.0.0.1");
+      // A refused connection is closed at once; one that is taken answers ApiVersions.
+      socket.on("data", () => socket.destroy());
+      socket.on("close", () => resolve(socket.bytesRead > 0));
+      socket.on("error", () => undefined);
+      socket.write(Uint8Array.of(0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0, 0));
+    });
+
+  test.each([1, 2])("act at once and after a restart, with %i network threads", async (threads) => {
+    await using directory = await temporaryDirectory();
+    const options = { dataDir: directory.path, config: { "num.network.threads": threads } };
+    const seen: boolean[] = [];
+    {
+      await using running = await startBroker(options);
+      const admin = client(running.bootstrapServers).admin();
+      await admin.connect();
+      seen.push(await hasRoom(running.port));
+      const configEntries = [{ name: "max.connections.per.ip.overrides", value: "127.0.0.1:0" }];
+      // kafkajs knows the resource type of a broker as 4.
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: [{ type: 4, name: "1", configEntries }],
+      });
+      seen.push(await hasRoom(running.port));
+      await admin.disconnect();
+    }
+    await using again = await startBroker(options);
+    seen.push(await hasRoom(again.port));
+    expect(seen).toEqual([true, false, false]);
   });
 });
 

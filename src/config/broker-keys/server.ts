@@ -163,7 +163,6 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     doc: "Most connections from one address.",
-    actsAtStart: true,
   },
   {
     name: "max.connections.per.ip.overrides",
@@ -171,7 +170,6 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "",
     update: "cluster-wide",
     doc: "Exceptions to max.connections.per.ip, as host:count separated by commas.",
-    actsAtStart: true,
   },
   {
     name: "max.connections",
@@ -180,7 +178,6 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(0),
     update: "cluster-wide",
     doc: "Most connections in all.",
-    actsAtStart: true,
   },
   {
     name: "max.connection.creation.rate",

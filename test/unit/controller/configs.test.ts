@@ -176,11 +176,15 @@ describe("broker values", () => {
   }
 
   // Kafka changes these while running; here they are read at start, and storing one would be a promise not kept.
-  test.each(["max.connections", "num.network.threads", "num.recovery.threads.per.data.dir"])(
+  test.each(["listeners", "num.network.threads", "num.recovery.threads.per.data.dir"])(
     "refuses to store %s, which is read at start only",
     async (name) => {
       const cluster = await startCluster();
-      expect(await change(cluster, ResourceType.BROKER, "1", [[name, SET, "9"]])).toEqual([
+      expect(
+        await change(cluster, ResourceType.BROKER, "1", [
+          [name, SET, name === "listeners" ? "PLAINTEXT://:1" : "9"],
+        ]),
+      ).toEqual([
         42,
         `Cannot update these configs dynamically: [${name}]. This broker reads them at start: set them in its server.properties and restart it.`,
       ]);

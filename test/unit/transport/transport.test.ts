@@ -170,6 +170,24 @@ describe("Transport", () => {
     await until(() => next.received().length === 5);
   });
 
+  test("limits of connections may change; those that are there stay", async () => {
+    const [transport, port] = start(new Echo(), { maxConnections: 1 });
+    const first = await connect(port);
+    await until(() => transport.connectionCount === 1);
+    const limits = { maxConnectionsPerAddress: 9, maxConnectionsPerAddressOverrides: new Map() };
+    transport.limitConnections({ maxConnections: 2, ...limits });
+    const second = await connect(port);
+    await until(() => transport.connectionCount === 2);
+    transport.limitConnections({ maxConnections: 0, ...limits });
+    const third = await connect(port);
+    await until(() => third.isClosed());
+    expect([first.isClosed(), second.isClosed(), transport.statistics.refusedCount]).toEqual([
+      false,
+      false,
+      1,
+    ]);
+  });
+
   test("silent connections and unfinished frames meet their deadlines", async () => {
     const [idle, idlePort] = start(new Echo(), { idleDeadlineMs: 100 });
     const [slow, slowPort] = start(new Echo(), { frameDeadlineMs: 100 });
