@@ -25,8 +25,8 @@ export interface OutputStream {
 /** What a command reads. */
 export interface InputStream {
   readonly isTerminal: boolean;
-  /** The bytes as they come, to the end. Can be asked for once. */
-  chunks(): AsyncIterable<Uint8Array>;
+  /** The bytes as they come, to the end or until `signal` aborts. Can be asked for once. */
+  chunks(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 /** Everything a command may touch besides files and sockets. */
@@ -72,7 +72,7 @@ export function processIo(version: string, args: readonly string[]): CommandIo {
     environment,
     stdin: {
       isTerminal: isatty(0),
-      chunks: () => process.stdin as AsyncIterable<Uint8Array>,
+      chunks: (signal) => untilAborted(process.stdin, signal),
     },
     stdout: processStream(1, () => process.stdout, args),
     stderr: processStream(2, () => process.stderr, args),
@@ -84,6 +84,34 @@ export function processIo(version: string, args: readonly string[]): CommandIo {
       return interruption;
     },
   };
+}
+
+/** The chunks of a stream; an abort ends them at once, also while one is waited for. */
+export async function* untilAborted(
+  stream: NodeJS.ReadableStream & { destroy?(): void },
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const end = (): void => {
+    stream.destroy?.();
+  };
+  if (isAborted(signal)) {
+    end();
+    return;
+  }
+  signal?.addEventListener("abort", end, { once: true });
+  try {
+    for await (const chunk of stream) {
+      yield typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
+    }
+  } catch (error) {
+    if (!isAborted(signal)) throw error;
+  } finally {
+    signal?.removeEventListener("abort", end);
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted ?? false;
 }
 
 function signalOfProcess(): AbortSignal {

@@ -20,6 +20,8 @@ export interface CommandEntry {
 /** In the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
   { words: ["start"], load: () => import("./commands/start.ts") },
+  { words: ["produce"], load: () => import("./commands/produce.ts") },
+  { words: ["consume"], load: () => import("./commands/consume.ts") },
   { words: ["topic", "create"], load: () => import("./commands/topic-create.ts") },
   { words: ["topic", "list"], load: () => import("./commands/topic-list.ts") },
   { words: ["topic", "describe"], load: () => import("./commands/topic-describe.ts") },

@@ -16,6 +16,8 @@ export type ClientErrorCode =
   | "BAD_ANSWER"
   /** Client and broker have no version of an API in common. Nothing was sent. */
   | "UNSUPPORTED"
+  /** The client itself was closed. */
+  | "CLOSED"
   /** The broker refused; `errorCode` says why. */
   | "REFUSED";
 
@@ -35,7 +37,9 @@ export class ClientError extends Error {
   /** Whether the same request may succeed a moment later. */
   get isRetriable(): boolean {
     if (this.code === "REFUSED") return errorInfo(this.errorCode).isRetriable;
-    return this.code !== "UNSUPPORTED" && this.code !== "BAD_ANSWER";
+    return (
+      this.code === "UNREACHABLE" || this.code === "TIMED_OUT" || this.code === "CONNECTION_CLOSED"
+    );
   }
 }
 

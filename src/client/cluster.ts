@@ -72,6 +72,7 @@ export class Cluster implements Disposable {
   readonly #options: ClusterOptions;
   readonly #connections: Map<string, Promise<Connection>> = new Map();
   #metadata: ClusterMetadata | null = null;
+  #isClosed = false;
 
   private constructor(options: ClusterOptions) {
     this.#options = options;
@@ -189,7 +190,8 @@ export class Cluster implements Disposable {
   }
 
   /** A connection of its own to a broker, for requests that wait; the caller closes it. */
-  ownConnectionTo(address: Address): Promise<Connection> {
+  async ownConnectionTo(address: Address): Promise<Connection> {
+    if (this.#isClosed) throw new ClientError("CLOSED", "the client was closed");
     return Connection.open(address, this.#options);
   }
 
@@ -215,8 +217,9 @@ export class Cluster implements Disposable {
     }, this.retryTimeoutMs);
   }
 
-  /** Closes every connection. */
+  /** Closes every connection; whoever still waits for an answer fails, and nothing is opened any more. */
   close(): void {
+    this.#isClosed = true;
     for (const opening of this.#connections.values()) {
       opening.then(
         (connection) => connection.close(),
@@ -236,6 +239,7 @@ export class Cluster implements Disposable {
   }
 
   async #connectionTo(address: Address): Promise<Connection> {
+    if (this.#isClosed) throw new ClientError("CLOSED", "the client was closed");
     const key = formatAddress(address);
     const known = this.#connections.get(key);
     if (known !== undefined) {
