@@ -182,7 +182,7 @@ self.onmessage = ({ data }): void => {
       return;
     case "directory":
       for (const change of data.changes) directory.apply(change);
-      tell({ kind: "directory-applied", id: data.id });
+      tell({ kind: "applied", id: data.id });
       return;
     case "reply":
       running?.frames.onReply(data.connectionId, data.requestId, data.bytes);
@@ -192,6 +192,7 @@ self.onmessage = ({ data }): void => {
       return;
     case "limit-connections":
       running?.transport.limitConnections(data.counts);
+      tell({ kind: "applied", id: data.id });
       return;
     case "stop-listening":
       running?.transport.stopListening();

@@ -106,10 +106,19 @@ class BrokerThread {
   }
 
   publish(changes: readonly DirectoryChange[]): Promise<void> {
+    return this.#change((id) => ({ kind: "directory", id, changes }));
+  }
+
+  limitConnections(counts: ConnectionCounts): Promise<void> {
+    return this.#change((id) => ({ kind: "limit-connections", id, counts }));
+  }
+
+  /** Sends a change; settles when the thread has applied it. */
+  #change(message: (id: number) => ToThread): Promise<void> {
     const id = this.#nextChangeId++;
     return new Promise((resolve) => {
       this.#applied.set(id, resolve);
-      this.post({ kind: "directory", id, changes });
+      this.post(message(id));
     });
   }
 
@@ -136,7 +145,7 @@ class BrokerThread {
       case "failed":
         this.#onFailed?.(Object.assign(new Error(message.message), { code: message.code }));
         return;
-      case "directory-applied":
+      case "applied":
         this.#applied.get(message.id)?.();
         this.#applied.delete(message.id);
         return;
@@ -218,9 +227,9 @@ export class BrokerThreads {
     for (const thread of this.#threads) thread.post({ kind: "serve" });
   }
 
-  /** Sets how many connections each thread may have from now on. */
-  limitConnections(counts: ConnectionCounts): void {
-    for (const thread of this.#threads) thread.post({ kind: "limit-connections", counts });
+  /** Sets how many connections each thread may have; settles when all of them know. */
+  async limitConnections(counts: ConnectionCounts): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.limitConnections(counts)));
   }
 
   stopListening(): void {

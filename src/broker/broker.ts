@@ -270,8 +270,13 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     ensureOffsetsTopic: () => createInternalTopic(controller, OFFSETS_TOPIC),
   });
   loader.addPublisher(current);
+  let limitedBy = config;
   loader.addPublisher({
-    onMetadataUpdate: () => frontend.limitConnections(connectionLimitSettings(current.config)),
+    onMetadataUpdate(): void | Promise<void> {
+      if (current.config === limitedBy) return undefined;
+      limitedBy = current.config;
+      return frontend.limitConnections(connectionLimitSettings(limitedBy));
+    },
   });
   loader.addPublisher(
     new ProvisioningPublisher({

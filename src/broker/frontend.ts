@@ -33,8 +33,8 @@ export interface Frontend {
   serve(): void;
   /** Tells whoever keeps a partition directory of its own; settles when they all know. */
   publish(changes: readonly DirectoryChange[]): void | Promise<void>;
-  /** Takes up limits on the number of connections that changed. */
-  limitConnections(limits: ConnectionLimitSettings): void;
+  /** Takes up limits on the number of connections that changed; settles when they are in force. */
+  limitConnections(limits: ConnectionLimitSettings): void | Promise<void>;
   stopListening(): void;
   /** Answers what is in flight until the deadline, then closes. */
   stop(deadlineMs: number): Promise<void>;

@@ -44,7 +44,7 @@ export type ToThread =
       readonly bytes: Uint8Array | null;
     }
   | { readonly kind: "close"; readonly connectionId: number }
-  | { readonly kind: "limit-connections"; readonly counts: ConnectionCounts }
+  | { readonly kind: "limit-connections"; readonly id: number; readonly counts: ConnectionCounts }
   | { readonly kind: "stop-listening" }
   | { readonly kind: "stop"; readonly deadlineMs: number };
 
@@ -52,7 +52,8 @@ export type ToThread =
 export type FromThread =
   | { readonly kind: "listening"; readonly listeners: readonly BoundListener[] }
   | { readonly kind: "failed"; readonly code: string; readonly message: string }
-  | { readonly kind: "directory-applied"; readonly id: number }
+  /** A change with this id is in force in the thread. */
+  | { readonly kind: "applied"; readonly id: number }
   | { readonly kind: "opened"; readonly connectionId: number; readonly address: ConnectionAddress }
   | { readonly kind: "closed"; readonly connectionId: number }
   | {

@@ -26,27 +26,6 @@ export interface EnvironmentConfig {
   readonly warnings: readonly string[];
 }
 
-/** Variables with our prefixes that scripts and images use for other things. */
-const NOT_CONFIGURATION: ReadonlySet<string> = new Set([
-  "KAFKA_CLUSTER_ID",
-  "KAFKA_DEBUG",
-  "KAFKA_DIR",
-  "KAFKA_GC_LOG_OPTS",
-  "KAFKA_HEAP_OPTS",
-  "KAFKA_HOME",
-  "KAFKA_JMX_HOSTNAME",
-  "KAFKA_JMX_OPTS",
-  "KAFKA_JMX_PORT",
-  "KAFKA_JVM_PERFORMANCE_OPTS",
-  "KAFKA_LOG4J_LOGGERS",
-  "KAFKA_LOG4J_OPTS",
-  "KAFKA_LOG4J_ROOT_LOGLEVEL",
-  "KAFKA_MODE",
-  "KAFKA_OPTS",
-  "KAFKA_TOOLS_LOG4J_LOGLEVEL",
-  "KAFKA_VERSION",
-]);
-
 /** `KAFKA_SERVICE_HOST`, `KAFKA_PORT_9092_TCP_ADDR` and their like, which Kubernetes and Docker set for a linked service. */
 const SERVICE_LINK =
   /^(?:KAFKA|SLUICE)(?:_[A-Z0-9]+)*_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP)(?:_[A-Z]+)?)?)$/;
@@ -79,7 +58,6 @@ export function readEnvironment(variables: EnvironmentVariables): EnvironmentCon
       values.set(key, { variable, value });
       continue;
     }
-    if (NOT_CONFIGURATION.has(variable)) continue;
     if (SERVICE_LINK.test(variable) || OWN_TOOLS.test(variable)) continue;
     const near = nearestKey(key);
     if (near !== null) {

@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { Kafka, logLevel, type Message } from "kafkajs";
+import { ConfigResourceTypes, Kafka, logLevel, type Message } from "kafkajs";
 import { Broker, BrokerStartError } from "../../src/index.ts";
 import { startBroker, temporaryDirectory } from "../support/start-broker.ts";
 
@@ -173,10 +173,9 @@ describe("limits on connections changed while running", () => {
       await admin.connect();
       seen.push(await hasRoom(running.port));
       const configEntries = [{ name: "max.connections.per.ip.overrides", value: "127.0.0.1:0" }];
-      // kafkajs knows the resource type of a broker as 4.
       await admin.alterConfigs({
         validateOnly: false,
-        resources: [{ type: 4, name: "1", configEntries }],
+        resources: [{ type: ConfigResourceTypes.BROKER, name: "1", configEntries }],
       });
       seen.push(await hasRoom(running.port));
       await admin.disconnect();
