@@ -1,7 +1,8 @@
 /**
  * The `.properties` format exactly as `java.util.Properties` reads it, so that a `server.properties` means here what it
  * means to Kafka: `#` and `!` comments, `=`, `:` or white space after the key, backslash escapes in keys and values,
- * and lines continued by an odd number of trailing backslashes, whose leading white space is dropped.
+ * and lines continued by an odd number of trailing backslashes, whose leading white space is dropped. One thing differs: a file
+ * that ends in a line of nothing but a backslash gives Java an empty key, and us none.
  */
 
 const SIMPLE_ESCAPES: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f: "\f" };
@@ -63,7 +64,9 @@ function* logicalLines(text: string): Generator<{ text: string; number: number }
   let firstNumber = 0;
   for (const [index, natural] of naturalLines.entries()) {
     const stripped = natural.replace(/^[ \t\f]+/, "");
-    if (pending === null) {
+    // A line continued before it had any text is none yet: blank lines and comments are still skipped.
+    if (pending === null || pending === "") {
+      pending = null;
       if (stripped === "" || stripped[0] === "#" || stripped[0] === "!") continue;
       pending = "";
       firstNumber = index + 1;

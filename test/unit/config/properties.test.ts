@@ -61,6 +61,23 @@ describe("parseProperties", () => {
     ]);
   });
 
+  test("a line continued before it has any text is still none", () => {
+    const { values, lines } = parseProperties(
+      "\\\n  # no key\na=1\n\\\n\n! nor here\nb=\\\n# value",
+    );
+    expect([Object.fromEntries(values ?? []), Object.fromEntries(lines ?? [])]).toEqual([
+      { a: "1", b: "# value" },
+      { a: 3, b: 7 },
+    ]);
+  });
+
+  test("tells which keys stand there twice", () => {
+    expect(parseProperties("a=1\nb=2\na=3\na=4").repeated).toEqual([
+      { key: "a", line: 1, laterLine: 3 },
+      { key: "a", line: 3, laterLine: 4 },
+    ]);
+  });
+
   test("names the line of a malformed escape", () => {
     expect(parseProperties("a=1\nb=\\u00g0").error).toBe("line 2: malformed \\uxxxx escape");
   });
