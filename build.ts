@@ -5,7 +5,7 @@
  *   bun build.ts codegen                     src/protocol/generated, from the schemas beside it
  *   bun build.ts docs [--check]              docs/reference/configuration.md, from the table of keys in src/config
  *   bun build.ts bundle [log.js | …]         dist/log.js (Node and Bun), dist/main.js and its thread (Bun), or one of them
- *   bun build.ts all [--debug]               all of them
+ *   bun build.ts all [--debug]               addon, codegen and bundle; the page is for authors, and a test says when it is stale
  *
  * Each step compares a hash of its inputs with the one it left in `.cache/build/` and does nothing when they agree, so a
  * second run takes milliseconds. `--check` builds nothing: it ends with 0 when the addon (or the page) is up to date and with 1 when not.
@@ -323,7 +323,6 @@ try {
     case "all":
       await buildAddon(options);
       await generateCode();
-      await writeDocuments(options.isCheck);
       await buildBundles(undefined);
       break;
     default:
