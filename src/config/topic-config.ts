@@ -25,6 +25,8 @@ export interface LogConfig {
   readonly retentionMs: number;
   readonly retentionBytes: number;
   readonly maxMessageBytes: number;
+  /** Largest record of a compressed batch, decompressed. */
+  readonly maxDecompressedMessageBytes: number;
   readonly messageTimestampType: "CreateTime" | "LogAppendTime";
   readonly messageTimestampBeforeMaxMs: number;
   readonly messageTimestampAfterMaxMs: number;
@@ -141,6 +143,7 @@ export function toLogConfig(config: TopicConfig, broker: BrokerConfig): LogConfi
     retentionMs: number("retention.ms"),
     retentionBytes: number("retention.bytes"),
     maxMessageBytes: number("max.message.bytes"),
+    maxDecompressedMessageBytes: number("max.decompressed.message.bytes"),
     messageTimestampType:
       string("message.timestamp.type") === "LogAppendTime" ? "LogAppendTime" : "CreateTime",
     messageTimestampBeforeMaxMs: number("message.timestamp.before.max.ms"),

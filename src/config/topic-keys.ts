@@ -7,7 +7,6 @@ import type { KeyDefinition } from "./key-definition.ts";
 import {
   COMPACTION,
   GROWING_FILES,
-  LATER,
   ONE_LZ4_LEVEL,
   ONE_NODE,
   ONE_REPLICA,
@@ -128,8 +127,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     default: "2147483639",
     valid: between(1, 2147483639),
     synonyms: from("max.decompressed.message.bytes"),
-    status: accepted(LATER),
-    doc: "Largest size of a record batch once decompressed.",
+    doc: "Largest record accepted in a compressed batch, once decompressed; a larger one is refused with INVALID_RECORD.",
   },
   {
     name: "index.interval.bytes",

@@ -30,6 +30,7 @@ import {
   Isolation,
   type LogConfig,
   LogError,
+  NOT_INLINE,
   type LogStore,
   Origin,
   type PartitionHandle,
@@ -252,7 +253,7 @@ export class Log implements AsyncDisposable {
     this.state();
     const out = this.#appendOut;
     const nowMs = Date.now();
-    const code = this.#store.append(
+    let code = this.#store.append(
       this.#handle,
       batch,
       ANY_EPOCH,
@@ -261,6 +262,7 @@ export class Log implements AsyncDisposable {
       nowMs,
       out,
     );
+    if (code === NOT_INLINE) code = await this.#appendLater(batch, nowMs, out);
     if (code !== 0) {
       const { message } = JSON.parse(this.#store.takeAppendErrors()) as { message: string };
       throw failure(code, message);
@@ -268,6 +270,39 @@ export class Log implements AsyncDisposable {
     const landed: AppendResult = { baseOffset: out[0] as number, lastOffset: out[1] as number };
     if (out[4] === 1) await this.#flushed(landed.lastOffset);
     return landed;
+  }
+
+  /** Has a native thread check and write a batch that inflates to more than a moment's work. */
+  #appendLater(batch: Uint8Array, nowMs: number, out: Float64Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const store = this.#store;
+      const row = new Float64Array(2 + out.length);
+      // The appender's callback alone would not keep the process alive.
+      const keepAlive = setInterval(() => {}, 60_000);
+      const appenderId = store.openAppender(() => {
+        clearInterval(keepAlive);
+        store.takeAppended(appenderId, row);
+        store.closeAppender(appenderId);
+        out.set(row.subarray(2));
+        resolve(row[1] as number);
+      });
+      const acks = this.#acks;
+      const isTaken = store.appendLater(
+        appenderId,
+        0,
+        this.#handle,
+        batch,
+        ANY_EPOCH,
+        acks,
+        Origin.CLIENT,
+        nowMs,
+      );
+      if (!isTaken) {
+        clearInterval(keepAlive);
+        store.closeAppender(appenderId);
+        reject(new LogError("QUEUE_FULL", "too many large batches are being checked; try again"));
+      }
+    });
   }
 
   /**

@@ -12,6 +12,9 @@ export type { LogConfig } from "#config/topic-config.ts";
 /** A partition of a store: slot and generation. A stale one is answered with UNKNOWN_TOPIC_OR_PARTITION. */
 export type PartitionHandle = number;
 
+/** Answer of `append` to a batch that would keep the thread too long; never sent to a client. */
+export const NOT_INLINE: number = -32768;
+
 /** Who appends; decides which checks apply. */
 export const Origin = { CLIENT: 0, COORDINATOR: 1, RAW_FOLLOWER: 2 } as const;
 
@@ -61,6 +64,28 @@ export interface LogCalls {
     nowMs: number,
     out: Float64Array,
   ): number;
+  /** Opens a place for the outcomes of `appendLater`; `done` runs when the first is there, once until `takeAppended` finds none. */
+  openAppender(done: () => void): number;
+  /** Ends what `openAppender` began; outcomes still to come are lost. */
+  closeAppender(appenderId: number): void;
+  /**
+   * Appends on another thread what `append` answered with {@link NOT_INLINE}. The records are copied.
+   *
+   * @returns false when too much waits already: nothing was done.
+   * @throws LogError PARTITION_UNKNOWN for a stale handle.
+   */
+  appendLater(
+    appenderId: number,
+    token: number,
+    handle: PartitionHandle,
+    records: Uint8Array,
+    leaderEpoch: number,
+    acks: number,
+    origin: number,
+    nowMs: number,
+  ): boolean;
+  /** Takes one outcome; `out`: token, error code, the columns of `append`. False when there is none. */
+  takeAppended(appenderId: number, out: Float64Array): boolean;
   /** JSON `{ message, recordErrors: [{ batchIndex, message }] }` of this thread's last refused append. */
   takeAppendErrors(): string;
   /**

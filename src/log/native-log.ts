@@ -68,6 +68,10 @@ export async function openNativeStore(options: StoreOptions): Promise<NativeLogS
 export const nativeLogCalls: LogCalls = {
   append: native.append,
   takeAppendErrors: native.takeAppendErrors,
+  openAppender: native.openAppender,
+  closeAppender: native.closeAppender,
+  appendLater: native.appendLater,
+  takeAppended: native.takeAppended,
   fetch: native.fetch,
   takeAborted: native.takeAborted,
   planCopy: native.planCopy,
@@ -90,6 +94,10 @@ export class NativeLogStore implements LogStore {
   // The addon's own functions: a wrapper would cost as much as some of them do.
   readonly append: LogStore["append"] = native.append;
   readonly takeAppendErrors: LogStore["takeAppendErrors"] = native.takeAppendErrors;
+  readonly openAppender: LogStore["openAppender"] = native.openAppender;
+  readonly closeAppender: LogStore["closeAppender"] = native.closeAppender;
+  readonly appendLater: LogStore["appendLater"] = native.appendLater;
+  readonly takeAppended: LogStore["takeAppended"] = native.takeAppended;
   readonly fetch: LogStore["fetch"] = native.fetch;
   readonly takeAborted: LogStore["takeAborted"] = native.takeAborted;
   readonly planCopy: LogStore["planCopy"] = native.planCopy;

@@ -3,7 +3,7 @@
  * results in arrays that the caller owns, so that a request costs one call and no allocation.
  */
 
-import { Columns, type LogCalls, Origin } from "#log/log.ts";
+import { Columns, type LogCalls, NOT_INLINE, Origin } from "#log/log.ts";
 
 /** Columns of a row of {@link LogPort.fetch} requests. */
 export const FETCH_REQUEST_COLUMNS: number = Columns.FETCH_REQUEST;
@@ -35,6 +35,9 @@ export const AppendColumn = {
 } as const;
 export const APPEND_RESULT_COLUMNS: number = Columns.APPEND;
 
+/** What {@link LogPort.append} answers to a batch that {@link LogPort.appendLater} is for. */
+export const APPEND_NOT_INLINE: number = NOT_INLINE;
+
 /** Fields of {@link LogPort.partitionState}. */
 export const StateColumn = {
   LOG_START_OFFSET: 0,
@@ -56,6 +59,10 @@ export type LogPort = Pick<
   LogCalls,
   | "append"
   | "takeAppendErrors"
+  | "openAppender"
+  | "closeAppender"
+  | "appendLater"
+  | "takeAppended"
   | "fetch"
   | "takeAborted"
   | "planCopy"

@@ -7,6 +7,7 @@
  */
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
 import { ErrorCode } from "#common/error-code.ts";
+import { LateAppends } from "./late-appends.ts";
 import {
   APPEND_RESULT_COLUMNS,
   AppendColumn,
@@ -122,6 +123,7 @@ export class ReplicaManager {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #board: WatchBoard;
+  readonly #late: LateAppends;
   readonly #delayedFetches: Set<DelayedFetch> = new Set();
   readonly #appendOut: Float64Array = new Float64Array(APPEND_RESULT_COLUMNS);
   readonly #stateOut: Float64Array = new Float64Array(STATE_COLUMNS);
@@ -145,6 +147,7 @@ export class ReplicaManager {
     this.#clock = clock;
     this.#scheduler = scheduler;
     this.#board = new WatchBoard(log);
+    this.#late = new LateAppends(log);
   }
 
   /** Partitions that requests wait for at the moment. */
@@ -160,13 +163,14 @@ export class ReplicaManager {
   /** Wakes nobody any more; what waits ends with its deadline. */
   close(): void {
     this.#board.close();
+    this.#late.close();
   }
 
   /**
    * Appends `records`, which are validated and patched in place and not kept.
    *
    * @param origin - one of `AppendOrigin`.
-   * @returns the outcome, valid until the next append.
+   * @returns the outcome, valid until the next append. With APPEND_NOT_INLINE nothing was done: see `appendLater`.
    */
   append(
     handle: number,
@@ -186,23 +190,28 @@ export class ReplicaManager {
       this.#clock.nowMs(),
       out,
     );
-    outcome.errorCode = errorCode;
-    if (errorCode === ErrorCode.NONE) {
-      outcome.baseOffset = out[AppendColumn.BASE_OFFSET] as number;
-      outcome.lastOffset = out[AppendColumn.LAST_OFFSET] as number;
-      outcome.appendTimeMs = out[AppendColumn.APPEND_TIME_MS] as number;
-      outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-      outcome.mustWait = out[AppendColumn.MUST_WAIT] === 1;
-      outcome.recordErrorCount = 0;
-    } else {
-      outcome.baseOffset = -1;
-      outcome.lastOffset = -1;
-      outcome.appendTimeMs = -1;
-      outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-      outcome.mustWait = false;
-      outcome.recordErrorCount = out[AppendColumn.RECORD_ERROR_COUNT] as number;
-    }
+    readOutcome(outcome, errorCode, out);
     return outcome;
+  }
+
+  /**
+   * Appends a client's batch that `append` would not take, on a native thread. The caller must let nothing of the same producer pass
+   * meanwhile. `listener` hears the outcome, valid during the call, as `takeAppendErrors` is.
+   */
+  appendLater(
+    handle: number,
+    records: Uint8Array,
+    leaderEpoch: number,
+    acks: number,
+    origin: number,
+    listener: (outcome: AppendOutcome) => void,
+  ): void {
+    const nowMs = this.#clock.nowMs();
+    const outcome = this.#outcome;
+    this.#late.append(handle, records, leaderEpoch, acks, origin, nowMs, (errorCode, columns) => {
+      readOutcome(outcome, errorCode, columns);
+      listener(outcome);
+    });
   }
 
   /** What was wrong with the append that just failed. */
@@ -287,6 +296,25 @@ export class ReplicaManager {
   /** Producer ids and first offsets of the transactions aborted within a row's bytes. */
   abortedTransactions(plan: number, row: number): [string, number][] {
     return JSON.parse(this.#log.takeAborted(plan, row)) as [string, number][];
+  }
+}
+
+function readOutcome(outcome: AppendOutcome, errorCode: number, out: Float64Array): void {
+  outcome.errorCode = errorCode;
+  if (errorCode === ErrorCode.NONE) {
+    outcome.baseOffset = out[AppendColumn.BASE_OFFSET] as number;
+    outcome.lastOffset = out[AppendColumn.LAST_OFFSET] as number;
+    outcome.appendTimeMs = out[AppendColumn.APPEND_TIME_MS] as number;
+    outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
+    outcome.mustWait = out[AppendColumn.MUST_WAIT] === 1;
+    outcome.recordErrorCount = 0;
+  } else {
+    outcome.baseOffset = -1;
+    outcome.lastOffset = -1;
+    outcome.appendTimeMs = -1;
+    outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
+    outcome.mustWait = false;
+    outcome.recordErrorCount = out[AppendColumn.RECORD_ERROR_COUNT] as number;
   }
 }
 

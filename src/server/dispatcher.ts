@@ -12,6 +12,7 @@ import { Reader } from "#protocol/codec/reader.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
 import {
   type AnyApiHandler,
+  BlockingAnswer,
   CLOSE_CONNECTION,
   type ConnectionInfo,
   type RequestContext,
@@ -154,10 +155,14 @@ export class Dispatcher implements FrameHandler {
       this.#fail(error, context, connection);
       return;
     }
-    if (result instanceof Promise) {
-      const slot = connection.defer(handler.isPipelined === true);
+    const isBlocking = result instanceof BlockingAnswer;
+    if (isBlocking || result instanceof Promise) {
+      const slot = connection.defer(!isBlocking && handler.isPipelined === true);
+      const answer: Promise<unknown> = isBlocking
+        ? (result as BlockingAnswer<unknown>).answer
+        : (result as Promise<unknown>);
       const waitsFromMs = this.#monotonicMs();
-      result.then(
+      answer.then(
         (settled) => {
           const waitMs = this.#monotonicMs() - waitsFromMs;
           this.#answer(handler, settled, context, connection, slot);

@@ -47,6 +47,18 @@ export class SlicedResponse<Res> {
 /** Answer of a handler that wants the connection closed: the only way to tell a client that waits for no reply. */
 export const CLOSE_CONNECTION: unique symbol = Symbol("close connection");
 
+/**
+ * An answer that comes later and that the connection's next requests wait for, also where the handler is pipelined otherwise: an
+ * effect of this request is still to come, and theirs must not pass it.
+ */
+export class BlockingAnswer<Res> {
+  readonly answer: Promise<HandlerResult<Res>>;
+
+  constructor(answer: Promise<HandlerResult<Res>>) {
+    this.answer = answer;
+  }
+}
+
 /** What a handler answers: a response, a response with slices, nothing, or the end of the connection. */
 export type HandlerResult<Res> = Res | SlicedResponse<Res> | typeof CLOSE_CONNECTION | null;
 
@@ -70,7 +82,10 @@ export interface ApiHandler<Req, Res> {
   readonly isPipelined?: boolean;
   /** True when no view of the request's bytes is kept once `handle` has returned, even if the answer comes later. */
   readonly isFrameReleased?: boolean;
-  handle(request: Req, context: RequestContext): HandlerResult<Res> | Promise<HandlerResult<Res>>;
+  handle(
+    request: Req,
+    context: RequestContext,
+  ): HandlerResult<Res> | Promise<HandlerResult<Res>> | BlockingAnswer<Res>;
 }
 
 // The table holds handlers of many message types; only the dispatcher, which pairs codec and handler, sees this erased form.

@@ -78,6 +78,46 @@ export class FakeLog implements LogPort {
     return 0;
   }
 
+  /** Appends handed over, done by `finishLate`. */
+  readonly late: { token: number; handle: number; records: Uint8Array; acks: number }[] = [];
+  isLateQueueFull = false;
+  #onLate: (() => void) | null = null;
+
+  openAppender(done: () => void): number {
+    this.#onLate = done;
+    return 1;
+  }
+
+  closeAppender(): void {
+    this.#onLate = null;
+  }
+
+  appendLater(
+    _appenderId: number,
+    token: number,
+    handle: number,
+    records: Uint8Array,
+    _leaderEpoch: number,
+    acks: number,
+  ): boolean {
+    if (this.isLateQueueFull) return false;
+    this.late.push({ token, handle, records: records.slice(), acks });
+    return true;
+  }
+
+  /** What the native thread would do: appends the oldest and tells. */
+  finishLate(): void {
+    this.#onLate?.();
+  }
+
+  takeAppended(_appenderId: number, out: Float64Array): boolean {
+    const next = this.late.shift();
+    if (next === undefined) return false;
+    out[0] = next.token;
+    out[1] = this.append(next.handle, next.records, -1, next.acks, 0, 0, out.subarray(2));
+    return true;
+  }
+
   takeAppendErrors(): string {
     return this.appendErrors;
   }

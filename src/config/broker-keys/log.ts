@@ -31,8 +31,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "2147483639",
     valid: between(1, 2147483639),
     update: "cluster-wide",
-    status: accepted(LATER),
-    doc: "Largest size of a record batch once decompressed. Topics override it.",
+    doc: "Largest record accepted in a compressed batch, once decompressed. Topics override it.",
   },
   {
     name: "compression.type",

@@ -5,6 +5,9 @@
  * them. With acks=0 and 1 the answer leaves in the same turn of the event loop. With acks=all it leaves when the records
  * are as safe as the topic promises: fsynced by group commit unless the topic says otherwise.
  *
+ * A batch that inflates to more than a moment's work is checked and written by a native thread; the connection's next requests
+ * wait until it is, so that a producer's batches stay in order.
+ *
  * - v0-v2: message formats 0 and 1; refused like Kafka 4 does, but advertised, since librdkafka takes a broker that
  *   does not offer v0 for one that cannot compress (KAFKA-18659).
  * - v3: transactional id, record batches (KIP-98).
@@ -25,11 +28,12 @@ import {
   type TopicProduceData,
   type TopicProduceResponse,
 } from "#protocol/generated/produce.ts";
-import { AppendOrigin } from "#replica/log-port.ts";
+import { APPEND_NOT_INLINE, AppendOrigin } from "#replica/log-port.ts";
 import type { PartitionDirectory, TopicEntry } from "#replica/partition-directory.ts";
-import type { PendingAppend, ReplicaManager } from "#replica/replica-manager.ts";
+import type { AppendOutcome, PendingAppend, ReplicaManager } from "#replica/replica-manager.ts";
 import {
   type ApiHandler,
+  BlockingAnswer,
   CLOSE_CONNECTION,
   type HandlerResult,
   type RequestContext,
@@ -67,6 +71,13 @@ interface WaitingPartition {
   readonly response: PartitionProduceResponse;
 }
 
+/** What of a request is not done when its partitions have been gone through. */
+interface ProduceWork {
+  readonly waiting: WaitingPartition[];
+  /** Appends on a native thread; their partitions are answered when they settle. */
+  late: Promise<void>[] | null;
+}
+
 class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   readonly api: ApiMessages<ProduceRequest, ProduceResponse> = ProduceApi;
   readonly minVersion: number = 3;
@@ -83,11 +94,13 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   handle(
     request: ProduceRequest,
     context: RequestContext,
-  ): HandlerResult<ProduceResponse> | Promise<HandlerResult<ProduceResponse>> {
+  ):
+    | HandlerResult<ProduceResponse>
+    | Promise<HandlerResult<ProduceResponse>>
+    | BlockingAnswer<ProduceResponse> {
     const refusal = requestRefusal(request);
     const responses: TopicProduceResponse[] = [];
-    const waiting: WaitingPartition[] = [];
-    let hasError = false;
+    const work: ProduceWork = { waiting: [], late: null };
     for (const topicData of withoutRepeatedTopics(request.topicData)) {
       const topic =
         context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS
@@ -95,13 +108,25 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
           : this.#dependencies.directory.topicByName(topicData.name);
       const partitionResponses: PartitionProduceResponse[] = [];
       for (const data of withoutRepeatedPartitions(topicData.partitionData)) {
-        const response = this.#append(topic, data, request, context, refusal, waiting);
-        if (response.errorCode !== ErrorCode.NONE) hasError = true;
-        partitionResponses.push(response);
+        partitionResponses.push(this.#append(topic, data, request, context, refusal, work));
       }
       responses.push({ name: topicData.name, topicId: topicData.topicId, partitionResponses });
     }
-    if (request.acks === 0) return hasError ? CLOSE_CONNECTION : null;
+    const { waiting, late } = work;
+    if (late !== null) {
+      return new BlockingAnswer(
+        Promise.all(late).then(() => this.#respond(request, responses, waiting)),
+      );
+    }
+    return this.#respond(request, responses, waiting);
+  }
+
+  #respond(
+    request: ProduceRequest,
+    responses: TopicProduceResponse[],
+    waiting: readonly WaitingPartition[],
+  ): HandlerResult<ProduceResponse> | Promise<HandlerResult<ProduceResponse>> {
+    if (request.acks === 0) return hasError(responses) ? CLOSE_CONNECTION : null;
     const response: ProduceResponse = { responses, throttleTimeMs: 0, nodeEndpoints: [] };
     if (waiting.length === 0) return response;
     return this.#respondWhenFlushed(response, waiting, request.timeoutMs);
@@ -113,7 +138,7 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     request: ProduceRequest,
     context: RequestContext,
     refusal: number,
-    waiting: WaitingPartition[],
+    work: ProduceWork,
   ): PartitionProduceResponse {
     if (refusal === ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) return failed(data, refusal);
     if (topic === undefined && context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS) {
@@ -143,25 +168,48 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       request.acks,
       AppendOrigin.CLIENT,
     );
-    const response: PartitionProduceResponse = {
-      index: data.index,
-      errorCode: outcome.errorCode,
-      baseOffset: outcome.baseOffset,
-      logAppendTimeMs: outcome.appendTimeMs,
-      logStartOffset: outcome.logStartOffset,
-      recordErrors: [],
-      errorMessage: null,
-      currentLeader: NO_LEADER,
-    };
-    if (outcome.errorCode !== ErrorCode.NONE) {
-      this.#explain(response, records, partition.handle, outcome.recordErrorCount);
-    } else if (outcome.mustWait) {
-      waiting.push({
-        append: { handle: partition.handle, lastOffset: outcome.lastOffset, errorCode: 0 },
-        response,
-      });
+    const response = failed(data, ErrorCode.NONE);
+    if (outcome.errorCode === APPEND_NOT_INLINE) {
+      const { handle, leaderEpoch } = partition;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      work.late ??= [];
+      work.late.push(promise);
+      // What an error needs of the records later; the frame's bytes do not outlive this call.
+      const header = records.slice(0, ATTRIBUTES_POSITION);
+      replicas.appendLater(
+        handle,
+        records,
+        leaderEpoch,
+        request.acks,
+        AppendOrigin.CLIENT,
+        (later) => {
+          this.#settle(response, later, header, handle, work.waiting);
+          resolve();
+        },
+      );
+    } else {
+      this.#settle(response, outcome, records, partition.handle, work.waiting);
     }
     return response;
+  }
+
+  /** Writes the outcome of an append into its response. */
+  #settle(
+    response: PartitionProduceResponse,
+    outcome: AppendOutcome,
+    records: Uint8Array,
+    handle: number,
+    waiting: WaitingPartition[],
+  ): void {
+    response.errorCode = outcome.errorCode;
+    response.baseOffset = outcome.baseOffset;
+    response.logAppendTimeMs = outcome.appendTimeMs;
+    response.logStartOffset = outcome.logStartOffset;
+    if (outcome.errorCode !== ErrorCode.NONE) {
+      this.#explain(response, records, handle, outcome.recordErrorCount);
+    } else if (outcome.mustWait) {
+      waiting.push({ append: { handle, lastOffset: outcome.lastOffset, errorCode: 0 }, response });
+    }
   }
 
   /** Fills in what Kafka tells of a failed append: a message only where records are at fault or the format is unknown. */
@@ -218,6 +266,12 @@ const CODES_WITHOUT_LOG_START: ReadonlySet<number> = new Set<number>([
 const REQUEST_FAULT_PREFIX = "Produce requests ";
 
 const NO_LEADER: { leaderId: number; leaderEpoch: number } = { leaderId: -1, leaderEpoch: -1 };
+
+function hasError(responses: readonly TopicProduceResponse[]): boolean {
+  return responses.some(({ partitionResponses }) =>
+    partitionResponses.some(({ errorCode }) => errorCode !== ErrorCode.NONE),
+  );
+}
 
 /** An error that every partition of the request gets, or NONE. */
 function requestRefusal(request: ProduceRequest): number {

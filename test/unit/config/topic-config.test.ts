@@ -158,6 +158,7 @@ describe("toLogConfig", () => {
       retentionMs: 604800000,
       retentionBytes: -1,
       maxMessageBytes: 1048588,
+      maxDecompressedMessageBytes: 2147483639,
       messageTimestampType: "CreateTime",
       messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
       messageTimestampAfterMaxMs: 3600000,

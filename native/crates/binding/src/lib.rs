@@ -20,6 +20,7 @@
 
 mod bytes;
 mod error;
+mod later;
 mod read;
 mod slots;
 mod socket;

@@ -79,6 +79,12 @@ pub fn probe_address(host: String, port: u16) -> Option<String> {
     })
 }
 
+/// Most descriptors this process may have open; -1 where there is no limit.
+#[napi(catch_unwind)]
+pub fn descriptor_limit() -> f64 {
+    sluice_sys::descriptor_limit().map_or(-1.0, |limit| limit as f64)
+}
+
 /// Opens a place for completions of `planSend`; starts the sending thread if it does not run yet. `done` runs on the calling
 /// thread when the first completion arrives, and not again before `drainSent`. It does not keep the event loop alive.
 #[napi(catch_unwind)]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use napi_derive::napi;
 use serde::Serialize;
-use sluice_log::{AppendError, AppendRequest, KafkaCode, Origin, RecordError};
+use sluice_log::{AppendError, AppendOutcome, AppendRequest, KafkaCode, Origin, RecordError};
 
 use crate::error::{Result, coded, invalid};
 use crate::store::{PARTITIONS, partition_of};
@@ -24,6 +24,50 @@ pub(crate) fn fill(out: &mut [f64], values: &[f64]) {
 
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
+}
+
+/// Bytes a batch may inflate to on the thread that appends it, an event loop: a millisecond or so of work.
+const INLINE_BYTES: u64 = 1 << 20;
+
+pub(crate) fn origin_of(origin: f64) -> Result<Origin> {
+    match origin as i32 {
+        0 => Ok(Origin::Client),
+        1 => Ok(Origin::Coordinator),
+        2 => Ok(Origin::RawFollower),
+        other => Err(invalid(format!("origin {other} is unknown"))),
+    }
+}
+
+/// The columns of an append that landed.
+pub(crate) fn fill_landed(out: &mut [f64], landed: &AppendOutcome, woken_count: u32) {
+    fill(
+        out,
+        &[
+            landed.base_offset as f64,
+            landed.last_offset as f64,
+            landed.append_time_ms as f64,
+            landed.log_start_offset as f64,
+            flag(landed.await_sync),
+            0.0,
+            f64::from(woken_count),
+        ],
+    );
+}
+
+/// The columns of an append that was refused.
+pub(crate) fn fill_refused(
+    out: &mut [f64],
+    refusal: &AppendError,
+    log_start_offset: i64,
+    woken_count: u32,
+) {
+    let count = refusal.record_errors.len() as f64;
+    fill(out, &[-1.0, -1.0, -1.0, log_start_offset as f64, 0.0, count, f64::from(woken_count)]);
+}
+
+/// Keeps the words of a refusal for `takeAppendErrors` on this thread.
+pub(crate) fn remember_refusal(refusal: AppendError) {
+    LAST_REFUSAL.with_borrow_mut(|last| *last = Some(refusal));
 }
 
 /// Appends record batches and returns a Kafka error code.
@@ -47,44 +91,26 @@ pub fn append(
         fill(&mut out, &[-1.0, -1.0, -1.0, -1.0, 0.0, 0.0, 0.0]);
         return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
     };
-    let origin = match origin as i32 {
-        0 => Origin::Client,
-        1 => Origin::Coordinator,
-        2 => Origin::RawFollower,
-        other => return Err(invalid(format!("origin {other} is unknown"))),
-    };
+    let origin = origin_of(origin)?;
     let request = AppendRequest {
         leader_epoch: leader_epoch as i32,
         acks: acks as i16,
         origin,
         now_ms: now_ms as i64,
     };
-    let (outcome, woken_count) = counting_woken(|| partition.log.append(&mut records, &request));
+    let inline_bytes = if origin == Origin::Client { INLINE_BYTES } else { u64::MAX };
+    let (outcome, woken_count) =
+        counting_woken(|| partition.log.append_within(&mut records, &request, inline_bytes));
     match outcome {
         Ok(landed) => {
-            fill(
-                &mut out,
-                &[
-                    landed.base_offset as f64,
-                    landed.last_offset as f64,
-                    landed.append_time_ms as f64,
-                    landed.log_start_offset as f64,
-                    flag(landed.await_sync),
-                    0.0,
-                    f64::from(woken_count),
-                ],
-            );
+            fill_landed(&mut out, &landed, woken_count);
             Ok(0.0)
         }
         Err(refusal) => {
-            let log_start_offset = partition.log.state().log_start_offset as f64;
-            let count = refusal.record_errors.len() as f64;
-            fill(
-                &mut out,
-                &[-1.0, -1.0, -1.0, log_start_offset, 0.0, count, f64::from(woken_count)],
-            );
+            let log_start_offset = partition.log.state().log_start_offset;
+            fill_refused(&mut out, &refusal, log_start_offset, woken_count);
             let code = refusal.code.0;
-            LAST_REFUSAL.with_borrow_mut(|last| *last = Some(refusal));
+            remember_refusal(refusal);
             Ok(f64::from(code))
         }
     }

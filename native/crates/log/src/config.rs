@@ -30,6 +30,9 @@ pub struct LogConfig {
     /// Largest record batch a client may append, as stored.
     #[serde(deserialize_with = "saturating")]
     pub max_message_bytes: i64,
+    /// Largest record of a compressed batch, decompressed.
+    #[serde(deserialize_with = "saturating")]
+    pub max_decompressed_message_bytes: i64,
     /// Whose clock the timestamps are from.
     pub message_timestamp_type: TimestampType,
     /// How much older than the broker's clock a record may be (`CreateTime` only).
@@ -111,6 +114,7 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             max_message_bytes: 1_048_588,
+            max_decompressed_message_bytes: 2_147_483_639,
             message_timestamp_type: TimestampType::CreateTime,
             message_timestamp_before_max_ms: i64::MAX,
             message_timestamp_after_max_ms: 3_600_000,

@@ -31,6 +31,8 @@ impl KafkaCode {
     pub const UNSUPPORTED_COMPRESSION_TYPE: Self = Self(76);
     pub const OFFSET_NOT_AVAILABLE: Self = Self(78);
     pub const INVALID_RECORD: Self = Self(87);
+    /// Never sent to a client: the append would inflate more than its caller allows on this thread. Nothing was changed.
+    pub const NOT_INLINE: Self = Self(i16::MIN);
 }
 
 impl fmt::Debug for KafkaCode {

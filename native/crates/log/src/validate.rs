@@ -18,8 +18,14 @@ use crate::config::{CompressionType, LogConfig, TimestampType};
 use crate::error::{AppendError, KafkaCode, RecordError};
 
 const NO_TIMESTAMP: i64 = -1;
-/// Most bytes a batch may decompress to when it has to be compressed again.
-const RECOMPRESS_BYTES_MAX: usize = 256 << 20;
+/// Most bytes a batch may decompress to. Kafka has no such limit and its clients never come near it; without one a megabyte of
+/// zstd keeps a thread busy for tens of gigabytes.
+const INFLATED_BYTES_MAX: u64 = 1 << 30;
+/// Most bytes a batch may decompress to when it has to be compressed again, which holds it in memory; more where the topic
+/// takes batches so large that an eightfold ratio reaches beyond it.
+const RECOMPRESS_BYTES_MAX: usize = 16 << 20;
+/// Compressing costs this many times what decompressing does.
+const COMPRESSION_COST: u64 = 16;
 /// Most record errors that are answered for one batch.
 const RECORD_ERRORS_MAX: usize = 10_000;
 const STREAM_BUFFER_BYTES: usize = 16 << 10;
@@ -46,6 +52,20 @@ pub(crate) struct Rules<'a> {
     pub(crate) label: &'a str,
     pub(crate) now_ms: i64,
     pub(crate) is_client: bool,
+    /// Bytes that may be inflated on the calling thread.
+    pub(crate) inline_bytes: u64,
+}
+
+impl Rules<'_> {
+    /// Bytes that may be inflated when the batch is compressed again.
+    fn recompress_inline_bytes(&self) -> u64 {
+        if self.inline_bytes == u64::MAX { u64::MAX } else { self.inline_bytes / COMPRESSION_COST }
+    }
+}
+
+#[cold]
+fn not_inline() -> AppendError {
+    AppendError::new(KafkaCode::NOT_INLINE, "too large for the calling thread")
 }
 
 fn invalid_record(message: impl Into<String>) -> AppendError {
@@ -179,16 +199,28 @@ fn prepare(batch: &mut [u8], start: usize, rules: &Rules<'_>) -> Result<Prepared
         CompressionType::Zstd => Codec::Zstd,
     };
     let payload = batch.get(HEADER_BYTES..).unwrap_or_default();
-    let mut walk = Walk::new(&header, rules);
-    if codec == Codec::None {
-        walk.run(&mut SliceSource { bytes: payload, at: 0 }).map_err(|error| *error)?;
-    } else {
-        walk.run(&mut StreamSource::new(open_reader(codec, payload))).map_err(|error| *error)?;
+    let inline_bytes =
+        if target == codec { rules.inline_bytes } else { rules.recompress_inline_bytes() };
+    let is_compressed_path = codec != Codec::None || target != Codec::None;
+    // What is compressed hardly shrinks when it is inflated, so there is no need to try.
+    if is_compressed_path && payload.len() as u64 > inline_bytes {
+        return Err(not_inline());
     }
+    let mut walk = Walk::new(&header, rules, codec);
+    let inflated_bytes = if codec == Codec::None {
+        walk.run(&mut SliceSource { bytes: payload, at: 0 }).map_err(|error| *error)?;
+        payload.len() as u64
+    } else {
+        let mut source = StreamSource::new(open_reader(codec, payload), inline_bytes);
+        walk.run(&mut source).map_err(|error| *error)?;
+        source.position()
+    };
     let seen = walk.finish()?;
 
-    let is_compressed_path = codec != Codec::None || target != Codec::None;
     let must_rebuild = target != codec || (is_compressed_path && !seen.is_sequential);
+    if must_rebuild && inflated_bytes > rules.recompress_inline_bytes() {
+        return Err(not_inline());
+    }
     let is_control_kept = !rules.is_client && header.is_control();
     if rules.config.message_timestamp_type == TimestampType::LogAppendTime {
         header.set_log_append_time(true);
@@ -265,7 +297,10 @@ fn rebuild(
     payload: &[u8],
     config: &LogConfig,
 ) -> Result<Vec<u8>, AppendError> {
-    let plain = match decompress(codec, payload, RECOMPRESS_BYTES_MAX) {
+    let most_bytes = RECOMPRESS_BYTES_MAX
+        .max(usize::try_from(config.max_message_bytes).unwrap_or(0).saturating_mul(8))
+        .min(INFLATED_BYTES_MAX as usize);
+    let plain = match decompress(codec, payload, most_bytes) {
         Ok(plain) => plain,
         Err(CompressError::TooLarge { max_bytes }) => {
             return Err(AppendError::new(
@@ -409,11 +444,20 @@ struct StreamSource<'a> {
     at: usize,
     end: usize,
     consumed: u64,
+    /// Bytes that may be inflated on this thread.
+    inline_bytes: u64,
 }
 
 impl<'a> StreamSource<'a> {
-    fn new(reader: Box<dyn Read + 'a>) -> Self {
-        Self { reader, buffer: vec![0; STREAM_BUFFER_BYTES], at: 0, end: 0, consumed: 0 }
+    fn new(reader: Box<dyn Read + 'a>, inline_bytes: u64) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; STREAM_BUFFER_BYTES],
+            at: 0,
+            end: 0,
+            consumed: 0,
+            inline_bytes,
+        }
     }
 
     /// Returns false at the end of the stream.
@@ -425,6 +469,18 @@ impl<'a> StreamSource<'a> {
             match self.reader.read(&mut self.buffer) {
                 Ok(count) => {
                     self.end = count;
+                    let inflated_bytes = self.consumed + count as u64;
+                    if inflated_bytes > self.inline_bytes {
+                        return Err(Box::new(not_inline()));
+                    }
+                    if inflated_bytes > INFLATED_BYTES_MAX {
+                        return Err(Box::new(AppendError::new(
+                            KafkaCode::MESSAGE_TOO_LARGE,
+                            format!(
+                                "the batch is larger than {INFLATED_BYTES_MAX} bytes when decompressed"
+                            ),
+                        )));
+                    }
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -483,6 +539,8 @@ struct Walk<'a> {
     header: &'a BatchHeader,
     rules: &'a Rules<'a>,
     needs_keys: bool,
+    /// `max.decompressed.message.bytes`: of one record, and of compressed ones only, as in Kafka.
+    max_record_bytes: i64,
     max_timestamp: i64,
     is_sequential: bool,
     errors: Vec<RecordError>,
@@ -491,10 +549,15 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(header: &'a BatchHeader, rules: &'a Rules<'a>) -> Self {
+    fn new(header: &'a BatchHeader, rules: &'a Rules<'a>, codec: Codec) -> Self {
         Self {
             header,
             rules,
+            max_record_bytes: if codec == Codec::None {
+                i64::MAX
+            } else {
+                rules.config.max_decompressed_message_bytes
+            },
             needs_keys: rules.config.is_compacted() && !header.is_control(),
             max_timestamp: NO_TIMESTAMP,
             is_sequential: true,
@@ -511,6 +574,12 @@ impl<'a> Walk<'a> {
             self.rules.config.message_timestamp_type == TimestampType::CreateTime;
         for index in 0..self.header.record_count {
             let size = source.varint(5)?;
+            if size > self.max_record_bytes {
+                return Err(bad_record(format!(
+                    "Invalid record size: {size} exceeds the configured maximum record size of {}",
+                    self.max_record_bytes
+                )));
+            }
             let Ok(size) = u64::try_from(size) else {
                 return Err(bad_record(format!("Invalid record size: {size}")));
             };

@@ -323,3 +323,52 @@ proptest::proptest! {
         }
     }
 }
+
+/// A batch of one record of `size` zeros, compressed.
+fn bomb(codec: Codec, size: usize) -> Vec<u8> {
+    compressed(codec, &["0".repeat(size).as_str()])
+}
+
+#[test]
+fn what_inflates_beyond_the_budget_is_refused_and_left_as_it_was() {
+    let request =
+        AppendRequest { leader_epoch: -1, acks: 1, origin: Origin::Client, now_ms: NOW_MS };
+    let (_files, _manager, log) = store(LogConfig { max_message_bytes: 1 << 30, ..config() });
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let end = log.state().log_end_offset;
+        let original = bomb(codec, 300_000);
+        let mut bytes = original.clone();
+        let refusal = log.append_within(&mut bytes, &request, 200_000).unwrap_err();
+        assert_eq!(refusal.code, sluice_log::KafkaCode::NOT_INLINE, "{codec:?}");
+        assert_eq!((log.state().log_end_offset, bytes == original), (end, true), "{codec:?}");
+        assert_eq!(log.append_within(&mut bytes, &request, 400_000).unwrap().base_offset, end);
+    }
+    // Compressing again is dearer: a sixteenth.
+    let again = LogConfig {
+        compression_type: CompressionType::Gzip,
+        max_message_bytes: 1 << 30,
+        ..config()
+    };
+    let (_files, _manager, log) = store(again);
+    for codec in CODECS {
+        let mut bytes = bomb(codec, 100_000);
+        let outcome = log.append_within(&mut bytes, &request, 400_000);
+        if codec == Codec::Gzip {
+            outcome.unwrap();
+        } else {
+            assert_eq!(outcome.unwrap_err().code, sluice_log::KafkaCode::NOT_INLINE, "{codec:?}");
+            log.append(&mut bytes, &request).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_record_larger_than_the_topic_takes_is_refused_where_it_is_compressed() {
+    let config = LogConfig { max_decompressed_message_bytes: 1000, ..config() };
+    let (_files, _manager, log) = store(config);
+    for codec in CODECS {
+        assert_eq!(code(&log, &bomb(codec, 900)), 0, "{codec:?}");
+        let expected = if codec == Codec::None { 0 } else { 87 };
+        assert_eq!(code(&log, &bomb(codec, 1100)), expected, "{codec:?}");
+    }
+}

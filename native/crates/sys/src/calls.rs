@@ -146,6 +146,26 @@ pub(crate) fn bind(fd: RawFd, address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the calling thread yield to the others of the process where there is too little processor for all (Linux keeps the
+/// nice value by thread). A refusal changes nothing.
+pub fn lower_thread_priority() {
+    const NICE: c_int = 10;
+    // SAFETY: gettid takes nothing and touches no memory of ours.
+    let thread = unsafe { libc::gettid() };
+    // SAFETY: setpriority takes integers and touches no memory of ours.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICE) };
+}
+
+/// Most descriptors this process may have open (`RLIMIT_NOFILE`, soft); `None` where there is no limit or no answer.
+pub fn descriptor_limit() -> Option<u64> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the struct is a local that outlives the call, which fills it.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) }).ok()?;
+    // SAFETY: the call succeeded, so the struct is filled.
+    let limit = unsafe { limit.assume_init() };
+    (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
 /// Size of the file system that holds a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystemSpace {

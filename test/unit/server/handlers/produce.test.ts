@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { ErrorCode } from "#common/error-code.ts";
 import {
   makePartitionProduceData,
   makeProduceRequest,
@@ -9,7 +10,12 @@ import {
 } from "#protocol/generated/produce.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
-import { type ApiHandler, CLOSE_CONNECTION, type RequestContext } from "#server/handler.ts";
+import {
+  type ApiHandler,
+  BlockingAnswer,
+  CLOSE_CONNECTION,
+  type RequestContext,
+} from "#server/handler.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
 import { FakeLog } from "../../../support/fake-log.ts";
 import { ManualTime } from "../../../support/manual-time.ts";
@@ -221,5 +227,61 @@ describe("Produce", () => {
       log.appendCount,
       response.responses.map(({ partitionResponses }) => partitionResponses.length),
     ]).toEqual([2, [2]]);
+  });
+});
+
+describe("a batch too large to be inflated at once", () => {
+  test("is appended later, and the connection's next requests wait for it", async () => {
+    const { handler, log } = fixture();
+    log.nextAppendError = -32768;
+    const records = batch();
+    const result = handler.handle(request({ records }), context(9));
+    expect(result).toBeInstanceOf(BlockingAnswer);
+    // The frame's bytes are somebody else's once the handler has returned.
+    records.fill(9);
+    expect(log.late.length).toBe(1);
+    log.finishLate();
+    const { errorCode, baseOffset } = only(
+      await (result as BlockingAnswer<ProduceResponse>).answer,
+    );
+    expect([errorCode, baseOffset]).toEqual([ErrorCode.NONE, 0]);
+    expect(log.partitions[0]?.batches).toEqual([batch()]);
+  });
+
+  test("with acks=all it waits for the flush as well", async () => {
+    const { handler, log } = fixture();
+    log.nextAppendError = -32768;
+    const result = handler.handle(request({ acks: -1 }), context(9));
+    let isAnswered = false as boolean;
+    const answer = (result as BlockingAnswer<ProduceResponse>).answer.then((response) => {
+      isAnswered = true;
+      return response;
+    });
+    log.finishLate();
+    await Bun.sleep(1);
+    expect(isAnswered).toBe(false);
+    log.flush(0);
+    expect(only(await answer).errorCode).toBe(ErrorCode.NONE);
+  });
+
+  test("is refused with an error that clients retry when too many wait", async () => {
+    const { handler, log } = fixture();
+    log.nextAppendError = -32768;
+    log.isLateQueueFull = true;
+    const result = handler.handle(request(), context(9));
+    const { errorCode, baseOffset } = only(
+      await (result as BlockingAnswer<ProduceResponse>).answer,
+    );
+    expect([errorCode, baseOffset]).toEqual([ErrorCode.REQUEST_TIMED_OUT, -1]);
+    expect(log.partitions[0]?.batches).toEqual([]);
+  });
+
+  test("an error with acks=0 closes the connection", async () => {
+    const { handler, log } = fixture();
+    log.nextAppendError = -32768;
+    const result = handler.handle(request({ acks: 0 }), context(9));
+    log.nextAppendError = ErrorCode.INVALID_RECORD;
+    log.finishLate();
+    expect(await (result as BlockingAnswer<ProduceResponse>).answer).toBe(CLOSE_CONNECTION);
   });
 });

@@ -12,9 +12,9 @@ const XERIAL_MAGIC_HEAD: u32 = u32::from_be_bytes([0x82, b'S', b'N', b'A']);
 /// Block that Java's `SnappyOutputStream` compresses at a time.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
-/// Largest content of one raw Snappy block. Java compresses in 32 KiB blocks, other clients a whole batch at once, and a
-/// batch is at most 100 MiB of request. The block has to be whole in memory, so this is the one codec with a limit of ours.
-const SNAPPY_BLOCK_MAX_BYTES: usize = 128 * 1024 * 1024;
+/// A raw block up to this size is decompressed in one go by `snap`. Java compresses in 32 KiB blocks; other clients a whole
+/// batch at once, and such a block may be far larger: it is decoded element by element, so that it never is whole in memory.
+const WHOLE_BLOCK_MAX_BYTES: usize = 1024 * 1024;
 
 pub(super) struct SnappyReader<'a> {
     input: &'a [u8],
@@ -22,6 +22,8 @@ pub(super) struct SnappyReader<'a> {
     is_started: bool,
     block: Block,
     decoder: snap::raw::Decoder,
+    /// A block too large to be decompressed in one go.
+    large: Option<LargeBlock<'a>>,
 }
 
 impl<'a> SnappyReader<'a> {
@@ -32,6 +34,7 @@ impl<'a> SnappyReader<'a> {
             is_started: false,
             block: Block::default(),
             decoder: snap::raw::Decoder::new(),
+            large: None,
         }
     }
 
@@ -78,13 +81,17 @@ impl<'a> SnappyReader<'a> {
         Ok(())
     }
 
-    fn decode(&mut self, chunk: &[u8]) -> io::Result<()> {
+    fn decode(&mut self, chunk: &'a [u8]) -> io::Result<()> {
         let announced =
             snap::raw::decompress_len(chunk).map_err(|error| invalid(error.to_string()))?;
         // The densest element is a two-byte-offset copy: three bytes that stand for 64.
         let possible = chunk.len().saturating_mul(64) / 3 + 64;
-        if announced > possible.min(SNAPPY_BLOCK_MAX_BYTES) {
+        if announced > possible {
             return Err(invalid("the announced size is impossible"));
+        }
+        if announced > WHOLE_BLOCK_MAX_BYTES {
+            self.large = Some(LargeBlock::new(chunk, announced)?);
+            return Ok(());
         }
         if self.block.bytes.len() < announced {
             self.block.bytes.resize(announced, 0);
@@ -101,11 +108,130 @@ impl<'a> SnappyReader<'a> {
 impl Read for SnappyReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         while self.block.is_empty() && !into.is_empty() {
+            if let Some(large) = &mut self.large {
+                let count = large.read(into)?;
+                if count > 0 {
+                    return Ok(count);
+                }
+                self.large = None;
+            }
             if !self.next_block()? {
                 return Ok(0);
             }
         }
         Ok(self.block.read(into))
+    }
+}
+
+/// How far back a copy of a large block may reach. Every encoder there is works in fragments of 64 KiB and never reaches
+/// beyond one; the format would allow more.
+const WINDOW_BYTES: usize = 256 * 1024;
+/// Output made at a time, beyond the window.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// One raw block, decoded element by element into a sliding window.
+struct LargeBlock<'a> {
+    input: &'a [u8],
+    /// Output still to come from elements not read yet.
+    left: usize,
+    /// The last [`WINDOW_BYTES`] of output, then what was made since.
+    output: Vec<u8>,
+    /// Where in `output` the part begins that the reader has not taken.
+    taken: usize,
+}
+
+impl<'a> LargeBlock<'a> {
+    fn new(chunk: &'a [u8], announced: usize) -> io::Result<Self> {
+        let mut input = chunk;
+        while take_array::<1>(&mut input)?[0] & 0x80 != 0 {}
+        Ok(Self { input, left: announced, output: Vec::new(), taken: 0 })
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.output.len() {
+            self.decode_some()?;
+        }
+        let ready = self.output.get(self.taken..).unwrap_or_default();
+        let count = ready.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), ready.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.taken += count;
+        Ok(count)
+    }
+
+    fn decode_some(&mut self) -> io::Result<()> {
+        if self.output.len() > WINDOW_BYTES {
+            self.output.drain(..self.output.len() - WINDOW_BYTES);
+        }
+        self.taken = self.output.len();
+        while self.output.len() < WINDOW_BYTES + STEP_BYTES && !self.input.is_empty() {
+            self.element()?;
+        }
+        if self.input.is_empty() && self.left > 0 {
+            return Err(truncated());
+        }
+        Ok(())
+    }
+
+    fn element(&mut self) -> io::Result<()> {
+        let [tag] = take_array(&mut self.input)?;
+        let tag = usize::from(tag);
+        let (offset, length) = match tag & 3 {
+            0 => return self.literal(tag >> 2),
+            1 => {
+                let [low] = take_array(&mut self.input)?;
+                (((tag >> 5) << 8) | usize::from(low), ((tag >> 2) & 7) + 4)
+            }
+            2 => {
+                let bytes = take_array(&mut self.input)?;
+                (usize::from(u16::from_le_bytes(bytes)), (tag >> 2) + 1)
+            }
+            _ => {
+                let bytes = take_array(&mut self.input)?;
+                (u32::from_le_bytes(bytes) as usize, (tag >> 2) + 1)
+            }
+        };
+        self.spend(length)?;
+        let from = self
+            .output
+            .len()
+            .checked_sub(offset)
+            .filter(|_| offset > 0)
+            .ok_or_else(|| invalid("a copy reaches before the window"))?;
+        if offset >= length {
+            self.output.extend_from_within(from..from + length);
+        } else {
+            for at in from..from + length {
+                let byte = self.output.get(at).copied().unwrap_or_default();
+                self.output.push(byte);
+            }
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, code: usize) -> io::Result<()> {
+        let length = match code {
+            0..60 => code + 1,
+            _ => {
+                let mut value = 0;
+                for (index, byte) in take(&mut self.input, code - 59)?.iter().enumerate() {
+                    value |= usize::from(*byte) << (8 * index);
+                }
+                value + 1
+            }
+        };
+        self.spend(length)?;
+        self.output.extend_from_slice(take(&mut self.input, length)?);
+        Ok(())
+    }
+
+    fn spend(&mut self, length: usize) -> io::Result<()> {
+        self.left = self
+            .left
+            .checked_sub(length)
+            .ok_or_else(|| invalid("the block is longer than announced"))?;
+        Ok(())
     }
 }
 

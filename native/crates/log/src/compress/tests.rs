@@ -1,6 +1,7 @@
 //! Every codec: round trips, foreign framings, hostile bytes, bounded memory.
 
 use proptest::prelude::*;
+use zstd::zstd_safe::{self, CCtx, CParameter, InBuffer, OutBuffer};
 
 use super::lz4::{LZ4_FLAG_BLOCK_CHECKSUM, LZ4_FLAG_CONTENT_SIZE, LZ4_MAGIC, xxh32};
 use super::*;
@@ -262,6 +263,74 @@ fn zstd_contexts_are_kept_and_survive_errors() {
         }
     }
     assert!(first == content && second == content);
+}
+
+/// One raw Snappy block, as clients other than Java send it.
+fn raw_snappy(content: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(content).expect("compresses")
+}
+
+#[test]
+fn a_large_raw_snappy_block_is_decoded_without_being_held() {
+    let mut mixed = text(700_000);
+    mixed.extend(std::iter::repeat_n(0, 3_000_000));
+    mixed.extend((0..400_000_u32).map(|value| (value.wrapping_mul(2_654_435_761) >> 24) as u8));
+    mixed.extend(text(90_000));
+    let packed = raw_snappy(&mixed);
+    assert!(decompress(Codec::Snappy, &packed, mixed.len()).as_deref() == Ok(mixed.as_slice()));
+    // In pieces that end inside of elements.
+    let mut reader = open_reader(Codec::Snappy, &packed);
+    let (mut all, mut window) = (Vec::new(), [0; 977]);
+    loop {
+        let count = reader.read(&mut window).expect("reads");
+        if count == 0 {
+            break;
+        }
+        all.extend_from_slice(&window[..count]);
+    }
+    assert!(all == mixed);
+    // Cut short, and longer than announced.
+    assert!(decompress(Codec::Snappy, &packed[..packed.len() - 1], mixed.len()).is_err());
+    let mut longer = packed.clone();
+    longer.extend_from_slice(&[0, b'x']);
+    assert!(decompress(Codec::Snappy, &longer, mixed.len() + 9).is_err());
+}
+
+#[test]
+fn a_large_snappy_copy_from_before_the_block_is_refused() {
+    // 2 MiB announced; the first element copies from offset 1 where nothing is.
+    let mut packed = vec![0x80, 0x80, 0x80, 0x01, 0x01, 0x01];
+    packed.resize(200_000, 0);
+    assert!(decompress(Codec::Snappy, &packed, 4 << 20).is_err());
+}
+
+#[test]
+fn a_zstd_frame_may_announce_a_huge_window_but_not_fill_it() {
+    let pack = |content: &[u8], window_log: u32| {
+        let mut context = CCtx::create();
+        context.set_parameter(CParameter::WindowLog(window_log)).expect("sets");
+        context.set_parameter(CParameter::ContentSizeFlag(false)).expect("sets");
+        let mut packed = vec![0; zstd_safe::compress_bound(content.len())];
+        let mut target = OutBuffer::around(packed.as_mut_slice());
+        let mut source = InBuffer::around(content);
+        while context.compress_stream2(
+            &mut target,
+            &mut source,
+            zstd_safe::zstd_sys::ZSTD_EndDirective::ZSTD_e_end,
+        ) != Ok(0)
+        {}
+        let count = target.pos();
+        packed.truncate(count);
+        packed
+    };
+    let small = text(100_000);
+    assert!(decompress(Codec::Zstd, &pack(&small, 27), 1 << 20).as_deref() == Ok(small.as_slice()));
+    let large = vec![0; 40 << 20];
+    assert!(decompress(Codec::Zstd, &pack(&large, 23), 64 << 20).is_ok());
+    assert!(matches!(
+        decompress(Codec::Zstd, &pack(&large, 27), 64 << 20),
+        Err(CompressError::Corrupt { codec: Codec::Zstd, .. })
+    ));
 }
 
 proptest! {

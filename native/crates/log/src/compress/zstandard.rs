@@ -7,6 +7,10 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDi
 
 use super::{Codec, CompressError, invalid, truncated};
 
+/// A frame that announces a larger window may not fill it: encoders announce up to 128 MiB at their highest levels, however
+/// little they compress, and the window is paid for only as far as it is written. The library itself refuses beyond 128 MiB.
+const WINDOW_MAX_BYTES: u64 = 32 * 1024 * 1024;
+
 /// A context that grew beyond this is not kept for the next batch.
 const ZSTD_CONTEXT_KEEP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -26,6 +30,25 @@ pub(super) struct ZstdReader<'a> {
     context: Option<DCtx<'static>>,
     is_in_frame: bool,
     has_started: bool,
+    /// The frame at hand announced more than [`WINDOW_MAX_BYTES`].
+    is_wide: bool,
+    /// Bytes that the frame at hand has given.
+    frame_bytes: u64,
+}
+
+/// Window that the frame at the start of `input` announces (RFC 8878, 3.1.1.1); 0 where there is no whole header. Frames of one
+/// segment have their content as window.
+fn announced_window(input: &[u8]) -> u64 {
+    const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+    let Some(&[descriptor, window, ..]) = input.strip_prefix(&MAGIC) else { return 0 };
+    if descriptor & 0x20 == 0 {
+        let base = 1_u64 << (10 + (window >> 3));
+        return base + base / 8 * u64::from(window & 7);
+    }
+    match zstd_safe::get_frame_content_size(input) {
+        Ok(Some(bytes)) => bytes,
+        _ => 0,
+    }
 }
 
 impl<'a> ZstdReader<'a> {
@@ -36,7 +59,14 @@ impl<'a> ZstdReader<'a> {
                 context.reset(ResetDirective::SessionOnly).is_ok().then_some(context)
             })
             .or_else(DCtx::try_create);
-        Self { input, context, is_in_frame: false, has_started: false }
+        Self {
+            input,
+            context,
+            is_in_frame: false,
+            has_started: false,
+            is_wide: false,
+            frame_bytes: 0,
+        }
     }
 }
 
@@ -54,6 +84,10 @@ impl Read for ZstdReader<'_> {
                 return if self.has_started { Ok(0) } else { Err(truncated()) };
             }
             self.has_started = true;
+            if !self.is_in_frame {
+                self.is_wide = announced_window(self.input) > WINDOW_MAX_BYTES;
+                self.frame_bytes = 0;
+            }
             let mut source = InBuffer::around(self.input);
             let mut target = OutBuffer::around(&mut *into);
             let hint = context
@@ -63,6 +97,10 @@ impl Read for ZstdReader<'_> {
             let produced = target.pos();
             self.input = self.input.get(consumed..).unwrap_or_default();
             self.is_in_frame = hint != 0;
+            self.frame_bytes += produced as u64;
+            if self.is_wide && self.frame_bytes > WINDOW_MAX_BYTES {
+                return Err(invalid("the frame needs too large a window"));
+            }
             if produced > 0 {
                 return Ok(produced);
             }

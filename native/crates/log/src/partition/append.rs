@@ -31,6 +31,21 @@ impl PartitionLog {
         records: &mut [u8],
         request: &AppendRequest,
     ) -> Result<AppendOutcome, AppendError> {
+        self.append_within(records, request, u64::MAX)
+    }
+
+    /// As [`Self::append`], for a thread that others wait for: a batch that has to be inflated beyond `inline_bytes` to be
+    /// checked (or beyond a sixteenth of it to be compressed again) is refused with [`KafkaCode::NOT_INLINE`], and neither
+    /// the log nor `records` is changed. Such a batch belongs on another thread, without a limit.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_within(
+        &self,
+        records: &mut [u8],
+        request: &AppendRequest,
+        inline_bytes: u64,
+    ) -> Result<AppendOutcome, AppendError> {
         if let Err(error) = self.check_writable() {
             return Err(AppendError::new(error.kafka_code(), error.to_string()));
         }
@@ -40,6 +55,7 @@ impl PartitionLog {
             label: &self.label,
             now_ms: request.now_ms,
             is_client: request.origin == Origin::Client,
+            inline_bytes,
         };
         let mut prepared = match request.origin {
             Origin::Client => vec![prepare_client(records, &rules)?],
