@@ -127,7 +127,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     default: "2147483639",
     valid: between(1, 2147483639),
     synonyms: from("max.decompressed.message.bytes"),
-    doc: "Largest record accepted in a compressed batch, once decompressed; a larger one is refused with INVALID_RECORD.",
+    doc: "Largest record accepted in a compressed batch, once decompressed. A larger one is refused with INVALID_RECORD.",
   },
   {
     name: "index.interval.bytes",

@@ -38,6 +38,7 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
   "retention.bytes": [MAINTAIN, "config.retention_bytes"],
   "retention.ms": [MAINTAIN, "config.retention_ms"],
   "max.message.bytes": [VALIDATE, "config.max_message_bytes"],
+  "max.decompressed.message.bytes": [VALIDATE, "config.max_decompressed_message_bytes"],
   "index.interval.bytes": [APPEND, "config.index_interval_bytes"],
   "file.delete.delay.ms": [MAINTAIN, "config.file_delete_delay_ms"],
   "cleanup.policy": [MAINTAIN, "is_deleting()"],
