@@ -77,6 +77,7 @@ class RemoteConnection implements FrameConnection {
 class BrokerThread {
   readonly #worker: Worker;
   readonly #options: BrokerThreadsOptions;
+  readonly #loopId: number;
   readonly #connections: Map<number, RemoteConnection> = new Map();
   readonly #applied: Map<number, () => void> = new Map();
   #onListening: ((listeners: readonly BoundListener[]) => void) | null = null;
@@ -84,8 +85,9 @@ class BrokerThread {
   #onStopped: (() => void) | null = null;
   #nextChangeId = 1;
 
-  constructor(options: BrokerThreadsOptions) {
+  constructor(options: BrokerThreadsOptions, loopId: number) {
     this.#options = options;
+    this.#loopId = loopId;
     // Beside this file as source, beside the bundle when bundled (build.ts).
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
     this.#worker = new Worker(new URL(`./broker-thread.${extension}`, import.meta.url).href);
@@ -101,7 +103,9 @@ class BrokerThread {
     return new Promise((resolve, reject) => {
       this.#onListening = resolve;
       this.#onFailed = reject;
-      this.post({ kind: "start", start: { ...this.#options.start, listeners } });
+      const { start } = this.#options;
+      const transport = { ...start.transport, loopId: this.#loopId };
+      this.post({ kind: "start", start: { ...start, transport, listeners } });
     });
   }
 
@@ -199,7 +203,10 @@ export class BrokerThreads {
   static async start(
     options: BrokerThreadsOptions,
   ): Promise<{ readonly threads: BrokerThreads; readonly listeners: readonly BoundListener[] }> {
-    const threads = Array.from({ length: options.count }, () => new BrokerThread(options));
+    const threads = Array.from(
+      { length: options.count },
+      (_, index) => new BrokerThread(options, index + 1),
+    );
     const all = new BrokerThreads(threads);
     try {
       const wanted = options.start.listeners;

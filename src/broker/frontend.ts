@@ -6,7 +6,8 @@ import { describeError, type Logger } from "#common/logger.ts";
 import type { BrokerSettings, ConnectionLimitSettings } from "#config/broker-settings.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
-import { createNativeAssist, requireFreeAddress } from "#transport/sendfile.ts";
+import { createNativeAssist, openFileLimit, requireFreeAddress } from "#transport/sendfile.ts";
+import { SharedCounters } from "#transport/shared-counters.ts";
 import {
   type BoundListener,
   type ConnectionCounts,
@@ -20,9 +21,15 @@ import { BrokerStartError } from "./start-error.ts";
 const IN_FLIGHT_MAX = 64;
 /** Unsent reply bytes above which a connection is not read. */
 const UNSENT_BYTES_MAX = 1 << 20;
+/** Time that requests sent together may take in a row while other connections wait, ms. */
+const TURN_MS = 4;
 /** Budget of frames under assembly where `queued.max.request.bytes` leaves it to us. */
-const POOL_BYTES = 128 << 20;
+const POOL_BYTES = 64 << 20;
 const POOL_KEEP_BYTES = 16 << 20;
+/** Reply bytes that may wait in memory, all connections together. */
+const UNSENT_TOTAL_BYTES_MAX = 32 << 20;
+/** Descriptors that are neither connections nor segments: listeners, epoll, timers, metadata, the runtime's own. */
+const OTHER_DESCRIPTORS = 64;
 /** Time after which an unused fetch session may make room for another; Kafka's, where it is no key either. */
 export const SESSION_EVICTION_MS = 120_000;
 
@@ -62,6 +69,7 @@ export async function openFrontend(
   const threadCount = settings.numNetworkThreads;
   if (threadCount <= 1) return localFrontend(settings, frames, events, listeners);
   for (const listener of listeners) probe(listener);
+  const counters = new SharedCounters().memory;
   const { BrokerThreads } = await import("./broker-threads.ts");
   const { threads, listeners: bound } = await BrokerThreads.start({
     count: threadCount,
@@ -69,7 +77,7 @@ export async function openFrontend(
     logger,
     onFatal,
     start: {
-      transport: transportOptions(settings, threadCount),
+      transport: { ...transportOptions(settings, threadCount), counters },
       listeners: listeners.map((listener) => ({ ...listener, reusePort: true })),
       nodeId: settings.nodeId,
       rack: settings.brokerRack,
@@ -85,7 +93,7 @@ export async function openFrontend(
     listeners: bound,
     serve: () => threads.serve(),
     publish: (changes) => threads.publish(changes),
-    limitConnections: (limits) => threads.limitConnections(connectionCounts(limits, threadCount)),
+    limitConnections: (limits) => threads.limitConnections(connectionCounts(limits)),
     stopListening: () => threads.stopListening(),
     stop: (deadlineMs) => threads.stop(deadlineMs),
   };
@@ -117,7 +125,7 @@ async function localFrontend(
     listeners: bound,
     serve: () => transport.resume(),
     publish: () => undefined,
-    limitConnections: (limits) => transport.limitConnections(connectionCounts(limits, 1)),
+    limitConnections: (limits) => transport.limitConnections(connectionCounts(limits)),
     stopListening: () => transport.stopListening(),
     stop: (deadlineMs) => transport.stop(deadlineMs),
   };
@@ -151,22 +159,29 @@ function addressError(
   );
 }
 
-/** Limits on connections of one thread. */
-function connectionCounts(
-  settings: ConnectionLimitSettings,
-  threadCount: number,
-): ConnectionCounts {
+/** Limits on connections, which hold for all threads together. */
+function connectionCounts(settings: ConnectionLimitSettings): ConnectionCounts {
   return {
-    maxConnections: Math.ceil(settings.maxConnections / threadCount),
-    maxConnectionsPerAddress: Math.ceil(settings.maxConnectionsPerIp / threadCount),
+    maxConnections: settings.maxConnections,
+    maxConnectionsPerAddress: settings.maxConnectionsPerIp,
     maxConnectionsPerAddressOverrides: settings.maxConnectionsPerIpOverrides,
+    maxConnectionsPerSecond: settings.maxConnectionCreationRate,
   };
 }
 
-/** Limits of one thread: what counts for the whole broker is divided. */
+/**
+ * Connections for which the system has descriptors. Every stalled one may need a second for its file slices, and segments get
+ * theirs first, up to half of all.
+ */
+function descriptorsForConnections(settings: BrokerSettings): number {
+  const limit = openFileLimit();
+  if (limit === Number.POSITIVE_INFINITY) return limit;
+  const forFiles = Math.min(settings.sluiceMaxOpenFiles, Math.floor(limit / 2));
+  return Math.max(16, limit - forFiles - OTHER_DESCRIPTORS);
+}
+
+/** Limits of one thread: what is counted by each thread for itself is divided. */
 function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
-  const poolBytes =
-    settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
   const share = (limit: number): number => Math.ceil(limit / threadCount);
   return {
     sendBufferBytes: settings.socketSendBufferBytes,
@@ -174,10 +189,14 @@ function transportOptions(settings: BrokerSettings, threadCount: number): Transp
     maxFrameBytes: settings.socketRequestMaxBytes,
     maxInFlight: IN_FLIGHT_MAX,
     maxUnsentBytes: UNSENT_BYTES_MAX,
+    turnMs: TURN_MS,
     idleDeadlineMs: settings.connectionsMaxIdleMs,
     frameDeadlineMs: settings.sluiceFrameDeadlineMs,
-    ...connectionCounts(settings, threadCount),
-    poolBytes: share(poolBytes),
+    sendDeadlineMs: settings.sluiceSendDeadlineMs,
+    ...connectionCounts(settings),
+    maxConnectionsByDescriptors: descriptorsForConnections(settings),
+    poolBytes: settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES,
     poolKeepBytes: share(POOL_KEEP_BYTES),
+    unsentBytes: share(UNSENT_TOTAL_BYTES_MAX),
   };
 }

@@ -77,6 +77,12 @@ const CUT_MESSAGES: Readonly<Record<ConnectionCut, string>> = {
     "closing a connection that does not finish its request (sluice.frame.deadline.ms)",
   "bad-frame":
     "closing a connection that announced a request of an impossible size (socket.request.max.bytes)",
+  "send-deadline": "closing a connection that does not take its replies (sluice.send.deadline.ms)",
+  memory: "closing a connection whose data does not fit into memory (queued.max.request.bytes)",
+  "refused-descriptors":
+    "refusing a connection: the limit of open files leaves no room for more (ulimit -n)",
+  "refused-rate":
+    "refusing a connection: too many wait for their turn (max.connection.creation.rate)",
   "refused-connections": "refusing a connection: there are too many (max.connections)",
   "refused-address": "refusing a connection: too many from its address (max.connections.per.ip)",
   "refused-stopping": "refusing a connection: the broker is stopping",

@@ -12,6 +12,7 @@ import { topicDefaultError } from "./topic-config.ts";
 export interface ConnectionLimitSettings {
   readonly maxConnections: number;
   readonly maxConnectionsPerIp: number;
+  readonly maxConnectionCreationRate: number;
   /** Address to count. */
   readonly maxConnectionsPerIpOverrides: ReadonlyMap<string, number>;
 }
@@ -53,6 +54,7 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
   readonly metadataLogMaxSnapshotIntervalMs: number;
   readonly sluiceFrameDeadlineMs: number;
+  readonly sluiceSendDeadlineMs: number;
   readonly sluiceMaxOpenFiles: number;
   readonly sluiceVerifyOnRead: boolean;
   readonly sluiceInMemory: boolean;
@@ -137,6 +139,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     ),
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
     sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
+    sluiceSendDeadlineMs: number("sluice.send.deadline.ms"),
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
     sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
     sluiceInMemory: config.boolean("sluice.in.memory"),
@@ -172,6 +175,7 @@ export function connectionLimitSettings(config: BrokerConfig): ConnectionLimitSe
   return {
     maxConnections: config.number("max.connections"),
     maxConnectionsPerIp: config.number("max.connections.per.ip"),
+    maxConnectionCreationRate: config.number("max.connection.creation.rate"),
     maxConnectionsPerIpOverrides: parsePerIpOverrides(text).overrides ?? new Map(),
   };
 }

@@ -39,7 +39,6 @@ export const ONE_REPLICA: string =
   "a partition has one replica, and no more can be asked for than it has";
 export const GROWING_FILES: string = "files grow as they are written";
 export const ONE_LZ4_LEVEL: string = "LZ4 is written at one level, the fast one";
-export const NO_RATE_LIMIT: string = "new connections are not limited by rate yet";
 export const NO_CORDON: string = "log directories cannot be cordoned yet";
 export const CLASSIC_ONLY: string = "classic groups are served, and only they";
 export const SYSTEM_BACKLOG: string = "the runtime decides how many connections may wait";

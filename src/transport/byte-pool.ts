@@ -1,24 +1,37 @@
 /**
  * Memory for frames that do not fit into one chunk. A peer announces a frame's size before it has sent a byte of it,
  * so the announcement buys nothing: a frame gets room for what has arrived and a little more, and the room grows with
- * it. All growing frames of a process share one budget; who finds it empty stops reading and waits in line.
+ * it. All growing frames of a process, whatever thread reads them, share one budget; who finds it empty stops reading and waits in
+ * line. A quarter of it is for small buffers alone, so that ordinary requests get through while large ones wait.
  *
  * Finished buffers are kept for the next frame (up to `keepBytes`), because first touching fresh memory costs more than
  * copying into it. An idle buffer of sufficient size may be lent whole: it is already paid for.
  *
  * One frame at a time may exceed the budget. Without that, several half-received frames could hold all of it and none
  * could ever finish.
+ *
+ * Input that arrived and cannot be taken yet is charged to the same budget. It cannot be refused, since it is there; who holds
+ * it when the budget is spent has to go (`isOverfull`).
  */
+import { SharedCounters } from "./shared-counters.ts";
 
 const CLASS_BITS_MIN = 10;
 const CLASS_BITS_MAX = 30;
+/** Buffers up to this size may use the whole budget, larger ones three quarters of it. */
+const SMALL_BYTES = 64 * 1024;
+/** How often a loop with waiters looks whether another loop gave bytes back. */
+const LOOK_AGAIN_MS = 20;
 
 /** Limits of a {@link BytePool}. */
 export interface BytePoolOptions {
-  /** Bytes that frames under assembly may hold together. */
+  /** Bytes that frames under assembly may hold together, over all pools that share counters. */
   readonly maxBytes: number;
-  /** Bytes of idle buffers kept for reuse. */
+  /** Bytes of idle buffers this pool keeps for reuse. */
   readonly keepBytes: number;
+  /** Counters shared with the pools of other threads; own ones unless given. */
+  readonly counters?: SharedCounters;
+  /** Number of this pool among those that share counters, from 1. */
+  readonly loopId?: number;
 }
 
 /** Someone who may wait for bytes: woken once, after which it asks again. */
@@ -28,21 +41,30 @@ export interface BytePoolWaiter {
 
 /** Lends buffers in power-of-two sizes under one budget. */
 export class BytePool {
-  readonly #maxBytes: number;
+  readonly #maxKib: number;
+  readonly #maxLargeKib: number;
   readonly #keepBytes: number;
+  readonly #counters: SharedCounters;
+  readonly #loopId: number;
+  readonly #isShared: boolean;
   readonly #free: Uint8Array[][] = [];
   readonly #waiters: Set<BytePoolWaiter> = new Set();
   #overdraftHolder: BytePoolWaiter | null = null;
   #usedBytes = 0;
   #idleBytes = 0;
+  #lookAgain: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: BytePoolOptions) {
-    this.#maxBytes = options.maxBytes;
+    this.#maxKib = Math.floor(options.maxBytes / 1024);
+    this.#maxLargeKib = Math.floor((this.#maxKib * 3) / 4);
     this.#keepBytes = options.keepBytes;
+    this.#isShared = options.counters !== undefined;
+    this.#counters = options.counters ?? new SharedCounters();
+    this.#loopId = options.loopId ?? 1;
     for (let bits = CLASS_BITS_MIN; bits <= CLASS_BITS_MAX; bits++) this.#free.push([]);
   }
 
-  /** Bytes lent at the moment. */
+  /** Bytes this pool has lent or charged at the moment. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
@@ -52,17 +74,27 @@ export class BytePool {
     return this.#idleBytes;
   }
 
+  /** True while somebody of this loop waits for room. */
+  get hasWaiters(): boolean {
+    return this.#waiters.size > 0;
+  }
+
+  /** True when what is lent and charged exceeds the budget, the one overdraft aside. */
+  get isOverfull(): boolean {
+    return this.#counters.usedKib - this.#counters.overdraftKib > this.#maxKib;
+  }
+
   /** An idle buffer of at least `bytes`, or null when there is none: never allocates. */
   takeIdle(bytes: number): Uint8Array | null {
     const index = classIndex(bytes);
     // Two classes up at most: a small frame must not sit on a large buffer.
     for (let at = index; at < this.#free.length && at <= index + 1; at++) {
       const size = 1 << (at + CLASS_BITS_MIN);
-      if (this.#usedBytes + size > this.#maxBytes) return null;
+      if (this.#counters.usedKib + (size >> 10) > this.#limitKib(size)) return null;
       const buffer = this.#free[at]?.pop();
       if (buffer === undefined) continue;
       this.#idleBytes -= buffer.length;
-      this.#usedBytes += buffer.length;
+      this.#use(buffer.length);
       return buffer;
     }
     return null;
@@ -75,16 +107,18 @@ export class BytePool {
   take(bytes: number, waiter: BytePoolWaiter): Uint8Array | null {
     const index = classIndex(bytes);
     const size = 1 << (index + CLASS_BITS_MIN);
-    if (this.#usedBytes + size > this.#maxBytes) {
-      if (this.#overdraftHolder !== null && this.#overdraftHolder !== waiter) {
+    if (this.#counters.usedKib + (size >> 10) > this.#limitKib(size)) {
+      if (this.#overdraftHolder !== waiter && !this.#tryOverdraw(waiter)) {
         this.#waiters.add(waiter);
+        if (this.#isShared)
+          this.#lookAgain ??= setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
         return null;
       }
-      this.#overdraftHolder = waiter;
+      this.#counters.setOverdraftKib(size >> 10);
     }
     const idle = this.#free[index]?.pop();
     if (idle !== undefined) this.#idleBytes -= idle.length;
-    this.#usedBytes += size;
+    this.#use(size);
     return idle ?? new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
   }
 
@@ -93,11 +127,22 @@ export class BytePool {
    * lent again.
    */
   release(buffer: Uint8Array, isRetained = false): void {
-    this.#usedBytes -= buffer.length;
+    this.#use(-buffer.length);
     if (!isRetained && this.#idleBytes + buffer.length <= this.#keepBytes) {
       this.#free[classIndex(buffer.length)]?.push(buffer);
       this.#idleBytes += buffer.length;
     }
+    this.#wake();
+  }
+
+  /** Counts bytes that are held elsewhere, whole KiB: input that arrived and cannot be taken yet. */
+  charge(bytes: number): void {
+    this.#use(bytes);
+  }
+
+  /** Ends a charge of as many bytes. */
+  uncharge(bytes: number): void {
+    this.#use(-bytes);
     this.#wake();
   }
 
@@ -106,8 +151,37 @@ export class BytePool {
     this.#waiters.delete(waiter);
     if (this.#overdraftHolder === waiter) {
       this.#overdraftHolder = null;
+      this.#counters.endOverdraft(this.#loopId);
       this.#wake();
     }
+  }
+
+  /** Frees the idle buffers and stops looking for bytes of other loops. */
+  close(): void {
+    if (this.#lookAgain !== null) clearTimeout(this.#lookAgain);
+    this.#lookAgain = null;
+    for (const buffers of this.#free) buffers.length = 0;
+    this.#idleBytes = 0;
+  }
+
+  #limitKib(size: number): number {
+    return size <= SMALL_BYTES ? this.#maxKib : this.#maxLargeKib;
+  }
+
+  #tryOverdraw(waiter: BytePoolWaiter): boolean {
+    if (this.#overdraftHolder !== null || !this.#counters.tryOverdraw(this.#loopId)) return false;
+    this.#overdraftHolder = waiter;
+    return true;
+  }
+
+  #use(bytes: number): void {
+    this.#usedBytes += bytes;
+    this.#counters.addUsedKib(bytes / 1024);
+  }
+
+  #onLookAgain(): void {
+    this.#lookAgain = null;
+    this.#wake();
   }
 
   #wake(): void {
@@ -116,6 +190,11 @@ export class BytePool {
     this.#waiters.clear();
     for (const waiter of waiting) waiter.onBytesAvailable();
   }
+}
+
+/** What to charge for a piece of input: whole KiB, since that is what the counters count. */
+export function chargedBytes(bytes: number): number {
+  return Math.ceil(bytes / 1024) * 1024;
 }
 
 function classIndex(bytes: number): number {

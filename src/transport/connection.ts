@@ -9,7 +9,7 @@
  * and a connection at its limit is not read until it is below again. What it sends then waits in the kernel, and in the
  * client.
  */
-import type { BytePool, BytePoolWaiter } from "./byte-pool.ts";
+import { type BytePool, type BytePoolWaiter, chargedBytes } from "./byte-pool.ts";
 import { ConsumeResult, type FrameConsumer, FrameReceiver } from "./frame-receiver.ts";
 import type {
   DirectReceiver,
@@ -22,7 +22,7 @@ import type {
   TransportEvents,
   TransportStatistics,
 } from "./ports.ts";
-import { type GatherBuffer, SendQueue } from "./send-queue.ts";
+import { type GatherBuffer, SendQueue, type UnsentBytes } from "./send-queue.ts";
 
 /** Limits of one connection. */
 export interface ConnectionLimits {
@@ -32,6 +32,8 @@ export interface ConnectionLimits {
   readonly maxInFlight: number;
   /** Unsent reply bytes above which the connection is no longer read. */
   readonly maxUnsentBytes: number;
+  /** Time that requests sent together may take in a row while other connections wait, ms. */
+  readonly turnMs: number;
 }
 
 /** What the connections of one loop share. */
@@ -54,6 +56,10 @@ export interface ConnectionEnvironment {
   isBurst: boolean;
   /** A reply left by itself. */
   noteSingleReply(): void;
+  /** Runs `connection.continueTurn()` once the others have had theirs. */
+  scheduleNextTurn(connection: Connection): void;
+  /** Reply bytes that wait in memory, over the connections of this loop. */
+  readonly unsent: UnsentBytes;
 }
 
 /** Addresses of a connection, fixed when it was accepted. */
@@ -63,6 +69,11 @@ export interface ConnectionAddress {
   readonly localPort: number;
   readonly clientHost: string;
 }
+
+/** Input up to this size may be held also when the budget for it is spent: less is hardly a chunk. */
+const HELD_BYTES_FREE = 4096;
+/** Unsent bytes a connection may always have. When all together have too many, it is not read with more, and cut with much more. */
+const UNSENT_BYTES_FREE = 64 * 1024;
 
 /** Larger replies leave at once even in a burst: one write for them is no waste. */
 const MAX_DEFERRED_BYTES = 4096;
@@ -129,8 +140,16 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   hasMoreInput = false;
   /** Coarse time of the last byte in or out, ms; maintained with the transport's tick. */
   lastActivityMs = 0;
-  /** Coarse time at which the frame under assembly began, or -1. */
+  /** Coarse time at which the frame under assembly began, or -1. Time in which it waited for room is not counted. */
   frameStartedMs = -1;
+  /** Bytes of the frame under assembly when the transport last looked, for the rate while memory is short. */
+  lastMidFrameBytes = 0;
+  /** Looks in a row at which those had hardly grown. */
+  slowLookCount = 0;
+  /** Coarse time since which nothing that waits to be sent has moved, or -1. */
+  stalledSinceMs = -1;
+  /** What the kernel said was acknowledged when the transport last looked. */
+  lastAcknowledgedBytes = -1;
 
   readonly #environment: ConnectionEnvironment;
   readonly #socket: SocketPort;
@@ -140,6 +159,11 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** Input that arrived while the connection could not take it. */
   #held: Uint8Array[] = [];
   #heldPosition = 0;
+  /** Bytes of held input that are charged to the pool. */
+  #chargedBytes = 0;
+  #turnStartedMs = 0;
+  #isTurnOver = false;
+  #isThrottled = false;
   #isPaused = false;
   #isWaitingForRoom = false;
   #isBlockedByRequest = false;
@@ -167,6 +191,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       id,
       environment.gather,
       environment.statistics,
+      environment.unsent,
     );
     this.#corked = environment.gather.bytes;
   }
@@ -184,6 +209,16 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** Reply bytes that wait in memory. */
   get unsentBytes(): number {
     return this.#queue.queuedBytes + this.#corkedBytes;
+  }
+
+  /** True while something waits to be sent, in memory or as file slices. */
+  get isSending(): boolean {
+    return !this.#queue.isEmpty;
+  }
+
+  /** The socket's descriptor, for questions to the kernel; negative where there is none. */
+  get fd(): number {
+    return this.#socket.fd;
   }
 
   /** Requests that wait for their answer. */
@@ -217,9 +252,31 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       this.#environment.isServing &&
       !this.#isBlockedByRequest &&
       !this.#isClosingAfterReplies &&
+      !this.#isTurnOver &&
+      !this.#isThrottled &&
       this.#slots.length < this.#environment.limits.maxInFlight &&
-      this.unsentBytes <= this.#environment.limits.maxUnsentBytes
+      this.unsentBytes <= this.#unsentLimit
     );
+  }
+
+  /** Unsent bytes with which the connection is still read: few when all together have too many. */
+  get #unsentLimit(): number {
+    const { unsent, limits } = this.#environment;
+    return unsent.isMuch
+      ? Math.min(UNSENT_BYTES_FREE, limits.maxUnsentBytes)
+      : limits.maxUnsentBytes;
+  }
+
+  /** Takes no request before `resumeThrottled`. */
+  throttle(): void {
+    this.#isThrottled = true;
+    this.#pause();
+  }
+
+  /** Ends `throttle`. */
+  resumeThrottled(): void {
+    this.#isThrottled = false;
+    this.#scheduleFlush();
   }
 
   // ---- from the socket ----
@@ -232,11 +289,13 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     if (this.#held.length > 0 || this.#isWaitingForRoom || !this.canTakeFrame) {
       this.#held.push(chunk);
       this.#pause();
+      this.#charge(chunk.length);
       return;
     }
     this.#isInEvent = true;
     this.#consume(chunk, 0);
     this.#endEvent();
+    this.#turnStartedMs = 0;
     this.frameStartedMs = this.#receiver.isMidFrame
       ? this.frameStartedMs < 0
         ? nowMs
@@ -248,6 +307,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   onDrain(nowMs: number): void {
     if (this.#isClosed) return;
     this.lastActivityMs = nowMs;
+    this.stalledSinceMs = -1;
     if (!this.#queue.onDrain()) this.close();
     else this.#afterSending();
   }
@@ -255,6 +315,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** The sender thread finished the slices of this connection. */
   onSent(status: number, nowMs: number): void {
     this.lastActivityMs = nowMs;
+    this.stalledSinceMs = -1;
     if (this.#isClosed) return;
     if (!this.#queue.onSent(status)) this.close();
     else this.#afterSending();
@@ -273,6 +334,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     }
     this.#slots = [];
     this.#held = [];
+    this.#uncharge();
     this.#corkedBytes = 0;
     this.#environment.handler.onClose(this);
   }
@@ -282,6 +344,17 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     if (!this.#isWaitingForRoom) return;
     this.#isWaitingForRoom = false;
     this.#scheduleFlush();
+  }
+
+  /** @internal The others have had their turn: this connection goes on with what it holds. */
+  continueTurn(): void {
+    this.#isTurnOver = false;
+    if (!this.#isClosed) this.#afterSending();
+  }
+
+  /** @internal True while the frame under assembly waits for room: the client cannot help that. */
+  get isWaitingForRoom(): boolean {
+    return this.#isWaitingForRoom;
   }
 
   // ---- from the frame handler, during onFrame ----
@@ -390,6 +463,12 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       this.close();
       return;
     }
+    if (this.hasExcessUnsent) {
+      this.#environment.statistics.closedMemoryCount++;
+      this.#environment.events?.onConnectionCut("memory", this.id, this.address.clientHost);
+      this.close();
+      return;
+    }
     this.#afterSending();
   }
 
@@ -401,7 +480,15 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   onFrame(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isClosed) return true;
     this.#environment.statistics.framesCount++;
-    return this.#environment.handler.onFrame(this, bytes, start, end);
+    const isReleased = this.#environment.handler.onFrame(this, bytes, start, end);
+    // Only who sends several requests at once is watched: a single one costs no look at the clock.
+    if (this.hasMoreInput) {
+      const nowMs = performance.now();
+      if (this.#turnStartedMs === 0) this.#turnStartedMs = nowMs;
+      else if (nowMs - this.#turnStartedMs > this.#environment.limits.turnMs)
+        this.#isTurnOver = true;
+    }
+    return isReleased;
   }
 
   receiveDirect(into: Uint8Array, at: number, length: number): number {
@@ -443,6 +530,24 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     this.#heldPosition = this.#receiver.position;
     this.#held.unshift(chunk);
     this.#pause();
+    if (this.#isTurnOver) this.#environment.scheduleNextTurn(this);
+    this.#charge(chunk.length);
+  }
+
+  /** Counts held input. When there is too much of it in all, whoever comes with more has to go. */
+  #charge(bytes: number): void {
+    const { pool, statistics, events } = this.#environment;
+    this.#chargedBytes += chargedBytes(bytes);
+    pool.charge(chargedBytes(bytes));
+    if (bytes <= HELD_BYTES_FREE || !pool.isOverfull) return;
+    statistics.closedMemoryCount++;
+    events?.onConnectionCut("memory", this.id, this.address.clientHost);
+    this.close();
+  }
+
+  #uncharge(): void {
+    if (this.#chargedBytes > 0) this.#environment.pool.uncharge(this.#chargedBytes);
+    this.#chargedBytes = 0;
   }
 
   #pause(): void {
@@ -501,16 +606,25 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       const chunk = this.#held.shift() as Uint8Array;
       const position = this.#heldPosition;
       this.#heldPosition = 0;
+      this.#chargedBytes -= chargedBytes(chunk.length);
+      this.#environment.pool.uncharge(chargedBytes(chunk.length));
       this.#isInEvent = true;
       this.#consume(chunk, position);
       this.#endEvent();
       if (this.#isClosed) return;
     }
+    this.#turnStartedMs = 0;
     if (this.#isPaused && this.#held.length === 0 && !this.#isWaitingForRoom && this.canTakeFrame) {
       this.#isPaused = false;
-      this.frameStartedMs = this.#receiver.isMidFrame ? this.lastActivityMs : -1;
+      // Time in which nothing was read does not count against the client.
+      this.frameStartedMs = this.#receiver.isMidFrame ? performance.now() : -1;
       this.#socket.resume();
     }
+  }
+
+  /** @internal Too much waits to be sent in all, and this connection does not take its share. */
+  get hasExcessUnsent(): boolean {
+    return this.#environment.unsent.isTooMuch && this.unsentBytes > UNSENT_BYTES_FREE;
   }
 
   #scheduleFlush(): void {

@@ -98,8 +98,12 @@ export type ConnectionCut =
   | "idle"
   | "frame-deadline"
   | "bad-frame"
+  | "send-deadline"
+  | "memory"
   | "refused-connections"
   | "refused-address"
+  | "refused-descriptors"
+  | "refused-rate"
   | "refused-stopping";
 
 /** Told of what a transport does to connections by itself. Must not throw. */
@@ -122,4 +126,8 @@ export interface TransportStatistics {
   closedIdleCount: number;
   closedFrameDeadlineCount: number;
   closedBadFrameCount: number;
+  /** Closed because nothing of what waits to be sent moved for `sluice.send.deadline.ms`. */
+  closedSendDeadlineCount: number;
+  /** Closed because their input or their replies did not fit into memory any more. */
+  closedMemoryCount: number;
 }

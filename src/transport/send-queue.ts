@@ -15,6 +15,26 @@ export class GatherBuffer {
   readonly bytes: Uint8Array = new Uint8Array(GATHER_BYTES);
 }
 
+/** Reply bytes that wait in memory, counted over the connections of one loop. */
+export class UnsentBytes {
+  bytes = 0;
+  readonly #maxBytes: number;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** True when connections with more than a little should not be read. */
+  get isMuch(): boolean {
+    return this.bytes > this.#maxBytes / 2;
+  }
+
+  /** True when those that add to it have to go. */
+  get isTooMuch(): boolean {
+    return this.bytes > this.#maxBytes;
+  }
+}
+
 /** What waits to be sent on one connection. */
 export class SendQueue {
   readonly #socket: SocketPort;
@@ -22,6 +42,7 @@ export class SendQueue {
   readonly #token: number;
   readonly #gather: GatherBuffer;
   readonly #statistics: TransportStatistics;
+  readonly #unsent: UnsentBytes;
   #items: (Uint8Array | SlicedReply)[] = [];
   /** Bytes of the first item that the kernel already took. */
   #sentOfFirstBytes = 0;
@@ -36,12 +57,14 @@ export class SendQueue {
     token: number,
     gather: GatherBuffer,
     statistics: TransportStatistics,
+    unsent: UnsentBytes,
   ) {
     this.#socket = socket;
     this.#sender = sender;
     this.#token = token;
     this.#gather = gather;
     this.#statistics = statistics;
+    this.#unsent = unsent;
   }
 
   /** Bytes kept in memory because the kernel did not take them yet; file slices do not count. */
@@ -92,7 +115,7 @@ export class SendQueue {
       return;
     }
     this.#items.push(reply);
-    this.#queuedBytes += reply.head.length;
+    this.#count(reply.head.length);
   }
 
   /**
@@ -106,7 +129,7 @@ export class SendQueue {
       if (!(first instanceof Uint8Array)) {
         if (!isGoingOn) return true;
         this.#items.shift();
-        this.#queuedBytes -= first.head.length;
+        this.#count(-first.head.length);
         this.#isSending = true;
         this.#statistics.slicedSendsCount++;
         const status = this.#sender?.send(first, this.#socket.fd, this.#token) ?? -1;
@@ -142,12 +165,17 @@ export class SendQueue {
       if (!(item instanceof Uint8Array)) this.#sender?.drop(item.plan);
     }
     this.#items = [];
-    this.#queuedBytes = 0;
+    this.#count(-this.#queuedBytes);
   }
 
   #push(bytes: Uint8Array): void {
     this.#items.push(bytes);
-    this.#queuedBytes += bytes.length;
+    this.#count(bytes.length);
+  }
+
+  #count(bytes: number): void {
+    this.#queuedBytes += bytes;
+    this.#unsent.bytes += bytes;
   }
 
   /** One write from the front of the queue. */
@@ -175,7 +203,7 @@ export class SendQueue {
     this.#statistics.writesCount++;
     const sentBytes = this.#socket.write(source, from, length);
     if (sentBytes < 0) return false;
-    this.#queuedBytes -= sentBytes;
+    this.#count(-sentBytes);
     let restBytes = sentBytes + skipBytes;
     let wholeCount = 0;
     while (wholeCount < items.length) {

@@ -3,8 +3,10 @@
  * file slices. Nothing else in this folder knows that there is an addon; `Transport` works without one.
  */
 import {
+  acknowledgedBytes,
   cancelSend,
   closeSender,
+  descriptorLimit,
   drainSent,
   openSender,
   planDrop,
@@ -29,11 +31,18 @@ export function requireFreeAddress(hostname: string, port: number): void {
   if (reason !== null) throw Object.assign(new Error(reason), { code: reason });
 }
 
+/** Most descriptors this process may have open; infinity where there is no limit. */
+export function openFileLimit(): number {
+  const limit = descriptorLimit();
+  return limit < 0 ? Number.POSITIVE_INFINITY : limit;
+}
+
 /** The native assist of a plaintext transport; one per event loop. */
 export function createNativeAssist(): NativeAssist {
   return {
     receiver: { receive: recvInto },
     setSocketBuffers,
+    acknowledgedBytes,
     openSender(onSent: (token: number, status: number) => void): SlicedSender {
       const completions = new Float64Array(DRAIN_ROWS * 2);
       const senderId = openSender(() => {

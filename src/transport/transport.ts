@@ -14,10 +14,12 @@ import type {
   SlicedReply,
   SlicedSender,
   SocketPort,
+  ConnectionCut,
   TransportEvents,
   TransportStatistics,
 } from "./ports.ts";
-import { GatherBuffer } from "./send-queue.ts";
+import { GatherBuffer, UnsentBytes } from "./send-queue.ts";
+import { SharedCounters } from "./shared-counters.ts";
 
 const TICK_MS = 1000;
 /** Connections answered in one turn from which joining their replies at its end pays. */
@@ -27,7 +29,15 @@ const SINGLE_REPLIES_BEFORE_BURST = 32;
 /** A frame under assembly earns a second for each of these. */
 const FRAME_PROGRESS_BYTES_PER_SECOND = 16 * 1024;
 
-/** How many connections there may be; these limits may change while the transport runs. */
+/** While memory is short, a frame that holds some must grow by this much between two looks, ... */
+const SHORTAGE_PROGRESS_BYTES = 64 * 1024;
+/** ... or its connection is closed after so many looks in a row. */
+const SHORTAGE_LOOKS = 5;
+/** New connections that may wait for their turn before more are refused, ms. */
+const RATE_WAIT_MAX_MS = 10_000;
+const NO_LIMIT = 2147483647;
+
+/** Limits on who may connect; may change while the transport runs. They hold for all loops together. */
 export interface ConnectionCounts {
   /** Connections at the same time, all listeners together (`max.connections`). */
   readonly maxConnections: number;
@@ -35,6 +45,8 @@ export interface ConnectionCounts {
   readonly maxConnectionsPerAddress: number;
   /** Exceptions to it by address (`max.connections.per.ip.overrides`). */
   readonly maxConnectionsPerAddressOverrides: ReadonlyMap<string, number>;
+  /** New connections a second (`max.connection.creation.rate`): the rest is accepted and not read until it is its turn. */
+  readonly maxConnectionsPerSecond: number;
 }
 
 /** Limits and deadlines of a transport. */
@@ -47,8 +59,18 @@ export interface TransportOptions extends ConnectionLimits, ConnectionCounts {
   readonly idleDeadlineMs: number;
   /** Time a frame may take from its first byte, plus a second for each 16 KiB received. */
   readonly frameDeadlineMs: number;
-  /** Bytes that frames under assembly may hold together. */
+  /** Time in which something of what waits to be sent must move. */
+  readonly sendDeadlineMs: number;
+  /** Connections for which there are descriptors. */
+  readonly maxConnectionsByDescriptors: number;
+  /** Bytes that frames under assembly and held input may take, all loops together. */
   readonly poolBytes: number;
+  /** Reply bytes that may wait in memory on this loop. */
+  readonly unsentBytes: number;
+  /** Memory of the counters that all loops share; absent for a transport on its own. */
+  readonly counters?: SharedArrayBuffer;
+  /** Number of this loop among them, from 1. */
+  readonly loopId?: number;
   /** Bytes of idle frame buffers kept. */
   readonly poolKeepBytes: number;
 }
@@ -57,6 +79,8 @@ export interface TransportOptions extends ConnectionLimits, ConnectionCounts {
 export interface NativeAssist {
   /** Sets the kernel's buffers of a socket, in bytes; -1 leaves one as it is. */
   setSocketBuffers(fd: number, sendBytes: number, receiveBytes: number): void;
+  /** Bytes that the peer has acknowledged so far; -1 when the system does not tell. */
+  acknowledgedBytes(fd: number): number;
   readonly receiver: DirectReceiver;
   /** Starts the sender; `onSent` is called on this thread for each finished reply. */
   openSender(onSent: (token: number, status: number) => void): SlicedSender;
@@ -137,6 +161,8 @@ export class Transport {
     closedIdleCount: 0,
     closedFrameDeadlineCount: 0,
     closedBadFrameCount: 0,
+    closedSendDeadlineCount: 0,
+    closedMemoryCount: 0,
   };
   readonly #options: TransportOptions;
   #counts: ConnectionCounts;
@@ -145,13 +171,15 @@ export class Transport {
   readonly #events: TransportEvents | null;
   readonly #environment: ConnectionEnvironment & { isServing: boolean };
   readonly #connections: Map<number, Connection> = new Map();
-  readonly #countByAddress: Map<string, number> = new Map();
+  readonly #counters: SharedCounters;
   readonly #listeners: Bun.TCPSocketListener<SocketData>[] = [];
   #dirty: Connection[] = [];
   /** Connections whose replies leave at the end of the turn. */
   #late: Connection[] = [];
   #singleReplyCount = 0;
   #isFlushQueued = false;
+  /** Connections that go on after the others. */
+  #nextTurn: Connection[] = [];
   #ticker: ReturnType<typeof setInterval> | null = null;
   #nextId = 1;
   #nowMs = 0;
@@ -170,9 +198,16 @@ export class Transport {
     this.#nowMs = performance.now();
     this.#assist = assist;
     this.#events = events;
+    this.#counters = new SharedCounters(options.counters);
     this.#environment = {
       limits: options,
-      pool: new BytePool({ maxBytes: options.poolBytes, keepBytes: options.poolKeepBytes }),
+      pool: new BytePool({
+        maxBytes: options.poolBytes,
+        keepBytes: options.poolKeepBytes,
+        ...(options.counters === undefined ? {} : { counters: this.#counters }),
+        loopId: options.loopId ?? 1,
+      }),
+      unsent: new UnsentBytes(options.unsentBytes),
       handler,
       sender: assist?.openSender((token, status) => this.#onSent(token, status)) ?? null,
       receiver: assist?.receiver ?? null,
@@ -184,6 +219,7 @@ export class Transport {
       scheduleFlushAfterTurn: (connection) => this.#scheduleFlushAfterTurn(connection),
       isBurst: false,
       noteSingleReply: () => this.#noteSingleReply(),
+      scheduleNextTurn: (connection) => this.#scheduleNextTurn(connection),
     };
   }
 
@@ -191,6 +227,11 @@ export class Transport {
   get bufferBytes(): { readonly usedBytes: number; readonly idleBytes: number } {
     const { usedBytes, idleBytes } = this.#environment.pool;
     return { usedBytes, idleBytes };
+  }
+
+  /** Reply bytes that wait in memory on this loop. */
+  get unsentBytes(): number {
+    return this.#environment.unsent.bytes;
   }
 
   /** Open connections. */
@@ -262,6 +303,7 @@ export class Transport {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#ticker = null;
     this.#environment.sender?.close();
+    this.#environment.pool.close();
   }
 
   /** Sets how many connections there may be from now on; those there are stay. */
@@ -275,23 +317,15 @@ export class Transport {
 
   #onOpen(socket: BunSocket, listenerName: string): void {
     const clientHost = plainAddress(socket.remoteAddress);
-    const options = this.#options;
-    const addressCount = this.#countByAddress.get(clientHost) ?? 0;
-    const counts = this.#counts;
-    const addressLimit =
-      counts.maxConnectionsPerAddressOverrides.get(clientHost) ?? counts.maxConnectionsPerAddress;
-    if (
-      this.#isStopping ||
-      this.#connections.size >= counts.maxConnections ||
-      addressCount >= addressLimit
-    ) {
-      this.#refuse(clientHost, addressCount >= addressLimit);
+    const refusal = this.#admit(clientHost);
+    if (refusal !== null) {
+      this.#refuse(clientHost, refusal);
       socket.data = { connection: null };
       socket.terminate();
       return;
     }
     if (socket.fd !== undefined) {
-      const { sendBufferBytes, receiveBufferBytes } = options;
+      const { sendBufferBytes, receiveBufferBytes } = this.#options;
       this.#assist?.setSocketBuffers(socket.fd, sendBufferBytes, receiveBufferBytes);
     }
     const connection = new Connection(
@@ -309,26 +343,56 @@ export class Transport {
     // The listener's initial data object is shared by all its sockets: each gets its own.
     socket.data = { connection };
     this.#connections.set(connection.id, connection);
-    this.#countByAddress.set(clientHost, addressCount + 1);
     this.statistics.acceptedCount++;
     this.statistics.openCount++;
     this.#handler.onOpen(connection);
+    this.#awaitTurn(connection);
   }
 
-  #refuse(clientHost: string, isOverAddressLimit: boolean): void {
+  /** Counts a new connection, or says why it is refused: then nothing is counted. */
+  #admit(clientHost: string): ConnectionCut | null {
+    const counts = this.#counts;
+    if (this.#isStopping) return "refused-stopping";
+    const counters = this.#counters;
+    const before = counters.addConnection();
+    let refusal: ConnectionCut | null = null;
+    if (before >= counts.maxConnections) refusal = "refused-connections";
+    else if (before >= this.#options.maxConnectionsByDescriptors) refusal = "refused-descriptors";
+    if (refusal === null) {
+      const limit =
+        counts.maxConnectionsPerAddressOverrides.get(clientHost) ??
+        counts.maxConnectionsPerAddress;
+      if (counters.addAddress(clientHost) < limit) return null;
+      counters.removeAddress(clientHost);
+      refusal = "refused-address";
+    }
+    counters.removeConnection();
+    return refusal;
+  }
+
+  /** Lets a new connection wait while too many come a second. */
+  #awaitTurn(connection: Connection): void {
+    const rate = this.#counts.maxConnectionsPerSecond;
+    if (rate >= NO_LIMIT) return;
+    const waitMs =
+      rate === 0
+        ? Number.POSITIVE_INFINITY
+        : this.#counters.takeSlot(performance.timeOrigin + performance.now(), 1000 / rate);
+    if (waitMs <= 0) return;
+    if (waitMs > RATE_WAIT_MAX_MS) {
+      this.statistics.refusedCount++;
+      this.#events?.onConnectionCut("refused-rate", -1, connection.address.clientHost);
+      connection.close();
+      return;
+    }
+    connection.throttle();
+    setTimeout(() => connection.resumeThrottled(), waitMs);
+  }
+
+  #refuse(clientHost: string, reason: ConnectionCut): void {
     this.statistics.refusedCount++;
-    const isFull = this.#connections.size >= this.#counts.maxConnections;
-    const isForAddress = !this.#isStopping && !isFull && isOverAddressLimit;
-    if (isForAddress) this.statistics.refusedAddressCount++;
-    this.#events?.onConnectionCut(
-      this.#isStopping
-        ? "refused-stopping"
-        : isForAddress
-          ? "refused-address"
-          : "refused-connections",
-      -1,
-      clientHost,
-    );
+    if (reason === "refused-address") this.statistics.refusedAddressCount++;
+    this.#events?.onConnectionCut(reason, -1, clientHost);
   }
 
   #onClose(socket: BunSocket): void {
@@ -338,10 +402,8 @@ export class Transport {
     connection.onSocketClosed();
     this.#connections.delete(connection.id);
     this.statistics.openCount--;
-    const clientHost = connection.address.clientHost;
-    const addressCount = (this.#countByAddress.get(clientHost) ?? 1) - 1;
-    if (addressCount === 0) this.#countByAddress.delete(clientHost);
-    else this.#countByAddress.set(clientHost, addressCount);
+    this.#counters.removeConnection();
+    this.#counters.removeAddress(connection.address.clientHost);
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 
@@ -378,6 +440,17 @@ export class Transport {
     for (const connection of late) connection.flush();
   }
 
+  #scheduleNextTurn(connection: Connection): void {
+    this.#nextTurn.push(connection);
+    if (this.#nextTurn.length === 1) setImmediate(() => this.#onNextTurn());
+  }
+
+  #onNextTurn(): void {
+    const connections = this.#nextTurn;
+    this.#nextTurn = [];
+    for (const connection of connections) connection.continueTurn();
+  }
+
   #flushDirty(): void {
     this.#isFlushQueued = false;
     const dirty = this.#dirty;
@@ -388,22 +461,55 @@ export class Transport {
   #tick(): void {
     const nowMs = performance.now();
     this.#nowMs = nowMs;
-    const { idleDeadlineMs, frameDeadlineMs } = this.#options;
+    const isShort = this.#environment.pool.hasWaiters;
     for (const connection of this.#connections.values()) {
-      if (idleDeadlineMs >= 0 && nowMs - connection.lastActivityMs > idleDeadlineMs) {
-        this.statistics.closedIdleCount++;
-        this.#events?.onConnectionCut("idle", connection.id, connection.address.clientHost);
-        connection.close();
-      } else if (connection.frameStartedMs >= 0 && connection.isReading) {
-        const earnedMs = (connection.midFrameBytes / FRAME_PROGRESS_BYTES_PER_SECOND) * 1000;
-        if (nowMs - connection.frameStartedMs > frameDeadlineMs + earnedMs) {
-          this.statistics.closedFrameDeadlineCount++;
-          const { id, address } = connection;
-          this.#events?.onConnectionCut("frame-deadline", id, address.clientHost);
-          connection.close();
-        }
+      const reason = this.#overdue(connection, nowMs, isShort);
+      if (reason === null) continue;
+      this.#events?.onConnectionCut(reason, connection.id, connection.address.clientHost);
+      connection.close();
+    }
+  }
+
+  /** Why a connection must be closed now, counted, or null. */
+  #overdue(connection: Connection, nowMs: number, isShort: boolean): ConnectionCut | null {
+    const { idleDeadlineMs, frameDeadlineMs } = this.#options;
+    if (idleDeadlineMs >= 0 && nowMs - connection.lastActivityMs > idleDeadlineMs) {
+      this.statistics.closedIdleCount++;
+      return "idle";
+    }
+    if (connection.frameStartedMs >= 0 && connection.isReading) {
+      const bytes = connection.midFrameBytes;
+      const earnedMs = (bytes / FRAME_PROGRESS_BYTES_PER_SECOND) * 1000;
+      if (nowMs - connection.frameStartedMs > frameDeadlineMs + earnedMs) {
+        this.statistics.closedFrameDeadlineCount++;
+        return "frame-deadline";
+      }
+      const isSlow = bytes - connection.lastMidFrameBytes < SHORTAGE_PROGRESS_BYTES;
+      connection.lastMidFrameBytes = bytes;
+      const holdsMuch = bytes >= SHORTAGE_PROGRESS_BYTES;
+      connection.slowLookCount = isShort && isSlow && holdsMuch ? connection.slowLookCount + 1 : 0;
+      if (connection.slowLookCount >= SHORTAGE_LOOKS) {
+        this.statistics.closedMemoryCount++;
+        return "memory";
       }
     }
+    if (connection.isSending && this.#isStalled(connection, nowMs)) {
+      this.statistics.closedSendDeadlineCount++;
+      return "send-deadline";
+    }
+    return null;
+  }
+
+  /** True when nothing of what waits to be sent has moved for too long, as far as the kernel can tell. */
+  #isStalled(connection: Connection, nowMs: number): boolean {
+    const fd = connection.fd;
+    const acknowledged = fd >= 0 ? (this.#assist?.acknowledgedBytes(fd) ?? -1) : -1;
+    if (connection.stalledSinceMs < 0 || acknowledged !== connection.lastAcknowledgedBytes) {
+      connection.stalledSinceMs = nowMs;
+      connection.lastAcknowledgedBytes = acknowledged;
+      return false;
+    }
+    return nowMs - connection.stalledSinceMs > this.#options.sendDeadlineMs;
   }
 }
 

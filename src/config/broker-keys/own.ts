@@ -21,6 +21,13 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "A client that has begun a request must finish it within this time, plus a second for each 16 KiB received; then its connection is closed.",
   },
   {
+    name: "sluice.send.deadline.ms",
+    type: "long",
+    default: "60000",
+    valid: atLeast(1),
+    doc: "A client that takes nothing of what waits to be sent to it for this long is disconnected. A slow one that takes a little is not.",
+  },
+  {
     name: "sluice.admin.listener",
     type: "string",
     default: "127.0.0.1:9644",

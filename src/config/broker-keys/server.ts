@@ -6,7 +6,6 @@ import type { KeyDefinition } from "../key-definition.ts";
 import {
   JVM_CLASS,
   NO_POOL,
-  NO_RATE_LIMIT,
   ONE_NODE,
   SYSTEM_BACKLOG,
   accepted,
@@ -185,8 +184,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     default: "2147483647",
     valid: atLeast(0),
     update: "cluster-wide",
-    status: unsupported(NO_RATE_LIMIT),
-    doc: "Most new connections a second.",
+    doc: "Most new connections a second. Those beyond it are accepted and wait for their turn, up to ten seconds.",
   },
   {
     name: "connections.max.idle.ms",

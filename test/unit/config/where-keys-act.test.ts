@@ -130,6 +130,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
     "groupInitialRebalanceDelayMs",
   ],
   "group.max.size": ["src/coordinator/group/classic/join.ts", "config.groupMaxSize"],
+  "max.connection.creation.rate": [FRONTEND, "settings.maxConnectionCreationRate"],
 };
 
 /** Keys of ours whose code is on its way; a key must leave this list when it acts. */

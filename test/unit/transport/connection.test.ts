@@ -7,7 +7,7 @@ import {
   type ReplySlot,
 } from "#transport/connection.ts";
 import type { FrameHandler, SlicedReply } from "#transport/ports.ts";
-import { GatherBuffer } from "#transport/send-queue.ts";
+import { GatherBuffer, UnsentBytes } from "#transport/send-queue.ts";
 import { FakeSender, FakeSocket } from "./fake-socket.ts";
 
 /** What the harness does with a frame: its first byte decides. */
@@ -43,13 +43,16 @@ interface Harness {
   readonly frames: number[][];
   readonly state: { closedCount: number };
   readonly flush: () => void;
+  readonly nextTurn: () => void;
 }
 
 function harness(
   overrides: Partial<ConnectionLimits> = {},
   poolBytes = 1 << 20,
   isBurst = false,
+  unsentBytes = 1 << 20,
 ): Harness {
+  const nextTurn: Connection[] = [];
   const socket = new FakeSocket();
   const sender = new FakeSender();
   const slots: ReplySlot[] = [];
@@ -87,7 +90,13 @@ function harness(
   const dirty: Connection[] = [];
   const pool = new BytePool({ maxBytes: poolBytes, keepBytes: 1 << 16 });
   const environment: ConnectionEnvironment = {
-    limits: { maxFrameBytes: 1 << 20, maxInFlight: 8, maxUnsentBytes: 1000, ...overrides },
+    limits: {
+      maxFrameBytes: 1 << 20,
+      maxInFlight: 8,
+      maxUnsentBytes: 1000,
+      turnMs: 60_000,
+      ...overrides,
+    },
     pool,
     handler,
     sender,
@@ -105,7 +114,11 @@ function harness(
       closedIdleCount: 0,
       closedFrameDeadlineCount: 0,
       closedBadFrameCount: 0,
+      closedSendDeadlineCount: 0,
+      closedMemoryCount: 0,
     },
+    unsent: new UnsentBytes(unsentBytes),
+    scheduleNextTurn: (waiting) => nextTurn.push(waiting),
     isServing: true,
     scheduleFlush: (connection) => dirty.push(connection),
     scheduleFlushAfterTurn: (connection) => dirty.push(connection),
@@ -128,6 +141,9 @@ function harness(
     state,
     flush(): void {
       for (const one of dirty.splice(0)) one.flush();
+    },
+    nextTurn(): void {
+      for (const one of nextTurn.splice(0)) one.continueTurn();
     },
   };
 }
@@ -405,5 +421,55 @@ describe("closing", () => {
     slots[0]?.reply(new Uint8Array([1]));
     flush();
     expect([[...socket.sent], frames.length, connection.isClosed]).toEqual([[1], 1, true]);
+  });
+});
+
+describe("limits shared with others", () => {
+  test("requests sent together go on in the next turn when theirs is over", () => {
+    const { connection, socket, frames, nextTurn } = harness({ turnMs: -1 });
+    connection.onData(concat(...[1, 2, 3, 4, 5].map((value) => frame(ECHO, value))), 0);
+    // The first look starts the clock, the second finds the time over.
+    expect([frames.length, socket.isPaused]).toEqual([2, true]);
+    nextTurn();
+    expect(frames.length).toBe(4);
+    nextTurn();
+    expect([[...socket.sent], socket.isPaused]).toEqual([[1, 2, 3, 4, 5], false]);
+  });
+
+  test("input that cannot be taken yet is charged, and given back when it is taken", () => {
+    const { connection, slots, pool, flush } = harness();
+    connection.onData(concat(frame(DEFER), frame(ECHO, 1)), 0);
+    expect(pool.usedBytes).toBe(1024);
+    slots[0]?.reply(new Uint8Array([9]));
+    flush();
+    expect(pool.usedBytes).toBe(0);
+    connection.onData(concat(frame(DEFER), frame(ECHO, 1)), 0);
+    connection.close();
+    expect(pool.usedBytes).toBe(0);
+  });
+
+  test("who brings input when there is too much of it has to go; a little is always held", () => {
+    const { connection, pool, state } = harness({}, 64 << 10);
+    pool.charge(64 << 10);
+    connection.onData(concat(frame(DEFER), new Uint8Array(1000)), 0);
+    expect(state.closedCount).toBe(0);
+    connection.onData(new Uint8Array(10_000), 0);
+    expect([state.closedCount, pool.usedBytes]).toEqual([1, 64 << 10]);
+  });
+
+  test("with too many unsent bytes in all, who adds to them has to go", () => {
+    const { connection, socket, state, flush } = harness(
+      { maxUnsentBytes: 1 << 20 },
+      1 << 20,
+      false,
+      100_000,
+    );
+    socket.roomBytes = 0;
+    connection.onData(frame(ECHO, ...new Array<number>(70_000).fill(1)), 0);
+    flush();
+    expect(state.closedCount).toBe(0);
+    // Half of what all may have is used: this connection, which has more than a little, is not read.
+    connection.onData(frame(ECHO, ...new Array<number>(70_000).fill(1)), 0);
+    expect(connection.unsentBytes).toBe(70_000);
   });
 });

@@ -79,6 +79,12 @@ pub fn probe_address(host: String, port: u16) -> Option<String> {
     })
 }
 
+/// Bytes that the peer of a TCP socket has acknowledged so far; -1 when the system does not tell.
+#[napi(catch_unwind)]
+pub fn acknowledged_bytes(fd: f64) -> f64 {
+    sluice_sys::acknowledged_bytes(fd as i32).map_or(-1.0, |bytes| bytes as f64)
+}
+
 /// Most descriptors this process may have open; -1 where there is no limit.
 #[napi(catch_unwind)]
 pub fn descriptor_limit() -> f64 {

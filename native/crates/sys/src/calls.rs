@@ -99,6 +99,28 @@ pub(crate) fn cached_page_count(file: RawFd, position: u64, length: u64) -> io::
     if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(counts[0]) }
 }
 
+/// Where `tcpi_bytes_acked` is in the kernel's `struct tcp_info` (since Linux 4.1); glibc's declaration ends before it.
+const TCP_INFO_BYTES_ACKED: usize = 120;
+
+/// Bytes that the peer of a TCP socket has acknowledged; `None` for another socket or an older kernel.
+pub fn acknowledged_bytes(fd: RawFd) -> Option<u64> {
+    let mut info = [0_u8; TCP_INFO_BYTES_ACKED + 8];
+    let mut size = info.len() as libc::socklen_t;
+    // SAFETY: pointer and size describe one local array; the kernel writes at most that many bytes and the size it wrote.
+    checked(unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    })
+    .ok()?;
+    let bytes = info.get(TCP_INFO_BYTES_ACKED..size as usize)?;
+    Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+}
+
 /// Sets a socket option whose value is an int.
 pub(crate) fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let size = size_of::<c_int>() as libc::socklen_t;

@@ -17,8 +17,8 @@ mod socket;
 
 pub use address::probe_address;
 pub use calls::{
-    Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, descriptor_limit, duplicate,
-    file_system_space, lower_thread_priority, set_nonblocking,
+    Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, acknowledged_bytes, descriptor_limit,
+    duplicate, file_system_space, lower_thread_priority, set_nonblocking,
 };
 pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};
 pub use socket::{

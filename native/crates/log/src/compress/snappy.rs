@@ -211,16 +211,13 @@ impl<'a> LargeBlock<'a> {
     }
 
     fn literal(&mut self, code: usize) -> io::Result<()> {
-        let length = match code {
-            0..60 => code + 1,
-            _ => {
-                let mut value = 0;
-                for (index, byte) in take(&mut self.input, code - 59)?.iter().enumerate() {
-                    value |= usize::from(*byte) << (8 * index);
-                }
-                value + 1
+        let mut length = code + 1;
+        if code >= 60 {
+            length = 1;
+            for (index, byte) in take(&mut self.input, code - 59)?.iter().enumerate() {
+                length += usize::from(*byte) << (8 * index);
             }
-        };
+        }
         self.spend(length)?;
         self.output.extend_from_slice(take(&mut self.input, length)?);
         Ok(())
