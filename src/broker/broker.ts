@@ -41,12 +41,7 @@ import { ReplyEncoder } from "#server/reply-encoder.ts";
 import type { BoundListener } from "#transport/transport.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
-import {
-  connectionAdmission,
-  type Frontend,
-  openFrontend,
-  SESSION_EVICTION_MS,
-} from "./frontend.ts";
+import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { PartitionStore } from "./partition-store.ts";

@@ -360,8 +360,7 @@ export class Transport {
     else if (before >= this.#options.maxConnectionsByDescriptors) refusal = "refused-descriptors";
     if (refusal === null) {
       const limit =
-        counts.maxConnectionsPerAddressOverrides.get(clientHost) ??
-        counts.maxConnectionsPerAddress;
+        counts.maxConnectionsPerAddressOverrides.get(clientHost) ?? counts.maxConnectionsPerAddress;
       if (counters.addAddress(clientHost) < limit) return null;
       counters.removeAddress(clientHost);
       refusal = "refused-address";

@@ -179,7 +179,11 @@ describe("Transport", () => {
     const [transport, port] = start(new Echo(), { maxConnections: 1 });
     const first = await connect(port);
     await until(() => transport.connectionCount === 1);
-    const limits = { maxConnectionsPerAddress: 9, maxConnectionsPerAddressOverrides: new Map() };
+    const limits = {
+      maxConnectionsPerAddress: 9,
+      maxConnectionsPerAddressOverrides: new Map(),
+      maxConnectionsPerSecond: 2147483647,
+    };
     transport.limitConnections({ maxConnections: 2, ...limits });
     const second = await connect(port);
     await until(() => transport.connectionCount === 2);
