@@ -204,7 +204,7 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     name: "queued.max.request.bytes",
     type: "long",
     default: "-1",
-    doc: "Memory for requests that are still being received, over all connections; who finds it used up is read later. -1 means 128 MiB.",
+    doc: "Memory for requests that are still being received, over all connections; who finds it used up is read later. -1 means 64 MiB.",
   },
   {
     name: "num.network.threads",
