@@ -37,7 +37,7 @@ export const Columns = {
   FETCH_RESULT: 10,
   OFFSET: 3,
   EPOCH_END: 2,
-  STATE: 8,
+  STATE: 9,
 } as const;
 
 /**
@@ -128,7 +128,7 @@ export interface LogCalls {
   ): number;
   /**
    * `out`: log start offset, log end offset, high watermark, last stable offset, flushed offset, size in bytes, leader epoch,
-   * segment count. Returns 0, or 3 for a stale handle.
+   * segment count, code with which writes are refused (0: they are not). Returns 0, or 3 for a stale handle.
    */
   partitionState(handle: PartitionHandle, out: Float64Array): number;
   /** Moves the log start offset up to `offset`, or to the high watermark for -1. `out`: low watermark. Returns a Kafka error code. */

@@ -48,6 +48,8 @@ export const StateColumn = {
   SIZE_BYTES: 5,
   LEADER_EPOCH: 6,
   SEGMENT_COUNT: 7,
+  /** The error code that appends and waits for a flush get; 0 for none. */
+  WRITE_REFUSAL: 8,
 } as const;
 export const STATE_COLUMNS: number = Columns.STATE;
 

@@ -244,7 +244,9 @@ export class ReplicaManager {
       this.#stateHandle = handle;
     }
     if (this.#stateError !== ErrorCode.NONE) return this.#stateError;
-    return (out[StateColumn.FLUSHED_OFFSET] as number) > lastOffset ? true : ErrorCode.NONE;
+    if ((out[StateColumn.FLUSHED_OFFSET] as number) > lastOffset) return true;
+    // After a failed fsync the flushed offset never moves again: the wait ends now, not with its timeout.
+    return out[StateColumn.WRITE_REFUSAL] as number;
   }
 
   /**

@@ -14,6 +14,7 @@ interface FakePartition {
   logStartOffset: number;
   flushedOffset: number;
   isGone: boolean;
+  writeRefusal: number;
 }
 
 export class FakeLog implements LogPort {
@@ -30,7 +31,13 @@ export class FakeLog implements LogPort {
   readonly #woken: Set<number> = new Set();
 
   addPartition(): number {
-    this.partitions.push({ batches: [], logStartOffset: 0, flushedOffset: 0, isGone: false });
+    this.partitions.push({
+      batches: [],
+      logStartOffset: 0,
+      flushedOffset: 0,
+      isGone: false,
+      writeRefusal: 0,
+    });
     return this.partitions.length - 1;
   }
 
@@ -42,6 +49,12 @@ export class FakeLog implements LogPort {
   flush(handle: number): void {
     const partition = this.#partition(handle);
     partition.flushedOffset = partition.batches.length;
+    this.#changed(handle);
+  }
+
+  /** As after a failed fsync: nothing is written or flushed any more. */
+  poison(handle: number): void {
+    this.#partition(handle).writeRefusal = 56;
     this.#changed(handle);
   }
 
@@ -202,7 +215,8 @@ export class FakeLog implements LogPort {
   partitionState(handle: number, out: Float64Array): number {
     const partition = this.#partition(handle);
     const end = partition.batches.length;
-    out.set([partition.logStartOffset, end, end, end, partition.flushedOffset, 0, 0, 1]);
+    const { logStartOffset, flushedOffset, writeRefusal } = partition;
+    out.set([logStartOffset, end, end, end, flushedOffset, 0, 0, 1, writeRefusal]);
     return partition.isGone ? 3 : 0;
   }
 

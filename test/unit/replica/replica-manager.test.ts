@@ -48,6 +48,18 @@ describe("waiting for a flush", () => {
     expect([pending.errorCode, replicas.watchedCount]).toEqual([0, 0]);
   });
 
+  test("a failed fsync ends the wait at once, except for what was flushed before", async () => {
+    const { log, replicas } = fixture();
+    const handle = log.addPartition();
+    const flushed = { handle, lastOffset: append(replicas, handle), errorCode: -99 };
+    log.flush(handle);
+    const pending = { handle, lastOffset: append(replicas, handle), errorCode: -99 };
+    const settled = replicas.awaitFlushed([flushed, pending], 1000);
+    log.poison(handle);
+    await settled;
+    expect([flushed.errorCode, pending.errorCode, replicas.watchedCount]).toEqual([0, 56, 0]);
+  });
+
   test("many requests on one partition look at its state once a round", async () => {
     const { log, replicas } = fixture();
     const handle = log.addPartition();

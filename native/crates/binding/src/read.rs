@@ -269,7 +269,7 @@ pub fn end_offset_for_epoch(
 }
 
 /// Offsets and sizes now. Returns 0 or 3 for a stale handle; `out`: log start, log end, high watermark, last stable, flushed,
-/// size in bytes, leader epoch, segment count.
+/// size in bytes, leader epoch, segment count, code with which writes are refused (0: they are not).
 #[napi(catch_unwind)]
 pub fn partition_state(
     handle: f64,
@@ -290,6 +290,7 @@ pub fn partition_state(
             state.size_bytes as f64,
             f64::from(state.leader_epoch),
             state.segment_count as f64,
+            partition.log.write_refusal().map_or(0.0, |code| f64::from(code.0)),
         ],
     );
     0.0

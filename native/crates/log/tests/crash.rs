@@ -6,11 +6,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sluice_log::failpoint::Failpoint;
 use sluice_log::io::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
 use sluice_log::records::BatchOptions;
-use sluice_log::{AppendRequest, LogConfig};
+use sluice_log::{AppendRequest, LogConfig, LogListener, TopicId};
 use std::sync::Mutex;
 use support::*;
 
@@ -302,6 +303,37 @@ fn a_failed_fsync_poisons_the_directory() {
     assert!(!manager.report().was_clean);
     assert_eq!(records_from(&log, 0), [(0, "durable".to_owned())]);
     append(&log, &batch(&["works again"])).unwrap();
+}
+
+/// Who waits for another partition of the directory must not wait for its time to run out.
+#[test]
+fn a_failed_fsync_is_told_to_all_partitions() {
+    struct Told(AtomicUsize);
+    impl LogListener for Told {
+        fn on_change(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (files, manager, first) = store(config());
+    let second = manager.create_partition("t", 1, TopicId([8; 16]), None, config()).unwrap();
+    append(&second, &batch(&["waits"])).unwrap();
+    assert_eq!(second.write_refusal(), None);
+    let told = Arc::new(Told(AtomicUsize::new(0)));
+    second.add_listener(Arc::clone(&told) as Arc<dyn LogListener>);
+    files.inject(Fault {
+        operation: Operation::Sync,
+        path_contains: "t-0".to_owned(),
+        skip: 0,
+        count: 1,
+        kind: FaultKind::InputOutput,
+    });
+    append(&first, &batch(&["fails"])).unwrap();
+    assert!(first.flush().is_err());
+    assert_eq!(told.0.load(Ordering::Relaxed), 0);
+    assert!(second.flush().is_err());
+    assert_eq!(told.0.load(Ordering::Relaxed), 1);
+    assert_eq!(second.write_refusal().map(|code| code.0), Some(56));
+    assert_eq!(second.flushed_offset(), 0);
 }
 
 #[test]

@@ -320,6 +320,12 @@ impl PartitionLog {
         self.is_quarantined.load(Ordering::Acquire).then_some(KafkaCode::KAFKA_STORAGE_ERROR)
     }
 
+    /// Code to refuse appends and waits for durability with, if there is one: that of a deleted, quarantined or poisoned partition.
+    pub fn write_refusal(&self) -> Option<KafkaCode> {
+        self.refusal()
+            .or_else(|| self.directory.is_poisoned().then_some(KafkaCode::KAFKA_STORAGE_ERROR))
+    }
+
     fn check_writable(&self) -> Result<(), LogError> {
         if self.is_deleted.load(Ordering::Acquire) {
             return Err(LogError::new(
@@ -362,7 +368,12 @@ impl PartitionLog {
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         let turn = self.sync_turn.lock();
         self.is_sync_queued.store(false, Ordering::Release);
-        self.directory.check()?;
+        if let Err(error) = self.directory.check() {
+            // Another partition's fsync failed: who waits for this one's must hear that it will not come.
+            drop(turn);
+            self.notify();
+            return Err(error);
+        }
         if self.refusal().is_some() {
             return Ok(());
         }
