@@ -1,6 +1,12 @@
 /** The judges are judged: each planted fault must be found, and a faultless history must not be. */
 import { describe, expect, test } from "bun:test";
-import { CommitChecker, LogChecker, type LoggedRecord } from "./checkers.ts";
+import {
+  CommitChecker,
+  LogChecker,
+  type LoggedRecord,
+  TopicChecker,
+  TrimChecker,
+} from "./checkers.ts";
 
 /** Producer "a" sent ten records to partition 0; the first eight are acknowledged at their offsets. */
 function history(): { checker: LogChecker; log: LoggedRecord[] } {
@@ -109,5 +115,67 @@ describe("CommitChecker", () => {
     checker.sending(0, 5);
     checker.acknowledged(0, 5);
     expect([-1, 4, 6].map((offset) => checker.check(0, offset).length)).toEqual([1, 1, 1]);
+  });
+});
+
+describe("TrimChecker", () => {
+  /** Ten records, the last two of unknown fate; deletion up to 4 was asked for. */
+  function trimmed(): { checker: TrimChecker; log: LoggedRecord[] } {
+    const checker = new TrimChecker(false);
+    for (let number = 0; number < 10; number += 1) {
+      checker.sending();
+      if (number < 8) checker.acknowledged(number, number);
+    }
+    checker.trimming(4);
+    const log = Array.from({ length: 10 }, (_, number) => ({
+      offset: number,
+      producer: "t",
+      number,
+    }));
+    return { checker, log };
+  }
+
+  test("accepts any start up to the deletion, with or without records of unknown fate", () => {
+    const { checker, log } = trimmed();
+    expect(checker.check(0, log)).toEqual([]);
+    expect(checker.check(4, log.slice(4, 8))).toEqual([]);
+  });
+
+  test("finds a start beyond the deletion", () => {
+    const { checker, log } = trimmed();
+    expect(checker.check(5, log.slice(5))).toEqual(["the log starts at 5, only up to 4 was to go"]);
+  });
+
+  test("finds a lost record, one out of order, and one never sent", () => {
+    const { checker, log } = trimmed();
+    expect(checker.check(4, log.slice(4, 7))).toEqual([
+      "lost: 7 was acknowledged at 7, there is nothing",
+    ]);
+    const [a, b] = [log[8] as LoggedRecord, log[9] as LoggedRecord];
+    const swapped = [...log.slice(0, 8), { ...b, offset: 8 }, { ...a, offset: 9 }];
+    expect(checker.check(0, swapped)).toEqual(["out of order: 8 at 9 after 9"]);
+    expect(checker.check(0, [...log, { offset: 10, producer: "t", number: 10 }])).toEqual([
+      "never sent: 10 at 10",
+    ]);
+  });
+
+  test("finds a log that retention left empty beyond its end", () => {
+    const checker = new TrimChecker(true);
+    checker.acknowledged(checker.sending(), 0);
+    expect(checker.check(1, [])).toEqual([]);
+    expect(checker.check(7, []).length).toBe(1);
+  });
+});
+
+describe("TopicChecker", () => {
+  test("finds a topic that is gone, and one that came back; not one whose fate is open", () => {
+    const checker = new TopicChecker();
+    for (const name of ["there", "gone", "open"]) checker.acknowledged(name, name !== "gone");
+    checker.changing("open");
+    expect(checker.check(new Set(["there"]))).toEqual([]);
+    expect(checker.check(new Set(["gone"]))).toEqual([
+      "topic there was created, is not there",
+      "topic gone was deleted, is there",
+    ]);
   });
 });

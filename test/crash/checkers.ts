@@ -185,3 +185,114 @@ export class CommitChecker {
     return [];
   }
 }
+
+/** What is promised about one record of a trimmed log. */
+type Offsets = ReadonlyMap<number, number>;
+
+/**
+ * Checks a log whose beginning is being deleted: everything acknowledged from its start on is where it was acknowledged, in order, and the
+ * start is not beyond what was asked to go. Whether a deletion survives a crash is not promised, neither here nor by Kafka: the start may go back.
+ */
+export class TrimChecker {
+  readonly #acknowledged = new Map<number, number>();
+  #sent = 0;
+  #isTrimmedFreely: boolean;
+  #trimmedTo = 0;
+
+  /** @param isTrimmedFreely - retention deletes as well, so that the start may be anywhere up to the end. */
+  constructor(isTrimmedFreely: boolean) {
+    this.#isTrimmedFreely = isTrimmedFreely;
+  }
+
+  /** The number for the next record, which is about to be sent. */
+  sending(): number {
+    this.#sent += 1;
+    return this.#sent - 1;
+  }
+
+  /** Record `number` is acknowledged at `offset`. */
+  acknowledged(number: number, offset: number): void {
+    this.#acknowledged.set(offset, number);
+  }
+
+  /** Records below `offset` are about to be deleted. */
+  trimming(offset: number): void {
+    this.#trimmedTo = Math.max(this.#trimmedTo, offset);
+  }
+
+  get acknowledgedCount(): number {
+    return this.#acknowledged.size;
+  }
+
+  /** The acknowledged records as of now. */
+  promises(): Offsets {
+    return new Map(this.#acknowledged);
+  }
+
+  /** Findings about a log that begins at `start`; at most 10. */
+  check(
+    start: number,
+    log: readonly LoggedRecord[],
+    promised: Offsets = this.promises(),
+  ): string[] {
+    const findings: string[] = [];
+    const at = new Map(log.map(({ offset, number }) => [offset, number]));
+    let last = -1;
+    for (const { offset, number } of log) {
+      if (number <= last) findings.push(`out of order: ${number} at ${offset} after ${last}`);
+      if (number >= this.#sent) findings.push(`never sent: ${number} at ${offset}`);
+      last = number;
+    }
+    if (!this.#isTrimmedFreely && start > this.#trimmedTo)
+      findings.push(`the log starts at ${start}, only up to ${this.#trimmedTo} was to go`);
+    for (const [offset, number] of promised)
+      if (offset >= start && at.get(offset) !== number)
+        findings.push(
+          `lost: ${number} was acknowledged at ${offset}, there is ${at.get(offset) ?? "nothing"}`,
+        );
+    const highest = Math.max(-1, ...promised.keys());
+    if (start > highest + 1 && highest >= 0 && log.length === 0)
+      findings.push(`the log starts at ${start}, its last acknowledged record is ${highest}`);
+    return findings.slice(0, 10);
+  }
+}
+
+/** Checks that topics are there once their creation was acknowledged, and gone once their deletion was. */
+export class TopicChecker {
+  readonly #known = new Map<string, boolean>();
+
+  /** The fate of `name` is open from here on. */
+  changing(name: string): void {
+    this.#known.delete(name);
+  }
+
+  /** The broker acknowledged that `name` is there, or that it is gone. */
+  acknowledged(name: string, isThere: boolean): void {
+    this.#known.set(name, isThere);
+  }
+
+  get acknowledgedCount(): number {
+    return this.#known.size;
+  }
+
+  /** What is certain as of now. */
+  promises(): ReadonlyMap<string, boolean> {
+    return new Map(this.#known);
+  }
+
+  /**
+   * Findings about the topics that are there.
+   *
+   * @param promised - taken before asking; a topic that changed since is passed over.
+   */
+  check(
+    topics: ReadonlySet<string>,
+    promised: ReadonlyMap<string, boolean> = this.promises(),
+  ): string[] {
+    return [...promised].flatMap(([name, isThere]) =>
+      this.#known.get(name) !== isThere || topics.has(name) === isThere
+        ? []
+        : [`topic ${name} was ${isThere ? "created, is not there" : "deleted, is there"}`],
+    );
+  }
+}

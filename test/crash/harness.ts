@@ -2,10 +2,32 @@
  * Stops and starts a broker under verifying load, again and again. Every choice (how long to wait, which signal, whether to strike while the broker
  * is still starting) comes from the seed, so that a failing run names what to run again; the timing inside the broker still varies.
  */
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+  makePartitionProduceData,
+  makeProduceRequest,
+  makeTopicProduceData,
+  ProduceApi,
+} from "#protocol/generated/produce.ts";
+import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import type { BrokerProcess } from "../support/broker-process.ts";
 import { until } from "../support/process.ts";
 import { CommitChecker, LogChecker } from "./checkers.ts";
-import { CrashConsumer, CrashProducer, createTopic, readCommitted, readLog } from "./load.ts";
+import {
+  CrashConsumer,
+  CrashProducer,
+  createTopic,
+  insist,
+  readCommitted,
+  readLog,
+} from "./load.ts";
+import { SideLoad } from "./side-load.ts";
+
+/** Broker settings under which deletions by retention come often enough to be met by a stop. */
+export const CRASH_SETTINGS: Readonly<Record<string, string>> = {
+  "log.retention.check.interval.ms": "300",
+};
 
 /** How hard and how long. */
 export interface CrashOptions {
@@ -13,8 +35,12 @@ export interface CrashOptions {
   readonly seed: number;
   readonly producers?: number;
   readonly partitions?: number;
-  /** Every n-th cycle also strikes the broker while it starts; 0 never. */
+  /** Every n-th cycle also strikes the broker while it recovers from a full check of its logs; 0 never. */
   readonly strikeStartEvery?: number;
+  /** Data beside the load that makes recovery long enough to be struck; 32 MiB unless given. */
+  readonly ballastMegabytes?: number;
+  /** Topics, bare commits, DeleteRecords and retention run beside the producers (default). */
+  readonly hasSideLoad?: boolean;
   /** Several batches of one partition in flight (default), or one at a time as real Kafka needs it. */
   readonly isPipelined?: boolean;
   /** The group must have read everything at the end (default); kafkajs does not find back to a Kafka that was away for long. */
@@ -28,6 +54,14 @@ export interface CrashReport {
   readonly acknowledged: number;
   readonly requestsAgain: number;
   readonly consumed: number;
+  /** Kills that met the broker's recovery threads at work, of those that were meant to. */
+  readonly strikes: { readonly meant: number; readonly inRecovery: number };
+  /** Kills that met a clean stop before it was done, of those that were meant to. */
+  readonly cutStops: { readonly meant: number; readonly beforeTheEnd: number };
+  /** Segment files at the end. */
+  readonly segments: number;
+  /** What the side load had acknowledged. */
+  readonly side: string;
   readonly restartMs: { readonly clean: readonly number[]; readonly killed: readonly number[] };
 }
 
@@ -66,7 +100,12 @@ export async function runCrashes(
   say(
     `${broker.name}: ${cycles} cycles, seed ${seed}; first start ${Math.round(await broker.start())} ms`,
   );
-  await createTopic(address, topic, partitions);
+  await createTopic(address, topic, partitions, { "segment.ms": "500" });
+  if (strikeStartEvery > 0) await fill(address, `${topic}-ballast`, options.ballastMegabytes ?? 32);
+  const strikes = { meant: 0, inRecovery: 0 };
+  const cutStops = { meant: 0, beforeTheEnd: 0 };
+  const side = (options.hasSideLoad ?? true) ? new SideLoad(address, topic) : null;
+  await side?.start();
   const producers = Array.from(
     { length: producerCount },
     (_, at) =>
@@ -104,6 +143,7 @@ export async function runCrashes(
         .flatMap((offset, partition) => commits.check(partition, offset, promised))
         .map((finding) => `${when}: ${finding}`),
     );
+    findings.push(...((await side?.judge()) ?? []).map((finding) => `${when}: ${finding}`));
   };
   const progress = async (wanted: number, what: string): Promise<void> => {
     const from = log.acknowledgedCount;
@@ -120,14 +160,28 @@ export async function runCrashes(
     for (let cycle = 1; cycle <= cycles && findings.length === 0; cycle += 1) {
       const isKill = cycle % 2 === 0;
       await Bun.sleep(100 + random() * 900);
-      const stopMs = await broker.stop(isKill ? "SIGKILL" : "SIGTERM");
       let struck = "";
-      if (strikeStartEvery > 0 && cycle % strikeStartEvery === 0) {
-        const afterMs = random() * 150;
-        broker.launch();
+      let stopMs = 0;
+      if (cycle % 4 === 3) {
+        // A clean stop that is not let finish.
+        cutStops.meant += 1;
+        const { pid } = broker;
+        const afterMs = random() * 40;
+        if (pid !== null) process.kill(pid, "SIGTERM");
         await Bun.sleep(afterMs);
+        if (pid !== null && existsSync(`/proc/${pid}/cwd`)) cutStops.beforeTheEnd += 1;
+        stopMs = await broker.stop("SIGKILL");
+        struck = `, killed ${Math.round(afterMs)} ms later`;
+      } else stopMs = await broker.stop(isKill ? "SIGKILL" : "SIGTERM");
+      if (strikeStartEvery > 0 && cycle % strikeStartEvery === 0) {
+        strikes.meant += 1;
+        // Without recovery points everything is checked again.
+        rmSync(join(broker.dataDirectory, "recovery-point-offset-checkpoint"), { force: true });
+        broker.launch();
+        const isInRecovery = await strikeRecovery(broker, random() * 60);
         await broker.stop("SIGKILL");
-        struck = `, killed again ${Math.round(afterMs)} ms into its start`;
+        if (isInRecovery) strikes.inRecovery += 1;
+        struck = `, killed again ${isInRecovery ? "in its recovery" : "at its start"}`;
       }
       const startMs = await broker.start();
       restartMs[isKill ? "killed" : "clean"].push(startMs);
@@ -139,7 +193,7 @@ export async function runCrashes(
       );
     }
     for (const producer of producers) producer.stop();
-    if (findings.length === 0) await Promise.all(runs);
+    if (findings.length === 0) await Promise.all([...runs, side?.stop()]);
     if (findings.length === 0 && (options.mustCatchUp ?? true)) {
       await until(
         () => log.isAllSeen,
@@ -154,7 +208,7 @@ export async function runCrashes(
     findings.push(error instanceof Error ? error.message : String(error));
   } finally {
     for (const producer of producers) producer.stop();
-    await Promise.race([consumer.stop(), Bun.sleep(5_000)]);
+    await Promise.race([Promise.all([consumer.stop(), side?.stop()]), Bun.sleep(5_000)]);
     await broker.stop("SIGTERM");
   }
   return {
@@ -162,6 +216,55 @@ export async function runCrashes(
     acknowledged: log.acknowledgedCount,
     requestsAgain: producers.reduce((sum, producer) => sum + producer.requestsAgain, 0),
     consumed: consumer.records,
+    strikes,
+    cutStops,
+    segments: countSegments(broker.dataDirectory),
+    side: side?.summary() ?? "none",
     restartMs,
   };
+}
+
+/** Waits for a just launched broker's recovery threads, lets them work a while; true when they still do then. */
+async function strikeRecovery(broker: BrokerProcess, afterMs: number): Promise<boolean> {
+  const isRecovering = (): boolean => {
+    const tasks = `/proc/${broker.pid}/task`;
+    try {
+      return readdirSync(tasks).some(
+        (task) => readFileSync(`${tasks}/${task}/comm`, "utf8").trim() === "log-recovery",
+      );
+    } catch {
+      return false;
+    }
+  };
+  const patience = performance.now() + 2_000;
+  while (!isRecovering() && performance.now() < patience) await Bun.sleep(1);
+  await Bun.sleep(afterMs);
+  return isRecovering();
+}
+
+/** Writes `megabytes` into a topic that nothing else uses. */
+async function fill(address: string, topic: string, megabytes: number): Promise<void> {
+  await createTopic(address, topic, 4, { "segment.bytes": String(16 << 20) });
+  await insist(address, 60_000, async (wire) => {
+    for (let at = 0; at < megabytes * 2; at += 1) {
+      const value = Buffer.alloc(500_000, at);
+      const records = encodeRecordBatch({ timestamp: Date.now(), records: [{ key: null, value }] });
+      const partitionData = [makePartitionProduceData({ index: at % 4, records })];
+      const answer = await wire.send(
+        ProduceApi,
+        8,
+        makeProduceRequest({
+          acks: 1,
+          timeoutMs: 10_000,
+          topicData: [makeTopicProduceData({ name: topic, partitionData })],
+        }),
+      );
+      const code = answer.responses[0]?.partitionResponses[0]?.errorCode ?? -1;
+      if (code !== 0) throw new Error(`Produce: error ${code}`);
+    }
+  });
+}
+
+function countSegments(directory: string): number {
+  return [...new Bun.Glob("*/*.log").scanSync({ cwd: directory })].length;
 }

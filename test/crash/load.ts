@@ -21,6 +21,12 @@ import {
   makeInitProducerIdRequest,
 } from "#protocol/generated/init-producer-id.ts";
 import {
+  ListOffsetsApi,
+  makeListOffsetsPartition,
+  makeListOffsetsRequest,
+  makeListOffsetsTopic,
+} from "#protocol/generated/list-offsets.ts";
+import {
   makeOffsetFetchRequest,
   makeOffsetFetchRequestTopic,
   OffsetFetchApi,
@@ -39,10 +45,10 @@ const ANSWER_TIMEOUT_MS = 10_000;
 const IN_FLIGHT = 4;
 const DUPLICATE_SEQUENCE_NUMBER = 46;
 /** Codes that mean "again": the broker is starting, stopping, or lost an earlier request of the same stream. */
-const AGAIN = new Set([3, 5, 6, 7, 13, 14, 15, 16, 45, 56]);
+export const AGAIN: ReadonlySet<number> = new Set([3, 5, 6, 7, 13, 14, 15, 16, 45, 56]);
 
 /** Bounds the wait for an answer; a late one counts as a lost connection. */
-async function within<T>(answer: Promise<T>): Promise<T> {
+export async function within<T>(answer: Promise<T>): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error("no answer")), ANSWER_TIMEOUT_MS);
@@ -72,13 +78,16 @@ export async function insist<T>(
   }
 }
 
-/** Makes the topic of the run, with segments small enough that stops meet rolls. */
+/** Makes a topic of the run, with segments small enough (unless `settings` say otherwise) that stops meet rolls. */
 export async function createTopic(
   address: string,
   topic: string,
   partitions: number,
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const configs = [makeCreatableTopicConfig({ name: "segment.bytes", value: String(1 << 20) })];
+  const configs = Object.entries({ "segment.bytes": String(1 << 20), ...settings }).map(
+    ([name, value]) => makeCreatableTopicConfig({ name, value }),
+  );
   const wanted = makeCreatableTopic({
     name: topic,
     numPartitions: partitions,
@@ -260,14 +269,25 @@ function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
   return { offset, producer, number: Number(number) };
 }
 
-/** Reads a partition from its first offset to the high watermark of the moment. */
+/** Reads a partition from offset 0 to the high watermark of the moment. */
 export async function readLog(
   address: string,
   topic: string,
   partition: number,
 ): Promise<LoggedRecord[]> {
+  return (await readTrimmedLog(address, topic, partition, false)).log;
+}
+
+/** Reads a partition from its start, wherever that is when `mayStartLater`, to the high watermark of the moment. */
+export async function readTrimmedLog(
+  address: string,
+  topic: string,
+  partition: number,
+  mayStartLater = true,
+): Promise<{ start: number; log: LoggedRecord[] }> {
   return await insist(address, 30_000, async (wire) => {
-    const log: LoggedRecord[] = [];
+    let log: LoggedRecord[] = [];
+    let start = 0;
     for (let fetchOffset = 0; ;) {
       const partitions = [
         makeFetchPartition({ partition, fetchOffset, partitionMaxBytes: 1 << 20 }),
@@ -280,6 +300,13 @@ export async function readLog(
       });
       const answer = await within(wire.send(FetchApi, 11, request));
       const found = answer.responses[0]?.partitions[0];
+      if (found?.errorCode === 1 && mayStartLater) {
+        // The start moved on: what was read before it is no longer part of the log.
+        start = await readStart(wire, topic, partition);
+        fetchOffset = start;
+        log = [];
+        continue;
+      }
       if (found === undefined || found.errorCode !== 0)
         throw new Error(`Fetch: error ${found?.errorCode ?? answer.errorCode}`);
       const { batches, failure } = decodeRecordBatches(
@@ -291,13 +318,24 @@ export async function readLog(
           if (record.offset >= fetchOffset) log.push(toLogged(record.offset, record.value));
         fetchOffset = batch.baseOffset + batch.lastOffsetDelta + 1;
       }
-      if (fetchOffset >= found.highWatermark) return log;
+      if (fetchOffset >= found.highWatermark) return { start, log };
       if (batches.length === 0)
         throw new Error(
           `Fetch at ${fetchOffset}: nothing below the high watermark ${found.highWatermark}`,
         );
     }
   });
+}
+
+async function readStart(wire: Wire, topic: string, partition: number): Promise<number> {
+  const partitions = [makeListOffsetsPartition({ partitionIndex: partition, timestamp: -2 })];
+  const topics = [makeListOffsetsTopic({ name: topic, partitions })];
+  const answer = await within(
+    wire.send(ListOffsetsApi, 5, makeListOffsetsRequest({ replicaId: -1, topics })),
+  );
+  const found = answer.topics[0]?.partitions[0];
+  if (found?.errorCode !== 0) throw new Error(`ListOffsets: error ${found?.errorCode}`);
+  return found.offset;
 }
 
 /** What the group has committed, by partition; -1 where nothing. */

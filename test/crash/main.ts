@@ -1,13 +1,14 @@
 /**
  * The crash test by hand, as long as one likes:
  *
- *   bun test/crash/main.ts [--cycles 100] [--seed 1] [--producers 3] [--partitions 3] [--kafka LIBS] [--override key=value]…
+ *   bun test/crash/main.ts [--cycles 100] [--seed 1] [--producers 3] [--partitions 3] [--ballast-mib 128] [--kafka LIBS]
+ *     [--override key=value]… [--json]
  *
  * `--kafka LIBS` turns it on real Kafka from a directory of its jars: the harness must find nothing there either.
  */
 import { kafkaBroker, sluiceBroker } from "../support/broker-process.ts";
 import { temporaryDirectory } from "../support/process.ts";
-import { runCrashes } from "./harness.ts";
+import { CRASH_SETTINGS, runCrashes } from "./harness.ts";
 
 const words = process.argv.slice(2);
 const value = (name: string, fallback: string): string => {
@@ -21,7 +22,7 @@ const overrides = Object.fromEntries(
 );
 const directory = temporaryDirectory("crash");
 const libraries = value("kafka", "");
-const options = { directory: directory.path, overrides };
+const options = { directory: directory.path, overrides: { ...CRASH_SETTINGS, ...overrides } };
 const broker = await (libraries === "" ? sluiceBroker(options) : kafkaBroker(libraries, options));
 const report = await runCrashes(broker, {
   cycles: Number(value("cycles", "100")),
@@ -29,6 +30,8 @@ const report = await runCrashes(broker, {
   producers: Number(value("producers", "3")),
   partitions: Number(value("partitions", "3")),
   strikeStartEvery: libraries === "" ? 4 : 0,
+  ballastMegabytes: Number(value("ballast-mib", "128")),
+  hasSideLoad: libraries === "",
   isPipelined: libraries === "",
   mustCatchUp: libraries === "",
   say: (line) => console.log(line),
@@ -41,6 +44,11 @@ console.log(
     `restart median ${median(clean).toFixed(0)} ms after SIGTERM (worst ${Math.max(0, ...clean).toFixed(0)}), ` +
     `${median(killed).toFixed(0)} ms after kill -9 (worst ${Math.max(0, ...killed).toFixed(0)})`,
 );
+console.log(
+  `${report.strikes.inRecovery} of ${report.strikes.meant} strikes met recovery at work, ${report.cutStops.beforeTheEnd} of ${report.cutStops.meant} clean stops cut short, ` +
+    `${report.segments} segments; ${report.side}`,
+);
+if (words.includes("--json")) console.log(JSON.stringify(report));
 for (const finding of report.findings) console.log(`FOUND ${finding}`);
 if (report.findings.length > 0) console.log(`the data directory is kept: ${directory.path}`);
 else directory.remove();
