@@ -240,7 +240,8 @@ export class PowerLoad {
   }
 }
 
-async function createTopic(wire: Wire, name: string, numPartitions: number): Promise<void> {
+/** Makes a topic; one that is there already is fine. */
+export async function createTopic(wire: Wire, name: string, numPartitions: number): Promise<void> {
   const configs = [makeCreatableTopicConfig({ name: "segment.bytes", value: String(1 << 20) })];
   const topics = [makeCreatableTopic({ name, numPartitions, replicationFactor: 1, configs })];
   const request = makeCreateTopicsRequest({ topics, timeoutMs: 10_000 });
