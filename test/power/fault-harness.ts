@@ -15,6 +15,7 @@ const PARTITIONS = 4;
 const TOPIC = "faults";
 /** An acknowledgement may be under way to us when the call fails. */
 const UNDER_WAY_MS = 150;
+const PATIENCE_MS = 5_000;
 
 /** What a fault is to bring about. */
 export type Expectation =
@@ -162,8 +163,12 @@ export async function runFault(fault: Fault, port?: number): Promise<FaultReport
       );
       const failedAtMs = performance.now();
       const before = load.acknowledged;
-      await Bun.sleep(400);
-      findings.push(...judgeLive(fault, load, failedAtMs, dirs, before));
+      // Long enough for a wrong acknowledgement; then patience for what must come about, on a machine that may be busy.
+      await Bun.sleep(UNDER_WAY_MS + 250);
+      const judgeNow = (): string[] => judgeLive(fault, load, failedAtMs, dirs, before);
+      const patienceEnds = performance.now() + PATIENCE_MS;
+      while (judgeNow().length > 0 && performance.now() < patienceEnds) await Bun.sleep(100);
+      findings.push(...judgeNow());
       if (isGone(pid)) {
         endedBySelf = 1;
         if (fault.expectation !== "kills") findings.push(`the broker is gone\n${broker.log()}`);
