@@ -41,6 +41,7 @@ const layers: Readonly<Record<string, readonly string[] | "everything">> = {
     "replica",
     "coordinator",
   ],
+  metrics: ["protocol", "log", "transport", "replica", "coordinator", "server"],
   admin: ["metadata", "security", "quota"],
   broker: "everything",
   cli: ["client", "broker", "protocol", "log"],

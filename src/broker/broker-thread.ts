@@ -5,6 +5,8 @@
 import { createLogger, describeError, type LogFields } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import { nativeLogCalls } from "#log/native-log.ts";
+import { EventLoopDelay } from "#metrics/event-loop-delay.ts";
+import { takeThreadSnapshot, type ThreadParts } from "#metrics/thread-snapshot.ts";
 import { isInternalTopic } from "#metadata/cluster-image.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
@@ -112,16 +114,23 @@ class ThreadFrameHandler implements FrameHandler {
 }
 
 interface Running {
+  readonly parts: ThreadParts;
   readonly transport: Transport;
   readonly frames: ThreadFrameHandler;
   readonly replicas: ReplicaManager;
   readonly requestLog: RequestLog;
 }
 
-const directory: PartitionDirectory = new PartitionDirectory();
+let directory: PartitionDirectory = new PartitionDirectory();
 let running: Running | null = null;
 
 function begin(start: ThreadStart): Running {
+  directory = new PartitionDirectory(start.countedTopicsMax);
+  const sessions = new FetchSessionCache(
+    start.sessionSlots,
+    start.sessionEvictionMs,
+    SYSTEM_RANDOM,
+  );
   const replicas = new ReplicaManager(
     nativeLogCalls,
     SYSTEM_CLOCK,
@@ -132,7 +141,7 @@ function begin(start: ThreadStart): Running {
   const fetch = createFetchHandler({
     directory,
     replicas,
-    sessions: new FetchSessionCache(start.sessionSlots, start.sessionEvictionMs, SYSTEM_RANDOM),
+    sessions,
     fetchMaxBytes: start.fetchMaxBytes,
     nodeId: start.nodeId,
     ownEndpoint: ({ listenerName, localHost, localPort }) => {
@@ -155,7 +164,15 @@ function begin(start: ThreadStart): Running {
   const frames = new ThreadFrameHandler(dispatcher, table);
   const transport = new Transport(start.transport, frames, createNativeAssist(), requestLog);
   transport.pause();
-  return { transport, frames, replicas, requestLog };
+  const parts: ThreadParts = {
+    requests: dispatcher.statistics,
+    transport,
+    replicas,
+    sessions,
+    directory,
+    loopDelay: new EventLoopDelay(),
+  };
+  return { parts, transport, frames, replicas, requestLog };
 }
 
 function listen(start: ThreadStart): void {
@@ -187,6 +204,11 @@ self.onmessage = ({ data }): void => {
     case "reply":
       running?.frames.onReply(data.connectionId, data.requestId, data.bytes);
       return;
+    case "statistics": {
+      const snapshot = running === null ? null : takeThreadSnapshot(running.parts);
+      tell({ kind: "statistics", id: data.id, snapshot });
+      return;
+    }
     case "close":
       running?.frames.close(data.connectionId);
       return;
@@ -207,5 +229,6 @@ async function stop(deadlineMs: number): Promise<void> {
   await running?.transport.stop(deadlineMs);
   running?.replicas.close();
   running?.requestLog.close();
+  running?.parts.loopDelay.stop();
   tell({ kind: "stopped" });
 }

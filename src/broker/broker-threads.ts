@@ -5,6 +5,7 @@
  * Threads are started once and end with the broker; none is ever ended while it serves.
  */
 import type { Logger } from "#common/logger.ts";
+import type { ThreadSnapshot } from "#metrics/thread-snapshot.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { ConnectionAddress } from "#transport/connection.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
@@ -84,6 +85,8 @@ class BrokerThread {
   #onFailed: ((error: Error) => void) | null = null;
   #onStopped: (() => void) | null = null;
   #nextChangeId = 1;
+  readonly #snapshots: Map<number, (snapshot: ThreadSnapshot | null) => void> = new Map();
+  #nextSnapshotId = 1;
 
   constructor(options: BrokerThreadsOptions, loopId: number) {
     this.#options = options;
@@ -123,6 +126,21 @@ class BrokerThread {
     return new Promise((resolve) => {
       this.#applied.set(id, resolve);
       this.post(message(id));
+    });
+  }
+
+  /** What the thread counted; null when it does not answer in time. */
+  snapshot(deadlineMs: number): Promise<ThreadSnapshot | null> {
+    const id = this.#nextSnapshotId++;
+    return new Promise((resolve) => {
+      const settle = (snapshot: ThreadSnapshot | null): void => {
+        clearTimeout(timer);
+        this.#snapshots.delete(id);
+        resolve(snapshot);
+      };
+      const timer = setTimeout(() => settle(null), deadlineMs);
+      this.#snapshots.set(id, settle);
+      this.post({ kind: "statistics", id });
     });
   }
 
@@ -175,6 +193,9 @@ class BrokerThread {
         frames.onFrame(connection, message.bytes, 0, message.bytes.length);
         return;
       }
+      case "statistics":
+        this.#snapshots.get(message.id)?.(message.snapshot);
+        return;
       case "log":
         logger[message.level](message.message, message.fields);
         return;
@@ -227,6 +248,11 @@ export class BrokerThreads {
   /** Hands changes to every thread; settles when all of them have applied them. */
   async publish(changes: readonly DirectoryChange[]): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.publish(changes)));
+  }
+
+  /** What each thread counted; null for one that does not answer in time. */
+  snapshots(deadlineMs: number): Promise<readonly (ThreadSnapshot | null)[]> {
+    return Promise.all(this.#threads.map((thread) => thread.snapshot(deadlineMs)));
   }
 
   /** Lets the threads take requests. */

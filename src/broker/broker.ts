@@ -6,6 +6,7 @@
  * Stopping goes the other way round and loses nothing that was acknowledged: what is in flight is answered, then the logs
  * are flushed and marked as closed in order.
  */
+import type { HealthReport } from "#admin/health.ts";
 import { errorFields, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import type { BrokerConfig, ConfigValues } from "#config/broker-config.ts";
@@ -32,6 +33,7 @@ import { MetadataLoader, type MetadataPublisher } from "#metadata/metadata-loade
 import { MemoryMetadataLog, type MetadataLog } from "#metadata/metadata-log.ts";
 import { FileMetadataLog } from "#metadata/metadata-log-driver.ts";
 import { ProvisioningPublisher } from "#metadata/provisioning-publisher.ts";
+import type { ExpositionFormat } from "#metrics/exposition.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
@@ -44,6 +46,7 @@ import { CoordinatorLog } from "./coordinator-log.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { Observation } from "./observation.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { RequestLog } from "./request-log.ts";
 import { BrokerStartError } from "./start-error.ts";
@@ -90,6 +93,7 @@ export class Broker implements AsyncDisposable {
   readonly dataDirs: readonly string[];
   /** The static configuration it was started with. */
   readonly config: BrokerConfig;
+  readonly #observation: Observation;
   readonly #shutdown: (deadlineMs: number) => Promise<void>;
   #stopping: Promise<void> | null = null;
 
@@ -99,6 +103,7 @@ export class Broker implements AsyncDisposable {
     this.listeners = running.frontend.listeners;
     this.dataDirs = running.settings.logDirs;
     this.config = running.config;
+    this.#observation = running.observation;
     this.#shutdown = (deadlineMs) => stopBroker(running, deadlineMs);
   }
 
@@ -127,6 +132,24 @@ export class Broker implements AsyncDisposable {
     return this.listeners[0]?.port ?? DEFAULT_PORT;
   }
 
+  /** Where the admin port (`sluice.admin.listener`) is; null when it is not open. */
+  get adminAddress(): { readonly host: string; readonly port: number } | null {
+    return this.#observation.adminAddress;
+  }
+
+  /**
+   * Everything the broker counts, as Prometheus reads it: what the admin port serves at `/metrics`, for a program that has an
+   * HTTP server of its own.
+   */
+  metrics(format: ExpositionFormat = "text"): Promise<string> {
+    return this.#observation.metrics(format);
+  }
+
+  /** Whether the broker is well, and why not: what the admin port serves at `/health`. */
+  health(): HealthReport {
+    return this.#observation.health();
+  }
+
   /** Stops: answers what is in flight until the deadline, then closes the logs in order. Twice is once. */
   stop(deadlineMs: number = STOP_DEADLINE_MS): Promise<void> {
     this.#stopping ??= this.#shutdown(deadlineMs);
@@ -149,9 +172,11 @@ interface RunningBroker {
   readonly metadataLog: MetadataLog;
   readonly store: LogStore;
   readonly requestLog: RequestLog;
+  readonly observation: Observation;
 }
 
 async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<void> {
+  running.observation.onStopping();
   running.frontend.stopListening();
   // Parked joins and syncs would otherwise hold their connections until the deadline.
   running.groups.stop();
@@ -159,9 +184,11 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   await running.frontend.stop(deadlineMs);
   await running.housekeeping.stop();
   running.replicas.close();
+  running.observation.onStoreClosing();
   await running.metadataLog.close();
   await running.store.close();
   running.requestLog.close();
+  await running.observation.close();
 }
 
 async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
@@ -171,6 +198,8 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   if (settings === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
   const table = new HandlerTable();
   const undo: (() => void | Promise<void>)[] = [];
+  const observation = new Observation(settings, logger);
+  undo.push(() => observation.close());
   try {
     const encoder = new ReplyEncoder({
       planCopy: (plan, row, into, at) => store.planCopy(plan, row, into, at),
@@ -183,10 +212,17 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       options.onFatal?.(new Error(line)),
     );
     undo.push(() => frontend.stop(0));
+    // An embedding program gets no port that it did not ask for.
+    const isAdminSet = config.origins.has("sluice.admin.listener");
+    if (isAdminSet || options.configuration !== undefined) observation.openAdmin(isAdminSet);
+    observation.onRecovering(frontend, dispatcher.statistics);
+    const startedMs = SYSTEM_CLOCK.monotonicMs();
     const store = await openStore(config, settings, logger);
     undo.push(() => store.close());
+    observation.onStoreOpen(store, (SYSTEM_CLOCK.monotonicMs() - startedMs) / 1000);
     return await assemble({
       logger,
+      observation,
       requestLog,
       config,
       settings,
@@ -203,6 +239,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
 
 interface Assembly {
   readonly logger: Logger;
+  readonly observation: Observation;
   readonly requestLog: RequestLog;
   readonly config: BrokerConfig;
   readonly settings: BrokerSettings;
@@ -215,13 +252,14 @@ interface Assembly {
 
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
-  const { logger, requestLog, config, settings, table, frontend, store, undo } = assembly;
+  const { logger, observation, requestLog, config, settings, table, frontend, store, undo } =
+    assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
   const replicas = new ReplicaManager(store, SYSTEM_CLOCK, wheel);
   undo.push(() => replicas.close());
-  const directory = new PartitionDirectory();
+  const directory = new PartitionDirectory(settings.sluiceMetricsTopicsMax);
   const metadataLog = settings.sluiceInMemory
     ? new MemoryMetadataLog()
     : new FileMetadataLog({ directory: settings.metadataLogDir, nodeId, clock: SYSTEM_CLOCK });
@@ -313,6 +351,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       .map(({ directoryId }) => directoryId),
   });
   groups.start();
+  const sessions = new FetchSessionCache(
+    settings.maxIncrementalFetchSessionCacheSlots,
+    SESSION_EVICTION_MS,
+    SYSTEM_RANDOM,
+  );
   addHandlers(table, {
     clusterId,
     settings,
@@ -324,11 +367,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     directory,
     replicas,
     store,
-    sessions: new FetchSessionCache(
-      settings.maxIncrementalFetchSessionCacheSlots,
-      SESSION_EVICTION_MS,
-      SYSTEM_RANDOM,
-    ),
+    sessions,
   });
   const housekeeping = new Housekeeping({
     store,
@@ -344,6 +383,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   });
   housekeeping.start();
   frontend.serve();
+  observation.onServing({ replicas, sessions, directory, groups });
   return {
     config,
     settings,
@@ -354,6 +394,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     metadataLog,
     store,
     requestLog,
+    observation,
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { describeError, type Logger } from "#common/logger.ts";
 import type { BrokerSettings, ConnectionLimitSettings } from "#config/broker-settings.ts";
+import type { ThreadSnapshot } from "#metrics/thread-snapshot.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
 import { createNativeAssist, openFileLimit, requireFreeAddress } from "#transport/sendfile.ts";
@@ -36,6 +37,10 @@ export const SESSION_EVICTION_MS = 120_000;
 /** Sockets, bound and holding requests back until `serve`. */
 export interface Frontend {
   readonly listeners: readonly BoundListener[];
+  /** Sockets of this thread; null when broker threads have them. */
+  readonly transport: Transport | null;
+  /** What each broker thread counted; null for one that does not answer in time. Empty without broker threads. */
+  snapshots(deadlineMs: number): Promise<readonly (ThreadSnapshot | null)[]>;
   /** Takes up requests. */
   serve(): void;
   /** Tells whoever keeps a partition directory of its own; settles when they all know. */
@@ -84,6 +89,7 @@ export async function openFrontend(
       fetchMaxBytes: settings.fetchMaxBytes,
       sessionSlots: Math.ceil(settings.maxIncrementalFetchSessionCacheSlots / threadCount),
       sessionEvictionMs: SESSION_EVICTION_MS,
+      countedTopicsMax: settings.sluiceMetricsTopicsMax,
       advertised: new Map(
         settings.advertisedListeners.map(({ name, host, port }) => [name, { host, port }]),
       ),
@@ -91,6 +97,8 @@ export async function openFrontend(
   });
   return {
     listeners: bound,
+    transport: null,
+    snapshots: (deadlineMs) => threads.snapshots(deadlineMs),
     serve: () => threads.serve(),
     publish: (changes) => threads.publish(changes),
     limitConnections: (limits) => threads.limitConnections(connectionCounts(limits)),
@@ -123,6 +131,8 @@ async function localFrontend(
   }
   return {
     listeners: bound,
+    transport,
+    snapshots: () => Promise.resolve([]),
     serve: () => transport.resume(),
     publish: () => undefined,
     limitConnections: (limits) => transport.limitConnections(connectionCounts(limits)),

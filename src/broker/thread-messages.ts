@@ -5,6 +5,7 @@
  * bytes and its answer travels back as bytes, so that coordinators and controller exist once.
  */
 import type { LogFields, LogLevel } from "#common/logger.ts";
+import type { ThreadSnapshot } from "#metrics/thread-snapshot.ts";
 import type { DirectoryChange } from "#replica/partition-directory.ts";
 import type { ConnectionAddress } from "#transport/connection.ts";
 import type {
@@ -23,6 +24,7 @@ export interface ThreadStart {
   readonly fetchMaxBytes: number;
   readonly sessionSlots: number;
   readonly sessionEvictionMs: number;
+  readonly countedTopicsMax: number;
   /** Address told to clients by listener name; an empty host or port 0 stands for what the client reached. */
   readonly advertised: ReadonlyMap<string, { readonly host: string; readonly port: number }>;
 }
@@ -45,6 +47,8 @@ export type ToThread =
     }
   | { readonly kind: "close"; readonly connectionId: number }
   | { readonly kind: "limit-connections"; readonly id: number; readonly counts: ConnectionCounts }
+  /** Asks for what was counted. */
+  | { readonly kind: "statistics"; readonly id: number }
   | { readonly kind: "stop-listening" }
   | { readonly kind: "stop"; readonly deadlineMs: number };
 
@@ -62,6 +66,7 @@ export type FromThread =
       readonly requestId: number;
       readonly bytes: Uint8Array;
     }
+  | { readonly kind: "statistics"; readonly id: number; readonly snapshot: ThreadSnapshot | null }
   | {
       readonly kind: "log";
       readonly level: LogLevel;

@@ -266,6 +266,34 @@ export interface PartitionState {
   readonly segmentCount: number;
 }
 
+/** What a store counted since it was opened, and how it is now. */
+export interface StoreStatistics {
+  /** Segment files open now. */
+  readonly openFileCount: number;
+  /** Flushes of segment files: how many by bucket of `common/latency-histogram.ts`, how long together, how many failed. */
+  readonly flush: {
+    readonly counts: readonly number[];
+    readonly sumUs: number;
+    readonly failedCount: number;
+  };
+  readonly quarantinedCount: number;
+  /** At most 100 of them. */
+  readonly quarantined: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly reason: string;
+  }[];
+  /** In the order of the configuration. */
+  readonly directories: readonly {
+    readonly path: string;
+    /** Why it refuses work. */
+    readonly error: string | null;
+    /** Of the file system; -1 when unknown. */
+    readonly totalBytes: number;
+    readonly usableBytes: number;
+  }[];
+}
+
 /** Log directories and the partitions in them. */
 export interface LogStore extends LogCalls, AsyncDisposable {
   /** What opening found. */
@@ -293,6 +321,8 @@ export interface LogStore extends LogCalls, AsyncDisposable {
   /** Applies retention, rolls segments that are due, forgets expired producers. */
   runRetention(nowMs: number): Promise<readonly RetentionEvent[]>;
   describe(): readonly DirectoryDescription[];
+  /** Counters and health, without anything that grows with the number of partitions. */
+  statistics(): StoreStatistics;
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[];
   /** Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once. */
   close(): Promise<void>;

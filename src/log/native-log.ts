@@ -21,6 +21,7 @@ import {
   type RetentionEvent,
   type StoreOptions,
   type StoreReport,
+  type StoreStatistics,
 } from "./log.ts";
 
 /** The addon's error as ours, code and message unchanged. */
@@ -181,6 +182,10 @@ export class NativeLogStore implements LogStore {
 
   describe(): readonly DirectoryDescription[] {
     return JSON.parse(coded(() => native.describeStore(this.#storeId))) as DirectoryDescription[];
+  }
+
+  statistics(): StoreStatistics {
+    return JSON.parse(coded(() => native.storeStatistics(this.#storeId))) as StoreStatistics;
   }
 
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[] {

@@ -18,9 +18,30 @@ export interface PartitionEntry {
 export interface TopicEntry {
   readonly name: string;
   readonly topicId: string;
+  /** What this thread did for the topic; kept while the topic exists, shared by topics beyond the bound. */
+  readonly traffic: TopicTraffic;
   /** By partition index. */
   readonly partitions: readonly (PartitionEntry | undefined)[];
 }
+
+/** Counters of a topic or of all topics; bumped in place by the handlers of Produce and Fetch. */
+export interface TopicTraffic {
+  producedRecords: number;
+  /** Bytes of batches as they were sent. */
+  producedBytes: number;
+  /** Partitions of Produce requests that were refused. */
+  failedProduces: number;
+  /** Bytes of batches put into Fetch responses. */
+  fetchedBytes: number;
+}
+
+/** Counters at zero. */
+export function newTopicTraffic(): TopicTraffic {
+  return { producedRecords: 0, producedBytes: 0, failedProduces: 0, fetchedBytes: 0 };
+}
+
+/** Topics whose traffic is counted apart unless said otherwise. */
+const COUNTED_TOPICS_DEFAULT = 1000;
 
 /** What feeds a directory; plain data, so that it can be posted to another thread. */
 export type DirectoryChange =
@@ -40,7 +61,21 @@ export type DirectoryChange =
 export class PartitionDirectory {
   readonly #byName: Map<string, TopicEntry> = new Map();
   readonly #byId: Map<string, TopicEntry> = new Map();
+  readonly #countedTopicsMax: number;
+  readonly #trafficByTopic: Map<string, TopicTraffic> = new Map();
+  readonly #otherTraffic: TopicTraffic = newTopicTraffic();
   #generation = 0;
+
+  /** @param countedTopicsMax - topics whose traffic is counted apart (`sluice.metrics.topics.max`). */
+  constructor(countedTopicsMax: number = COUNTED_TOPICS_DEFAULT) {
+    this.#countedTopicsMax = countedTopicsMax;
+  }
+
+  /** Traffic by topic; that of topics beyond the bound under the empty name. */
+  *traffic(): Iterable<readonly [topic: string, traffic: TopicTraffic]> {
+    yield* this.#trafficByTopic;
+    yield ["", this.#otherTraffic];
+  }
 
   /** Changes whenever anything in the directory does: what was looked up under the same number is still right. */
   get generation(): number {
@@ -65,7 +100,10 @@ export class PartitionDirectory {
     this.#generation++;
     if (change.kind === "topic-removed") {
       const topic = this.#byName.get(change.name);
-      if (topic?.topicId === change.topicId) this.#byName.delete(change.name);
+      if (topic?.topicId === change.topicId) {
+        this.#byName.delete(change.name);
+        this.#trafficByTopic.delete(change.name);
+      }
       this.#byId.delete(change.topicId);
       return;
     }
@@ -74,12 +112,27 @@ export class PartitionDirectory {
       this.#byId.delete(previous.topicId);
     }
     const partitions: (PartitionEntry | undefined)[] = [];
-    const topic: TopicEntry = { name: change.name, topicId: change.topicId, partitions };
+    const traffic =
+      previous?.topicId === change.topicId ? previous.traffic : this.#newTraffic(change.name);
+    const topic: TopicEntry = {
+      name: change.name,
+      topicId: change.topicId,
+      traffic,
+      partitions,
+    };
     for (const { index, handle, leaderEpoch } of change.partitions) {
       partitions[index] = { topic, index, handle, leaderEpoch };
     }
     this.#byName.set(change.name, topic);
     this.#byId.set(change.topicId, topic);
+  }
+
+  #newTraffic(name: string): TopicTraffic {
+    const isKnown = this.#trafficByTopic.has(name);
+    if (!isKnown && this.#trafficByTopic.size >= this.#countedTopicsMax) return this.#otherTraffic;
+    const traffic = newTopicTraffic();
+    this.#trafficByTopic.set(name, traffic);
+    return traffic;
   }
 
   /** The changes that would build this directory from nothing. */

@@ -18,6 +18,7 @@ import {
   STATE_COLUMNS,
   StateColumn,
 } from "./log-port.ts";
+import { newTopicTraffic, type TopicTraffic } from "./partition-directory.ts";
 import { WatchBoard, type WatchingOperation } from "./watch-board.ts";
 
 /** What became of an append; reused by the next one, so read it at once. */
@@ -150,6 +151,15 @@ export class ReplicaManager {
     this.#late = new LateAppends(log);
   }
 
+  /** Counters of all topics together, on this thread; never go down, whatever is deleted. */
+  readonly traffic: TopicTraffic = newTopicTraffic();
+  #delayedProduceCount = 0;
+
+  /** Requests that wait: fetches for data, produces for a flush. */
+  get delayed(): { readonly fetchCount: number; readonly produceCount: number } {
+    return { fetchCount: this.#delayedFetches.size, produceCount: this.#delayedProduceCount };
+  }
+
   /** Partitions that requests wait for at the moment. */
   get watchedCount(): number {
     return this.#board.partitionCount;
@@ -230,7 +240,11 @@ export class ReplicaManager {
   /** Settles when every append is flushed or failed, or `timeoutMs` has passed: `errorCode` of each says which. */
   awaitFlushed(appends: readonly PendingAppend[], timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
-      new DelayedProduce(this.#board, this.#scheduler, this, appends, timeoutMs, resolve);
+      this.#delayedProduceCount++;
+      new DelayedProduce(this.#board, this.#scheduler, this, appends, timeoutMs, () => {
+        this.#delayedProduceCount--;
+        resolve();
+      });
     });
   }
 

@@ -25,6 +25,7 @@ import type {
   DescribedGroup,
   FetchOffsetsInput,
   FetchOffsetsOutput,
+  GroupStatistics,
   HeartbeatInput,
   JoinInput,
   JoinOutput,
@@ -83,6 +84,7 @@ export class GroupCoordinator {
   readonly #runtime: GroupRuntime;
   #partitionCount: number;
   #isStarted = false;
+  #committedOffsetsCount = 0;
   #creation: Promise<void> | null = null;
 
   constructor(deps: GroupCoordinatorDeps) {
@@ -241,8 +243,13 @@ export class GroupCoordinator {
     const outcome = await this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
       shard.commitOffsets(step, input),
     );
-    if (outcome.kind === "done") return outcome.output;
-    return { errorCode: outcome.errorCode, topics: [] };
+    if (outcome.kind !== "done") return { errorCode: outcome.errorCode, topics: [] };
+    for (const { partitions } of outcome.output.topics) {
+      for (const { errorCode } of partitions) {
+        if (errorCode === ErrorCode.NONE) this.#committedOffsetsCount++;
+      }
+    }
+    return outcome.output;
   }
 
   /**
@@ -295,6 +302,22 @@ export class GroupCoordinator {
       }
     }
     return { errorCode: ErrorCode.NONE, groups };
+  }
+
+  /** Groups by state and members of all groups, as far as loaded, and the offsets committed since the start. */
+  statistics(): GroupStatistics {
+    const groupsByState = new Map<string, number>();
+    let memberCount = 0;
+    if (this.#isStarted) {
+      for (const partition of this.#runtime.partitions()) {
+        const outcome = this.#runtime.read(partition, (shard) => shard.countGroups());
+        if (outcome.kind !== "done") continue;
+        memberCount += outcome.output.memberCount;
+        for (const [state, count] of outcome.output.groupsByState)
+          groupsByState.set(state, (groupsByState.get(state) ?? 0) + count);
+      }
+    }
+    return { groupsByState, memberCount, committedOffsetsCount: this.#committedOffsetsCount };
   }
 
   /** DeleteGroups for one group; settles when its tombstones are in the log. */

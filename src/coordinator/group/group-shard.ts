@@ -42,6 +42,7 @@ import type {
   FetchedOffset,
   FetchOffsetsInput,
   FetchOffsetsOutput,
+  GroupStatistics,
   HeartbeatInput,
   JoinInput,
   LeaveInput,
@@ -309,6 +310,17 @@ export class GroupShard {
       groupState: group.state,
       groupType: "classic",
     }));
+  }
+
+  /** Groups by state, and members of all of them. */
+  countGroups(): Pick<GroupStatistics, "groupsByState" | "memberCount"> {
+    const groupsByState = new Map<string, number>();
+    let memberCount = 0;
+    for (const [, group] of this.#groups.committedEntries()) {
+      memberCount += group.memberCount;
+      groupsByState.set(group.state, (groupsByState.get(group.state) ?? 0) + 1);
+    }
+    return { groupsByState, memberCount };
   }
 
   // ---- events

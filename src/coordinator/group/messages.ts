@@ -203,3 +203,11 @@ export interface ListedGroup {
   readonly groupState: string;
   readonly groupType: string;
 }
+
+/** What a coordinator counts. */
+export interface GroupStatistics {
+  readonly groupsByState: ReadonlyMap<string, number>;
+  readonly memberCount: number;
+  /** Offsets of partitions committed since the start. */
+  readonly committedOffsetsCount: number;
+}

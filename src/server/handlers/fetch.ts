@@ -210,7 +210,9 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
             )
           : this.#partitionData(partition, rows, row, plan, isolation);
       if (data.records !== null && !(data.records instanceof Uint8Array)) {
-        slicesBytes += data.records.lengthBytes;
+        const bytes = data.records.lengthBytes;
+        slicesBytes += bytes;
+        if (partition.entry !== undefined) partition.entry.topic.traffic.fetchedBytes += bytes;
       }
       if (!noteAnswer(opened, partition, data)) continue;
       if (isLeaderError(data.errorCode) && context.apiVersion >= FIRST_VERSION_WITH_ENDPOINTS) {
@@ -228,6 +230,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     }
     const response = answerOf(ErrorCode.NONE, this.#sessionId(opened, context), responses);
     response.nodeEndpoints = nodeEndpoints;
+    this.#dependencies.replicas.traffic.fetchedBytes += slicesBytes;
     return plan === 0 ? response : new SlicedResponse(response, plan, slicesBytes);
   }
 

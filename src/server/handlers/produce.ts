@@ -29,7 +29,7 @@ import {
   type TopicProduceResponse,
 } from "#protocol/generated/produce.ts";
 import { APPEND_NOT_INLINE, AppendOrigin } from "#replica/log-port.ts";
-import type { PartitionDirectory, TopicEntry } from "#replica/partition-directory.ts";
+import type { PartitionDirectory, TopicEntry, TopicTraffic } from "#replica/partition-directory.ts";
 import type { AppendOutcome, PendingAppend, ReplicaManager } from "#replica/replica-manager.ts";
 import {
   type ApiHandler,
@@ -176,6 +176,7 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       work.late.push(promise);
       // What an error needs of the records later; the frame's bytes do not outlive this call.
       const header = records.slice(0, ATTRIBUTES_POSITION);
+      const recordsBytes = records.length;
       replicas.appendLater(
         handle,
         records,
@@ -183,14 +184,31 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
         request.acks,
         AppendOrigin.CLIENT,
         (later) => {
+          this.#count(topic.traffic, later, recordsBytes);
           this.#settle(response, later, header, handle, work.waiting);
           resolve();
         },
       );
     } else {
+      this.#count(topic.traffic, outcome, records.length);
       this.#settle(response, outcome, records, partition.handle, work.waiting);
     }
     return response;
+  }
+
+  /** Counts an append for its topic and for all topics together. */
+  #count(traffic: TopicTraffic, outcome: AppendOutcome, bytes: number): void {
+    const total = this.#dependencies.replicas.traffic;
+    if (outcome.errorCode !== ErrorCode.NONE) {
+      traffic.failedProduces++;
+      total.failedProduces++;
+      return;
+    }
+    const recordCount = outcome.lastOffset - outcome.baseOffset + 1;
+    traffic.producedRecords += recordCount;
+    traffic.producedBytes += bytes;
+    total.producedRecords += recordCount;
+    total.producedBytes += bytes;
   }
 
   /** Writes the outcome of an append into its response. */

@@ -239,6 +239,49 @@ pub fn describe_store(store_id: f64) -> Result<String> {
     to_json(&directories).map_err(coded)
 }
 
+/// What the store counted, and what is set aside, as JSON: `{ openFileCount, flush: { counts, sumUs, failedCount },
+/// quarantinedCount, quarantined: [{ topic, partition, reason }], directories: [{ path, error, totalBytes, usableBytes }] }`. At most
+/// 100 quarantined partitions are named. Buckets of `counts` are those of `src/common/latency-histogram.ts`.
+#[napi(catch_unwind)]
+pub fn store_statistics(store_id: f64) -> Result<String> {
+    let store = store_of(store_id)?;
+    let directories = store.directory_states();
+    let directories = directories
+        .into_iter()
+        .map(|(path, error)| {
+            let (total_bytes, usable_bytes) = space_of(&path);
+            DirectoryState { path, error, total_bytes, usable_bytes }
+        })
+        .collect();
+    to_json(&Statistics { store: store.statistics(), directories }).map_err(coded)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statistics {
+    #[serde(flatten)]
+    store: sluice_log::statistics::StoreStatistics,
+    directories: Vec<DirectoryState>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DirectoryState {
+    path: String,
+    /// Why it refuses work.
+    error: Option<String>,
+    /// Of the file system, -1 when unknown.
+    total_bytes: i64,
+    usable_bytes: i64,
+}
+
+/// Size and free bytes of the file system that holds `path`; -1 when unknown.
+fn space_of(path: &str) -> (i64, i64) {
+    let bytes = |value: u64| i64::try_from(value).unwrap_or(-1);
+    sluice_sys::file_system_space(Path::new(path))
+        .map_or((-1, -1), |space| (bytes(space.total_bytes), bytes(space.usable_bytes)))
+}
+
 /// Producers that the partition remembers, as JSON (see `DescribeProducers`).
 #[napi(catch_unwind)]
 pub fn describe_producers(handle: f64) -> Result<String> {

@@ -26,6 +26,7 @@ pub mod producer;
 pub mod records;
 mod scan;
 mod segment;
+pub mod statistics;
 pub mod transactions;
 pub mod types;
 mod validate;

@@ -24,6 +24,7 @@ use crate::io::{
 };
 use crate::partition::{Known, PartitionLog};
 use crate::segment::Store;
+use crate::statistics::{FlushStatistics, QuarantinedPartition, StoreStatistics};
 use crate::types::{
     DirectoryDescription, DirectoryReport, OpenReport, PartitionDescription, PartitionReport,
     RetentionEvent, TopicId,
@@ -31,6 +32,8 @@ use crate::types::{
 
 const LOCK_FILE: &str = ".lock";
 const META_BYTES_MAX: u64 = 64 << 10;
+/// Partitions set aside that statistics name.
+const QUARANTINED_NAMED_MAX: usize = 100;
 /// Longest file name that file systems take.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -135,6 +138,7 @@ impl LogManager {
             cache: FileCache::new(Arc::clone(&files), options.max_open_files),
             failpoints: Arc::clone(&failpoints),
             verify_on_read: options.verify_on_read,
+            flushes: FlushStatistics::default(),
         });
         let mut locks = Vec::new();
         let mut usable = Vec::new();
@@ -236,6 +240,43 @@ impl LogManager {
     /// Segment files that are open now.
     pub fn open_file_count(&self) -> usize {
         self.store.cache.open_count()
+    }
+
+    /// Each configured directory and why it refuses work, if it does.
+    pub fn directory_states(&self) -> Vec<(String, Option<String>)> {
+        self.report
+            .dirs
+            .iter()
+            .zip(&self.directories)
+            .map(|(report, directory)| {
+                let failed = report.error.clone();
+                let error = directory.as_ref().map_or(failed, |directory| directory.failure());
+                (report.path.clone(), error)
+            })
+            .collect()
+    }
+
+    /// What the store counted so far, and which partitions are set aside now.
+    pub fn statistics(&self) -> StoreStatistics {
+        let mut quarantined = Vec::new();
+        let mut quarantined_count = 0;
+        for log in self.partitions() {
+            let Some(reason) = log.quarantined() else { continue };
+            quarantined_count += 1;
+            if quarantined.len() < QUARANTINED_NAMED_MAX {
+                quarantined.push(QuarantinedPartition {
+                    topic: log.topic().to_owned(),
+                    partition: log.partition(),
+                    reason,
+                });
+            }
+        }
+        StoreStatistics {
+            open_file_count: self.open_file_count(),
+            flush: self.store.flushes.snapshot(),
+            quarantined_count,
+            quarantined,
+        }
     }
 
     /// All partitions, in the order of the report, new ones last.

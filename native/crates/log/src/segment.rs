@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -16,6 +17,7 @@ use crate::failpoint::{Failpoint, Failpoints};
 use crate::index::{Index, OffsetEntry, TimeEntry};
 use crate::io::{FileSystem, StoreFile, read_small, write_full};
 use crate::scan::{Scanned, Scanner};
+use crate::statistics::FlushStatistics;
 use crate::transactions::{AbortedEntry, decode_aborted};
 
 const LOOKUP_WINDOW_BYTES: usize = 4 << 10;
@@ -27,6 +29,7 @@ pub(crate) struct Store {
     pub(crate) cache: Arc<FileCache>,
     pub(crate) failpoints: Arc<Failpoints>,
     pub(crate) verify_on_read: bool,
+    pub(crate) flushes: FlushStatistics,
 }
 
 impl Store {
@@ -528,6 +531,7 @@ impl Segment {
         if !self.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
+        let started = Instant::now();
         let result = self.store.failpoints.hit(Failpoint::BeforeSync).and_then(|()| {
             match self.log.existing() {
                 // Retention removed the segment meanwhile.
@@ -536,6 +540,7 @@ impl Segment {
             }
         });
         let result = result.and_then(|()| self.store.failpoints.hit(Failpoint::AfterSync));
+        self.store.flushes.record(started.elapsed(), result.is_ok());
         if result.is_err() {
             self.is_dirty.store(true, Ordering::Release);
         }

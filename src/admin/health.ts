@@ -1,0 +1,118 @@
+/**
+ * Whether the broker is well, as one word and the reasons for it. Pure: what is known goes in, a report comes out.
+ *
+ * - `starting`, `recovering`, `stopping`: no requests are served.
+ * - `unavailable`: requests are served, and none can be: every log directory failed.
+ * - `degraded`: served, except what the reasons name; somebody should look.
+ * - `ok`.
+ */
+
+/** See the head of the file. */
+export type HealthStatus =
+  "ok" | "degraded" | "unavailable" | "starting" | "recovering" | "stopping";
+
+/** How far the broker is. */
+export type BrokerPhase = "starting" | "recovering" | "serving" | "stopping";
+
+/** One cause of a status that is not `ok`. */
+export interface HealthReason {
+  /** Stable, for machines. */
+  readonly code:
+    | "STARTING"
+    | "RECOVERING"
+    | "STOPPING"
+    | "LOG_DIRECTORY_FAILED"
+    | "DISK_FULL"
+    | "PARTITION_QUARANTINED";
+  /** For people: what is wrong, and where. */
+  readonly message: string;
+}
+
+/** What `/health` answers. */
+export interface HealthReport {
+  readonly status: HealthStatus;
+  /** True while requests are served. */
+  readonly isReady: boolean;
+  readonly reasons: readonly HealthReason[];
+}
+
+/** What the report is made from. */
+export interface HealthInputs {
+  readonly phase: BrokerPhase;
+  /** While recovering. */
+  readonly recovery: { readonly done: number; readonly total: number } | null;
+  readonly directories: readonly {
+    readonly path: string;
+    readonly error: string | null;
+    /** -1 when unknown. */
+    readonly usableBytes: number;
+  }[];
+  /** Free bytes below which a directory counts as full. */
+  readonly reserveBytes: number;
+  readonly quarantinedCount: number;
+  readonly quarantined: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly reason: string;
+  }[];
+}
+
+/** Reasons of one kind that are told in full; further ones are counted. */
+const REASONS_OF_A_KIND_MAX = 10;
+
+/** The report. */
+export function assessHealth(inputs: HealthInputs): HealthReport {
+  const reasons: HealthReason[] = [...phaseReasons(inputs)];
+  const failed = inputs.directories.filter(({ error }) => error !== null);
+  for (const { path, error } of failed) {
+    reasons.push({
+      code: "LOG_DIRECTORY_FAILED",
+      message: `log directory ${path} is out of use until a restart: ${error}`,
+    });
+  }
+  for (const { path, error, usableBytes } of inputs.directories) {
+    if (error !== null || usableBytes < 0 || usableBytes >= inputs.reserveBytes) continue;
+    reasons.push({
+      code: "DISK_FULL",
+      message: `log directory ${path} has ${usableBytes} bytes left; writes are refused below ${inputs.reserveBytes}`,
+    });
+  }
+  for (const { topic, partition, reason } of inputs.quarantined.slice(0, REASONS_OF_A_KIND_MAX)) {
+    reasons.push({
+      code: "PARTITION_QUARANTINED",
+      message: `partition ${topic}-${partition} is damaged and set aside, its files are kept: ${reason}`,
+    });
+  }
+  if (inputs.quarantinedCount > REASONS_OF_A_KIND_MAX) {
+    const count = inputs.quarantinedCount - REASONS_OF_A_KIND_MAX;
+    reasons.push({
+      code: "PARTITION_QUARANTINED",
+      message: `${count} more partitions are set aside`,
+    });
+  }
+  const isServing = inputs.phase === "serving";
+  const hasNoDirectory =
+    inputs.directories.length > 0 && failed.length === inputs.directories.length;
+  let status: HealthStatus = reasons.length === 0 ? "ok" : "degraded";
+  if (inputs.phase !== "serving") status = inputs.phase;
+  else if (hasNoDirectory) status = "unavailable";
+  return { status, isReady: isServing && !hasNoDirectory, reasons };
+}
+
+function phaseReasons({ phase, recovery }: HealthInputs): readonly HealthReason[] {
+  switch (phase) {
+    case "serving":
+      return [];
+    case "starting":
+      return [{ code: "STARTING", message: "the broker is starting" }];
+    case "stopping":
+      return [{ code: "STOPPING", message: "the broker is stopping" }];
+    case "recovering": {
+      const progress =
+        recovery === null || recovery.total === 0
+          ? ""
+          : `: ${recovery.done} of ${recovery.total} partitions`;
+      return [{ code: "RECOVERING", message: `the broker is checking its logs${progress}` }];
+    }
+  }
+}
