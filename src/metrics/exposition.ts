@@ -16,12 +16,6 @@ import {
 /** Dialects. */
 export type ExpositionFormat = "text" | "openmetrics";
 
-/** `Content-Type` of a dialect. */
-export const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
-  text: "text/plain; version=0.0.4; charset=utf-8",
-  openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
-};
-
 /** Labels by name; names are the program's own. */
 export type Labels = Readonly<Record<string, string | number>>;
 

@@ -79,6 +79,12 @@ function writeBroker(writer: ExpositionWriter, snapshot: BrokerSnapshot): void {
   writer
     .gauge("sluice_degraded", "1 while /health gives a reason for concern, else 0.")
     .sample(snapshot.isDegraded ? 1 : 0);
+  writer
+    .gauge(
+      "sluice_scrape_missing_threads",
+      "Broker threads that did not answer this scrape in time.",
+    )
+    .sample(snapshot.missingThreadCount);
 }
 
 function apiName(apiKey: number): string {

@@ -1,0 +1,73 @@
+/** Statuses and reasons from what is known. */
+import { expect, test } from "bun:test";
+import { assessHealth, type HealthInputs } from "../../../src/admin/health.ts";
+
+const well: HealthInputs = {
+  phase: "serving",
+  recovery: null,
+  directories: [{ path: "/a", error: null, usableBytes: 1000 }],
+  reserveBytes: 100,
+  quarantinedCount: 0,
+  quarantined: [],
+};
+const assess = (changes: Partial<HealthInputs>): [string, boolean, string[]] => {
+  const { status, isReady, reasons } = assessHealth({ ...well, ...changes });
+  return [status, isReady, reasons.map(({ code, message }) => `${code} ${message}`)];
+};
+
+test("all is well", () => {
+  expect(assess({})).toEqual(["ok", true, []]);
+  expect(assess({ directories: [{ path: "/a", error: null, usableBytes: -1 }] })).toEqual([
+    "ok",
+    true,
+    [],
+  ]);
+});
+
+test("a directory that failed degrades; all of them make the broker unavailable", () => {
+  const failed = { path: "/b", error: "EIO", usableBytes: 5 };
+  const reason = "LOG_DIRECTORY_FAILED log directory /b is out of use until a restart: EIO";
+  expect(assess({ directories: [...well.directories, failed] })).toEqual([
+    "degraded",
+    true,
+    [reason],
+  ]);
+  expect(assess({ directories: [failed] })).toEqual(["unavailable", false, [reason]]);
+});
+
+test("a full disk and damaged partitions degrade, with the reasons", () => {
+  expect(assess({ directories: [{ path: "/a", error: null, usableBytes: 99 }] })).toEqual([
+    "degraded",
+    true,
+    ["DISK_FULL log directory /a has 99 bytes left; writes are refused below 100"],
+  ]);
+  const quarantined = Array.from({ length: 12 }, (_, partition) => ({
+    topic: "t",
+    partition,
+    reason: "bad batch",
+  }));
+  const [status, isReady, reasons] = assess({ quarantined, quarantinedCount: 2000 });
+  expect([status, isReady, reasons.length]).toEqual(["degraded", true, 11]);
+  expect(reasons[0]).toBe(
+    "PARTITION_QUARANTINED partition t-0 is damaged and set aside, its files are kept: bad batch",
+  );
+  expect(reasons.at(-1)).toBe("PARTITION_QUARANTINED 1990 more partitions are set aside");
+});
+
+test("before and after serving nothing is ready", () => {
+  expect(assess({ phase: "starting" })).toEqual([
+    "starting",
+    false,
+    ["STARTING the broker is starting"],
+  ]);
+  expect(assess({ phase: "recovering", recovery: { done: 3, total: 9 } })).toEqual([
+    "recovering",
+    false,
+    ["RECOVERING the broker is checking its logs: 3 of 9 partitions"],
+  ]);
+  expect(assess({ phase: "stopping" })).toEqual([
+    "stopping",
+    false,
+    ["STOPPING the broker is stopping"],
+  ]);
+});
