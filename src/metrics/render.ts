@@ -193,19 +193,25 @@ function writeConnections(writer: ExpositionWriter, threads: readonly ThreadSnap
   writer
     .counter("sluice_connections_accepted_total", "Connections accepted.")
     .sample(total("acceptedCount"));
-  const refusedAddress = total("refusedAddressCount");
+  const address = total("refusedAddressCount");
+  const descriptors = total("refusedDescriptorsCount");
+  const rate = total("refusedRateCount");
   writer
     .counter(
       "sluice_connections_refused_total",
       "Connections refused at once, by the limit they met.",
     )
-    .sample(total("refusedCount") - refusedAddress, { reason: "max_connections" })
-    .sample(refusedAddress, { reason: "max_connections_per_ip" });
+    .sample(total("refusedCount") - address - descriptors - rate, { reason: "max_connections" })
+    .sample(address, { reason: "max_connections_per_ip" })
+    .sample(rate, { reason: "creation_rate" })
+    .sample(descriptors, { reason: "descriptors" });
   writer
     .counter("sluice_connections_closed_total", "Connections that the broker closed by itself.")
     .sample(total("closedIdleCount"), { reason: "idle" })
     .sample(total("closedFrameDeadlineCount"), { reason: "frame_deadline" })
-    .sample(total("closedBadFrameCount"), { reason: "bad_frame" });
+    .sample(total("closedBadFrameCount"), { reason: "bad_frame" })
+    .sample(total("closedSendDeadlineCount"), { reason: "send_deadline" })
+    .sample(total("closedMemoryCount"), { reason: "memory" });
   writer
     .counter("sluice_network_received_bytes_total", "Bytes read from client connections.")
     .sample(total("receivedBytes"));
@@ -231,6 +237,9 @@ function writeWaiting(writer: ExpositionWriter, threads: readonly ThreadSnapshot
       sum(threads, ({ bufferIdleBytes }) => bufferIdleBytes),
       { state: "idle" },
     );
+  writer
+    .gauge("sluice_unsent_response_bytes", "Responses that wait in memory until clients take them.")
+    .sample(sum(threads, ({ unsentBytes }) => unsentBytes));
   writer
     .gauge("sluice_purgatory_requests", "Requests that wait: Fetch for data, Produce for a flush.")
     .sample(

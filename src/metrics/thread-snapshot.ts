@@ -17,6 +17,8 @@ export interface ThreadSnapshot {
   /** Request buffers: in use, and kept for the next requests. */
   readonly bufferUsedBytes: number;
   readonly bufferIdleBytes: number;
+  /** Replies that wait in memory. */
+  readonly unsentBytes: number;
   readonly delayedFetchCount: number;
   readonly delayedProduceCount: number;
   readonly fetchSessionCount: number;
@@ -32,6 +34,7 @@ export interface ThreadParts {
   readonly requests: RequestStatistics;
   readonly transport: {
     readonly statistics: TransportStatistics;
+    readonly unsentBytes: number;
     readonly bufferBytes: { readonly usedBytes: number; readonly idleBytes: number };
   } | null;
   readonly replicas: ReplicaManager;
@@ -50,6 +53,7 @@ export function takeThreadSnapshot(parts: ThreadParts): ThreadSnapshot {
     transport: transport === null ? null : { ...transport.statistics },
     bufferUsedBytes: buffers?.usedBytes ?? 0,
     bufferIdleBytes: buffers?.idleBytes ?? 0,
+    unsentBytes: transport?.unsentBytes ?? 0,
     delayedFetchCount: fetchCount,
     delayedProduceCount: produceCount,
     fetchSessionCount: parts.sessions.size,

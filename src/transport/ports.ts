@@ -115,9 +115,14 @@ export interface TransportEvents {
 /** Counters of a transport, for metrics and tests. */
 export interface TransportStatistics {
   acceptedCount: number;
-  /** All refused connections; of them, those over `max.connections.per.ip`. */
+  /** All refused connections; the three below are part of it. */
   refusedCount: number;
+  /** Over `max.connections.per.ip`. */
   refusedAddressCount: number;
+  /** For want of descriptors. */
+  refusedDescriptorsCount: number;
+  /** Over `max.connection.creation.rate`. */
+  refusedRateCount: number;
   openCount: number;
   framesCount: number;
   receivedBytes: number;

@@ -153,6 +153,8 @@ export class Transport {
     acceptedCount: 0,
     refusedCount: 0,
     refusedAddressCount: 0,
+    refusedDescriptorsCount: 0,
+    refusedRateCount: 0,
     openCount: 0,
     framesCount: 0,
     receivedBytes: 0,
@@ -380,6 +382,7 @@ export class Transport {
     if (waitMs <= 0) return;
     if (waitMs > RATE_WAIT_MAX_MS) {
       this.statistics.refusedCount++;
+      this.statistics.refusedRateCount++;
       this.#events?.onConnectionCut("refused-rate", -1, connection.address.clientHost);
       connection.close();
       return;
@@ -391,6 +394,7 @@ export class Transport {
   #refuse(clientHost: string, reason: ConnectionCut): void {
     this.statistics.refusedCount++;
     if (reason === "refused-address") this.statistics.refusedAddressCount++;
+    if (reason === "refused-descriptors") this.statistics.refusedDescriptorsCount++;
     this.#events?.onConnectionCut(reason, -1, clientHost);
   }
 

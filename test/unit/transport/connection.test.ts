@@ -106,6 +106,8 @@ function harness(
       acceptedCount: 0,
       refusedCount: 0,
       refusedAddressCount: 0,
+      refusedDescriptorsCount: 0,
+      refusedRateCount: 0,
       openCount: 0,
       framesCount: 0,
       receivedBytes: 0,
