@@ -412,6 +412,7 @@ async function openStore(
   settings: BrokerSettings,
   logger: Logger,
 ): Promise<LogStore> {
+  const startedMs = SYSTEM_CLOCK.monotonicMs();
   const timer = setInterval(() => {
     const { total, done, currentPartition } = recoveryProgress();
     if (total > 0) {
@@ -433,7 +434,12 @@ async function openStore(
       verifyOnRead: settings.sluiceVerifyOnRead,
       inMemory: settings.sluiceInMemory,
     });
-    for (const { path, error } of store.report.dirs) {
+    const { wasClean, partitions, dirs } = store.report;
+    const partitionCount = partitions.length;
+    const elapsedMs = Math.round(SYSTEM_CLOCK.monotonicMs() - startedMs);
+    if (wasClean) logger.debug("opened the logs", { partitionCount, elapsedMs });
+    else logger.info("recovered the logs after an unclean stop", { partitionCount, elapsedMs });
+    for (const { path, error } of dirs) {
       if (error !== null) logger.error("a log directory is out of use", { path, error });
     }
     return store;

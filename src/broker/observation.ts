@@ -12,9 +12,6 @@ import type { LogStore, StoreStatistics } from "#log/log.ts";
 import { recoveryProgress } from "#log/native-log.ts";
 import { EventLoopDelay } from "#metrics/event-loop-delay.ts";
 import type { ExpositionFormat } from "#metrics/exposition.ts";
-import { walkPartitions } from "#metrics/partition-statistics.ts";
-import { readProcessStatistics } from "#metrics/process-statistics.ts";
-import { renderMetrics } from "#metrics/render.ts";
 import { takeThreadSnapshot, type ThreadSnapshot } from "#metrics/thread-snapshot.ts";
 import packageJson from "#package" with { type: "json" };
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
@@ -152,6 +149,9 @@ export class Observation {
 
   /** Everything that is counted, as text for Prometheus. */
   async metrics(format: ExpositionFormat = "text"): Promise<string> {
+    // Loaded with the first scrape: a start pays nothing for it.
+    const { renderMetrics, readProcessStatistics, walkPartitions } =
+      await import("#metrics/render.ts");
     const health = this.health();
     const [process, { threads, missingThreadCount }] = await Promise.all([
       readProcessStatistics(),

@@ -19,6 +19,9 @@ import type { PartitionStatistics } from "./partition-statistics.ts";
 import { type ProcessStatistics, writeProcess } from "./process-statistics.ts";
 import type { ThreadSnapshot } from "./thread-snapshot.ts";
 
+export { walkPartitions } from "./partition-statistics.ts";
+export { readProcessStatistics } from "./process-statistics.ts";
+
 /** The broker at a moment; parts that are not there yet (it is still recovering) are null. */
 export interface BrokerSnapshot {
   readonly version: string;

@@ -111,13 +111,22 @@ async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): P
     .map(({ listenerName, hostname, port }) => `${listenerName}://${hostname}:${port}`)
     .join(", ");
   const changed = explainConfig(broker.config);
+  const admin = broker.adminAddress;
   const lines = [
     `Sluice serves Kafka clients on ${addresses} (ready in ${Math.round(elapsedMs)} ms)`,
     `Data is in ${broker.dataDirs.map((directory) => resolve(directory)).join(", ")}, cluster ${broker.clusterId}`,
+    ...(admin === null
+      ? []
+      : [`Metrics and health are on http://${urlHost(admin.host)}:${admin.port}`]),
     ...(changed.length === 0 ? [] : ["Not at the default:", ...changed.map((line) => `  ${line}`)]),
     "Try, in another terminal:",
     `  echo hello | kcat -b ${servers} -t greetings -P`,
     `  kcat -b ${servers} -t greetings -C -e`,
   ];
   await io.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** A host as it is written in a URL. */
+function urlHost(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
 }
