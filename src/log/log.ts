@@ -162,6 +162,8 @@ export interface StoreOptions {
   readonly defaults: Partial<LogConfig>;
   readonly recoveryThreads: number;
   readonly maxOpenFiles: number;
+  /** Bytes of each disk that ordinary partitions leave free; at most a twentieth of the file system. */
+  readonly diskReserveBytes?: number;
   /** Check each batch's CRC when it is read. */
   readonly verifyOnRead: boolean;
   /** Keep everything in memory: for tests. */
@@ -239,6 +241,18 @@ export interface DirectoryDescription extends LogDirectory {
     readonly sizeBytes: number;
     readonly offsetLag: number;
   }[];
+}
+
+/** How a log directory is; see `LogStore.health`. */
+export interface DirectoryHealth extends LogDirectory {
+  /** Bytes that could be written at the last look; -1 when unknown. */
+  readonly freeBytes: number;
+  /** How many of them ordinary partitions leave. */
+  readonly reserveBytes: number;
+  /** Ordinary partitions are refused for want of room. */
+  readonly isShort: boolean;
+  /** Appends refused for want of room so far. */
+  readonly refusedCount: number;
 }
 
 /** A producer that a partition remembers, for DescribeProducers. */
@@ -323,6 +337,8 @@ export interface LogStore extends LogCalls, AsyncDisposable {
   describe(): readonly DirectoryDescription[];
   /** Counters and health, without anything that grows with the number of partitions. */
   statistics(): StoreStatistics;
+  /** State of each log directory, in the order of the report. Cheap: no look at the disk. A directory with an error stays so until a restart. */
+  health(): readonly DirectoryHealth[];
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[];
   /** Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once. */
   close(): Promise<void>;

@@ -9,6 +9,7 @@ import type { Compressor, Decompressor } from "#protocol/records/record-batch.ts
 import {
   Columns,
   type DirectoryDescription,
+  type DirectoryHealth,
   type LogCalls,
   type LogConfig,
   LogError,
@@ -46,6 +47,16 @@ async function codedAsync<T>(call: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw toLogError(error);
   }
+}
+
+/**
+ * How many descriptors this process may have open, -1 when that cannot be told.
+ *
+ * @param raise - first raises the limit as far as the system allows.
+ */
+export function openFileLimit(raise: boolean): number {
+  if (raise) native.raiseDescriptorLimit();
+  return native.descriptorLimit();
 }
 
 /** How far the store being opened is. Only the latest `openNativeStore` of the process is told about. */
@@ -186,6 +197,10 @@ export class NativeLogStore implements LogStore {
 
   statistics(): StoreStatistics {
     return JSON.parse(coded(() => native.storeStatistics(this.#storeId))) as StoreStatistics;
+  }
+
+  health(): readonly DirectoryHealth[] {
+    return JSON.parse(coded(() => native.storeHealth(this.#storeId))) as DirectoryHealth[];
   }
 
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[] {

@@ -23,6 +23,7 @@ fn open(files: &MemoryFileSystem) -> Option<LogManager> {
         defaults: LogConfig { index_interval_bytes: 100, ..LogConfig::default() },
         recovery_threads: 1,
         max_open_files: 16,
+        disk_reserve_bytes: 0,
         verify_on_read: false,
         in_memory: true,
     };

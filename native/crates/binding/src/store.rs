@@ -80,6 +80,7 @@ struct Opened {
 
 fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, LogError> {
     let options: StoreOptions = parse(options_json, "store options")?;
+    sluice_sys::ignore_file_size_signal();
     let store = Arc::new(LogManager::open(options, progress)?);
     let OpenReport { cluster_id, node_id, dirs, was_clean, partitions } = store.report();
     let logs = store.partitions();
@@ -280,6 +281,19 @@ fn space_of(path: &str) -> (i64, i64) {
     let bytes = |value: u64| i64::try_from(value).unwrap_or(-1);
     sluice_sys::file_system_space(Path::new(path))
         .map_or((-1, -1), |space| (bytes(space.total_bytes), bytes(space.usable_bytes)))
+}
+
+/// How each log directory is, as JSON: `[{ path, directoryId, error, freeBytes, reserveBytes, isShort, refusedCount }]`. Cheap: what the
+/// store knows, without a look at the disk.
+#[napi(catch_unwind)]
+pub fn store_health(store_id: f64) -> Result<String> {
+    to_json(&store_of(store_id)?.health()).map_err(coded)
+}
+
+/// Raises the limit of descriptors as far as the system allows; it stays as it was where that is refused.
+#[napi(catch_unwind)]
+pub fn raise_descriptor_limit() {
+    sluice_sys::raise_descriptor_limit();
 }
 
 /// Producers that the partition remembers, as JSON (see `DescribeProducers`).

@@ -1,14 +1,20 @@
 //! Open segment files, bounded in number. A [`Slot`] is one file of a segment: it opens on first use and may be closed again when
 //! others need the descriptor; whoever holds the file meanwhile keeps it.
+//!
+//! The cache is itself the file system that the rest of the log sees. Whatever needs a descriptor and finds none, be it a checkpoint or
+//! the sync of a directory, first makes segments give up theirs and then tries once more.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::io::{FileSystem, OpenMode, StoreFile};
+use crate::io::{
+    DirectoryEntry, DirectoryLock, FileSystem, OpenMode, Space, StoreFile, WholeSync,
+    is_out_of_descriptors,
+};
 
 /// The file system and how many of its files may be open.
 pub(crate) struct FileCache {
@@ -29,7 +35,18 @@ impl FileCache {
     }
 
     pub(crate) fn files(&self) -> &dyn FileSystem {
-        &*self.files
+        self
+    }
+
+    /// Runs what needs a descriptor; when there is none, files that were not used for long are closed first.
+    fn with_room<T>(&self, run: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match run() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                Self::evict(&mut self.open.lock(), self.max_open_files / 2, None);
+                run()
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn slot(self: &Arc<Self>, path: PathBuf) -> Arc<Slot> {
@@ -80,6 +97,56 @@ impl FileCache {
     }
 }
 
+impl FileSystem for FileCache {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn StoreFile>> {
+        self.with_room(|| self.files.open(path, mode))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.files.remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.with_room(|| self.files.remove_directory(path))
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.files.create_directory(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        self.with_room(|| self.files.list(path))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files.exists(path)
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        self.files.modified_ms(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.with_room(|| self.files.sync_directory(path))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        self.files.space(path)
+    }
+
+    fn whole_sync(&self, path: &Path) -> io::Result<Option<Box<dyn WholeSync>>> {
+        self.with_room(|| self.files.whole_sync(path))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {
+        self.with_room(|| self.files.lock(path))
+    }
+}
+
 /// One file, open or not.
 pub(crate) struct Slot {
     cache: Arc<FileCache>,
@@ -119,15 +186,10 @@ impl Slot {
                 return Ok(Arc::clone(file));
             }
             let path = self.path.read().clone();
-            let opened = match self.cache.files.open(&path, mode) {
-                // EMFILE or ENFILE: others give way once.
-                Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
-                    FileCache::evict(
-                        &mut self.cache.open.lock(),
-                        self.cache.max_open_files / 2,
-                        None,
-                    );
-                    self.cache.files.open(&path, mode)?
+            let opened = match self.cache.files().open(&path, mode) {
+                // EROFS: a file system that takes no writes is still read. A write through this descriptor fails, and closes it.
+                Err(error) if error.raw_os_error() == Some(30) => {
+                    self.cache.files().open(&path, OpenMode::Read)?
                 }
                 other => other?,
             };

@@ -153,6 +153,9 @@ pub struct StoreOptions {
     /// Most segment files kept open at a time.
     #[serde(default = "thousand")]
     pub max_open_files: usize,
+    /// Bytes of each disk that ordinary partitions leave free; at most a twentieth of the file system is kept.
+    #[serde(default)]
+    pub disk_reserve_bytes: u64,
     /// Check each batch's CRC when it is read.
     #[serde(default)]
     pub verify_on_read: bool,

@@ -3,7 +3,11 @@
 //!
 //! Group commit: whoever needs records on disk asks for a sync and goes on; the thread takes all partitions that asked, syncs
 //! each once for everything appended meanwhile, moves their flushed offsets and tells their listeners. A failed sync poisons the
-//! directory for good: after an error the kernel calls the pages clean, so a second sync that succeeds would prove nothing.
+//! directory for good: after an error the kernel calls the pages clean, so a second sync that succeeds would prove nothing. A sync
+//! that could not even begin, for want of a descriptor, is no such failure: it is tried again.
+//!
+//! Many partitions at once are synced by one call for the whole file system, where that is the cheaper way and tells of errors: two
+//! thousand files and directories one after another take seconds, all of them together tens of milliseconds.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +18,23 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::error::LogError;
+use crate::io::WholeSync;
 use crate::partition::PartitionLog;
 use crate::segment::Store;
+use crate::space::DiskSpace;
+
+/// Fewer partitions than this are always synced one by one.
+const TOGETHER_MIN: usize = 16;
+/// How long a sync waits that found no descriptor.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 pub(crate) struct Directory {
     pub(crate) path: PathBuf,
     pub(crate) store: Arc<Store>,
+    pub(crate) space: DiskSpace,
+    /// Held from before the first write, so that no error is missed.
+    whole: RwLock<Option<Box<dyn WholeSync>>>,
+    costs: Mutex<Costs>,
     is_poisoned: AtomicBool,
     failure: RwLock<Option<String>>,
     queue: Mutex<Queue>,
@@ -31,6 +46,8 @@ pub(crate) struct Directory {
 struct Queue {
     is_stopped: bool,
     syncs: Vec<Arc<PartitionLog>>,
+    /// Syncs that found no descriptor.
+    retries: Vec<(Instant, Arc<PartitionLog>)>,
     removals: Vec<Removal>,
     /// Partitions with `flush.ms`.
     timed: Vec<Weak<PartitionLog>>,
@@ -42,11 +59,38 @@ struct Removal {
     is_directory: bool,
 }
 
+/// What syncing took lately, in seconds.
+struct Costs {
+    one: f64,
+    together: f64,
+}
+
+impl Costs {
+    fn is_together_cheaper(&mut self, count: usize) -> bool {
+        if count < TOGETHER_MIN {
+            return false;
+        }
+        let is_cheaper = self.one * count as f64 > self.together;
+        if !is_cheaper {
+            // Whatever made it dear, another program's writes say, may be over: it gets its next chance.
+            self.together *= 0.9;
+        }
+        is_cheaper
+    }
+}
+
+fn averaged(before: f64, now: f64) -> f64 {
+    before.mul_add(0.75, now * 0.25)
+}
+
 impl Directory {
-    pub(crate) fn new(path: PathBuf, store: Arc<Store>) -> Arc<Self> {
+    pub(crate) fn new(path: PathBuf, store: Arc<Store>, reserve_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
             path,
             store,
+            space: DiskSpace::new(reserve_bytes),
+            whole: RwLock::new(None),
+            costs: Mutex::new(Costs { one: 0.002, together: 0.020 }),
             is_poisoned: AtomicBool::new(false),
             failure: RwLock::new(None),
             queue: Mutex::default(),
@@ -57,6 +101,8 @@ impl Directory {
 
     /// Starts the group-commit thread.
     pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<()> {
+        *self.whole.write() = self.store.files().whole_sync(&self.path)?;
+        self.sample_space();
         let directory = Arc::clone(self);
         let thread = std::thread::Builder::new()
             .name("log-sync".to_owned())
@@ -75,6 +121,10 @@ impl Directory {
                 self.poison("the sync thread panicked");
             }
         }
+    }
+
+    pub(crate) fn sample_space(&self) {
+        self.space.sample(self.store.files(), &self.path);
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
@@ -113,6 +163,36 @@ impl Directory {
         drop(queue);
         if was_empty {
             self.wake.notify_one();
+        }
+    }
+
+    /// As `request_sync`, for a sync that could not begin.
+    pub(crate) fn retry_sync(&self, log: Arc<PartitionLog>) {
+        self.queue.lock().retries.push((Instant::now() + RETRY_DELAY, log));
+        self.wake.notify_one();
+    }
+
+    /// Syncs each of the partitions; the failure is kept here, and the listeners are told.
+    pub(crate) fn sync_all(&self, mut logs: Vec<Arc<PartitionLog>>) {
+        logs.sort_unstable_by_key(|log| Arc::as_ptr(log) as usize);
+        logs.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let count = logs.len();
+        let started = Instant::now();
+        let whole = self.whole.read();
+        if let Some(whole) = &*whole
+            && self.costs.lock().is_together_cheaper(count)
+        {
+            PartitionLog::sync_together(self, &**whole, &logs);
+            let mut costs = self.costs.lock();
+            costs.together = averaged(costs.together, started.elapsed().as_secs_f64());
+            return;
+        }
+        for log in &logs {
+            let _ = log.sync();
+        }
+        if count > 0 {
+            let mut costs = self.costs.lock();
+            costs.one = averaged(costs.one, started.elapsed().as_secs_f64() / count as f64);
         }
     }
 
@@ -167,12 +247,16 @@ impl Directory {
                     }
                 }
                 queue.timed.retain(|log| log.strong_count() > 0);
+                let now = Instant::now();
+                let (due, later) = std::mem::take(&mut queue.retries)
+                    .into_iter()
+                    .partition(|(due, _)| *due <= now);
+                queue.retries = later;
+                let due: Vec<(Instant, Arc<PartitionLog>)> = due;
+                queue.syncs.extend(due.into_iter().map(|(_, log)| log));
                 (std::mem::take(&mut queue.syncs), queue.timed.clone(), queue.is_stopped)
             };
-            for log in syncs {
-                // The failure is kept by the directory, and the listeners were told.
-                let _ = log.sync();
-            }
+            self.sync_all(syncs);
             for log in timed.iter().filter_map(Weak::upgrade) {
                 if log.is_flush_due() {
                     let _ = log.sync();
@@ -201,8 +285,6 @@ fn next_wait(queue: &Queue) -> Option<Duration> {
         .filter_map(Weak::upgrade)
         .map(|log| Duration::from_millis(log.config().flush_ms.clamp(20, 2000) as u64 / 2))
         .min();
-    match (removal, timed) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    let retry = queue.retries.iter().map(|(due, _)| due.saturating_duration_since(now)).min();
+    [removal, timed, retry].into_iter().flatten().min()
 }

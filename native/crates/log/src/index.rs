@@ -177,14 +177,18 @@ impl<E: IndexEntry> Index<E> {
         failpoints.hit(Failpoint::AfterIndex)
     }
 
-    /// Writes and syncs.
-    pub(crate) fn sync(&mut self, failpoints: &Failpoints) -> io::Result<()> {
-        self.write_pending(failpoints)?;
+    /// Waits until what `write_pending` wrote is on disk.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.is_dirty {
             self.slot.file()?.sync_data()?;
             self.is_dirty = false;
         }
         Ok(())
+    }
+
+    /// Everything written is on disk: the whole file system was synced.
+    pub(crate) fn mark_synced(&mut self) {
+        self.is_dirty = false;
     }
 
     fn read_entry(&self, at: u64) -> io::Result<Option<E>> {

@@ -27,6 +27,7 @@ pub mod records;
 mod scan;
 mod segment;
 pub mod statistics;
+mod space;
 pub mod transactions;
 pub mod types;
 mod validate;
@@ -36,8 +37,8 @@ pub use error::{AppendError, KafkaCode, LogError, RecordError};
 pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use types::{
-    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryReport,
-    EpochEndOffset, FileSlice, Isolation, LogListener, OffsetLookup, OpenReport, Origin,
-    PartitionDescription, PartitionReport, PartitionState, ProducerDescription, ReadPlan,
+    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryHealth,
+    DirectoryReport, EpochEndOffset, FileSlice, Isolation, LogListener, OffsetLookup, OpenReport,
+    Origin, PartitionDescription, PartitionReport, PartitionState, ProducerDescription, ReadPlan,
     ReadRequest, RetentionEvent, TopicId,
 };

@@ -7,8 +7,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::cache::FileCache;
 use crate::checkpoint::{
@@ -26,8 +28,8 @@ use crate::partition::{Known, PartitionLog};
 use crate::segment::Store;
 use crate::statistics::{FlushStatistics, QuarantinedPartition, StoreStatistics};
 use crate::types::{
-    DirectoryDescription, DirectoryReport, OpenReport, PartitionDescription, PartitionReport,
-    RetentionEvent, TopicId,
+    DirectoryDescription, DirectoryHealth, DirectoryReport, OpenReport, PartitionDescription,
+    PartitionReport, RetentionEvent, TopicId,
 };
 
 const LOCK_FILE: &str = ".lock";
@@ -76,6 +78,7 @@ pub struct LogManager {
     directories: Vec<Option<Arc<Directory>>>,
     partitions: RwLock<Partitions>,
     locks: Mutex<Vec<Box<dyn DirectoryLock>>>,
+    space_watch: SpaceWatch,
     is_closed: AtomicBool,
 }
 
@@ -161,8 +164,7 @@ impl LogManager {
         let mut was_clean = true;
         for (index, (dir, result)) in options.dirs.iter().zip(usable).enumerate() {
             let directory_id = directory_ids.get(index).cloned().unwrap_or_default();
-            let opened =
-                result.and_then(|()| open_directory(&store, Path::new(dir), &options.defaults));
+            let opened = result.and_then(|()| open_directory(&store, Path::new(dir), &options));
             match opened {
                 Ok(opened) => {
                     was_clean &= opened.was_clean;
@@ -192,6 +194,14 @@ impl LogManager {
         }
         found.sort_by(|(_, a), (_, b)| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let logs = load_all(&directories, found, options.recovery_threads, progress);
+        for directory in directories.iter().flatten() {
+            // What recovery kept is made durable before it is served. A failure poisons the directory, whose partitions are still read.
+            let unsynced = logs
+                .iter()
+                .map(|(_, log)| log)
+                .filter(|log| Arc::ptr_eq(log.home(), directory) && log.needs_sync());
+            directory.sync_all(unsynced.cloned().collect());
+        }
 
         let mut partitions =
             Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
@@ -209,6 +219,7 @@ impl LogManager {
             });
             partitions.insert(index, log);
         }
+        let space_watch = SpaceWatch::start(directories.iter().flatten().cloned().collect());
         let report = OpenReport {
             cluster_id,
             node_id: options.node_id,
@@ -223,6 +234,7 @@ impl LogManager {
             directories,
             partitions: RwLock::new(partitions),
             locks: Mutex::new(locks),
+            space_watch,
             is_closed: AtomicBool::new(false),
         })
     }
@@ -345,7 +357,7 @@ impl LogManager {
         Ok(log)
     }
 
-    /// Index of the healthy directory with the fewest partitions.
+    /// Index of the healthy directory with the fewest partitions, if possible one that has room.
     fn emptiest(&self, partitions: &Partitions) -> Result<usize, LogError> {
         self.directories
             .iter()
@@ -353,7 +365,11 @@ impl LogManager {
             .filter(|(_, directory)| {
                 directory.as_ref().is_some_and(|directory| !directory.is_poisoned())
             })
-            .min_by_key(|(index, _)| partitions.counts.get(*index).copied().unwrap_or(0))
+            .min_by_key(|(index, directory)| {
+                let is_short =
+                    directory.as_ref().is_some_and(|directory| directory.space.is_short());
+                (is_short, partitions.counts.get(*index).copied().unwrap_or(0))
+            })
             .map(|(index, _)| index)
             .ok_or_else(|| LogError::new(LogError::LOG_POISONED, "every log directory has failed"))
     }
@@ -489,6 +505,36 @@ impl LogManager {
         descriptions
     }
 
+    /// State of each configured directory, in order.
+    pub fn health(&self) -> Vec<DirectoryHealth> {
+        self.report
+            .dirs
+            .iter()
+            .zip(&self.directories)
+            .map(|(report, directory)| {
+                let space = directory.as_ref().map(|directory| directory.space.report());
+                DirectoryHealth {
+                    path: report.path.clone(),
+                    directory_id: report.directory_id.clone(),
+                    error: directory
+                        .as_ref()
+                        .map_or_else(|| report.error.clone(), |directory| directory.failure()),
+                    free_bytes: space.map_or(-1, |space| space.free_bytes),
+                    reserve_bytes: space.map_or(0, |space| space.reserve_bytes),
+                    is_short: space.is_some_and(|space| space.is_short),
+                    refused_count: space.map_or(0, |space| space.refused_count),
+                }
+            })
+            .collect()
+    }
+
+    /// Looks at the free bytes of each disk now; a thread does so about every second.
+    pub fn sample_space(&self) {
+        for directory in self.directories.iter().flatten() {
+            directory.sample_space();
+        }
+    }
+
     /// Flushes everything, writes snapshots, checkpoints and clean-shutdown markers, stops the threads and unlocks. Appends are
     /// refused from here on. A second call does nothing.
     ///
@@ -498,10 +544,17 @@ impl LogManager {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.space_watch.stop();
         let mut result = Ok(());
         let mut failed: Vec<PathBuf> = Vec::new();
-        for log in self.partitions() {
-            let closed = log.close();
+        let logs = self.partitions();
+        let begun: Vec<Result<(), LogError>> = logs.iter().map(|log| log.begin_close()).collect();
+        for directory in self.directories.iter().flatten() {
+            let open = logs.iter().filter(|log| Arc::ptr_eq(log.home(), directory));
+            directory.sync_all(open.filter(|log| log.needs_sync()).cloned().collect());
+        }
+        for (log, begun) in logs.iter().zip(begun) {
+            let closed = begun.and(log.finish_close());
             if closed.is_err() || log.quarantined().is_some() {
                 failed.push(log.home().path.clone());
             }
@@ -528,12 +581,49 @@ impl LogManager {
     }
 }
 
+/// The thread that asks for free bytes. It writes nothing, so that a slow disk does not make it late.
+struct SpaceWatch {
+    is_stopped: Arc<(Mutex<bool>, Condvar)>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SpaceWatch {
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    fn start(directories: Vec<Arc<Directory>>) -> Self {
+        let is_stopped = Arc::new((Mutex::new(false), Condvar::new()));
+        let stop = Arc::clone(&is_stopped);
+        let run = move || {
+            let (is_stopped, wake) = &*stop;
+            let mut stopped = is_stopped.lock();
+            while !*stopped {
+                wake.wait_for(&mut stopped, Self::INTERVAL);
+                for directory in &directories {
+                    directory.sample_space();
+                }
+            }
+        };
+        // Without the thread nothing is reserved: the disk itself then refuses.
+        let thread = std::thread::Builder::new().name("log-space".to_owned()).spawn(run).ok();
+        Self { is_stopped, thread: Mutex::new(thread) }
+    }
+
+    fn stop(&self) {
+        *self.is_stopped.0.lock() = true;
+        self.is_stopped.1.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Drop for LogManager {
     /// A store that was not closed is left as a crash would leave it, except that its threads end.
     fn drop(&mut self) {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.space_watch.stop();
         for log in self.partitions() {
             log.abandon();
         }
@@ -678,7 +768,7 @@ fn identify(
 fn open_directory(
     store: &Arc<Store>,
     path: &Path,
-    defaults: &LogConfig,
+    options: &StoreOptions,
 ) -> Result<Opened, LogError> {
     let files = store.files();
     let unusable = |error: std::io::Error| {
@@ -695,7 +785,7 @@ fn open_directory(
     let recovery_points = read_offsets(files, &path.join(RECOVERY_POINT_FILE));
     let log_starts = read_offsets(files, &path.join(LOG_START_FILE));
     let high_watermarks = read_offsets(files, &path.join(REPLICATION_FILE));
-    let directory = Directory::new(path.to_owned(), Arc::clone(store));
+    let directory = Directory::new(path.to_owned(), Arc::clone(store), options.disk_reserve_bytes);
     let mut partitions = Vec::new();
     let mut is_new = true;
     for entry in files.list(path).map_err(unusable)? {
@@ -713,7 +803,7 @@ fn open_directory(
             topic,
             partition,
             path: path.join(&entry.name),
-            config: defaults.clone(),
+            config: options.defaults.clone(),
             is_clean: was_clean,
             recovery_point: recovery_points.get(&key).copied().unwrap_or(0),
             log_start_offset: log_starts.get(&key).copied().unwrap_or(0),

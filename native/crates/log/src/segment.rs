@@ -70,6 +70,8 @@ pub(crate) struct Segment {
     is_dirty: AtomicBool,
     /// Closed, and its indexes are on disk.
     is_index_synced: AtomicBool,
+    /// A refused append left bytes behind the end that could not be cut off yet.
+    needs_cut: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -163,6 +165,7 @@ impl Segment {
             size: AtomicU64::new(size),
             is_dirty: AtomicBool::new(false),
             is_index_synced: AtomicBool::new(true),
+            needs_cut: AtomicBool::new(false),
             state: Mutex::new(State { indexes: None, aborted: None, first_timestamp: None }),
         }
     }
@@ -196,7 +199,8 @@ impl Segment {
         }
     }
 
-    /// Writes batches at the end: one `pwrite`. On an error the segment is as before, except for bytes behind its end.
+    /// Writes batches at the end: one `pwrite`. On an error the segment is as before: bytes of a short write are cut off again, and as
+    /// long as that fails too, nothing more is taken. (They could hold a whole batch, which a recovery would believe.)
     pub(crate) fn append(
         &self,
         bytes: &[u8],
@@ -205,15 +209,19 @@ impl Segment {
     ) -> io::Result<()> {
         let position = self.size();
         self.store.failpoints.hit(Failpoint::BeforeAppend)?;
+        self.cut_rest()?;
         let file = if position == 0 { self.log.file()? } else { self.log.existing()? };
+        let written = write_full(&*file, bytes, position)
+            .and_then(|()| self.store.failpoints.hit(Failpoint::AfterAppend));
+        // Only now: a sync that ran since the write began may have missed it, and must not leave the segment as clean.
         self.is_dirty.store(true, Ordering::Release);
-        if let Err(error) = write_full(&*file, bytes, position) {
-            // What a short write left would be a torn tail; the next append overwrites it anyway.
-            let _ = file.set_length(position);
-            return Err(error);
-        }
-        if let Err(error) = self.store.failpoints.hit(Failpoint::AfterAppend) {
-            let _ = file.set_length(position);
+        if let Err(error) = written {
+            self.needs_cut.store(true, Ordering::Release);
+            let _ = self.cut_rest();
+            // EBADF, EROFS: opened while the file system took no writes; the next append opens it anew.
+            if matches!(error.raw_os_error(), Some(9 | 30)) {
+                self.log.close();
+            }
             return Err(error);
         }
         self.size.store(position + bytes.len() as u64, Ordering::Release);
@@ -233,6 +241,20 @@ impl Segment {
                 at += header.size() as u64;
             }
         }
+        Ok(())
+    }
+
+    /// Cuts off what a refused append left behind the end.
+    pub(crate) fn cut_rest(&self) -> io::Result<()> {
+        if !self.needs_cut.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let file = self.log.existing()?;
+        let size = self.size();
+        if file.length()? > size {
+            file.set_length(size)?;
+        }
+        self.needs_cut.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -547,14 +569,44 @@ impl Segment {
         result
     }
 
-    /// Waits until a closed segment's indexes are on disk.
+    /// The bytes may not be on disk: they were found after a stop that was not clean.
+    pub(crate) fn mark_dirty(&self) {
+        self.is_dirty.store(true, Ordering::Release);
+    }
+
+    /// Takes the mark that bytes are not on disk. The caller syncs, and gives it back when that fails.
+    pub(crate) fn take_dirty(&self) -> bool {
+        self.is_dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// Waits until a closed segment's indexes are on disk. What cannot be written now, on a full disk say, waits for the next sync; an
+    /// error is always that of a sync.
     pub(crate) fn sync_indexes(&self) -> io::Result<()> {
-        self.with_indexes(|indexes| {
-            indexes.offset.sync(&self.store.failpoints)?;
-            indexes.time.sync(&self.store.failpoints)
-        })?;
+        if !self.write_indexes() {
+            return Ok(());
+        }
+        self.with_indexes(|indexes| indexes.offset.sync().and_then(|()| indexes.time.sync()))?;
         self.is_index_synced.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Hands all entries to the file system; whether that worked.
+    pub(crate) fn write_indexes(&self) -> bool {
+        self.with_indexes(|indexes| {
+            indexes.offset.write_pending(&self.store.failpoints)?;
+            indexes.time.write_pending(&self.store.failpoints)
+        })
+        .is_ok()
+    }
+
+    /// The files that `write_indexes` wrote are on disk now.
+    pub(crate) fn mark_indexes_synced(&self) {
+        let _ = self.with_indexes(|indexes| {
+            indexes.offset.mark_synced();
+            indexes.time.mark_synced();
+            Ok(())
+        });
+        self.is_index_synced.store(true, Ordering::Release);
     }
 
     /// Drops everything from the batch that holds `offset` on. Returns the new size.
@@ -639,20 +691,19 @@ impl Segment {
 
     pub(crate) fn write_aborted(&self, aborted: Vec<AbortedEntry>) -> io::Result<()> {
         let path = self.path_of("txnindex");
-        if aborted.is_empty() && !self.store.files().exists(&path) {
-            self.state.lock().aborted = Some(aborted);
-            return Ok(());
-        }
         let mut bytes = Vec::new();
         for entry in &aborted {
             entry.encode(&mut bytes);
         }
+        // Readers go by memory, whatever becomes of the file.
+        self.state.lock().aborted = Some(aborted);
+        if bytes.is_empty() && !self.store.files().exists(&path) {
+            return Ok(());
+        }
         let file = self.store.files().open(&path, crate::io::OpenMode::Create)?;
         file.set_length(bytes.len() as u64)?;
         write_full(&*file, &bytes, 0)?;
-        file.sync_data()?;
-        self.state.lock().aborted = Some(aborted);
-        Ok(())
+        file.sync_data()
     }
 
     fn truncate_aborted(&self, offset: i64) -> io::Result<()> {

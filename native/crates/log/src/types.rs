@@ -299,6 +299,26 @@ pub struct PartitionReport {
     pub quarantined: Option<String>,
 }
 
+/// How a directory is: what the broker looks at about every second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectoryHealth {
+    /// As configured.
+    pub path: String,
+    /// From `meta.properties`; empty when it failed at start.
+    pub directory_id: String,
+    /// Why it refuses all writes, until a restart.
+    pub error: Option<String>,
+    /// Bytes that could be written at the last look; -1 when unknown.
+    pub free_bytes: i64,
+    /// How many of them ordinary partitions leave.
+    pub reserve_bytes: i64,
+    /// Ordinary partitions are refused for want of room.
+    pub is_short: bool,
+    /// Appends refused for want of room so far.
+    pub refused_count: u64,
+}
+
 /// A directory and its partitions, for `DescribeLogDirs`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]

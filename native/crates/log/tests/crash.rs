@@ -338,7 +338,7 @@ fn a_failed_fsync_is_told_to_all_partitions() {
 
 #[test]
 fn a_full_disk_is_answered_and_overcome() {
-    for kind in [FaultKind::NoSpace, FaultKind::InputOutput, FaultKind::ShortWrite(9)] {
+    for kind in [FaultKind::NoSpace, FaultKind::ReadOnly, FaultKind::ShortWrite(9)] {
         let (files, manager, log) = store(small());
         append(&log, &sequenced(4, 0, 0, &["before"])).unwrap();
         files.inject(Fault {

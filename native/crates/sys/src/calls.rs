@@ -213,6 +213,53 @@ pub fn file_system_space(path: &Path) -> io::Result<FileSystemSpace> {
     })
 }
 
+/// Whether `sync_file_system` on a file below `path` tells of every write that failed: the kernel keeps such errors per file system since
+/// Linux 5.8, and ext4, XFS and btrfs pass them on. Others, and layered ones above all, may keep silent.
+pub fn tells_file_system_errors(path: &Path) -> bool {
+    const TELLING: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse::<u32>().ok());
+    let version = (numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let mut about = MaybeUninit::<libc::statfs>::uninit();
+    let asked = uninterrupted(|| {
+        // SAFETY: the path is a terminated string and the struct a local; both outlive the call, which fills the struct.
+        checked(unsafe { libc::statfs(path.as_ptr(), about.as_mut_ptr()) })
+    });
+    if asked.is_err() {
+        return false;
+    }
+    // SAFETY: the call succeeded, so the struct is filled.
+    let kind = unsafe { about.assume_init() }.f_type as u64;
+    version >= (5, 8) && TELLING.contains(&kind)
+}
+
+/// Waits until everything written to the file system of this file is on disk. An error that happened since the file was opened, or since
+/// the last call with it, is told once.
+pub fn sync_file_system(file: &std::fs::File) -> io::Result<()> {
+    // SAFETY: syncfs takes an integer and touches no memory of ours.
+    uninterrupted(|| checked(unsafe { libc::syncfs(file.as_raw_fd()) })).map(|_| ())
+}
+
+/// Raises the limit of descriptors as far as this process may. Best effort: the limit stays as it was where that is refused.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the struct is a local that outlives the call, which fills it.
+    let asked = checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) });
+    if asked.is_err() || limit.rlim_cur >= limit.rlim_max {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the struct is a local that outlives the call, which only reads it.
+    let _ = checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
+}
+
+/// Makes a write beyond the process's file size limit fail with EFBIG; unless this is called it ends the process.
+pub fn ignore_file_size_signal() {
+    // SAFETY: SIG_IGN is a valid disposition and runs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// A counter that another thread waits for, through [`Epoll`].
 #[derive(Debug)]
 pub struct EventFd {
@@ -330,5 +377,9 @@ mod tests {
         let space = file_system_space(&std::env::temp_dir()).expect("asks");
         assert!(space.total_bytes > 0 && space.usable_bytes <= space.total_bytes);
         assert!(file_system_space(Path::new("/no/such/path")).is_err());
+        assert!(!tells_file_system_errors(Path::new("/no/such/path")));
+        assert!(!tells_file_system_errors(Path::new("/proc")));
+        let directory = std::fs::File::open(std::env::temp_dir()).expect("opens");
+        sync_file_system(&directory).expect("syncs");
     }
 }

@@ -18,7 +18,8 @@ mod socket;
 pub use address::probe_address;
 pub use calls::{
     Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, acknowledged_bytes, descriptor_limit,
-    duplicate, file_system_space, lower_thread_priority, set_nonblocking,
+    duplicate, file_system_space, ignore_file_size_signal, lower_thread_priority,
+    raise_descriptor_limit, set_nonblocking, sync_file_system, tells_file_system_errors,
 };
 pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};
 pub use socket::{

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{DirectoryEntry, DirectoryLock, FileSystem, OpenMode, StoreFile};
+use super::{DirectoryEntry, DirectoryLock, FileSystem, OpenMode, Space, StoreFile, WholeSync};
 
 /// What an operation does, as the faults name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +20,7 @@ pub enum Operation {
     SetLength,
     Sync,
     SyncDirectory,
+    SyncWhole,
     Rename,
     Remove,
     CreateDirectory,
@@ -33,6 +34,10 @@ pub enum FaultKind {
     InputOutput,
     /// `ENOSPC`.
     NoSpace,
+    /// `EMFILE`.
+    NoDescriptor,
+    /// `EROFS`.
+    ReadOnly,
     /// A write stores at most this many bytes, and says so.
     ShortWrite(usize),
 }
@@ -81,6 +86,8 @@ struct State {
     directories: BTreeSet<PathBuf>,
     durable_directories: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
+    /// Most bytes that all files may hold, if there is such a limit.
+    capacity_bytes: Option<u64>,
     faults: Vec<Fault>,
     clock_ms: i64,
 }
@@ -107,6 +114,17 @@ impl MemoryFileSystem {
     /// Forgets all planned failures.
     pub fn clear_faults(&self) {
         self.state.lock().faults.clear();
+    }
+
+    /// Makes the disk this large, or endless: a write that does not fit stores what fits, and then fails with ENOSPC. Each name takes
+    /// 256 bytes beside its content.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity_bytes = bytes;
+    }
+
+    /// Bytes that all files take.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().used_bytes()
     }
 
     /// Sets the time that later writes give their files.
@@ -255,7 +273,34 @@ fn not_found(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("no file {}", path.display()))
 }
 
+/// What a name costs on a disk of limited size.
+const NAME_BYTES: u64 = 256;
+
 impl State {
+    fn used_bytes(&self) -> u64 {
+        let names = (self.names.len() + self.directories.len()) as u64;
+        let content: u64 = self
+            .names
+            .values()
+            .filter_map(|inode| self.inodes.get(inode))
+            .map(|inode| inode.content.len() as u64)
+            .sum();
+        names * NAME_BYTES + content
+    }
+
+    /// Bytes that may still be written.
+    fn free_bytes(&self) -> u64 {
+        self.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_bytes()))
+    }
+
+    /// A new name must fit.
+    fn check_room(&self) -> io::Result<()> {
+        if self.free_bytes() < NAME_BYTES {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        Ok(())
+    }
+
     fn create(&mut self, path: &Path) -> u64 {
         let inode = self.next_inode;
         self.next_inode += 1;
@@ -285,6 +330,8 @@ impl State {
             return match fault.kind {
                 FaultKind::InputOutput => Err(io::Error::from_raw_os_error(5)),
                 FaultKind::NoSpace => Err(io::Error::from_raw_os_error(28)),
+                FaultKind::NoDescriptor => Err(io::Error::from_raw_os_error(24)),
+                FaultKind::ReadOnly => Err(io::Error::from_raw_os_error(30)),
                 FaultKind::ShortWrite(bytes) => Ok(Some(bytes)),
             };
         }
@@ -325,6 +372,14 @@ impl StoreFile for MemoryFile {
             state.check(Operation::Write, &self.path)?.unwrap_or(bytes.len()).min(bytes.len());
         let now_ms = state.clock_ms;
         let start = position as usize;
+        let held = state.inodes.get(&self.inode).map_or(0, |inode| inode.content.len());
+        let grown = (start + count).saturating_sub(held) as u64;
+        let free = if state.capacity_bytes.is_some() { state.free_bytes() } else { u64::MAX };
+        let missing = grown.saturating_sub(free) as usize;
+        if missing > 0 && missing >= count {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        let count = count - missing;
         if let Some(inode) = state.inodes.get_mut(&self.inode) {
             if inode.content.len() < start + count {
                 inode.content.resize(start + count, 0);
@@ -371,6 +426,24 @@ impl StoreFile for MemoryFile {
     }
 }
 
+struct MemoryWholeSync {
+    files: MemoryFileSystem,
+    path: PathBuf,
+}
+
+impl WholeSync for MemoryWholeSync {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.files.state.lock();
+        state.check(Operation::SyncWhole, &self.path)?;
+        for inode in state.inodes.values_mut() {
+            inode.durable.clone_from(&inode.content);
+        }
+        state.durable_names = state.names.clone();
+        state.durable_directories = state.directories.clone();
+        Ok(())
+    }
+}
+
 struct MemoryLock {
     files: MemoryFileSystem,
     path: PathBuf,
@@ -394,6 +467,7 @@ impl FileSystem for MemoryFileSystem {
                 if path.parent().is_some_and(|parent| !state.directories.contains(parent)) {
                     return Err(not_found(path));
                 }
+                state.check_room()?;
                 state.create(path)
             }
             (None, _) => return Err(not_found(path)),
@@ -463,6 +537,9 @@ impl FileSystem for MemoryFileSystem {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock();
         state.check(Operation::CreateDirectory, path)?;
+        if !state.directories.contains(path) {
+            state.check_room()?;
+        }
         let mut directory = Some(path);
         while let Some(path) = directory {
             state.directories.insert(path.to_owned());
@@ -530,6 +607,17 @@ impl FileSystem for MemoryFileSystem {
             state.directories.iter().filter(|name| name.parent() == Some(path)).cloned().collect();
         state.durable_directories.extend(children);
         Ok(())
+    }
+
+    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
+        let state = self.state.lock();
+        Ok(state
+            .capacity_bytes
+            .map(|total_bytes| Space { total_bytes, free_bytes: state.free_bytes() }))
+    }
+
+    fn whole_sync(&self, path: &Path) -> io::Result<Option<Box<dyn WholeSync>>> {
+        Ok(Some(Box::new(MemoryWholeSync { files: self.clone(), path: path.to_owned() })))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {

@@ -54,6 +54,38 @@ pub trait StoreFile: Send + Sync {
 /// Kept as long as the directory is in use; dropping it releases the lock.
 pub trait DirectoryLock: Send + Sync {}
 
+/// Size of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total_bytes: u64,
+    /// What may still be written.
+    pub free_bytes: u64,
+}
+
+/// See [`FileSystem::whole_sync`].
+pub trait WholeSync: Send + Sync {
+    /// Waits until everything that was written to the file system, names included, is on disk. An error means that something since the
+    /// last call may not be; asking again proves nothing.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The disk, a quota or a limit is full: nothing is wrong with what is there, and room may come back. (ENOSPC, EFBIG, EDQUOT.)
+pub fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(28 | 27 | 122))
+}
+
+/// The process or the machine has no descriptor left. (EMFILE, ENFILE.)
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// The device or the file system is damaged or gone: nothing there is to be trusted until a restart. (EIO, ENXIO, ENODEV, EUCLEAN,
+/// EREMOTEIO.)
+pub fn is_device_failure(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(5 | 6 | 19 | 117 | 121))
+}
+
 /// A file system.
 pub trait FileSystem: Send + Sync {
     /// Opens a file.
@@ -74,6 +106,11 @@ pub trait FileSystem: Send + Sync {
     fn modified_ms(&self, path: &Path) -> io::Result<i64>;
     /// Waits until a directory's entries are on disk.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Bytes of the file system that holds the path; `None` where that has no meaning.
+    fn space(&self, path: &Path) -> io::Result<Option<Space>>;
+    /// Something that makes all files of the path's file system durable in one call; `None` where that does not tell reliably of writes
+    /// that failed. Take it before the writes that it is to cover.
+    fn whole_sync(&self, path: &Path) -> io::Result<Option<Box<dyn WholeSync>>>;
     /// Takes the lock file; an error of kind `WouldBlock` when another process has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>>;
 }

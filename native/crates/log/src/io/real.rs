@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::{DirectoryEntry, DirectoryLock, FileSystem, OpenMode, StoreFile};
+use super::{DirectoryEntry, DirectoryLock, FileSystem, OpenMode, Space, StoreFile, WholeSync};
 
 /// Real files.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,6 +38,15 @@ impl StoreFile for RealFile {
 
     fn as_file(&self) -> Option<&File> {
         Some(&self.0)
+    }
+}
+
+/// One directory, held open so that no error is missed between two calls.
+struct RealWholeSync(File);
+
+impl WholeSync for RealWholeSync {
+    fn sync(&self) -> io::Result<()> {
+        sluice_sys::sync_file_system(&self.0)
     }
 }
 
@@ -111,6 +120,18 @@ impl FileSystem for RealFileSystem {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        let space = sluice_sys::file_system_space(path)?;
+        Ok(Some(Space { total_bytes: space.total_bytes, free_bytes: space.usable_bytes }))
+    }
+
+    fn whole_sync(&self, path: &Path) -> io::Result<Option<Box<dyn WholeSync>>> {
+        if !sluice_sys::tells_file_system_errors(path) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(RealWholeSync(File::open(path)?))))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {

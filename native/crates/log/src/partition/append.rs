@@ -9,7 +9,7 @@ use crate::batch::{BatchHeader, HEADER_BYTES, put};
 use crate::config::{LogConfig, TimestampType};
 use crate::error::{AppendError, KafkaCode, LogError};
 use crate::failpoint::Failpoint;
-use crate::io::write_full;
+use crate::io::{is_device_failure, is_out_of_space, write_full};
 use crate::producer::{EndMarker, parse_end_marker};
 use crate::segment::{Segment, file_name};
 use crate::transactions::AbortedEntry;
@@ -95,9 +95,17 @@ impl PartitionLog {
         }
         self.assign(&inner, &mut prepared, request)?;
         let markers = self.check_producers(&inner, &prepared, records, request.origin)?;
-        let storage = |error: std::io::Error| {
-            AppendError::storage(&LogError::io("append to", &self.path(), &error))
-        };
+        let storage = |error: std::io::Error| self.refuse_write(&error);
+        let may_use_reserve = self.is_internal || request.origin == Origin::Coordinator;
+        if !self.directory.space.take(total_bytes, may_use_reserve) {
+            return Err(AppendError::new(
+                KafkaCode::KAFKA_STORAGE_ERROR,
+                format!(
+                    "The disk of {} is full: what is left is kept for offsets and metadata. Writes resume when there is room.",
+                    self.directory.path.display()
+                ),
+            ));
+        }
 
         let first_base = prepared.first().map_or(0, |batch| batch.header.base_offset);
         let last = prepared.last().map_or(first_base, |batch| batch.header.last_offset());
@@ -151,6 +159,17 @@ impl PartitionLog {
         }
         self.notify();
         Ok(outcome)
+    }
+
+    /// What a failed write means. A disk without room, and whatever else may pass, costs this append and nothing else; a device that
+    /// fails is not written to again.
+    fn refuse_write(&self, error: &std::io::Error) -> AppendError {
+        if is_out_of_space(error) {
+            self.directory.space.note_refusal();
+        } else if is_device_failure(error) {
+            self.directory.poison(&format!("{}: {error}", self.label));
+        }
+        AppendError::storage(&LogError::io("append to", &self.path(), error))
     }
 
     fn check_role(&self, inner: &Inner, request: &AppendRequest) -> Result<(), AppendError> {
@@ -364,7 +383,16 @@ impl PartitionLog {
         let segment =
             Segment::create(&self.store, &self.path(), base_offset, config.index_interval_bytes);
         // The file is there from the start, so that the log's end is not lost with an empty segment.
-        segment.file()?.set_length(0)?;
+        if let Err(error) = segment.file().and_then(|file| file.set_length(0)) {
+            // Left in place it would say that the records which the old segment still takes are not there.
+            if !is_replaced {
+                let _ = self
+                    .store
+                    .files()
+                    .remove_file(&self.path().join(file_name(base_offset, "log")));
+            }
+            return Err(error);
+        }
         if is_replaced && let Some(empty) = inner.segments.pop() {
             if empty.base_offset == base_offset {
                 inner.segments.push(Arc::new(segment));

@@ -23,13 +23,18 @@ use crate::config::LogConfig;
 use crate::directory::Directory;
 use crate::epochs::EpochCache;
 use crate::error::{KafkaCode, LogError};
-use crate::io::write_atomically;
+use crate::failpoint::Failpoint;
+use crate::io::{OpenMode, WholeSync, is_out_of_descriptors, write_atomically, write_full};
 use crate::producer::ProducerStates;
 use crate::segment::{Segment, Store};
 use crate::types::{LogListener, PartitionState, ProducerDescription, TopicId};
 
 /// Batches at the tail of the active segment whose positions are kept in memory: tail reads need no index.
 const RECENT_BATCHES: usize = 64;
+
+/// Topics that only the broker writes to.
+const INTERNAL_TOPICS: [&str; 3] =
+    ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
 /// One partition's log. All methods take `&self`; a mutex per partition, none across partitions.
 pub struct PartitionLog {
@@ -38,6 +43,8 @@ pub struct PartitionLog {
     topic_id: RwLock<TopicId>,
     /// `topic-partition`.
     label: String,
+    /// Of the broker's own: may use the reserve of the disk.
+    is_internal: bool,
     directory: Arc<Directory>,
     store: Arc<Store>,
     path: RwLock<PathBuf>,
@@ -129,6 +136,16 @@ impl Inner {
     }
 }
 
+/// What one sync has to do.
+struct SyncWork {
+    target: i64,
+    truncations: u64,
+    dirty: Vec<Arc<Segment>>,
+    unsynced_indexes: Vec<Arc<Segment>>,
+    needs_directory_sync: bool,
+    is_new: bool,
+}
+
 /// What a new or recovered log starts from.
 struct Parts {
     topic: String,
@@ -147,6 +164,7 @@ impl PartitionLog {
         let store = Arc::clone(&parts.directory.store);
         let log = Arc::new_cyclic(|this| Self {
             label: format!("{}-{}", parts.topic, parts.partition),
+            is_internal: INTERNAL_TOPICS.contains(&parts.topic.as_str()),
             topic: parts.topic,
             partition: parts.partition,
             topic_id: RwLock::new(parts.topic_id),
@@ -364,7 +382,7 @@ impl PartitionLog {
             .is_some_and(|since| since.elapsed() >= Duration::from_millis(flush_ms))
     }
 
-    /// Syncs everything appended before the call. A failure poisons the directory.
+    /// Syncs everything appended before the call. A failure poisons the directory; finding no descriptor does not, and is tried again.
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         let turn = self.sync_turn.lock();
         self.is_sync_queued.store(false, Ordering::Release);
@@ -377,28 +395,19 @@ impl PartitionLog {
         if self.refusal().is_some() {
             return Ok(());
         }
-        let (target, truncations, dirty, needs_directory_sync, is_new) = {
-            let mut inner = self.inner.lock();
-            inner.unflushed_records = 0;
-            inner.unflushed_since = None;
-            let dirty: Vec<Arc<Segment>> = inner
-                .segments
-                .iter()
-                .filter(|segment| segment.is_dirty() || !segment.is_index_synced())
-                .cloned()
-                .collect();
-            (
-                inner.log_end_offset,
-                inner.truncations,
-                dirty,
-                std::mem::take(&mut inner.needs_directory_sync),
-                inner.is_new,
-            )
-        };
-        let result = self.sync_files(&dirty, needs_directory_sync, is_new);
-        if let Err(error) = result {
+        let work = self.begin_sync();
+        if let Err(error) = self.sync_files(&work) {
             if self.is_deleted.load(Ordering::Acquire) {
                 return Ok(());
+            }
+            self.undo_sync(&work);
+            if is_out_of_descriptors(&error) {
+                if !self.is_sync_queued.swap(true, Ordering::AcqRel)
+                    && let Some(this) = self.this.upgrade()
+                {
+                    self.directory.retry_sync(this);
+                }
+                return Err(LogError::io("sync", &self.path(), &error));
             }
             self.directory.poison(&format!("{}: {error}", self.label));
             drop(turn);
@@ -408,18 +417,7 @@ impl PartitionLog {
                 format!("fsync of {} failed: {error}", self.label),
             ));
         }
-        let is_moved = {
-            let mut inner = self.inner.lock();
-            if is_new {
-                inner.is_new = false;
-            }
-            let target = if inner.truncations == truncations {
-                target
-            } else {
-                target.min(inner.log_end_offset)
-            };
-            self.flushed_offset.fetch_max(target, Ordering::AcqRel) < target
-        };
+        let is_moved = self.end_sync(&work);
         // Epochs are found again in the batches: a failure here loses nothing.
         let _ = self.write_epochs();
         drop(turn);
@@ -429,44 +427,141 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn sync_files(
-        &self,
-        dirty: &[Arc<Segment>],
-        needs_directory_sync: bool,
-        is_new: bool,
-    ) -> std::io::Result<()> {
+    /// Syncs partitions of one directory by one call for the whole file system. A failure poisons the directory. No partition is named
+    /// twice.
+    pub(crate) fn sync_together(directory: &Directory, whole: &dyn WholeSync, logs: &[Arc<Self>]) {
+        let turns: Vec<_> = logs.iter().map(|log| log.sync_turn.lock()).collect();
+        let mut works: Vec<(&Arc<Self>, SyncWork, bool)> = Vec::with_capacity(logs.len());
+        let is_poisoned = directory.is_poisoned();
+        for log in logs {
+            log.is_sync_queued.store(false, Ordering::Release);
+            if !is_poisoned && log.refusal().is_none() {
+                let mut work = log.begin_sync();
+                for segment in &work.dirty {
+                    segment.take_dirty();
+                }
+                work.unsynced_indexes.retain(|segment| segment.write_indexes());
+                let has_epochs = log.write_epochs_beside();
+                works.push((log, work, has_epochs));
+            }
+        }
+        let failpoints = &directory.store.failpoints;
+        let result = if works.is_empty() {
+            Ok(())
+        } else {
+            failpoints
+                .hit(Failpoint::BeforeSync)
+                .and_then(|()| whole.sync())
+                .and_then(|()| failpoints.hit(Failpoint::AfterSync))
+        };
+        if let Err(error) = &result {
+            directory.poison(&format!("sync of the file system failed: {error}"));
+        }
+        for (log, work, has_epochs) in &works {
+            if result.is_err() {
+                for segment in &work.dirty {
+                    segment.mark_dirty();
+                }
+                log.undo_sync(work);
+                continue;
+            }
+            for segment in &work.unsynced_indexes {
+                segment.mark_indexes_synced();
+            }
+            log.end_sync(work);
+            if *has_epochs {
+                log.name_epochs();
+            }
+        }
+        drop(works);
+        drop(turns);
+        for log in logs {
+            log.notify();
+        }
+    }
+
+    /// Whether a sync would have something to do.
+    pub(crate) fn needs_sync(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.needs_directory_sync
+            || inner.segments.iter().any(|segment| segment.is_dirty() || !segment.is_index_synced())
+    }
+
+    /// What there is to sync. Everything up to the target was marked as dirty before its offset could be seen here.
+    fn begin_sync(&self) -> SyncWork {
+        let mut inner = self.inner.lock();
+        inner.unflushed_records = 0;
+        inner.unflushed_since = None;
+        let list = |wanted: fn(&Segment) -> bool| {
+            inner.segments.iter().filter(|segment| wanted(segment)).cloned().collect()
+        };
+        SyncWork {
+            target: inner.log_end_offset,
+            truncations: inner.truncations,
+            dirty: list(Segment::is_dirty),
+            unsynced_indexes: list(|segment| !segment.is_index_synced()),
+            is_new: inner.is_new,
+            needs_directory_sync: std::mem::take(&mut inner.needs_directory_sync),
+        }
+    }
+
+    /// All of it is on disk. Returns whether the flushed offset moved.
+    fn end_sync(&self, work: &SyncWork) -> bool {
+        let mut inner = self.inner.lock();
+        if work.is_new {
+            inner.is_new = false;
+        }
+        let target = if inner.truncations == work.truncations {
+            work.target
+        } else {
+            work.target.min(inner.log_end_offset)
+        };
+        self.flushed_offset.fetch_max(target, Ordering::AcqRel) < target
+    }
+
+    /// It is not: names have to be synced again. (Segments keep their own marks.)
+    fn undo_sync(&self, work: &SyncWork) {
+        self.inner.lock().needs_directory_sync |= work.needs_directory_sync;
+    }
+
+    fn sync_files(&self, work: &SyncWork) -> std::io::Result<()> {
         let files = self.store.files();
-        if is_new {
+        if work.is_new {
             let path = self.path().join(crate::checkpoint::PARTITION_METADATA_FILE);
             if files.exists(&path) {
-                files.open(&path, crate::io::OpenMode::ReadWrite)?.sync_data()?;
+                files.open(&path, OpenMode::ReadWrite)?.sync_data()?;
             }
         }
-        for segment in dirty {
+        for segment in &work.dirty {
             segment.sync_log()?;
-            if !segment.is_index_synced() {
+        }
+        for segment in &work.unsynced_indexes {
+            match segment.sync_indexes() {
                 // Not needed for durability: the recovery point waits until it succeeds.
-                let _ = segment.sync_indexes();
+                Err(error)
+                    if is_out_of_descriptors(&error)
+                        || error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
             }
         }
-        if needs_directory_sync || is_new {
+        if work.needs_directory_sync || work.is_new {
             files.sync_directory(&self.path())?;
         }
-        if is_new {
+        if work.is_new {
             files.sync_directory(&self.directory.path)?;
         }
         Ok(())
     }
 
+    /// The leader-epoch checkpoint's text, if it changed since it was last taken.
+    fn take_epochs(&self) -> Option<String> {
+        let mut inner = self.inner.lock();
+        std::mem::take(&mut inner.are_epochs_dirty).then(|| inner.epochs.encode())
+    }
+
     /// Writes the leader-epoch checkpoint if it changed.
     pub(crate) fn write_epochs(&self) -> std::io::Result<()> {
-        let text = {
-            let mut inner = self.inner.lock();
-            if !std::mem::take(&mut inner.are_epochs_dirty) {
-                return Ok(());
-            }
-            inner.epochs.encode()
-        };
+        let Some(text) = self.take_epochs() else { return Ok(()) };
         let result = write_atomically(
             self.store.files(),
             &self.path().join(LEADER_EPOCH_FILE),
@@ -476,6 +571,32 @@ impl PartitionLog {
             self.inner.lock().are_epochs_dirty = true;
         }
         result
+    }
+
+    /// First half of writing the checkpoint for somebody who syncs the whole file system: the content, under another name. Returns
+    /// whether there is any.
+    fn write_epochs_beside(&self) -> bool {
+        let Some(text) = self.take_epochs() else { return false };
+        let path = self.path().join(format!("{LEADER_EPOCH_FILE}.tmp"));
+        let written = self
+            .store
+            .files()
+            .open(&path, OpenMode::Truncate)
+            .and_then(|file| write_full(&*file, text.as_bytes(), 0));
+        if written.is_err() {
+            self.inner.lock().are_epochs_dirty = true;
+        }
+        written.is_ok()
+    }
+
+    /// Second half: the content is on disk and gets its name. A crash that forgets the name leaves the old epochs, which the batches of
+    /// the log bring up to date.
+    fn name_epochs(&self) {
+        let path = self.path();
+        let from = path.join(format!("{LEADER_EPOCH_FILE}.tmp"));
+        if self.store.files().rename(&from, &path.join(LEADER_EPOCH_FILE)).is_err() {
+            self.inner.lock().are_epochs_dirty = true;
+        }
     }
 
     /// Offset below which recovery need not look, for the checkpoint: synced records whose closed segments have synced indexes.
@@ -505,9 +626,9 @@ impl PartitionLog {
         self.inner.lock().high_watermark
     }
 
-    /// Last work before the store is closed: everything synced, a snapshot at the end, complete indexes. Appends are refused from
-    /// here on.
-    pub(crate) fn close(&self) -> Result<(), LogError> {
+    /// First half of the last work before the store is closed: a snapshot at the end, complete indexes, no bytes behind the end. Appends
+    /// are refused from here on.
+    pub(crate) fn begin_close(&self) -> Result<(), LogError> {
         if self.is_closed.swap(true, Ordering::AcqRel) || self.refusal().is_some() {
             return Ok(());
         }
@@ -515,10 +636,24 @@ impl PartitionLog {
         let path = self.path();
         if let Some(active) = active {
             let io = |error: std::io::Error| LogError::io("close", &path, &error);
+            active.cut_rest().map_err(io)?;
             if active.size() > 0 {
                 active.close_for_append().map_err(io)?;
                 self.write_snapshot().map_err(io)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Second half: everything is on disk, and the descriptors are given back.
+    pub(crate) fn finish_close(&self) -> Result<(), LogError> {
+        if self.refusal().is_some() {
+            return Ok(());
+        }
+        let active = self.inner.lock().active().cloned();
+        let path = self.path();
+        if let Some(active) = active {
+            let io = |error: std::io::Error| LogError::io("close", &path, &error);
             // A partition that never had a record is made again from the cluster's metadata: nothing of it needs the disk.
             if active.size() > 0 || active.base_offset > 0 || active.is_dirty() {
                 self.sync()?;
@@ -529,6 +664,11 @@ impl PartitionLog {
             segment.close();
         }
         Ok(())
+    }
+
+    /// Whether its directory takes no writes any more.
+    pub fn is_failed(&self) -> bool {
+        self.directory.is_poisoned()
     }
 
     /// Gives up without writing: what a crash would leave stays. For tests and for stores that are dropped unclosed.

@@ -134,7 +134,9 @@ impl PartitionLog {
         let mut inner = empty_inner(known.log_start_offset.max(0));
         let loaded = load_inner(&directory.store, &known, &mut inner);
         let (quarantined, flushed_offset) = match loaded {
-            Ok(()) => (None, inner.log_end_offset),
+            // What an unclean stop left may be in memory only: the store syncs it before anybody is told that it is safe.
+            Ok(()) if known.is_clean => (None, inner.log_end_offset),
+            Ok(()) => (None, known.recovery_point.clamp(0, inner.log_end_offset)),
             Err(Trouble::Quarantine(why)) => (Some(why), known.recovery_point),
             Err(Trouble::Io(error)) => {
                 (Some(format!("cannot be read: {error}")), known.recovery_point)
@@ -241,12 +243,9 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
         let log_end_offset = inner.log_end_offset;
         inner.set_high_watermark(log_end_offset);
     }
-    if !known.is_clean {
+    if !known.is_clean && !bases.is_empty() {
         // Records that readers will see must not vanish in the next crash.
-        for segment in &inner.segments {
-            segment.sync_log()?;
-        }
-        files.sync_directory(&known.path)?;
+        inner.needs_directory_sync = true;
     }
     Ok(())
 }
@@ -357,6 +356,7 @@ fn recover_segment(
     next_base: Option<i64>,
 ) -> Result<Recovered, Trouble> {
     segment.reset_indexes(known.config.index_interval_bytes);
+    segment.mark_dirty();
     let mut scanner = segment.scan(RECOVERY_WINDOW_BYTES)?;
     let mut expected = segment.base_offset;
     loop {

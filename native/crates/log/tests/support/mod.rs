@@ -23,6 +23,7 @@ pub fn options(dir: &str) -> StoreOptions {
         defaults: config(),
         recovery_threads: 2,
         max_open_files: 100,
+        disk_reserve_bytes: 0,
         verify_on_read: false,
         in_memory: false,
     }
