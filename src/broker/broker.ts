@@ -25,7 +25,12 @@ import {
   type TopicLookup,
 } from "#coordinator/group/group-coordinator.ts";
 import type { LogStore } from "#log/log.ts";
-import { nativeCodecs, openNativeStore, recoveryProgress } from "#log/native-log.ts";
+import {
+  nativeCodecs,
+  openNativeStore,
+  raiseOpenFileLimit,
+  recoveryProgress,
+} from "#log/native-log.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
@@ -40,11 +45,13 @@ import { Dispatcher } from "#server/dispatcher.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
+import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
+import { DirectoryWatch } from "./directory-watch.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Observation } from "./observation.ts";
 import { PartitionStore } from "./partition-store.ts";
@@ -168,6 +175,7 @@ interface RunningBroker {
   readonly frontend: Frontend;
   readonly groups: GroupCoordinator;
   readonly housekeeping: Housekeeping;
+  readonly directories: DirectoryWatch;
   readonly replicas: ReplicaManager;
   readonly metadataLog: MetadataLog;
   readonly store: LogStore;
@@ -183,6 +191,7 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   running.replicas.finishFetches();
   await running.frontend.stop(deadlineMs);
   await running.housekeeping.stop();
+  running.directories.stop();
   running.replicas.close();
   running.observation.onStoreClosing();
   await running.metadataLog.close();
@@ -208,6 +217,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     const requestLog = new RequestLog(logger, (error) => options.onFatal?.(error));
     undo.push(() => requestLog.close());
     const dispatcher = new Dispatcher(table, encoder, requestLog, () => SYSTEM_CLOCK.monotonicMs());
+    if (settings.sluiceRaiseOpenFiles) raiseOpenFileLimit();
     const frontend = await openFrontend(settings, dispatcher, requestLog, logger, (line) =>
       options.onFatal?.(new Error(line)),
     );
@@ -230,6 +240,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       frontend,
       store,
       undo,
+      onFatal: (error) => options.onFatal?.(error),
     });
   } catch (error) {
     for (const step of undo.reverse()) await step();
@@ -248,12 +259,14 @@ interface Assembly {
   readonly store: LogStore;
   /** What to undo, last first, when the start fails later on. */
   readonly undo: (() => void | Promise<void>)[];
+  readonly onFatal: (error: Error) => void;
 }
 
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const { logger, observation, requestLog, config, settings, table, frontend, store, undo } =
     assembly;
+  const { onFatal } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
@@ -262,7 +275,12 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const directory = new PartitionDirectory(settings.sluiceMetricsTopicsMax);
   const metadataLog = settings.sluiceInMemory
     ? new MemoryMetadataLog()
-    : new FileMetadataLog({ directory: settings.metadataLogDir, nodeId, clock: SYSTEM_CLOCK });
+    : new FileMetadataLog({
+        directory: settings.metadataLogDir,
+        nodeId,
+        clock: SYSTEM_CLOCK,
+        onPoisoned: onFatal,
+      });
   undo.push(() => metadataLog.close());
   const loader = new MetadataLoader({
     log: metadataLog,
@@ -271,11 +289,29 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       logger.error("cannot write a metadata snapshot", errorFields(error)),
   });
   const current = new CurrentBrokerConfig(config, nodeId);
+  const directories = new DirectoryWatch({
+    store,
+    logger,
+    onAllFailed: onFatal,
+    onLook: () => {
+      partitions
+        .retryMissing(loader.image)
+        .then((made) => {
+          for (const { topic, partition, leaderEpoch } of made) {
+            logger.info("partition made at last", { topic, partition });
+            if (topic === OFFSETS_TOPIC) loadGroups(groups, partition, leaderEpoch, logger);
+          }
+        })
+        .catch((error: unknown) => logger.error("cannot tell of partitions", errorFields(error)));
+    },
+  });
+  undo.push(() => directories.stop());
   const controller = new Controller({
     nodeId,
     loader,
     config: () => current.config,
     random: SYSTEM_RANDOM,
+    creationRefusal: () => directories.creationRefusal(),
   });
   const partitions = new PartitionStore({
     store,
@@ -367,6 +403,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     directory,
     replicas,
     store,
+    isDirectoryOnline: (id) => directories.isOnline(id),
     sessions,
   });
   const housekeeping = new Housekeeping({
@@ -382,6 +419,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     snapshotMetadata: () => controller.snapshotIfGrown(),
   });
   housekeeping.start();
+  directories.start();
   frontend.serve();
   observation.onServing({ replicas, sessions, directory, groups });
   return {
@@ -390,6 +428,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     frontend,
     groups,
     housekeeping,
+    directories,
     replicas,
     metadataLog,
     store,
@@ -404,6 +443,11 @@ function resolveConfig(options: BrokerOptions, logger: Logger): BrokerConfig {
   for (const warning of warnings) logger.warn(warning);
   if (config === null) throw new BrokerStartError("CONFIG_INVALID", errors.join("\n"));
   return config;
+}
+
+/** Segment files that may be open at a time: at most half of all descriptors, so that connections have the rest. */
+function maxOpenSegmentFiles(settings: BrokerSettings): number {
+  return Math.min(settings.sluiceMaxOpenFiles, Math.floor(openFileLimit() / 2));
 }
 
 /** Opens the log directories, telling of a recovery that takes more than a moment. */
@@ -430,7 +474,8 @@ async function openStore(
       nodeId: settings.nodeId,
       defaults: defaultLogConfig(config),
       recoveryThreads: settings.numRecoveryThreadsPerDataDir,
-      maxOpenFiles: settings.sluiceMaxOpenFiles,
+      maxOpenFiles: maxOpenSegmentFiles(settings),
+      diskReserveBytes: settings.sluiceDiskReserveBytes,
       verifyOnRead: settings.sluiceVerifyOnRead,
       inMemory: settings.sluiceInMemory,
     });
@@ -462,6 +507,21 @@ async function createInternalTopic(controller: Controller, name: string): Promis
   if (errorCode !== 0) throw new Error(`cannot create ${name}: error ${errorCode}`);
 }
 
+function loadGroups(
+  groups: GroupCoordinator,
+  partition: number,
+  leaderEpoch: number,
+  logger: Logger,
+): void {
+  groups.load(partition, leaderEpoch).catch((error: unknown) => {
+    logger.error("cannot load a partition of the group coordinator", {
+      partition: `${OFFSETS_TOPIC}-${partition}`,
+      leaderEpoch,
+      ...errorFields(error),
+    });
+  });
+}
+
 /** Hands the group coordinator the partitions it leads, and tells it of topics that are gone. */
 function groupPublisher(
   groups: GroupCoordinator,
@@ -485,13 +545,7 @@ function groupPublisher(
             if (earlier?.leader === nodeId) groups.unload(partitionId);
             continue;
           }
-          groups.load(partitionId, leaderEpoch).catch((error: unknown) => {
-            logger.error("cannot load a partition of the group coordinator", {
-              partition: `${OFFSETS_TOPIC}-${partitionId}`,
-              leaderEpoch,
-              ...errorFields(error),
-            });
-          });
+          loadGroups(groups, partitionId, leaderEpoch, logger);
         }
       }
     },

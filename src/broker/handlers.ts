@@ -57,6 +57,7 @@ export interface BrokerParts {
   readonly directory: PartitionDirectory;
   readonly replicas: ReplicaManager;
   readonly store: LogStore;
+  isDirectoryOnline(directoryId: string): boolean;
   readonly sessions: FetchSessionCache;
 }
 
@@ -96,6 +97,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         nodeId,
         clusterId,
         image,
+        isDirectoryOnline: (id) => parts.isDirectoryOnline(id),
         autoCreatesTopics: () => config().boolean("auto.create.topics.enable"),
         createTopics: (names) => controller.createAutomatically(names),
       }),
@@ -147,6 +149,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(
       createDescribeTopicPartitionsHandler({
         image,
+        isDirectoryOnline: (id) => parts.isDirectoryOnline(id),
         partitionLimit: () => settings.maxRequestPartitionSizeLimit,
       }),
     ),

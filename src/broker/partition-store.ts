@@ -4,6 +4,7 @@
  * topic can use it at once.
  */
 import type { Logger } from "#common/logger.ts";
+import { ZERO_UUID } from "#common/uuid.ts";
 import type { LogConfig } from "#config/topic-config.ts";
 import type { LogStore } from "#log/log.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
@@ -33,6 +34,8 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
   readonly #open: Map<string, OpenPartition> = new Map();
   /** Found on disk and not claimed by the image yet. */
   readonly #unclaimed: Map<string, OpenPartition> = new Map();
+  /** Of the image, but not there: they could not be made for now. */
+  readonly #missing: Map<string, PartitionSpec> = new Map();
 
   constructor(options: PartitionStoreOptions) {
     this.#options = options;
@@ -78,20 +81,31 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
       const dir = store.report.dirs.findIndex(
         ({ directoryId }) => directoryId === spec.directoryId,
       );
-      handle = store.createPartition({
-        topic: spec.topic,
-        partition: spec.partition,
-        topicId: spec.topicId,
-        ...(dir < 0 ? {} : { dir }),
-        config: spec.config,
-      });
+      if (dir < 0 && spec.directoryId !== ZERO_UUID) {
+        // Its records lie there. An empty partition elsewhere would hide that.
+        throw new Error(`its log directory ${spec.directoryId} is out of use`);
+      }
+      try {
+        handle = store.createPartition({
+          topic: spec.topic,
+          partition: spec.partition,
+          topicId: spec.topicId,
+          ...(dir < 0 ? {} : { dir }),
+          config: spec.config,
+        });
+      } catch (error) {
+        this.#missing.set(name, spec);
+        throw error;
+      }
     }
+    this.#missing.delete(name);
     this.#open.set(name, { handle, topicId: spec.topicId, config: spec.config });
     if (spec.isLeader) store.setLeader(handle, spec.leaderEpoch);
   }
 
   delete({ topic, partition }: Omit<PartitionSpec, "config">): void {
     const name = `${topic}-${partition}`;
+    this.#missing.delete(name);
     const open = this.#open.get(name);
     if (open === undefined) return;
     this.#open.delete(name);
@@ -117,6 +131,32 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     }
     for (const { now } of delta.changedTopics()) changes.push(this.#describe(now));
     return changes.length === 0 ? undefined : this.#options.onDirectoryChange(changes);
+  }
+
+  /**
+   * Tries once more to make the partitions that could not be made, on a full disk say.
+   *
+   * @returns those that are there now, known to everybody who serves clients.
+   */
+  async retryMissing(image: ClusterImage): Promise<readonly PartitionSpec[]> {
+    if (this.#missing.size === 0) return [];
+    const made: PartitionSpec[] = [];
+    for (const spec of this.#missing.values()) {
+      try {
+        this.create(spec);
+      } catch {
+        // Room for one would be room for all: the rest waits for the next round.
+        break;
+      }
+      made.push(spec);
+    }
+    const topics = new Set(made.map(({ topic }) => topic));
+    const changes = [...topics].flatMap((name) => {
+      const topic = image.topicsByName.get(name);
+      return topic === undefined ? [] : [this.#describe(topic)];
+    });
+    if (changes.length > 0) await this.#options.onDirectoryChange(changes);
+    return made;
   }
 
   #describe(topic: TopicImage): DirectoryChange {

@@ -55,6 +55,8 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly metadataLogMaxSnapshotIntervalMs: number;
   readonly sluiceFrameDeadlineMs: number;
   readonly sluiceSendDeadlineMs: number;
+  readonly sluiceDiskReserveBytes: number;
+  readonly sluiceRaiseOpenFiles: boolean;
   readonly sluiceMaxOpenFiles: number;
   readonly sluiceVerifyOnRead: boolean;
   readonly sluiceInMemory: boolean;
@@ -140,6 +142,8 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
     sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
     sluiceSendDeadlineMs: number("sluice.send.deadline.ms"),
+    sluiceDiskReserveBytes: number("sluice.disk.reserve.bytes"),
+    sluiceRaiseOpenFiles: config.boolean("sluice.raise.open.files"),
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
     sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
     sluiceInMemory: config.boolean("sluice.in.memory"),

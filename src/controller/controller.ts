@@ -22,7 +22,7 @@
 import { ErrorCode } from "#common/error-code.ts";
 import type { Random } from "#common/time.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
-import { liveBrokers } from "#metadata/cluster-image.ts";
+import { isInternalTopic, liveBrokers } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
@@ -62,6 +62,8 @@ export interface ControllerOptions {
   /** The configuration in force. */
   readonly config: () => BrokerConfig;
   readonly random: Random;
+  /** Why no partition can be created now, or null: asked before any is. Partitions of the broker's own topics are created all the same. */
+  readonly creationRefusal?: () => Refusal | null;
 }
 
 /** See the head of the file. Methods answer when the change is committed and published. */
@@ -91,7 +93,13 @@ export class Controller {
   async createTopics(request: CreateTopicsRequest): Promise<CreateTopicsResponse> {
     if (request.timeoutMs <= 0) return refuseCreateTopics(request, TIMED_OUT);
     return this.#submitOr(
-      (input) => decideCreateTopics(request, input),
+      (input) => {
+        const decision = decideCreateTopics(request, input);
+        const refusal = this.#creationRefusal(request.topics, decision);
+        return refusal === null
+          ? decision
+          : { response: refuseCreateTopics(request, refusal), records: [] };
+      },
       (refusal) => refuseCreateTopics(request, refusal),
     );
   }
@@ -116,7 +124,13 @@ export class Controller {
   async createPartitions(request: CreatePartitionsRequest): Promise<CreatePartitionsResponse> {
     if (request.timeoutMs <= 0) return refuseCreatePartitions(request, TIMED_OUT);
     return this.#submitOr(
-      (input) => decideCreatePartitions(request, input),
+      (input) => {
+        const decision = decideCreatePartitions(request, input);
+        const refusal = this.#creationRefusal(request.topics, decision);
+        return refusal === null
+          ? decision
+          : { response: refuseCreatePartitions(request, refusal), records: [] };
+      },
       (refusal) => refuseCreatePartitions(request, refusal),
     );
   }
@@ -172,6 +186,15 @@ export class Controller {
     return this.#enqueue(() => this.#options.loader.snapshotIfGrown());
   }
 
+  /** Why what was decided cannot be done: it would leave topics without partitions. */
+  #creationRefusal(
+    topics: readonly { readonly name: string }[],
+    { records }: Decision<unknown>,
+  ): Refusal | null {
+    if (records.length === 0 || topics.every(({ name }) => isInternalTopic(name))) return null;
+    return this.#options.creationRefusal?.() ?? null;
+  }
+
   /** Decides and commits after everything submitted before. */
   #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
     return this.#enqueue(async () => {
@@ -203,7 +226,9 @@ export class Controller {
       return await this.#submit(decide);
     } catch (error) {
       if (!(error instanceof MetadataLogError)) throw error;
-      return refuse({ errorCode: ErrorCode.UNKNOWN_SERVER_ERROR, errorMessage: error.message });
+      const errorCode =
+        error.code === "DISK_FULL" ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.UNKNOWN_SERVER_ERROR;
+      return refuse({ errorCode, errorMessage: error.message });
     }
   }
 }

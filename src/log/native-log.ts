@@ -49,14 +49,9 @@ async function codedAsync<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/**
- * How many descriptors this process may have open, -1 when that cannot be told.
- *
- * @param raise - first raises the limit as far as the system allows.
- */
-export function openFileLimit(raise: boolean): number {
-  if (raise) native.raiseDescriptorLimit();
-  return native.descriptorLimit();
+/** Raises the process's limit of descriptors as far as the system allows. */
+export function raiseOpenFileLimit(): void {
+  native.raiseDescriptorLimit();
 }
 
 /** How far the store being opened is. Only the latest `openNativeStore` of the process is told about. */

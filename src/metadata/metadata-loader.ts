@@ -86,7 +86,7 @@ export class MetadataLoader {
    * Writes records and makes them true.
    *
    * @param records - at least one.
-   * @throws MetadataLogError when they could not be written: the image is as it was, and the log takes nothing more.
+   * @throws MetadataLogError when they could not be written: the image is as it was. Unless its code is DISK_FULL the log takes nothing more.
    */
   async commit(records: readonly MetadataRecord[]): Promise<void> {
     assert(records.length > 0, "a commit holds at least one record");

@@ -33,6 +33,16 @@ export interface FileMetadataLogOptions {
   readonly directory: string;
   readonly nodeId: number;
   readonly clock: Clock;
+  /** The log failed and takes nothing more until the broker is started again. */
+  readonly onPoisoned?: (error: Error) => void;
+}
+
+/** Failures that leave the files as they were, and pass: no room, a limit, a read-only file system, no descriptor. */
+const PASSING = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EMFILE", "ENFILE"]);
+
+/** A sync that failed: whatever its reason, nobody knows what is on disk. */
+class SyncFailure extends Error {
+  override readonly name = "SyncFailure";
 }
 
 type OnBatch = (records: readonly MetadataRecord[], last: LogPosition) => void;
@@ -43,6 +53,8 @@ export class FileMetadataLog implements MetadataLog {
   readonly #path: string;
   #file: FileHandle | null = null;
   #fileBytes = 0;
+  /** A write that failed left bytes behind the end. */
+  #needsCut = false;
   #segmentBase = 0;
   #nextOffset = 0;
   #epoch = 0;
@@ -92,7 +104,7 @@ export class FileMetadataLog implements MetadataLog {
 
   async append(records: readonly MetadataRecord[]): Promise<LogPosition> {
     return this.#guard(async () => {
-      if (!this.#hasEpochBegun) await this.#beginEpoch();
+      if (!this.#hasEpochBegun) await this.#beginEpochOrNone();
       await this.#write(encodeMetadataBatch(records, this.#place()), records.length);
       return { offset: this.#nextOffset - 1, epoch: this.#epoch };
     });
@@ -243,6 +255,19 @@ export class FileMetadataLog implements MetadataLog {
     this.#hasEpochBegun = true;
   }
 
+  /** As `#beginEpoch`; when it fails, the epoch has not begun. */
+  async #beginEpochOrNone(): Promise<void> {
+    const epoch = this.#epoch;
+    const starts = [...this.#epochStarts];
+    try {
+      await this.#beginEpoch();
+    } catch (error) {
+      this.#epoch = epoch;
+      this.#epochStarts.splice(0, this.#epochStarts.length, ...starts);
+      throw error;
+    }
+  }
+
   async #writeEpochs(): Promise<void> {
     const lines = this.#epochStarts.map(({ epoch, startOffset }) => `${epoch} ${startOffset}\n`);
     await this.#replaceFile("leader-epoch-checkpoint", `0\n${lines.length}\n${lines.join("")}`);
@@ -251,20 +276,44 @@ export class FileMetadataLog implements MetadataLog {
   async #write(bytes: Uint8Array, recordCount: number): Promise<void> {
     const file = this.#file;
     if (file === null) throw new MetadataLogError("IO_ERROR", "the metadata log is closed");
-    await writeFully(file, bytes, this.#fileBytes);
-    await file.datasync();
+    await this.#cutRest(file);
+    try {
+      await writeFully(file, bytes, this.#fileBytes);
+    } catch (error) {
+      this.#needsCut = true;
+      // Tried again before the next write.
+      await this.#cutRest(file).catch(() => {});
+      throw error;
+    }
+    try {
+      await file.datasync();
+    } catch (error) {
+      throw new SyncFailure(String(error), { cause: error });
+    }
     this.#fileBytes += bytes.length;
     this.#bytesSinceSnapshot += bytes.length;
     this.#nextOffset += recordCount;
   }
 
+  async #cutRest(file: FileHandle): Promise<void> {
+    if (!this.#needsCut) return;
+    await file.truncate(this.#fileBytes);
+    this.#needsCut = false;
+  }
+
   async #beginSegment(base: number): Promise<void> {
     if (this.#file !== null && this.#segmentBase === base) return;
     const file = await open(`${this.#path}/${segmentName(base)}`, "w+");
-    await this.#syncDirectory();
+    try {
+      await this.#syncDirectory();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     await this.#file?.close();
     this.#file = file;
     this.#fileBytes = 0;
+    this.#needsCut = false;
     this.#segmentBase = base;
   }
 
@@ -306,17 +355,26 @@ export class FileMetadataLog implements MetadataLog {
     }
   }
 
-  /** Runs a write; once one has failed, what is on disk is unknown and nothing more is written. */
+  /** Runs a write. Once one has failed other than for want of room, what is on disk is unknown and nothing more is written. */
   async #guard<T>(write: () => Promise<T>): Promise<T> {
     if (this.#poison !== null) throw this.#poison;
     try {
       return await write();
     } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      if (!(error instanceof SyncFailure) && PASSING.has(code)) {
+        throw new MetadataLogError(
+          "DISK_FULL",
+          `the metadata log cannot be written now: ${String(error)}`,
+          error,
+        );
+      }
       this.#poison = new MetadataLogError(
         "LOG_POISONED",
         `the metadata log failed: ${String(error)}`,
         error,
       );
+      this.#options.onPoisoned?.(this.#poison);
       throw this.#poison;
     }
   }

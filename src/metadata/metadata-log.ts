@@ -23,7 +23,8 @@ export interface MetadataLog {
    * Appends the records as one batch: after a crash either all of them are there or none.
    *
    * @returns the position of the last record, once the batch is on disk.
-   * @throws MetadataLogError LOG_POISONED when this or an earlier write failed; the log takes nothing until it is reopened.
+   * @throws MetadataLogError DISK_FULL when there was no room (or no descriptor): nothing was written, and a later call may succeed.
+   * LOG_POISONED when this or an earlier write failed in any other way; the log takes nothing until it is reopened.
    */
   append(records: readonly MetadataRecord[]): Promise<LogPosition>;
   /** Bytes of log written since the newest snapshot. */
@@ -41,7 +42,7 @@ export interface MetadataLog {
 /** A failure of the metadata log. */
 export class MetadataLogError extends Error {
   override readonly name = "MetadataLogError";
-  /** `LOG_POISONED`, `LOG_CORRUPT`, `SNAPSHOT_CORRUPT` or `IO_ERROR`. */
+  /** `DISK_FULL`, `LOG_POISONED`, `LOG_CORRUPT`, `SNAPSHOT_CORRUPT` or `IO_ERROR`. */
   readonly code: string;
 
   constructor(code: string, message: string, cause?: unknown) {

@@ -46,6 +46,8 @@ export interface PartitionViewOptions {
   readonly hidesUnavailable: boolean;
   /** Metadata v6+: a leader without the client's listener is told apart from one that is down. */
   readonly tellsListenerNotFound: boolean;
+  /** Whether a log directory of this broker works; absent when all do. A replica in one that does not is offline, and leads nothing. */
+  readonly isDirectoryOnline?: ((directoryId: string) => boolean) | undefined;
 }
 
 /** State of a partition as told to clients. */
@@ -74,12 +76,18 @@ export function viewPartition(
     options.hidesUnavailable ? ids.filter(isReachable) : [...ids];
   const replicaNodes = visible(partition.replicas);
   const isrNodes = visible(partition.isr);
-  const hasLeader = isReachable(partition.leader);
+  const { isDirectoryOnline } = options;
+  const isStored = (id: number): boolean => {
+    if (isDirectoryOnline === undefined) return true;
+    const directoryId = partition.directories[partition.replicas.indexOf(id)];
+    return directoryId === undefined || isDirectoryOnline(directoryId);
+  };
+  const hasLeader = isReachable(partition.leader) && isStored(partition.leader);
   let errorCode: number = ErrorCode.NONE;
   if (!hasLeader) {
     const isUp = image.brokers.get(partition.leader)?.isFenced === false;
     errorCode =
-      isUp && options.tellsListenerNotFound
+      isUp && options.tellsListenerNotFound && isStored(partition.leader)
         ? ErrorCode.LISTENER_NOT_FOUND
         : ErrorCode.LEADER_NOT_AVAILABLE;
   } else if (
@@ -95,6 +103,6 @@ export function viewPartition(
     leaderEpoch: partition.leaderEpoch,
     replicaNodes,
     isrNodes,
-    offlineReplicas: partition.replicas.filter((id) => !isReachable(id)),
+    offlineReplicas: partition.replicas.filter((id) => !isReachable(id) || !isStored(id)),
   };
 }

@@ -62,11 +62,24 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "Topics that /metrics tells apart; the rest counts as one topic with an empty name.",
   },
   {
+    name: "sluice.disk.reserve.bytes",
+    type: "long",
+    default: "67108864",
+    valid: atLeast(0),
+    doc: "Free bytes of each log directory's disk that only committed offsets, cluster metadata and checkpoints may use; at most 5 % of the file system is kept. Below it appends and new topics are answered with KAFKA_STORAGE_ERROR until there is room again.",
+  },
+  {
+    name: "sluice.raise.open.files",
+    type: "boolean",
+    default: "true",
+    doc: "Whether the start raises the process's limit of open files as far as the system allows.",
+  },
+  {
     name: "sluice.max.open.files",
     type: "int",
     default: "1024",
     valid: atLeast(64),
-    doc: "Most segment files kept open at a time, over all partitions.",
+    doc: "Most segment files kept open at a time, over all partitions; never more than half of the process's limit of open files, so that sockets have the rest.",
   },
   {
     name: "sluice.verify.on.read",

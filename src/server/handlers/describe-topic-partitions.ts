@@ -25,6 +25,8 @@ import type { ApiHandler, RequestContext } from "../handler.ts";
 /** What the handler works with. */
 export interface DescribeTopicPartitionsDependencies {
   image(): ClusterImage;
+  /** Whether a log directory of this broker works; absent means that all do. */
+  readonly isDirectoryOnline?: (directoryId: string) => boolean;
   /** Most partitions of one answer: `max.request.partition.size.limit`. */
   partitionLimit(): number;
 }
@@ -78,7 +80,7 @@ function handle(
     }
     const first = cursor?.topicName === name ? cursor.partitionIndex : 0;
     const end = Math.min(topic.partitions.length, first + remaining);
-    topics.push(describeTopic(image, topic, context, first, end));
+    topics.push(describeTopic(dependencies, image, topic, context, first, end));
     remaining -= Math.max(0, end - first);
     if (end < topic.partitions.length && end >= first) {
       nextCursor = { topicName: name, partitionIndex: end };
@@ -117,13 +119,14 @@ function absentTopic(name: string): DescribeTopicPartitionsResponseTopic {
 }
 
 function describeTopic(
+  { isDirectoryOnline }: DescribeTopicPartitionsDependencies,
   image: ClusterImage,
   topic: TopicImage,
   { connection }: RequestContext,
   first: number,
   end: number,
 ): DescribeTopicPartitionsResponseTopic {
-  const options = { hidesUnavailable: false, tellsListenerNotFound: true };
+  const options = { hidesUnavailable: false, tellsListenerNotFound: true, isDirectoryOnline };
   return makeDescribeTopicPartitionsResponseTopic({
     errorCode: ErrorCode.NONE,
     name: topic.name,

@@ -46,6 +46,8 @@ export interface MetadataDependencies {
   readonly nodeId: number;
   readonly clusterId: string;
   image(): ClusterImage;
+  /** Whether a log directory of this broker works; absent means that all do. */
+  readonly isDirectoryOnline?: (directoryId: string) => boolean;
   /** Whether asking may create: `auto.create.topics.enable`. */
   autoCreatesTopics(): boolean;
   /** Creates topics; error code per name, NONE where the topic is in the image afterwards. */
@@ -145,7 +147,7 @@ function answer(
     brokers: describeBrokers(image, context),
     clusterId: dependencies.clusterId,
     controllerId: controllerIdFor(image, dependencies.nodeId),
-    topics: describeTopics(image, request, context, created),
+    topics: describeTopics(dependencies, image, request, context, created),
     clusterAuthorizedOperations:
       request.includeClusterAuthorizedOperations && apiVersion >= 8 && apiVersion <= 10
         ? ALL_CLUSTER_OPERATIONS
@@ -166,6 +168,7 @@ function describeBrokers(
 }
 
 function describeTopics(
+  dependencies: MetadataDependencies,
   image: ClusterImage,
   request: MetadataRequest,
   context: RequestContext,
@@ -175,7 +178,7 @@ function describeTopics(
     ? ALL_TOPIC_OPERATIONS
     : NO_AUTHORIZED_OPERATIONS;
   const describe = (topic: TopicImage): MetadataResponseTopic =>
-    describeTopic(image, topic, context, operations);
+    describeTopic(dependencies, image, topic, context, operations);
   if (asksForAll(request, context.apiVersion))
     return [...image.topicsByName.values()].map(describe);
   const ids = wantedIds(request);
@@ -224,6 +227,7 @@ function absentTopic(
 }
 
 function describeTopic(
+  { isDirectoryOnline }: MetadataDependencies,
   image: ClusterImage,
   topic: TopicImage,
   { apiVersion, connection }: RequestContext,
@@ -232,6 +236,7 @@ function describeTopic(
   const options = {
     hidesUnavailable: apiVersion === 0,
     tellsListenerNotFound: apiVersion >= FIRST_VERSION_WITH_LISTENER_NOT_FOUND,
+    isDirectoryOnline,
   };
   return makeMetadataResponseTopic({
     errorCode: ErrorCode.NONE,

@@ -15,7 +15,9 @@ use crate::batch::BatchHeader;
 use crate::cache::{FileCache, Slot};
 use crate::failpoint::{Failpoint, Failpoints};
 use crate::index::{Index, OffsetEntry, TimeEntry};
-use crate::io::{FileSystem, StoreFile, read_small, write_full};
+use crate::io::{
+    FileSystem, StoreFile, is_out_of_descriptors, is_out_of_space, read_small, write_full,
+};
 use crate::scan::{Scanned, Scanner};
 use crate::statistics::FlushStatistics;
 use crate::transactions::{AbortedEntry, decode_aborted};
@@ -53,6 +55,24 @@ pub(crate) fn offset_of(name: &str, suffix: &str) -> Option<i64> {
 
 /// Suffixes of a segment's files.
 pub(crate) const SEGMENT_SUFFIXES: [&str; 4] = ["log", "index", "timeindex", "txnindex"];
+
+/// Why something is not known to be on disk.
+pub(crate) enum SyncError {
+    /// The file could not be opened for now: the sync can be asked for again.
+    NotBegun(io::Error),
+    /// The sync itself failed: asking again would prove nothing.
+    Failed(io::Error),
+}
+
+impl SyncError {
+    /// Of a call that opens something and may find no descriptor, no room, or a file system that takes no writes.
+    pub(crate) fn of_open(error: io::Error) -> Self {
+        let is_passing = is_out_of_descriptors(&error)
+            || is_out_of_space(&error)
+            || error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+        if is_passing { Self::NotBegun(error) } else { Self::Failed(error) }
+    }
+}
 
 /// A batch found by a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -549,24 +569,30 @@ impl Segment {
     }
 
     /// Waits until the records are on disk. After an error nothing is known about them, and asking again proves nothing.
-    pub(crate) fn sync_log(&self) -> io::Result<()> {
+    pub(crate) fn sync_log(&self) -> Result<(), SyncError> {
         if !self.is_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let started = Instant::now();
-        let result = self.store.failpoints.hit(Failpoint::BeforeSync).and_then(|()| {
-            match self.log.existing() {
-                // Retention removed the segment meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                file => file?.sync_data(),
+        let file = match self.log.existing() {
+            // Retention removed the segment meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.is_dirty.store(true, Ordering::Release);
+                return Err(SyncError::of_open(error));
             }
-        });
-        let result = result.and_then(|()| self.store.failpoints.hit(Failpoint::AfterSync));
+            Ok(file) => Some(file),
+        };
+        let started = Instant::now();
+        let failpoints = &self.store.failpoints;
+        let result = failpoints
+            .hit(Failpoint::BeforeSync)
+            .and_then(|()| file.map_or(Ok(()), |file| file.sync_data()))
+            .and_then(|()| failpoints.hit(Failpoint::AfterSync));
         self.store.flushes.record(started.elapsed(), result.is_ok());
         if result.is_err() {
             self.is_dirty.store(true, Ordering::Release);
         }
-        result
+        result.map_err(SyncError::Failed)
     }
 
     /// The bytes may not be on disk: they were found after a stop that was not clean.
@@ -581,11 +607,20 @@ impl Segment {
 
     /// Waits until a closed segment's indexes are on disk. What cannot be written now, on a full disk say, waits for the next sync; an
     /// error is always that of a sync.
-    pub(crate) fn sync_indexes(&self) -> io::Result<()> {
+    pub(crate) fn sync_indexes(&self) -> Result<(), SyncError> {
         if !self.write_indexes() {
             return Ok(());
         }
-        self.with_indexes(|indexes| indexes.offset.sync().and_then(|()| indexes.time.sync()))?;
+        let synced =
+            self.with_indexes(|indexes| indexes.offset.sync().and_then(|()| indexes.time.sync()));
+        match synced {
+            Err(error)
+                if is_out_of_descriptors(&error) || error.kind() == io::ErrorKind::NotFound =>
+            {
+                return Ok(());
+            }
+            other => other.map_err(SyncError::Failed)?,
+        }
         self.is_index_synced.store(true, Ordering::Release);
         Ok(())
     }

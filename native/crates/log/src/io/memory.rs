@@ -435,11 +435,12 @@ impl WholeSync for MemoryWholeSync {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.files.state.lock();
         state.check(Operation::SyncWhole, &self.path)?;
+        let state = &mut *state;
         for inode in state.inodes.values_mut() {
             inode.durable.clone_from(&inode.content);
         }
-        state.durable_names = state.names.clone();
-        state.durable_directories = state.directories.clone();
+        state.durable_names.clone_from(&state.names);
+        state.durable_directories.clone_from(&state.directories);
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::error::{KafkaCode, LogError};
 use crate::failpoint::Failpoint;
 use crate::io::{OpenMode, WholeSync, is_out_of_descriptors, write_atomically, write_full};
 use crate::producer::ProducerStates;
-use crate::segment::{Segment, Store};
+use crate::segment::{Segment, Store, SyncError};
 use crate::types::{LogListener, PartitionState, ProducerDescription, TopicId};
 
 /// Batches at the tail of the active segment whose positions are kept in memory: tail reads need no index.
@@ -396,19 +396,22 @@ impl PartitionLog {
             return Ok(());
         }
         let work = self.begin_sync();
-        if let Err(error) = self.sync_files(&work) {
+        if let Err(failure) = self.sync_files(&work) {
             if self.is_deleted.load(Ordering::Acquire) {
                 return Ok(());
             }
             self.undo_sync(&work);
-            if is_out_of_descriptors(&error) {
-                if !self.is_sync_queued.swap(true, Ordering::AcqRel)
-                    && let Some(this) = self.this.upgrade()
-                {
-                    self.directory.retry_sync(this);
+            let error = match failure {
+                SyncError::Failed(error) => error,
+                SyncError::NotBegun(error) => {
+                    if !self.is_sync_queued.swap(true, Ordering::AcqRel)
+                        && let Some(this) = self.this.upgrade()
+                    {
+                        self.directory.retry_sync(this);
+                    }
+                    return Err(LogError::io("sync", &self.path(), &error));
                 }
-                return Err(LogError::io("sync", &self.path(), &error));
-            }
+            };
             self.directory.poison(&format!("{}: {error}", self.label));
             drop(turn);
             self.notify();
@@ -446,6 +449,7 @@ impl PartitionLog {
             }
         }
         let failpoints = &directory.store.failpoints;
+        let started = Instant::now();
         let result = if works.is_empty() {
             Ok(())
         } else {
@@ -454,6 +458,7 @@ impl PartitionLog {
                 .and_then(|()| whole.sync())
                 .and_then(|()| failpoints.hit(Failpoint::AfterSync))
         };
+        directory.store.flushes.record(started.elapsed(), result.is_ok());
         if let Err(error) = &result {
             directory.poison(&format!("sync of the file system failed: {error}"));
         }
@@ -524,31 +529,31 @@ impl PartitionLog {
         self.inner.lock().needs_directory_sync |= work.needs_directory_sync;
     }
 
-    fn sync_files(&self, work: &SyncWork) -> std::io::Result<()> {
+    fn sync_files(&self, work: &SyncWork) -> Result<(), SyncError> {
         let files = self.store.files();
+        let sync_directory = |path: &Path| match files.sync_directory(path) {
+            Err(error) if is_out_of_descriptors(&error) => Err(SyncError::NotBegun(error)),
+            other => other.map_err(SyncError::Failed),
+        };
         if work.is_new {
             let path = self.path().join(crate::checkpoint::PARTITION_METADATA_FILE);
             if files.exists(&path) {
-                files.open(&path, OpenMode::ReadWrite)?.sync_data()?;
+                let file = files.open(&path, OpenMode::ReadWrite).map_err(SyncError::of_open)?;
+                file.sync_data().map_err(SyncError::Failed)?;
             }
         }
         for segment in &work.dirty {
             segment.sync_log()?;
         }
         for segment in &work.unsynced_indexes {
-            match segment.sync_indexes() {
-                // Not needed for durability: the recovery point waits until it succeeds.
-                Err(error)
-                    if is_out_of_descriptors(&error)
-                        || error.kind() == std::io::ErrorKind::NotFound => {}
-                other => other?,
-            }
+            // Not needed for durability: where they cannot be written yet, the recovery point waits.
+            segment.sync_indexes()?;
         }
         if work.needs_directory_sync || work.is_new {
-            files.sync_directory(&self.path())?;
+            sync_directory(&self.path())?;
         }
         if work.is_new {
-            files.sync_directory(&self.directory.path)?;
+            sync_directory(&self.directory.path)?;
         }
         Ok(())
     }
