@@ -100,6 +100,11 @@ const suites: readonly Suite[] = [
   },
   { name: "soak", command: [bun, "test", "--timeout", "120000", "./test/soak"], counts: "bun" },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
+  {
+    name: "disk",
+    command: [bun, "test", "--timeout", "300000", "./test/disk-full", "./test/many-partitions"],
+    counts: "bun",
+  },
   { name: "power", command: [bun, "test", "--timeout", "600000", "./test/power"], counts: "bun" },
   {
     name: "conformance",

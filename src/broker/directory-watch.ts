@@ -59,7 +59,8 @@ export class DirectoryWatch {
 
   /** Why no new partition can be placed now, or null: every directory is full or has failed. */
   creationRefusal(): Refusal | null {
-    const usable = this.#health.filter(({ error }) => error === null);
+    // Not the last look: the native store may know better by now.
+    const usable = this.#options.store.health().filter(({ error }) => error === null);
     if (usable.some(({ isShort }) => !isShort)) return null;
     const full = usable.map(({ path, freeBytes }) => `${path} has ${freeBytes} bytes left`);
     return {

@@ -69,8 +69,12 @@ impl DiskSpace {
         false
     }
 
-    /// A write was refused by the file system for want of room.
-    pub(crate) fn note_refusal(&self) {
+    /// A write was refused by the file system for want of room. Unless that was a limit of its own, nobody needs to try before the next
+    /// look.
+    pub(crate) fn note_refusal(&self, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            self.room_bytes.fetch_min(0, Ordering::Relaxed);
+        }
         self.refused_count.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -353,6 +353,7 @@ fn a_full_disk_is_answered_and_overcome() {
             let mut answer = code(&log, &sequenced(4, 0, sequence, &["during"]));
             while answer != 0 {
                 answers.push(answer);
+                manager.sample_space();
                 answer = code(&log, &sequenced(4, 0, sequence, &["during"]));
             }
         }

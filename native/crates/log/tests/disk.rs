@@ -45,6 +45,7 @@ fn no_room_at_any_call_costs_that_call_only() {
                     while let Err(error) = append(&log, &bytes) {
                         assert_eq!(error.code.0, 56, "{what}");
                         refusals += 1;
+                        manager.sample_space();
                         assert!(refusals < 10, "{what}: never taken again: {}", error.message);
                     }
                     if at % 4 == 3 {
@@ -101,6 +102,7 @@ fn a_disk_that_fills_up_holds_whole_batches_only() {
         assert_eq!(records_from(&after, 0).len(), taken as usize, "{capacity}");
         let _ = manager.checkpoint();
         files.set_capacity(None);
+        manager.sample_space();
         append(&log, &sequenced(4, 0, taken, &[&value])).unwrap();
         log.flush().unwrap();
         assert_eq!(records_from(&log, 0).len(), taken as usize + 1, "{capacity}");
@@ -111,7 +113,7 @@ fn a_disk_that_fills_up_holds_whole_batches_only() {
 /// While a short write cannot be cut off, a recovery could take what was refused for good: nothing more is appended.
 #[test]
 fn a_rest_that_cannot_be_cut_refuses_until_it_can() {
-    let (files, _manager, log) = store(config());
+    let (files, manager, log) = store(config());
     append(&log, &batch(&["a"])).unwrap();
     let size = files.content(Path::new(LOG)).unwrap().len();
     let two = [sequenced(4, 0, 0, &["b"]), sequenced(4, 0, 1, &["c"])].concat();
@@ -132,6 +134,7 @@ fn a_rest_that_cannot_be_cut_refuses_until_it_can() {
     let half = raw.len() / 2;
     raw[half..half + 8].copy_from_slice(&2_i64.to_be_bytes());
     assert_eq!(log.append(&mut raw, &coordinator).unwrap_err().code.0, 56);
+    manager.sample_space();
     assert!(files.content(Path::new(LOG)).unwrap().len() > size, "the rest is still there");
     assert_eq!(code(&log, &batch(&["d"])), 56, "not as long as it cannot be cut off");
     assert_eq!(code(&log, &batch(&["d"])), 0);

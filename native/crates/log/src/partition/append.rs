@@ -165,7 +165,7 @@ impl PartitionLog {
     /// fails is not written to again.
     fn refuse_write(&self, error: &std::io::Error) -> AppendError {
         if is_out_of_space(error) {
-            self.directory.space.note_refusal();
+            self.directory.space.note_refusal(error);
         } else if is_device_failure(error) {
             self.directory.poison(&format!("{}: {error}", self.label));
         }
