@@ -1,0 +1,29 @@
+/** All cases of the corpus, by subject. */
+import type { Case } from "../case.ts";
+import { API_VERSIONS_CASES } from "./api-versions.ts";
+import { BOMB_CASES } from "./bombs.ts";
+import { CLUSTER_CASES } from "./cluster.ts";
+import { CONFIG_CASES } from "./configs.ts";
+import { EVERY_API_CASES } from "./every-api.ts";
+import { FETCH_CASES } from "./fetch.ts";
+import { FRAMING_CASES } from "./framing.ts";
+import { GROUP_CASES } from "./groups.ts";
+import { IDEMPOTENCE_CASES } from "./idempotence.ts";
+import { OFFSET_CASES } from "./offsets.ts";
+import { PRODUCE_CASES } from "./produce.ts";
+import { TOPIC_CASES } from "./topics.ts";
+
+export const CASES: readonly Case[] = [
+  ...FRAMING_CASES,
+  ...API_VERSIONS_CASES,
+  ...TOPIC_CASES,
+  ...CONFIG_CASES,
+  ...PRODUCE_CASES,
+  ...BOMB_CASES,
+  ...IDEMPOTENCE_CASES,
+  ...FETCH_CASES,
+  ...OFFSET_CASES,
+  ...GROUP_CASES,
+  ...CLUSTER_CASES,
+  ...EVERY_API_CASES,
+];

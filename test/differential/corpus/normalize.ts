@@ -1,0 +1,156 @@
+/**
+ * Replies as text that two brokers can agree on: decoded by our codecs where they decode, with everything replaced that is a
+ * broker's own (addresses, ids, sizes of disks, times) or another case's (topics and groups of the same run).
+ */
+import { apiByKey } from "#protocol/apis.ts";
+import { Reader } from "#protocol/codec/reader.ts";
+import { decodeResponseHeader } from "#protocol/headers.ts";
+import type { Place, Reply } from "./case.ts";
+
+/** A request as its frame tells. */
+export interface SentRequest {
+  readonly apiKey: number;
+  readonly apiVersion: number;
+}
+
+const API_VERSIONS_KEY = 18;
+const API_VERSIONS_MAX = 5;
+
+/** Decodes a reply to one of `sent`; the message is null where the bytes do not fit. */
+export function decodeReply(frame: Uint8Array, sent: ReadonlyMap<number, SentRequest>): Reply {
+  const correlationId = new DataView(frame.buffer, frame.byteOffset).getInt32(0);
+  const request = sent.get(correlationId);
+  const api = request === undefined ? undefined : apiByKey(request.apiKey);
+  if (request === undefined || api === undefined) return { correlationId, message: null };
+  const isUnknownVersion =
+    request.apiKey === API_VERSIONS_KEY &&
+    (request.apiVersion < 0 || request.apiVersion > API_VERSIONS_MAX);
+  const version = isUnknownVersion ? 0 : request.apiVersion;
+  const reader = new Reader(frame);
+  decodeResponseHeader(reader, api.key, version);
+  const message = api.response.decode(reader, version) as Record<string, unknown>;
+  if (reader.failure !== null || reader.remaining > 0) return { correlationId, message: null };
+  return { correlationId, message };
+}
+
+/** Fields whose value is a broker's own. */
+const OWN_VALUES: ReadonlyMap<string, string> = new Map([
+  ["host", "<host>"],
+  ["clusterId", "<cluster>"],
+  ["logDir", "<directory>"],
+  ["totalBytes", "<bytes>"],
+  ["usableBytes", "<bytes>"],
+  ["finalizedFeaturesEpoch", "<epoch>"],
+  ["producerId", "<producer>"],
+  ["memberId", "<member>"],
+  ["documentation", "<text>"],
+]);
+
+/** Fields that are -1 or 0 for none, and otherwise a broker's own. */
+const OWN_IDS: ReadonlySet<string> = new Set([
+  "port",
+  "nodeId",
+  "brokerId",
+  "leaderId",
+  "controllerId",
+  "sessionId",
+  "logAppendTimeMs",
+]);
+
+/** One reply as text. */
+export function describeReply(
+  reply: Reply,
+  frame: Uint8Array,
+  place: Place,
+  served: ReadonlySet<number>,
+): string {
+  if (reply.message === null) {
+    const bytes = frame.subarray(4);
+    return `undecoded ${bytes.length} bytes ${Buffer.from(bytes.subarray(0, 64)).toString("hex")}`;
+  }
+  const text = JSON.stringify(reply.message, (key, value: unknown) =>
+    normalized(key, value, place, served),
+  );
+  return text
+    .replaceAll(place.topic, "<topic>")
+    .replaceAll(place.topicId, "<topic-id>")
+    .replaceAll(place.run, "<run>")
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
+    .replaceAll(/\b1[0-9]{12}\b/g, "<time>");
+}
+
+function normalized(
+  key: string,
+  value: unknown,
+  place: Place,
+  served: ReadonlySet<number>,
+): unknown {
+  if (typeof value === "bigint") return key === "producerId" && value > 0n ? "<id>" : `${value}`;
+  if (value instanceof Uint8Array) return `<${value.length} bytes>`;
+  if (key === "throttleTimeMs") return undefined;
+  if (typeof value === "string" && value !== "") return OWN_VALUES.get(key) ?? value;
+  if (typeof value === "number") {
+    if (OWN_IDS.has(key) && value > 0) return "<id>";
+    return value > 0 ? (OWN_VALUES.get(key) ?? value) : value;
+  }
+  if (Array.isArray(value)) return normalizedArray(key, value as unknown[], place, served);
+  return value;
+}
+
+function byPartitionOfDirectory(one: unknown, other: unknown): number {
+  const [left, right] = [one as DirectoryPartition, other as DirectoryPartition];
+  return left.isFutureKey === undefined ? 0 : left.partitionIndex - right.partitionIndex;
+}
+
+interface DirectoryPartition {
+  readonly partitionIndex: number;
+  readonly isFutureKey?: boolean;
+}
+
+interface Named {
+  readonly name?: string | null;
+  readonly groupId?: string;
+  readonly apiKey?: number;
+}
+
+function normalizedArray(
+  key: string,
+  values: readonly unknown[],
+  place: Place,
+  served: ReadonlySet<number>,
+): unknown {
+  switch (key) {
+    case "topics":
+      return values.filter((each) => !isOthers((each as Named).name ?? "", place));
+    case "groups":
+      return values
+        .filter((each) => !isOthers((each as Named).groupId ?? "", place))
+        .toSorted(byText);
+    case "apiKeys":
+      return values.filter((each) => served.has((each as Named).apiKey ?? -1));
+    case "partitions":
+      // Those of log directories come in the order of a hash table.
+      return values.toSorted(byPartitionOfDirectory);
+    case "supportedFeatures":
+    case "finalizedFeatures":
+      return values.length > 0 ? "<features>" : [];
+    case "configs":
+      return values.length > 0 ? "<configs>" : [];
+    case "replicaNodes":
+    case "isrNodes":
+      return values.length;
+    default:
+      return values;
+  }
+}
+
+function byText(one: unknown, other: unknown): number {
+  const [left, right] = [JSON.stringify(one), JSON.stringify(other)];
+  return left < right ? -1 : Number(left > right);
+}
+
+/** True for what another case made, or the broker itself. */
+function isOthers(name: string, place: Place): boolean {
+  if (name === place.topic || name === place.group) return false;
+  return name.startsWith("__") || name.startsWith("corpus-");
+}
