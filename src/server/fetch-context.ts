@@ -61,8 +61,11 @@ export function openFetchContext(
     }
   }
   if (session.partitions.size === 0) {
+    // What the request itself asks for is still answered, even where it forgets the same partitions.
     cache.remove(session.id);
-    return { kind: "sessionless", session: null, partitions: session.partitions };
+    const own = new Map<string, SessionPartition>();
+    update(own, request, usesIds);
+    return { kind: "sessionless", session: null, partitions: own };
   }
   cache.touch(session, nowMs);
   session.epoch = nextEpoch(session.epoch);

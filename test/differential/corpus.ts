@@ -36,7 +36,7 @@ async function main(): Promise<number> {
   const { reference, bootstrap, only, record } = values;
   const pattern = only === undefined ? null : new RegExp(only);
   const cases = CASES.filter(
-    ({ name, isHeavy }) => (values.heavy || !isHeavy) && (pattern?.test(name) ?? true),
+    ({ name, cost }) => (values.heavy || cost !== "heavy") && (pattern?.test(name) ?? true),
   );
   const run = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
   const options = { run, patienceMs: PATIENCE_MS, concurrency: CONCURRENCY };

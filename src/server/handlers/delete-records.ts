@@ -33,12 +33,9 @@ export function createDeleteRecordsHandler(
     maxVersion: 2,
     handle: (request: DeleteRecordsRequest): DeleteRecordsResponse => ({
       throttleTimeMs: 0,
-      topics: request.topics.map(({ name, partitions }) => {
+      topics: [...partitionsByTopic(request)].map(([name, byIndex]) => {
         const topic = dependencies.directory.topicByName(name);
         const isInternal = topic !== undefined && dependencies.isInternalTopic(name);
-        // Of a partition named several times the last one counts.
-        const byIndex = new Map<number, DeleteRecordsPartition>();
-        for (const partition of partitions) byIndex.set(partition.partitionIndex, partition);
         return {
           name,
           partitions: [...byIndex.values()].map((partition) =>
@@ -50,6 +47,23 @@ export function createDeleteRecordsHandler(
       }),
     }),
   };
+}
+
+/** Each topic and each partition once: of a partition named several times the last one counts. */
+function partitionsByTopic(
+  request: DeleteRecordsRequest,
+): Map<string, Map<number, DeleteRecordsPartition>> {
+  const byTopic = new Map<string, Map<number, DeleteRecordsPartition>>();
+  for (const { name, partitions } of request.topics) {
+    if (partitions.length === 0) continue;
+    let byIndex = byTopic.get(name);
+    if (byIndex === undefined) {
+      byIndex = new Map();
+      byTopic.set(name, byIndex);
+    }
+    for (const partition of partitions) byIndex.set(partition.partitionIndex, partition);
+  }
+  return byTopic;
 }
 
 function deleteRecords(

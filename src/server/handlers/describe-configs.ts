@@ -53,9 +53,16 @@ export function createDescribeConfigsHandler(
     minVersion: 0,
     maxVersion: 4,
     handle(request, { apiVersion }) {
+      // A flood of one resource is described once.
+      const known = new Map<string, DescribedConfig[] | Refusal>();
       const results = request.resources.map((resource) => {
         const { resourceType, resourceName } = resource;
-        const described = describe(dependencies, resource);
+        const key = `${resourceType} ${resourceName}`;
+        let described = known.get(key);
+        if (described === undefined) {
+          described = describe(dependencies, resource);
+          known.set(key, described);
+        }
         if (!Array.isArray(described)) {
           return makeDescribeConfigsResult({ resourceType, resourceName, ...described });
         }
@@ -90,6 +97,7 @@ function describe(
       if (resourceName === "") return describeDynamicDefaults(config);
       return checkNodeId(resourceName, nodeId, " or empty string,") ?? describeBrokerConfig(config);
     case ResourceType.BROKER_LOGGER:
+      if (resourceName === "") return invalidRequest("Broker id must not be empty");
       return checkNodeId(resourceName, nodeId, "") ?? [];
     case ResourceType.GROUP:
       return resourceName === "" ? invalidRequest("Group name must not be empty") : [];

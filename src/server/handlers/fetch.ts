@@ -107,6 +107,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       context.receivedMonotonicMs,
     );
     if (typeof opened === "number") return answerOf(opened, INVALID_SESSION_ID, []);
+    const isFollower = asksAsFollower(request);
     const rows = this.#rows;
     rows.clear();
     const targets = this.#targets(opened, request, context.apiVersion, rows);
@@ -120,14 +121,14 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const replicas = this.#dependencies.replicas;
     const plan = replicas.read(rows, parameters);
     if (request.maxWaitMs <= 0 || rows.count === 0 || isReadable(rows, parameters.minBytes)) {
-      return this.#respond(opened, targets, rows, plan, isolationLevel, context);
+      return this.#respond(opened, targets, rows, plan, isolationLevel, context, isFollower);
     }
     replicas.drop(plan);
     const ownRows = rows.copy();
     return replicas
       .awaitReadable(ownRows, parameters, request.maxWaitMs)
       .then((readPlan) =>
-        this.#respond(opened, targets, ownRows, readPlan, isolationLevel, context),
+        this.#respond(opened, targets, ownRows, readPlan, isolationLevel, context, isFollower),
       );
   }
 
@@ -137,8 +138,9 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     apiVersion: number,
     rows: FetchRows,
   ): Target[] {
-    const isFollower = request.replicaId >= 0 || request.replicaState.replicaId >= 0;
+    const isFollower = asksAsFollower(request);
     const targets: Target[] = [];
+    const unknown: Target[] = [];
     for (const partition of opened.partitions.values()) {
       const errorCode = this.#check(partition, apiVersion, isFollower, request.maxBytes);
       const entry = partition.entry;
@@ -154,9 +156,10 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
               partition.lastFetchedEpoch,
               partition.followerLogStartOffset,
             );
-      targets.push({ partition, row, errorCode });
+      (isUnknown(errorCode) ? unknown : targets).push({ partition, row, errorCode });
     }
-    return targets;
+    // Kafka answers for what it read first.
+    return unknown.length === 0 ? targets : [...targets, ...unknown];
   }
 
   /** Looks the partition up, unless nothing changed since the last time. */
@@ -194,6 +197,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     plan: number,
     isolation: number,
     context: RequestContext,
+    isFollower: boolean,
   ): HandlerResult<FetchResponse> {
     const responses: FetchableTopicResponse[] = [];
     const nodeEndpoints: NodeEndpoint[] = [];
@@ -216,7 +220,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       }
       if (!noteAnswer(opened, partition, data)) continue;
       if (isLeaderError(data.errorCode) && context.apiVersion >= FIRST_VERSION_WITH_ENDPOINTS) {
-        this.#nameLeader(data, partition, nodeEndpoints, context);
+        this.#nameLeader(data, partition, isFollower ? null : nodeEndpoints, context);
       }
       if (
         topic === null ||
@@ -289,26 +293,36 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       .map(([producerId, firstOffset]) => ({ producerId: BigInt(producerId), firstOffset }));
   }
 
-  /** Tells who leads instead; on a single node that is always this one, with a newer epoch (KIP-951). */
+  /** Tells who leads instead, and where unless a follower asks; on a single node that is always this one (KIP-951). */
   #nameLeader(
     data: PartitionData,
     partition: SessionPartition,
-    nodeEndpoints: NodeEndpoint[],
+    nodeEndpoints: NodeEndpoint[] | null,
     context: RequestContext,
   ): void {
     if (partition.entry === undefined) return;
     const { nodeId } = this.#dependencies;
     data.currentLeader = { leaderId: nodeId, leaderEpoch: partition.entry.leaderEpoch };
-    if (nodeEndpoints.length === 0) {
+    if (nodeEndpoints?.length === 0) {
       nodeEndpoints.push(this.#dependencies.ownEndpoint(context.connection));
     }
   }
+}
+
+function asksAsFollower({ replicaId, replicaState }: FetchRequest): boolean {
+  return replicaId >= 0 || replicaState.replicaId >= 0;
 }
 
 /** Kafka finds these errors while reading, and then leaves the aborted transactions out instead of listing none. */
 function isFoundByRead(errorCode: number): boolean {
   return (
     errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER || errorCode === ErrorCode.UNKNOWN_SERVER_ERROR
+  );
+}
+
+function isUnknown(errorCode: number): boolean {
+  return (
+    errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION || errorCode === ErrorCode.UNKNOWN_TOPIC_ID
   );
 }
 

@@ -23,6 +23,7 @@ import type { ApiHandler, ConnectionInfo } from "../handler.ts";
 
 const KEY_TYPE_GROUP = 0;
 const KEY_TYPE_TRANSACTION = 1;
+const KEY_TYPE_SHARE = 2;
 const FIRST_BATCHED_VERSION = 4;
 
 /** Where clients of a connection reach this broker. */
@@ -49,11 +50,16 @@ export function createFindCoordinatorHandler(
     if (keyType !== KEY_TYPE_TRANSACTION) return ErrorCode.INVALID_REQUEST;
     return deps.coordinatesTransactions ? ErrorCode.NONE : ErrorCode.UNSUPPORTED_VERSION;
   };
-  const located = (key: string, errorCode: number, connection: ConnectionInfo): Coordinator => {
+  const located = (
+    key: string,
+    keyType: number,
+    errorCode: number,
+    connection: ConnectionInfo,
+  ): Coordinator => {
     if (errorCode === ErrorCode.NONE) {
       return makeCoordinator({ key, ...deps.thisBroker(connection), errorMessage: "" });
     }
-    const errorMessage = errorInfo(errorCode).description;
+    const errorMessage = keyType === KEY_TYPE_SHARE ? "" : errorInfo(errorCode).description;
     return makeCoordinator({ key, nodeId: -1, host: "", port: -1, errorCode, errorMessage });
   };
   return {
@@ -65,11 +71,16 @@ export function createFindCoordinatorHandler(
       const errorCode = await readiness(request.keyType);
       if (context.apiVersion >= FIRST_BATCHED_VERSION) {
         const coordinators = request.coordinatorKeys.map((key) =>
-          located(key, errorCode, context.connection),
+          located(key, request.keyType, errorCode, context.connection),
         );
         return makeFindCoordinatorResponse({ coordinators });
       }
-      const { errorMessage, ...found } = located(request.key, errorCode, context.connection);
+      const { errorMessage, ...found } = located(
+        request.key,
+        request.keyType,
+        errorCode,
+        context.connection,
+      );
       // Kafka fills the message of a success with the error's name where there is one answer, and leaves it empty in lists.
       const message = errorCode === ErrorCode.NONE ? "NONE" : errorMessage;
       return makeFindCoordinatorResponse({ ...found, errorMessage: message });

@@ -43,12 +43,25 @@ export function createListOffsetsHandler(
     maxVersion: 11,
     handle: (request: ListOffsetsRequest, context: RequestContext): ListOffsetsResponse => ({
       throttleTimeMs: 0,
-      topics: request.topics.map((topic) => ({
+      topics: mergedTopics(request.topics).map((topic) => ({
         name: topic.name,
         partitions: answerTopic(dependencies, topic, request, context.apiVersion, out),
       })),
     }),
   };
+}
+
+/** Topics with partitions, each once: Kafka groups its answer by topic. */
+function mergedTopics(topics: readonly ListOffsetsTopic[]): readonly ListOffsetsTopic[] {
+  const byName = new Map<string, ListOffsetsTopic>();
+  for (const topic of topics) {
+    if (topic.partitions.length === 0) continue;
+    const known = byName.get(topic.name);
+    if (known === undefined) byName.set(topic.name, topic);
+    else
+      byName.set(topic.name, { ...known, partitions: [...known.partitions, ...topic.partitions] });
+  }
+  return byName.size === topics.length ? topics : [...byName.values()];
 }
 
 function answerTopic(

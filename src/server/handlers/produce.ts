@@ -45,7 +45,17 @@ const FIRST_VERSION_WITH_ZSTD = 7;
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 
 // Record batch: base offset 8, length 4, partition leader epoch 4, magic 1, crc 4, attributes 2.
+const SIZE_POSITION = 8;
+const BATCH_OVERHEAD_BYTES = 12;
 const MAGIC_POSITION = 16;
+const MAGIC_LATEST = 2;
+/** The fewest bytes a record of format 0 takes behind its size; anything less is no record of any format. */
+const OLDEST_RECORD_BYTES_MIN = 14;
+/**
+ * A flush is waited for at least this long. The client's timeout is for replicas, of which a single node has none: Kafka answers
+ * such a request with success even where the timeout is 0.
+ */
+const FLUSH_PATIENCE_MIN_MS = 5000;
 const ATTRIBUTES_POSITION = 21;
 const TRANSACTIONAL_BIT = 0x10;
 const CODEC_BITS = 0x07;
@@ -98,10 +108,15 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     | HandlerResult<ProduceResponse>
     | Promise<HandlerResult<ProduceResponse>>
     | BlockingAnswer<ProduceResponse> {
+    const broken = brokenBatch(request);
+    if (broken !== null) {
+      return request.acks === 0 ? CLOSE_CONNECTION : refusedAsCorrupt(request, broken);
+    }
     const refusal = requestRefusal(request);
     const responses: TopicProduceResponse[] = [];
     const work: ProduceWork = { waiting: [], late: null };
     for (const topicData of withoutRepeatedTopics(request.topicData)) {
+      if (topicData.partitionData.length === 0) continue;
       const topic =
         context.apiVersion >= FIRST_VERSION_WITH_TOPIC_IDS
           ? this.#dependencies.directory.topicById(topicData.topicId)
@@ -174,8 +189,6 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       const { promise, resolve } = Promise.withResolvers<void>();
       work.late ??= [];
       work.late.push(promise);
-      // What an error needs of the records later; the frame's bytes do not outlive this call.
-      const header = records.slice(0, ATTRIBUTES_POSITION);
       const recordsBytes = records.length;
       replicas.appendLater(
         handle,
@@ -185,13 +198,13 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
         AppendOrigin.CLIENT,
         (later) => {
           this.#count(topic.traffic, later, recordsBytes);
-          this.#settle(response, later, header, handle, work.waiting);
+          this.#settle(response, later, handle, work.waiting);
           resolve();
         },
       );
     } else {
       this.#count(topic.traffic, outcome, records.length);
-      this.#settle(response, outcome, records, partition.handle, work.waiting);
+      this.#settle(response, outcome, partition.handle, work.waiting);
     }
     return response;
   }
@@ -215,7 +228,6 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   #settle(
     response: PartitionProduceResponse,
     outcome: AppendOutcome,
-    records: Uint8Array,
     handle: number,
     waiting: WaitingPartition[],
   ): void {
@@ -224,19 +236,14 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     response.logAppendTimeMs = outcome.appendTimeMs;
     response.logStartOffset = outcome.logStartOffset;
     if (outcome.errorCode !== ErrorCode.NONE) {
-      this.#explain(response, records, handle, outcome.recordErrorCount);
+      this.#explain(response, handle, outcome.recordErrorCount);
     } else if (outcome.mustWait) {
       waiting.push({ append: { handle, lastOffset: outcome.lastOffset, errorCode: 0 }, response });
     }
   }
 
-  /** Fills in what Kafka tells of a failed append: a message only where records are at fault or the format is unknown. */
-  #explain(
-    response: PartitionProduceResponse,
-    records: Uint8Array,
-    handle: number,
-    recordErrorCount: number,
-  ): void {
+  /** Fills in what Kafka tells of a failed append: a message only where records are at fault. */
+  #explain(response: PartitionProduceResponse, handle: number, recordErrorCount: number): void {
     const { replicas } = this.#dependencies;
     const errors = replicas.takeAppendErrors();
     if (recordErrorCount > 0) {
@@ -245,9 +252,6 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
         batchIndex,
         batchIndexErrorMessage: message,
       }));
-    } else if (response.errorCode === ErrorCode.CORRUPT_MESSAGE) {
-      const magic = ((records[MAGIC_POSITION] ?? 2) << 24) >> 24;
-      if (magic !== 2) response.errorMessage = `Invalid magic found in record: ${magic}`;
     }
     const isSeenByLog =
       !CODES_WITHOUT_LOG_START.has(response.errorCode) &&
@@ -262,13 +266,60 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   ): Promise<ProduceResponse> {
     await this.#dependencies.replicas.awaitFlushed(
       waiting.map(({ append }) => append),
-      timeoutMs,
+      Math.max(timeoutMs, FLUSH_PATIENCE_MIN_MS),
     );
     for (const { append, response: partitionResponse } of waiting) {
       partitionResponse.errorCode = append.errorCode;
     }
     return response;
   }
+}
+
+/**
+ * What is wrong with the first batch of a partition, in Kafka's words, or null. Kafka looks there for transactional records
+ * before anything else, and so refuses the whole request for one partition whose records do not even begin like a batch; it stops
+ * looking at the first transactional one.
+ */
+function brokenBatch({ topicData }: ProduceRequest): string | null {
+  for (const { partitionData } of topicData) {
+    for (const { records } of partitionData) {
+      if (records === null) continue;
+      const problem = sizeProblem(records);
+      if (problem !== null) return problem;
+      if (records.length <= MAGIC_POSITION) continue;
+      const magic = ((records[MAGIC_POSITION] as number) << 24) >> 24;
+      if (magic < 0 || magic > MAGIC_LATEST) return `Invalid magic found in record: ${magic}`;
+      if (isTransactionalStart(records)) return null;
+    }
+  }
+  return null;
+}
+
+function sizeProblem(records: Uint8Array): string | null {
+  if (records.length < BATCH_OVERHEAD_BYTES) return null;
+  const at = SIZE_POSITION;
+  const sizeBytes =
+    ((records[at] as number) << 24) |
+    ((records[at + 1] as number) << 16) |
+    ((records[at + 2] as number) << 8) |
+    (records[at + 3] as number);
+  return sizeBytes < OLDEST_RECORD_BYTES_MIN
+    ? `Record size ${sizeBytes} is less than the minimum record overhead (${OLDEST_RECORD_BYTES_MIN})`
+    : null;
+}
+
+/** Every partition answered with CORRUPT_MESSAGE. */
+function refusedAsCorrupt(request: ProduceRequest, errorMessage: string): ProduceResponse {
+  const responses: TopicProduceResponse[] = [];
+  for (const { name, topicId, partitionData } of withoutRepeatedTopics(request.topicData)) {
+    if (partitionData.length === 0) continue;
+    const partitionResponses = withoutRepeatedPartitions(partitionData).map((data) => ({
+      ...failed(data, ErrorCode.CORRUPT_MESSAGE),
+      errorMessage,
+    }));
+    responses.push({ name, topicId, partitionResponses });
+  }
+  return { responses, throttleTimeMs: 0, nodeEndpoints: [] };
 }
 
 /** Errors after which Kafka does not tell the log start offset. */
@@ -294,9 +345,7 @@ function hasError(responses: readonly TopicProduceResponse[]): boolean {
 /** An error that every partition of the request gets, or NONE. */
 function requestRefusal(request: ProduceRequest): number {
   const isTransactional = request.topicData.some(({ partitionData }) =>
-    partitionData.some(
-      ({ records }) => records !== null && (batchAttributes(records) & TRANSACTIONAL_BIT) !== 0,
-    ),
+    partitionData.some(({ records }) => records !== null && isTransactionalStart(records)),
   );
   if (isTransactional) {
     return request.transactionalId === null
@@ -306,6 +355,10 @@ function requestRefusal(request: ProduceRequest): number {
   }
   if (request.acks < -1 || request.acks > 1) return ErrorCode.INVALID_REQUIRED_ACKS;
   return ErrorCode.NONE;
+}
+
+function isTransactionalStart(records: Uint8Array): boolean {
+  return (batchAttributes(records) & TRANSACTIONAL_BIT) !== 0;
 }
 
 /** Attributes of the first batch, 0 when there is none of a format that has them. */

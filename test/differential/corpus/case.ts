@@ -29,6 +29,8 @@ export interface Place {
 /** One reply, decoded by our codec where that is possible. */
 export interface Reply {
   readonly correlationId: number;
+  /** Version in which the message was read, -1 where that is not known. */
+  readonly apiVersion: number;
   /** The message, or null when the bytes are not what the version of the request calls for. */
   readonly message: Readonly<Record<string, unknown>> | null;
 }
@@ -59,6 +61,15 @@ export interface OwnTopic {
   readonly configs: Readonly<Record<string, string>>;
 }
 
+/** What a case costs a broker. */
+export type Cost =
+  /** Next to nothing. */
+  | "light"
+  /** Enough to hold up others: such cases run one after another, at the end. */
+  | "costly"
+  /** Too much for a broker that others use: run with `--heavy`. */
+  | "heavy";
+
 /** One case. */
 export interface Case {
   /** Subject, a slash, and what is odd about the bytes. */
@@ -66,8 +77,9 @@ export interface Case {
   readonly ending: Ending;
   /** A topic of its own, for a case that writes; the shared one without. */
   readonly own: OwnTopic | null;
-  /** True for a case too heavy for a broker that others use: run with `--heavy`. */
-  readonly isHeavy: boolean;
+  readonly cost: Cost;
+  /** Makes what takes long to make, before the clocks run. */
+  prepare(): void;
   play(place: Place): Play;
 }
 
@@ -75,7 +87,8 @@ export interface Case {
 export interface CaseOptions {
   readonly ending?: Ending;
   readonly own?: Partial<OwnTopic> | null;
-  readonly isHeavy?: boolean;
+  readonly cost?: Cost;
+  readonly prepare?: () => void;
 }
 
 /** A case of several turns. */
@@ -84,12 +97,13 @@ export function conversation(
   play: (place: Place) => Play,
   options: CaseOptions = {},
 ): Case {
-  const { ending = "probe", own = null, isHeavy = false } = options;
+  const { ending = "probe", own = null, cost = "light", prepare = (): void => {} } = options;
   return {
     name,
     play,
     ending,
-    isHeavy,
+    cost,
+    prepare,
     own: own === null ? null : { partitions: 1, configs: {}, ...own },
   };
 }

@@ -10,7 +10,145 @@ export interface Decision {
 }
 
 /** All decisions. */
-export const DECISIONS: readonly Decision[] = [];
+export const DECISIONS: readonly Decision[] = [
+  {
+    reason:
+      "Message formats and versions older than Kafka 4 serves are still served, because clients still send them, so the ranges begin lower.",
+    cases: [
+      "api-versions/v0",
+      "api-versions/three times",
+      "every-api/ApiVersions v0 sound",
+      "every-api/ApiVersions v0 no body",
+      "every-api/ApiVersions v0 half a body",
+      "every-api/ApiVersions v0 a byte short",
+      "every-api/ApiVersions v0 trailing bytes",
+    ],
+  },
+  {
+    reason: "An empty name is an invalid name; Kafka's answer is UNKNOWN_SERVER_ERROR.",
+    cases: ["topics/describe empty name"],
+  },
+  {
+    reason:
+      "Nothing would act on configurations of groups and client metrics yet: INVALID_REQUEST instead of storing them.",
+    cases: ["configs/change resource type 16", "configs/change resource type 32"],
+  },
+  {
+    reason:
+      "Kafka fails inside, never answers and keeps the connection muted; we answer INVALID_RECORD, and close after acks=0 as for any error.",
+    cases: [
+      "produce/null records",
+      "produce/null records v3",
+      "produce/null records, acks 0",
+      "produce/records of -2 bytes",
+    ],
+  },
+  {
+    reason:
+      "Kafka answers UNKNOWN_SERVER_ERROR for bytes it cannot read; we say what is wrong with them.",
+    cases: [
+      "produce/length 2147483647",
+      "produce/record length endless",
+      "produce/endless varint",
+      "produce/codec 5",
+      "produce/codec 6",
+      "produce/codec 7",
+      "produce/gzip of garbage",
+      "produce/gzip of nothing",
+      "produce/gzip of zeros",
+      "produce/snappy of garbage",
+      "produce/snappy of nothing",
+      "produce/snappy of zeros",
+      "produce/lz4 of garbage",
+      "produce/lz4 of nothing",
+      "produce/lz4 of zeros",
+      "produce/zstd of garbage",
+      "produce/zstd of nothing",
+      "produce/zstd of zeros",
+      "produce/gzip cut short",
+      "produce/gzip with a flipped byte",
+      "produce/zstd cut short",
+      "produce/zstd with bytes behind",
+    ],
+  },
+  {
+    reason:
+      "Kafka takes a compressed record that runs past the end of its block, which no consumer can read; we refuse it.",
+    cases: ["produce/gzip of a lying record", "produce/zstd of a lying record"],
+  },
+  {
+    reason:
+      "The lower bound that the message names: Kafka's default of the longest time overflows into a negative number.",
+    cases: ["produce/timestamp two hours ahead", "produce/timestamp of the end of time"],
+  },
+  {
+    reason:
+      "Transactions are not served yet: UNSUPPORTED_VERSION ends a transactional producer at once.",
+    cases: [
+      "idempotence/init transactional id",
+      "idempotence/init transaction timeout 0",
+      "idempotence/init transaction timeout -1",
+      "idempotence/init transaction timeout too long",
+      "groups/find type 1",
+    ],
+  },
+  {
+    reason:
+      "Not served yet, so not advertised: the connection closes, as Kafka closes it for any API it does not know.",
+    cases: [
+      "cluster/SaslHandshake",
+      "cluster/AddPartitionsToTxn",
+      "cluster/AddOffsetsToTxn",
+      "cluster/EndTxn",
+      "cluster/WriteTxnMarkers",
+      "cluster/TxnOffsetCommit",
+      "cluster/CreateAcls",
+      "cluster/DeleteAcls",
+      "cluster/AlterReplicaLogDirs",
+      "cluster/SaslAuthenticate",
+      "cluster/CreateDelegationToken",
+      "cluster/RenewDelegationToken",
+      "cluster/ExpireDelegationToken",
+      "cluster/DescribeDelegationToken",
+      "cluster/ElectLeaders",
+      "cluster/AlterPartitionReassignments",
+      "cluster/ListPartitionReassignments",
+      "cluster/DescribeClientQuotas",
+      "cluster/AlterClientQuotas",
+      "cluster/DescribeUserScramCredentials",
+      "cluster/AlterUserScramCredentials",
+      "cluster/DescribeQuorum",
+      "cluster/UpdateFeatures",
+      "cluster/DescribeProducers",
+      "cluster/UnregisterBroker",
+      "cluster/DescribeTransactions",
+      "cluster/ListTransactions",
+      "cluster/ConsumerGroupHeartbeat",
+      "cluster/ConsumerGroupDescribe",
+      "cluster/GetTelemetrySubscriptions",
+      "cluster/PushTelemetry",
+      "cluster/ListConfigResources",
+      "cluster/ShareGroupHeartbeat",
+      "cluster/ShareGroupDescribe",
+      "cluster/ShareFetch",
+      "cluster/ShareAcknowledge",
+      "cluster/AddRaftVoter",
+      "cluster/RemoveRaftVoter",
+      "cluster/InitializeShareGroupState",
+      "cluster/ReadShareGroupState",
+      "cluster/WriteShareGroupState",
+      "cluster/DeleteShareGroupState",
+      "cluster/ReadShareGroupStateSummary",
+      "cluster/StreamsGroupHeartbeat",
+      "cluster/StreamsGroupDescribe",
+      "cluster/DescribeShareGroupOffsets",
+      "cluster/AlterShareGroupOffsets",
+      "cluster/DeleteShareGroupOffsets",
+      "cluster/StreamsGroupTopologyDescriptionUpdate",
+      "cluster/UnregisterController",
+    ],
+  },
+];
 
 /** Reasons by case. @throws Error when a case is listed twice. */
 export function intendedDifferences(): ReadonlyMap<string, string> {

@@ -21,7 +21,9 @@ export function decodeReply(frame: Uint8Array, sent: ReadonlyMap<number, SentReq
   const correlationId = new DataView(frame.buffer, frame.byteOffset).getInt32(0);
   const request = sent.get(correlationId);
   const api = request === undefined ? undefined : apiByKey(request.apiKey);
-  if (request === undefined || api === undefined) return { correlationId, message: null };
+  if (request === undefined || api === undefined) {
+    return { correlationId, apiVersion: -1, message: null };
+  }
   const isUnknownVersion =
     request.apiKey === API_VERSIONS_KEY &&
     (request.apiVersion < 0 || request.apiVersion > API_VERSIONS_MAX);
@@ -29,8 +31,8 @@ export function decodeReply(frame: Uint8Array, sent: ReadonlyMap<number, SentReq
   const reader = new Reader(frame);
   decodeResponseHeader(reader, api.key, version);
   const message = api.response.decode(reader, version) as Record<string, unknown>;
-  if (reader.failure !== null || reader.remaining > 0) return { correlationId, message: null };
-  return { correlationId, message };
+  const isWhole = reader.failure === null && reader.remaining === 0;
+  return { correlationId, apiVersion: version, message: isWhole ? message : null };
 }
 
 /** Fields whose value is a broker's own. */
@@ -68,8 +70,9 @@ export function describeReply(
     const bytes = frame.subarray(4);
     return `undecoded ${bytes.length} bytes ${Buffer.from(bytes.subarray(0, 64)).toString("hex")}`;
   }
+  const isOldest = reply.apiVersion === 0;
   const text = JSON.stringify(reply.message, (key, value: unknown) =>
-    normalized(key, value, place, served),
+    normalized(key, value, place, served, isOldest),
   );
   return text
     .replaceAll(place.topic, "<topic>")
@@ -84,27 +87,53 @@ function normalized(
   value: unknown,
   place: Place,
   served: ReadonlySet<number>,
+  isOldest: boolean,
 ): unknown {
   if (typeof value === "bigint") return key === "producerId" && value > 0n ? "<id>" : `${value}`;
   if (value instanceof Uint8Array) return `<${value.length} bytes>`;
   if (key === "throttleTimeMs") return undefined;
-  if (typeof value === "string" && value !== "") return OWN_VALUES.get(key) ?? value;
+  if (typeof value === "string" && value !== "") {
+    if (key === "topicId") return isKnownId(value, place) ? value : "<id>";
+    if (USUAL_WORDS.test(value)) return "<usual words>";
+    return OWN_VALUES.get(key) ?? value;
+  }
   if (typeof value === "number") {
     if (OWN_IDS.has(key) && value > 0) return "<id>";
     return value > 0 ? (OWN_VALUES.get(key) ?? value) : value;
   }
-  if (Array.isArray(value)) return normalizedArray(key, value as unknown[], place, served);
+  if (Array.isArray(value))
+    return normalizedArray(key, value as unknown[], place, served, isOldest);
   return value;
 }
 
-function byPartitionOfDirectory(one: unknown, other: unknown): number {
-  const [left, right] = [one as DirectoryPartition, other as DirectoryPartition];
-  return left.isFutureKey === undefined ? 0 : left.partitionIndex - right.partitionIndex;
+/** Partitions of log directories, of Produce and of ListOffsets come in the order of a hash table; those of others keep theirs. */
+function byUnorderedPartition(one: unknown, other: unknown): number {
+  const [left, right] = [one as UnorderedPartition, other as UnorderedPartition];
+  if (left.index !== undefined) return left.index - (right.index ?? 0);
+  const isUnordered = left.isFutureKey !== undefined || left.oldStyleOffsets !== undefined;
+  return isUnordered ? left.partitionIndex - right.partitionIndex : 0;
 }
 
-interface DirectoryPartition {
+interface UnorderedPartition {
   readonly partitionIndex: number;
+  readonly index?: number;
   readonly isFutureKey?: boolean;
+  readonly oldStyleOffsets?: readonly number[];
+}
+
+/** DeleteTopics answers in no order; its rows are known by a topic id beside an error. */
+function byDeletedTopic(one: unknown, other: unknown): number {
+  const left = one as { readonly topicId?: string; readonly errorCode?: number };
+  return left.topicId !== undefined && left.errorCode !== undefined ? byText(one, other) : 0;
+}
+
+/** Kafka's sentence for a request that is wrong in no particular way, and ours. */
+const USUAL_WORDS =
+  /^(This most likely occurs because of a request being malformed|The request contradicts itself)/;
+
+/** True for an id that the case itself named. */
+function isKnownId(id: string, place: Place): boolean {
+  return id === place.topicId || id.startsWith("AAAAAAAAAAAAAAAAAAAA");
 }
 
 interface Named {
@@ -118,6 +147,7 @@ function normalizedArray(
   values: readonly unknown[],
   place: Place,
   served: ReadonlySet<number>,
+  isOldest: boolean,
 ): unknown {
   switch (key) {
     case "topics":
@@ -127,10 +157,15 @@ function normalizedArray(
         .filter((each) => !isOthers((each as Named).groupId ?? "", place))
         .toSorted(byText);
     case "apiKeys":
-      return values.filter((each) => served.has((each as Named).apiKey ?? -1));
+      // Which old versions are left is told, and compared, in the oldest version of the answer alone.
+      return values
+        .filter((each) => served.has((each as Named).apiKey ?? -1))
+        .map((each) => (isOldest ? each : { ...(each as Named), minVersion: undefined }));
     case "partitions":
-      // Those of log directories come in the order of a hash table.
-      return values.toSorted(byPartitionOfDirectory);
+    case "partitionResponses":
+      return values.toSorted(byUnorderedPartition);
+    case "responses":
+      return values.toSorted(byDeletedTopic);
     case "supportedFeatures":
     case "finalizedFeatures":
       return values.length > 0 ? "<features>" : [];

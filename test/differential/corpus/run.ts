@@ -2,6 +2,7 @@
  * Runs cases against one broker: topics first, all in a few requests; then the cases, several at a time, each on a connection of
  * its own; at the end the topics go again. The outcome of a case is text: what was answered in each turn, and the socket's state.
  */
+import { ErrorCode } from "#common/error-code.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import { ApiVersionsApi, makeApiVersionsRequest } from "#protocol/generated/api-versions.ts";
 import {
@@ -34,7 +35,7 @@ import {
 } from "#protocol/generated/produce.ts";
 import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { Wire } from "../wire.ts";
-import { requestFrame } from "./bytes.ts";
+import { concat, requestFrame } from "./bytes.ts";
 import type { Case, OwnTopic, Place, Reply, Turn } from "./case.ts";
 import { Exchange } from "./exchange.ts";
 import { decodeReply, describeReply, type SentRequest } from "./normalize.ts";
@@ -78,6 +79,7 @@ export async function runCases(
   cases: readonly Case[],
   options: RunOptions,
 ): Promise<Map<string, Outcome>> {
+  for (const { prepare } of cases) prepare();
   using wire = await Wire.connect(address);
   await warmUp(wire);
   const { clusterId } = await wire.send(DescribeClusterApi, 0, makeDescribeClusterRequest());
@@ -90,10 +92,8 @@ export async function runCases(
   await fill(wire, shared);
   const outcomes = new Map<string, Outcome>();
   try {
-    let next = 0;
-    const work = async (): Promise<void> => {
-      while (next < cases.length) {
-        const index = next++;
+    const work = async (queue: number[]): Promise<void> => {
+      for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
         const each = cases[index] as Case;
         const topic = each.own === null ? shared : topicName(options.run, index);
         const place: Place = {
@@ -106,7 +106,10 @@ export async function runCases(
         outcomes.set(each.name, await runCase(address, each, place, options));
       }
     };
-    await Promise.all(Array.from({ length: options.concurrency }, work));
+    const indexes = [...cases.keys()];
+    const light = indexes.filter((index) => cases[index]?.cost === "light");
+    await Promise.all(Array.from({ length: options.concurrency }, () => work(light)));
+    await work(indexes.filter((index) => cases[index]?.cost !== "light"));
   } finally {
     await deleteTopics(wire, [...topics.keys()]);
   }
@@ -146,9 +149,9 @@ async function runCase(
     const step = turns.next(replies);
     if (step.done === true) break;
     const turn: Turn = step.value;
+    noteRequests(concat(...turn.writes), sent);
     for (const [index, write] of turn.writes.entries()) {
       if (index > 0) await exchange.until(() => false, 2);
-      noteRequests(write, sent);
       exchange.write(write);
     }
     if (turn.replies > 0) {
@@ -157,7 +160,7 @@ async function runCase(
     } else await exchange.until(() => exchange.frames.length > 0, QUIET_MS);
     replies = take();
     if (exchange.isClosed) break;
-    lines.push("/");
+    if (replies.length > 0) lines.push("/");
   }
   const socket = await lookAt(exchange, ending, wait, patienceMs);
   const late = exchange.frames
@@ -220,6 +223,13 @@ async function warmUp(wire: Wire): Promise<void> {
   await awaitCode(
     async () => (await wire.send(FindCoordinatorApi, 4, find)).coordinators[0]?.errorCode,
   );
+  // Kafka makes the topic of transactions when it is first asked; we serve none yet and say so.
+  const transactions = makeFindCoordinatorRequest({ coordinatorKeys: ["any"], keyType: 1 });
+  await awaitCode(async () => {
+    const answer = await wire.send(FindCoordinatorApi, 4, transactions);
+    const errorCode = answer.coordinators[0]?.errorCode;
+    return errorCode === ErrorCode.COORDINATOR_NOT_AVAILABLE ? errorCode : 0;
+  });
   const init = makeInitProducerIdRequest({ transactionalId: null, transactionTimeoutMs: 1000 });
   await awaitCode(async () => (await wire.send(InitProducerIdApi, 4, init)).errorCode);
 }

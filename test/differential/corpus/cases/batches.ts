@@ -196,8 +196,10 @@ export function produce(
   options: ProduceOptions = {},
 ): (place: Place) => Turn {
   const { index = 0, version = 9, name, topicId, ...request } = options;
-  return (place) =>
-    ask(
+  // Nobody waits for an answer to acks=0.
+  const replies = request.acks === 0 ? 0 : 1;
+  return (place) => ({
+    ...ask(
       ProduceApi,
       version,
       makeProduceRequest({
@@ -214,5 +216,7 @@ export function produce(
         ],
         ...request,
       }),
-    );
+    ),
+    replies,
+  });
 }

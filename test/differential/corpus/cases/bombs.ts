@@ -4,7 +4,7 @@
  */
 import { memoized } from "../memo.ts";
 import { concat } from "../bytes.ts";
-import { type Case, one } from "../case.ts";
+import { type Case, type Cost, one } from "../case.ts";
 import {
   lz4Zeros,
   manyRecords,
@@ -39,10 +39,14 @@ function bomb(
   codec: number,
   block: () => Uint8Array,
   count = 1,
-  isHeavy = false,
+  cost: Cost = "costly",
 ): Case {
   const made = memoized(() => withBlock(block(), codec, count));
-  return one(`bombs/${label}`, (place) => produce(made())(place), { own: {}, isHeavy });
+  return one(`bombs/${label}`, (place) => produce(made())(place), {
+    own: {},
+    cost,
+    prepare: () => void made(),
+  });
 }
 
 /** All of them. */
@@ -63,7 +67,13 @@ export const BOMB_CASES: readonly Case[] = [
   bomb("zstd of 100,000 records", ZSTD, () => zstd(manyRecords(100_000, 100)), 100_000),
   bomb("gzip of 64 MiB, said to be two records", GZIP, () => gzip(zeros(64 * MIB)), 2),
   bomb("gzip in gzip", GZIP, () => gzip(gzip(zeros(16 * MIB)))),
-  bomb("gzip of 600 MiB", GZIP, () => gzip(zeros(600 * MIB)), 1, true),
-  bomb("zstd of 600 MiB", ZSTD, () => zstd(zeros(600 * MIB)), 1, true),
-  bomb("zstd of 1,000,000 records", ZSTD, () => zstd(manyRecords(1_000_000, 100)), 1_000_000, true),
+  bomb("gzip of 600 MiB", GZIP, () => gzip(zeros(600 * MIB)), 1, "heavy"),
+  bomb("zstd of 600 MiB", ZSTD, () => zstd(zeros(600 * MIB)), 1, "heavy"),
+  bomb(
+    "zstd of 1,000,000 records",
+    ZSTD,
+    () => zstd(manyRecords(1_000_000, 100)),
+    1_000_000,
+    "heavy",
+  ),
 ];

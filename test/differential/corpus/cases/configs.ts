@@ -10,15 +10,18 @@ import {
   makeIncrementalAlterConfigsRequest,
 } from "#protocol/generated/incremental-alter-configs.ts";
 import { ask } from "../bytes.ts";
-import { type Case, one, type Place } from "../case.ts";
+import { type Case, type Cost, one, type Place } from "../case.ts";
 
 const describe = (
   label: string,
   resources: (place: Place) => DescribeConfigsResource[],
-  version = 4,
+  cost: Cost = "light",
 ): Case =>
-  one(`configs/describe ${label}`, (place) =>
-    ask(DescribeConfigsApi, version, makeDescribeConfigsRequest({ resources: resources(place) })),
+  one(
+    `configs/describe ${label}`,
+    (place) =>
+      ask(DescribeConfigsApi, 4, makeDescribeConfigsRequest({ resources: resources(place) })),
+    { cost },
   );
 
 const resource = (
@@ -98,19 +101,32 @@ export const CONFIG_CASES: readonly Case[] = [
   describe("empty keys", ({ topic }) => [resource(TOPIC, topic, [])]),
   describe("all keys", ({ topic }) => [resource(TOPIC, topic, null)]),
   describe("key twice", ({ topic }) => [resource(TOPIC, topic, ["retention.ms", "retention.ms"])]),
-  describe("50,000 keys", ({ topic }) => [
-    resource(
-      TOPIC,
-      topic,
-      Array.from({ length: 50_000 }, (_, index) => `key.${index}`),
-    ),
-  ]),
-  describe("a flood of one topic", ({ topic }) =>
-    Array.from({ length: 5000 }, () => resource(TOPIC, topic, null))),
-  describe("a flood of missing topics", () =>
-    Array.from({ length: 5000 }, (_, index) => resource(TOPIC, `corpus-missing-${index}`))),
-  describe("a flood of the broker", () =>
-    Array.from({ length: 200 }, () => resource(BROKER, "1", null))),
+  describe(
+    "50,000 keys",
+    ({ topic }) => [
+      resource(
+        TOPIC,
+        topic,
+        Array.from({ length: 50_000 }, (_, index) => `key.${index}`),
+      ),
+    ],
+    "costly",
+  ),
+  describe(
+    "a flood of one topic",
+    ({ topic }) => Array.from({ length: 1000 }, () => resource(TOPIC, topic, null)),
+    "costly",
+  ),
+  describe(
+    "a flood of missing topics",
+    () => Array.from({ length: 5000 }, (_, index) => resource(TOPIC, `corpus-missing-${index}`)),
+    "costly",
+  ),
+  describe(
+    "a flood of the broker",
+    () => Array.from({ length: 100 }, () => resource(BROKER, "1", null)),
+    "costly",
+  ),
   ...["", "1", "+1", " 1", "01", "2", "-1", "x", "99999999999"].map((name) =>
     describe(`broker '${name}'`, () => [resource(BROKER, name, ["log.dirs"])]),
   ),

@@ -129,6 +129,13 @@ const PARTITION_CASES: readonly Case[] = [
   one("fetch/partition twice in a session", (place) =>
     request(place, 11, [{ fetchOffset: 1 }, { fetchOffset: 99 }], { sessionEpoch: 0 }),
   ),
+  one("fetch/an unknown partition first", (place) => request(place, 11, [{ partition: 9 }, {}])),
+  one("fetch/an unknown partition first v17", (place) =>
+    request(place, 17, [{ partition: 9 }, {}]),
+  ),
+  one("fetch/an offset out of range first", (place) =>
+    request(place, 11, [{ fetchOffset: 99 }, { partition: 1 }]),
+  ),
   one("fetch/nothing", (place) => request(place, 11, [])),
   one("fetch/nothing v4", (place) => request(place, 4, [])),
   one("fetch/topic without partitions", (place) =>

@@ -251,6 +251,14 @@ const DELETE_CASES: readonly Case[] = [
     { own: {} },
   ),
   deleted("nothing", []),
+  one("delete-records/topic twice", ({ topic }) => {
+    const each = { name: topic, partitions: [{ partitionIndex: 9, offset: 0 }] };
+    return ask(
+      DeleteRecordsApi,
+      2,
+      makeDeleteRecordsRequest({ timeoutMs: 1000, topics: [each, each] }),
+    );
+  }),
   deleted("timeout 0", [[0, 0]], { own: {} }, undefined, 0),
   deleted("timeout -1", [[0, 0]], { own: {} }, undefined, -1),
 ];

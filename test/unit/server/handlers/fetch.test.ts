@@ -5,6 +5,7 @@ import {
   makeFetchPartition,
   makeFetchRequest,
   makeFetchTopic,
+  makeForgottenTopic,
 } from "#protocol/generated/fetch.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
@@ -198,6 +199,37 @@ describe("without a session", () => {
     expect(summary(log, result)).toEqual({ error: -1, session: false, partitions: [[0, -1, 0]] });
   });
 
+  test("what is unknown is answered after what was read", () => {
+    const { log, handler } = fixture();
+    const asked = request({}, { maxWaitMs: 0 });
+    asked.topics[0]?.partitions.push(
+      makeFetchPartition({ partition: 9, partitionMaxBytes: 100 }),
+      makeFetchPartition({ partition: 0, partitionMaxBytes: 100 }),
+    );
+    expect(summary(log, handler.handle(asked, context(11)))).toMatchObject({
+      partitions: [
+        [0, 0, 0],
+        [9, 3, 0],
+      ],
+    });
+  });
+
+  test("a follower is told who leads, and not where", () => {
+    const { handler } = fixture();
+    const asked = request(
+      { 0: 0 },
+      { maxWaitMs: 0, replicaState: { replicaId: 5, replicaEpoch: 1 } },
+    );
+    for (const topic of asked.topics) topic.topicId = TOPIC_ID;
+    const { responses, nodeEndpoints } = handler.handle(asked, context(17)) as FetchResponse;
+    const { errorCode, currentLeader } = responses[0]?.partitions[0] ?? {};
+    expect({ errorCode, currentLeader, nodeEndpoints }).toEqual({
+      errorCode: 6,
+      currentLeader: { leaderId: 1, leaderEpoch: 4 },
+      nodeEndpoints: [],
+    });
+  });
+
   test("of a partition named twice the last mention counts", () => {
     const { log, handler } = fixture();
     log.appendBytes(0, 10);
@@ -278,6 +310,23 @@ describe("with a session", () => {
       error({ sessionId, sessionEpoch: 2 }),
       error({ sessionId, sessionEpoch: 1 }, 13),
     ]).toEqual([70, 71, 106]);
+  });
+
+  test("a partition asked for and forgotten at once is answered as it ends", () => {
+    const { log, handler } = fixture();
+    const opened = handler.handle(
+      request({ 0: 0 }, { sessionEpoch: 0, maxWaitMs: 0 }),
+      context(11),
+    );
+    const { sessionId } = opened as FetchResponse;
+    expect(sessionId).not.toBe(0);
+    const forgottenTopicsData = [makeForgottenTopic({ topic: "t", partitions: [0] })];
+    const init = { sessionId, sessionEpoch: 1, maxWaitMs: 0, forgottenTopicsData };
+    expect(summary(log, handler.handle(request({ 0: 0 }, init), context(11)))).toEqual({
+      error: 0,
+      session: false,
+      partitions: [[0, 0, 0]],
+    });
   });
 
   test("forgetting the last partition, or a full request, ends it", () => {

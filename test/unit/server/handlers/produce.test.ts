@@ -74,6 +74,7 @@ function context(apiVersion: number, clientId = "c"): RequestContext {
 /** A batch whose header says magic 2 and these attributes; the fake log looks no further. */
 function batch(attributes = 0): Uint8Array {
   const bytes = new Uint8Array(70);
+  bytes[11] = 58;
   bytes[16] = 2;
   bytes[22] = attributes;
   return bytes;
@@ -145,9 +146,65 @@ describe("Produce", () => {
   test("acks=all that is not flushed in time says so and keeps its offset", async () => {
     const { handler, time } = fixture();
     const result = handler.handle(request({ acks: -1 }), context(9));
-    time.advance(1000);
+    time.advance(5000);
     const { errorCode, baseOffset } = only(await result);
     expect([errorCode, baseOffset]).toEqual([7, 0]);
+  });
+
+  test("a timeout of 0 is for replicas: the flush is waited for", async () => {
+    const { handler, log, time } = fixture();
+    const result = handler.handle(request({ acks: -1, timeoutMs: 0 }), context(9));
+    time.advance(100);
+    log.flush(0);
+    expect(only(await result).errorCode).toBe(0);
+  });
+
+  const magic7 = batch();
+  magic7[16] = 7;
+  const size3 = batch();
+  size3[11] = 3;
+  const magicProblem = "Invalid magic found in record: 7";
+  const sizeProblem = "Record size 3 is less than the minimum record overhead (14)";
+  test.each([
+    ["a magic of the future", magic7, magicProblem],
+    ["a size that no record has", size3, sizeProblem],
+    ["only such a size", size3.subarray(0, 12), sizeProblem],
+  ])(
+    "%s in one partition refuses the whole request, before topics are looked up",
+    (_label, bad, errorMessage) => {
+      const { handler, log } = fixture();
+      const partitionData = [
+        makePartitionProduceData({ index: 0, records: batch() }),
+        makePartitionProduceData({ index: 9, records: bad }),
+      ];
+      const topicData = [makeTopicProduceData({ name: "t", partitionData })];
+      const { responses } = handler.handle(request({ topicData }), context(9)) as ProduceResponse;
+      expect(
+        responses[0]?.partitionResponses.map((each) => [
+          each.index,
+          each.errorCode,
+          each.errorMessage,
+        ]),
+      ).toEqual([
+        [0, 2, errorMessage],
+        [9, 2, errorMessage],
+      ]);
+      expect(handler.handle(request({ topicData, acks: 0 }), context(9))).toBe(CLOSE_CONNECTION);
+      expect(log.partitions[0]?.batches).toEqual([]);
+    },
+  );
+
+  test("records too short to have a magic are the log's to judge, not the request's", () => {
+    const { handler } = fixture();
+    const records = magic7.subarray(0, 16);
+    expect(only(handler.handle(request({ records, name: "nope" }), context(9))).errorCode).toBe(3);
+  });
+
+  test("a topic without partitions is left out of the answer", () => {
+    const { handler } = fixture();
+    const topicData = [makeTopicProduceData({ name: "t" })];
+    const answer = handler.handle(request({ topicData }), context(9)) as ProduceResponse;
+    expect(answer.responses).toEqual([]);
   });
 
   test("a partition that goes away while its records wait is an error", async () => {
