@@ -58,7 +58,8 @@ impl EpochCache {
     pub fn end_offset_for(&self, epoch: i32, log_end_offset: i64) -> EpochEndOffset {
         const UNKNOWN: EpochEndOffset = EpochEndOffset { epoch: -1, end_offset: -1 };
         let Some(latest) = self.latest() else { return UNKNOWN };
-        if epoch < 0 || epoch > latest {
+        // Kafka knows one number for "no epoch"; any other below zero is an epoch older than everything kept.
+        if epoch == -1 || epoch > latest {
             return UNKNOWN;
         }
         if epoch == latest {
@@ -163,8 +164,8 @@ mod tests {
             (end.epoch, end.end_offset)
         };
         assert_eq!(
-            [1, 2, 3, 4, 6, 7, 8].map(end),
-            [(1, 0), (2, 10), (2, 10), (4, 25), (4, 25), (7, 40), (-1, -1)]
+            [-7, -1, 1, 2, 3, 4, 6, 7, 8].map(end),
+            [(-7, 0), (-1, -1), (1, 0), (2, 10), (2, 10), (4, 25), (4, 25), (7, 40), (-1, -1)]
         );
         assert_eq!(cache.epoch_at(9), Some(2));
         assert_eq!(cache.epoch_at(25), Some(7));

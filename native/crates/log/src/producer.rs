@@ -165,17 +165,20 @@ impl ProducerStates {
         origin: Origin,
         label: &str,
     ) -> Result<(), AppendError> {
-        let Some(entry) = self.producers.get(&header.producer_id) else { return Ok(()) };
         let (id, offset) = (header.producer_id, header.base_offset);
-        if header.producer_epoch < entry.epoch && origin != Origin::RawFollower {
+        let known = self.producers.get(&id);
+        // An unknown producer counts as one of no epoch, which no epoch may lie below.
+        let last_epoch = known.map_or(NO_EPOCH, |entry| entry.epoch);
+        if header.producer_epoch < last_epoch && origin != Origin::RawFollower {
             return Err(AppendError::new(
                 KafkaCode::INVALID_PRODUCER_EPOCH,
                 format!(
                     "Epoch of producer {id} at offset {offset} in {label} is {}, which is smaller than the last seen epoch {}",
-                    header.producer_epoch, entry.epoch
+                    header.producer_epoch, last_epoch
                 ),
             ));
         }
+        let Some(entry) = known else { return Ok(()) };
         if origin == Origin::Client {
             let first = header.base_sequence;
             if header.producer_epoch != entry.epoch {
@@ -498,6 +501,12 @@ mod tests {
 
     fn code(states: &ProducerStates, header: &BatchHeader) -> i16 {
         states.check(header, Origin::Client, "t-0").err().map_or(0, |error| error.code.0)
+    }
+
+    #[test]
+    fn an_unknown_producer_has_no_epoch_below_none() {
+        let states = ProducerStates::default();
+        assert_eq!([-2, -1, 0, 7].map(|epoch| code(&states, &batch(epoch, 0, 1, 0))), [47, 0, 0, 0]);
     }
 
     #[test]
