@@ -506,7 +506,10 @@ mod tests {
     #[test]
     fn an_unknown_producer_has_no_epoch_below_none() {
         let states = ProducerStates::default();
-        assert_eq!([-2, -1, 0, 7].map(|epoch| code(&states, &batch(epoch, 0, 1, 0))), [47, 0, 0, 0]);
+        assert_eq!(
+            [-2, -1, 0, 7].map(|epoch| code(&states, &batch(epoch, 0, 1, 0))),
+            [47, 0, 0, 0]
+        );
     }
 
     #[test]
