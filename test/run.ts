@@ -107,6 +107,11 @@ const suites: readonly Suite[] = [
   },
   { name: "power", command: [bun, "test", "--timeout", "600000", "./test/power"], counts: "bun" },
   {
+    name: "differential",
+    command: [bun, "test", "--timeout", "600000", "./test/differential"],
+    counts: "bun",
+  },
+  {
     name: "conformance",
     command: [bun, "test", "--timeout", "900000", "./test/conformance"],
     environment: { SLUICE_CONFORMANCE: process.env["SLUICE_CONFORMANCE"] ?? "quick" },

@@ -17,7 +17,8 @@ import {
   makeFindCoordinatorRequest,
 } from "#protocol/generated/find-coordinator.ts";
 import { MemoryGroups } from "../support/memory-groups.ts";
-import { SCENARIOS, Scene, type Target } from "./group-scenarios.ts";
+import { SCENARIOS } from "./scenarios/index.ts";
+import { Scene, type Target } from "./scenarios/scene.ts";
 import { Wire } from "./wire.ts";
 
 /** Answers that differ on purpose, as "scenario / label" with the reason. */
