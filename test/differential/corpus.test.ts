@@ -25,6 +25,16 @@ const KAFKA_SETTINGS = { ...SETTINGS, "transaction.state.log.num.partitions": "3
 const cases = CASES.filter(({ cost }) => cost !== "heavy");
 const subjects = [...new Set(cases.map(({ name }) => subjectOf(name)))];
 
+/** Prints how long each stage took. */
+function stopwatch(): (what: string) => void {
+  let last = performance.now();
+  return (what) => {
+    const now = performance.now();
+    console.log(`${what}: ${((now - last) / 1000).toFixed(1)} s`);
+    last = now;
+  };
+}
+
 describe("the corpus", () => {
   const directory = temporaryDirectory("differential");
   const started: BrokerProcess[] = [];
@@ -57,14 +67,19 @@ describe("the corpus", () => {
   };
 
   beforeAll(async () => {
+    const lap = stopwatch();
     const kafka = await reference();
+    lap("Kafka is up");
     const place = join(directory.path, "sluice");
     const sluice = await start(await sluiceBroker({ directory: place, overrides: SETTINGS }));
     const run = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
     const served = await servedKeys(sluice);
     const options = { run, served, patienceMs: PATIENCE_MS, concurrency: CONCURRENCY };
+    lap("Sluice is up");
     const ours = await runCases(sluice, cases, options);
+    lap("Sluice has answered");
     if (kafka !== null) live = await runCases(kafka, cases, options);
+    lap("Kafka has answered");
     report = compareOutcomes(cases, ours, live ?? readRecorded().outcomes, live === null);
     for (const { name, ms } of report.slow) console.log(`slow: ${name}, ${ms.toFixed(0)} ms`);
   }, TIMEOUT_MS);

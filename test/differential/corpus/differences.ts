@@ -78,11 +78,6 @@ export const DECISIONS: readonly Decision[] = [
   },
   {
     reason:
-      "The lower bound that the message names: Kafka's default of the longest time overflows into a negative number.",
-    cases: ["produce/timestamp two hours ahead", "produce/timestamp of the end of time"],
-  },
-  {
-    reason:
       "Transactions are not served yet: UNSUPPORTED_VERSION ends a transactional producer at once.",
     cases: [
       "idempotence/init transactional id",

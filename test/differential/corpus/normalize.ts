@@ -46,6 +46,7 @@ const OWN_VALUES: ReadonlyMap<string, string> = new Map([
   ["producerId", "<producer>"],
   ["memberId", "<member>"],
   ["documentation", "<text>"],
+  ["clientInstanceId", "<client>"],
 ]);
 
 /** Fields that are -1 or 0 for none, and otherwise a broker's own. */
@@ -74,12 +75,17 @@ export function describeReply(
   const text = JSON.stringify(reply.message, (key, value: unknown) =>
     normalized(key, value, place, served, isOldest),
   );
-  return text
-    .replaceAll(place.topic, "<topic>")
-    .replaceAll(place.topicId, "<topic-id>")
-    .replaceAll(place.run, "<run>")
-    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
-    .replaceAll(/\b1[0-9]{12}\b/g, "<time>");
+  return (
+    text
+      .replaceAll(place.topic, "<topic>")
+      .replaceAll(place.topicId, "<topic-id>")
+      .replaceAll(place.run, "<run>")
+      .replaceAll(place.clusterId, "<cluster>")
+      .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
+      .replaceAll(/\b1[0-9]{12}\b/g, "<time>")
+      // The earliest timestamp allowed by default, as a message names it, is so long ago that Kafka's overflows.
+      .replaceAll(/(?<=within \[)-[0-9]+/g, "<long ago>")
+  );
 }
 
 function normalized(
@@ -98,6 +104,7 @@ function normalized(
     return OWN_VALUES.get(key) ?? value;
   }
   if (typeof value === "number") {
+    if (key === "subscriptionId") return "<id>";
     if (OWN_IDS.has(key) && value > 0) return "<id>";
     return value > 0 ? (OWN_VALUES.get(key) ?? value) : value;
   }
@@ -139,6 +146,7 @@ function isKnownId(id: string, place: Place): boolean {
 interface Named {
   readonly name?: string | null;
   readonly groupId?: string;
+  readonly transactionalId?: string;
   readonly apiKey?: number;
 }
 
@@ -169,6 +177,10 @@ function normalizedArray(
     case "supportedFeatures":
     case "finalizedFeatures":
       return values.length > 0 ? "<features>" : [];
+    case "configResources":
+      return values.length > 0 ? "<resources>" : [];
+    case "transactionStates":
+      return values.filter((each) => (each as Named).transactionalId === place.group);
     case "configs":
       return values.length > 0 ? "<configs>" : [];
     case "replicaNodes":

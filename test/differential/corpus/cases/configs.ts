@@ -179,7 +179,7 @@ export const CONFIG_CASES: readonly Case[] = [
     const each = {
       resourceType: TOPIC,
       resourceName: topic,
-      configs: [{ name: "retention.ms", configOperation: SET as number, value: "5" }],
+      configs: [{ name: "retention.ms", configOperation: SET, value: "5" }],
     };
     return ask(
       IncrementalAlterConfigsApi,

@@ -86,6 +86,7 @@ const REQUEST_CASES: readonly Case[] = [
   sent("acks all with timeout 0", batch(), { acks: -1, timeoutMs: 0 }),
   sent("timeout -1", batch(), { timeoutMs: -1 }),
   sent("acks 0", batch(), { acks: 0 }),
+  sent("acks 0 of nothing", batch(), { acks: 0, topicData: [] }),
   sent("acks 0 and a bad checksum", flipped(batch(), BATCH_AT.CRC), { acks: 0 }),
   sent("acks 0 and an unknown partition", batch(), { acks: 0, index: 9 }),
   sent("acks 0 and an unknown topic", batch(), { acks: 0, name: "corpus-missing" }),
