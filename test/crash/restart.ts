@@ -4,7 +4,7 @@
  *
  *   bun test/crash/restart.ts [--gib 1] [--partitions 6] [--kafka LIBS] [--port N] [--override key=value]… [--json]
  */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -72,8 +72,22 @@ const batchOf = (count: number): Uint8Array =>
     records: Array.from({ length: count }, () => ({ key: null, value })),
   });
 
+/** One restart, in milliseconds: until the port is open, a first write is acknowledged, all partitions took one; CPU used by then. */
+interface Restart {
+  readonly port: number;
+  readonly firstWrite: number;
+  readonly allWritable: number;
+  readonly cpu: number;
+}
+
+/** CPU time of a process in milliseconds, as the kernel's clock ticks of 10 ms say. */
+function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
 /** Milliseconds from the launch to the first acknowledged write of a partition. */
-async function measureStart(): Promise<{ port: number; firstWrite: number; allWritable: number }> {
+async function measureStart(): Promise<Restart> {
   const started = performance.now();
   broker.launch();
   const port = broker.start();
@@ -92,10 +106,11 @@ async function measureStart(): Promise<{ port: number; firstWrite: number; allWr
     }
     if (index === 0) firstWrite = performance.now() - started;
   }
-  return { port: await port, firstWrite, allWritable: performance.now() - started };
+  const allWritable = performance.now() - started;
+  return { port: await port, firstWrite, allWritable, cpu: cpuOf(broker.pid ?? 0) };
 }
 
-const rows: { what: string; port: number; firstWrite: number; allWritable: number }[] = [];
+const rows: (Restart & { readonly what: string })[] = [];
 try {
   await broker.start();
   await createTopic(broker.bootstrap, TOPIC, partitions, { "segment.bytes": String(1 << 30) });
@@ -119,10 +134,12 @@ try {
 }
 if (values.json) console.log(JSON.stringify({ broker: broker.name, gib: values.gib, rows }));
 else {
-  console.log("| restart after | port open ms | first write ms | all partitions writable ms |");
-  console.log("| --- | --- | --- | --- |");
+  console.log(
+    "| restart after | port open ms | first write ms | all partitions writable ms | CPU ms |",
+  );
+  console.log("| --- | --- | --- | --- | --- |");
   for (const row of rows)
     console.log(
-      `| ${row.what} | ${row.port.toFixed(0)} | ${row.firstWrite.toFixed(0)} | ${row.allWritable.toFixed(0)} |`,
+      `| ${row.what} | ${row.port.toFixed(0)} | ${row.firstWrite.toFixed(0)} | ${row.allWritable.toFixed(0)} | ${row.cpu} |`,
     );
 }

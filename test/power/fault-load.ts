@@ -17,7 +17,8 @@ import {
 } from "#protocol/generated/produce.ts";
 import { Wire } from "../differential/wire.ts";
 import { readLog } from "../crash/load.ts";
-import { createTopic, deleteTopic } from "./load.ts";
+import { TopicChecker } from "../crash/checkers.ts";
+import { createTopic, deleteTopic, readTopics } from "./load.ts";
 
 /** What happened to one partition. */
 export class PartitionLoad {
@@ -37,13 +38,17 @@ export class FaultLoad {
   topicsRefused = 0;
   readonly #address: string;
   readonly #topic: string;
+  readonly #topics: TopicChecker;
   readonly #wires: Wire[] = [];
+  readonly #firstTopic: number;
   #isStopped = false;
 
   /** @param before - the load before a stop, whose numbers and promises this one goes on with. */
   constructor(address: string, topic: string, partitions: number, before?: FaultLoad) {
     this.#address = address;
     this.#topic = topic;
+    this.#topics = before === undefined ? new TopicChecker() : before.#topics;
+    this.#firstTopic = before === undefined ? 0 : 1_000_000;
     this.partitions =
       before?.partitions ?? Array.from({ length: partitions }, () => new PartitionLoad());
   }
@@ -70,7 +75,7 @@ export class FaultLoad {
     for (const wire of this.#wires) wire[Symbol.dispose]();
   }
 
-  /** Findings when an acknowledged record is not where it was acknowledged, or one is there that was never sent. */
+  /** Findings when an acknowledged record is not where it was acknowledged, one is there that was never sent, or a topic is not as acknowledged. */
   async judge(): Promise<string[]> {
     const findings: string[] = [];
     for (const [partition, load] of this.partitions.entries()) {
@@ -89,6 +94,7 @@ export class FaultLoad {
             `partition ${partition}: ${number} was acknowledged at ${offset}, there is ${at.get(offset) ?? "nothing"}`,
           );
     }
+    findings.push(...this.#topics.check((await readTopics(this.#address)).topics));
     return findings.slice(0, 10);
   }
 
@@ -151,11 +157,17 @@ export class FaultLoad {
   }
 
   async #administer(wire: Wire): Promise<void> {
-    for (let number = 0; !this.#isStopped; number += 1) {
+    for (let number = this.#firstTopic; !this.#isStopped; number += 1) {
       const name = `${this.#topic}-side-${number}`;
       try {
+        this.#topics.changing(name);
         await createTopic(wire, name, 1);
-        if (number % 2 === 0) await deleteTopic(wire, name);
+        this.#topics.acknowledged(name, true);
+        if (number % 2 === 0) {
+          this.#topics.changing(name);
+          await deleteTopic(wire, name);
+          this.#topics.acknowledged(name, false);
+        }
         this.topicsMade += 1;
       } catch {
         this.topicsRefused += 1;

@@ -17,6 +17,12 @@ export const FAULTS: readonly Omit<Fault, "when">[] = [
     expectation: "poisons",
   },
   {
+    name: "every thread's fsync fails once",
+    inject: "fdatasync,fsync:error=EIO",
+    where: "all threads",
+    expectation: "survives",
+  },
+  {
     name: "fsync is slow",
     inject: "fdatasync,fsync:delay_enter=200000",
     where: "sync thread",

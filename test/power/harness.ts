@@ -78,6 +78,17 @@ export async function runPowerCuts(options: PowerOptions): Promise<PowerReport> 
     torn += cut.torn;
     return `${(cut.pendingBytes / 1024).toFixed(0)} KiB not flushed, ${cut.kept} of ${cut.blocks} blocks kept, ${cut.torn} torn`;
   };
+  // An interrupted run must not leave mounts and loop devices behind.
+  const onSignal = (): void => {
+    load?.stop();
+    void (async (): Promise<void> => {
+      await writers?.stop();
+      await broker.stop("SIGKILL");
+      await device.detach();
+      process.exit(130);
+    })();
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
     await broker.start();
     for (let round = 1; round <= cuts && findings.length === 0; round += 1) {
@@ -156,6 +167,7 @@ export async function runPowerCuts(options: PowerOptions): Promise<PowerReport> 
       `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${broker.log()}`,
     );
   } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
     load?.stop();
     await writers?.stop();
     await broker.stop("SIGKILL");

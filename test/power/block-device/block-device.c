@@ -22,6 +22,7 @@
 #include <ftw.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,9 @@ static int serve(const char *mountpoint, const char *image, const char *recordin
   struct stat status;
   size_t room = MAX_WRITE + 65536;
   unsigned char *request = malloc(room);
+  /* A terminal's interrupt reaches all processes: the disk goes last, when its input ends. */
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
   image_fd = open(image, O_RDWR);
   if (image_fd < 0 || fstat(image_fd, &status) < 0 || request == NULL) die(image);
   image_bytes = (uint64_t)status.st_size;
