@@ -9,6 +9,7 @@ import { temporaryDirectory } from "../support/process.ts";
 import { whyNoDevice } from "./device.ts";
 import { runPowerCuts, type PowerReport } from "./harness.ts";
 import { POLICIES, type FlushPolicy } from "./policies.ts";
+import { replayCuts } from "./replay.ts";
 
 const why = whyNoDevice();
 if (why !== null) console.log(`power cuts are not tested here: ${why}`);
@@ -47,7 +48,7 @@ test.skipIf(why !== null)(
     });
     expect(report.acknowledged).toBeGreaterThan(500);
   },
-  120_000,
+  300_000,
 );
 
 test.skipIf(why !== null)(
@@ -64,5 +65,51 @@ test.skipIf(why !== null)(
     );
     expect(report.findings.filter((finding) => finding.includes("simulator"))).toEqual([]);
   },
-  120_000,
+  300_000,
+);
+
+test.skipIf(why !== null)(
+  "twelve crash states of one recorded run hold what was acknowledged before them",
+  async () => {
+    const directory = temporaryDirectory("replay");
+    try {
+      const report = await replayCuts({
+        directory: directory.path,
+        policy: named("all"),
+        states: 12,
+        seed: Number(process.env["SLUICE_POWER_SEED"] ?? String(Date.now() % 100_000)),
+        loadMs: 1_000,
+      });
+      expect({ seed: report.seed, findings: report.findings }).toEqual({
+        seed: report.seed,
+        findings: [],
+      });
+      expect(report.states).toBe(12);
+    } finally {
+      directory.remove();
+    }
+  },
+  300_000,
+);
+
+test.skipIf(why !== null)(
+  "a replayed run of a broker that acknowledges before it syncs is caught",
+  async () => {
+    const directory = temporaryDirectory("replay");
+    try {
+      const report = await replayCuts({
+        directory: directory.path,
+        policy: { ...named("all"), overrides: { "sluice.acks.all.fsync": "false" } },
+        states: 5,
+        seed: 1,
+        loadMs: 500,
+      });
+      expect(
+        report.findings.filter((finding) => finding.includes("lost: ")).length,
+      ).toBeGreaterThan(0);
+    } finally {
+      directory.remove();
+    }
+  },
+  300_000,
 );
