@@ -104,6 +104,7 @@ export async function runPowerCuts(options: PowerOptions): Promise<PowerReport> 
         partitions: PARTITIONS,
         producers: 3,
         acks: policy.acks,
+        segmentBytes: isStirred ? 1 << 20 : 1 << 30,
         random: seededRandom(seed * 1_000 + round),
       });
       writers = device.controls(isStirred);

@@ -64,6 +64,8 @@ export interface LoadOptions {
   readonly partitions: number;
   readonly producers: number;
   readonly acks: 1 | -1;
+  /** 1 MiB unless given. A segment that is rolled is synced, whatever the policy. */
+  readonly segmentBytes?: number;
   readonly random: () => number;
 }
 
@@ -95,7 +97,9 @@ export class PowerLoad {
   /** Makes the topic and starts everything; resolves once the load runs. */
   async start(): Promise<void> {
     const { address, topic, group, partitions, producers } = this.#options;
-    await insist(address, START_TIMEOUT_MS, (wire) => createTopic(wire, topic, partitions));
+    await insist(address, START_TIMEOUT_MS, (wire) =>
+      createTopic(wire, topic, partitions, this.#options.segmentBytes),
+    );
     const metadata = await insist(address, START_TIMEOUT_MS, (wire) =>
       wire.send(MetadataApi, 8, makeMetadataRequest({ topics: [] })),
     );
@@ -241,8 +245,15 @@ export class PowerLoad {
 }
 
 /** Makes a topic; one that is there already is fine. */
-export async function createTopic(wire: Wire, name: string, numPartitions: number): Promise<void> {
-  const configs = [makeCreatableTopicConfig({ name: "segment.bytes", value: String(1 << 20) })];
+export async function createTopic(
+  wire: Wire,
+  name: string,
+  numPartitions: number,
+  segmentBytes: number = 1 << 20,
+): Promise<void> {
+  const configs = [
+    makeCreatableTopicConfig({ name: "segment.bytes", value: String(segmentBytes) }),
+  ];
   const topics = [makeCreatableTopic({ name, numPartitions, replicationFactor: 1, configs })];
   const request = makeCreateTopicsRequest({ topics, timeoutMs: 10_000 });
   const code = (await wire.send(CreateTopicsApi, 5, request)).topics[0]?.errorCode ?? -1;
