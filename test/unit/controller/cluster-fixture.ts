@@ -10,6 +10,7 @@
 import type { Random } from "#common/time.ts";
 import { resolveBrokerConfig } from "#config/broker-config.ts";
 import { Controller } from "#controller/controller.ts";
+import type { Refusal } from "#controller/decision.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
 import { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MemoryMetadataLog } from "#metadata/metadata-log.ts";
@@ -41,6 +42,7 @@ export interface ClusterOptions {
   readonly config?: Record<string, string>;
   readonly log?: MetadataLog;
   readonly provisioner?: PartitionProvisioner;
+  readonly creationRefusal?: () => Refusal | null;
 }
 
 /** A running controller. */
@@ -86,6 +88,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     loader,
     config: () => current.config,
     random: new CountingRandom(),
+    ...(options.creationRefusal === undefined ? {} : { creationRefusal: options.creationRefusal }),
   });
   await controller.start({
     endpoints: [{ name: "PLAINTEXT", host: "127.0.0.1", port: 9092, securityProtocol: 0 }],

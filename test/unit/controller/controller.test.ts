@@ -33,6 +33,42 @@ class NotingProvisioner implements PartitionProvisioner {
   }
 }
 
+describe("a full disk", () => {
+  test("refuses topics and partitions, leaves nothing behind, and lets the broker's own be", async () => {
+    let refusal: { errorCode: number; errorMessage: string } | null = null;
+    const provisioner = new NotingProvisioner();
+    const cluster = await startCluster({ provisioner, creationRefusal: () => refusal });
+    await cluster.createTopic("t", 1);
+    provisioner.notes.splice(0);
+    const before = cluster.controller.image.offset;
+    refusal = { errorCode: 56, errorMessage: "full" };
+    const topics = ["u", "t", "bad name"].map((name) =>
+      makeCreatableTopic({ name, numPartitions: 1, replicationFactor: 1 }),
+    );
+    const created = await cluster.controller.createTopics(
+      makeCreateTopicsRequest({ topics, timeoutMs: 1000 }),
+    );
+    expect(created.topics.map(({ name, errorCode }) => [name, errorCode])).toEqual([
+      ["u", 56],
+      ["t", 56],
+      ["bad name", 56],
+    ]);
+    const grown = await cluster.controller.createPartitions(
+      makeCreatePartitionsRequest({
+        topics: [makeCreatePartitionsTopic({ name: "t", count: 3, assignments: null })],
+        timeoutMs: 1000,
+      }),
+    );
+    expect(grown.results).toEqual([{ name: "t", errorCode: 56, errorMessage: "full" }]);
+    expect([cluster.controller.image.offset, provisioner.notes]).toEqual([before, []]);
+    expect(await cluster.controller.createAutomatically(["__consumer_offsets"])).toEqual(
+      new Map([["__consumer_offsets", 0]]),
+    );
+    refusal = null;
+    await cluster.createTopic("u");
+  });
+});
+
 describe("partitions on this node", () => {
   test("exist before the answer, follow the configuration and go with the topic", async () => {
     const provisioner = new NotingProvisioner();

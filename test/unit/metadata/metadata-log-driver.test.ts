@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { FileMetadataLog, METADATA_LOG_DIRECTORY } from "#metadata/metadata-log-driver.ts";
 import { MetadataLoader } from "#metadata/metadata-loader.ts";
+import { smallDisk } from "../../disk-full/small-disk.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 
 let directory: string;
@@ -69,6 +70,41 @@ async function write(...batches: string[][]): Promise<void> {
 }
 
 describe("FileMetadataLog", () => {
+  test("a full disk refuses a batch, and the next one finds a log without a trace of it", async () => {
+    const disk = await smallDisk(2);
+    if (typeof disk === "string") {
+      console.log(`skipped: ${disk}`);
+      return;
+    }
+    const poisoned: unknown[] = [];
+    const options = { directory: disk.path, nodeId: 1, clock, onPoisoned: poisoned.push };
+    try {
+      const log = new FileMetadataLog(options);
+      await log.load(() => {});
+      await log.append([feature("a", 1)]);
+      disk.fill(0);
+      // Larger than what is left of the last block.
+      const large = Array.from({ length: 2_000 }, (_, at) => feature(`large-${at}`, 1));
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const failure: unknown = await log.append(large).catch((error: unknown) => error);
+        expect(failure).toMatchObject({ name: "MetadataLogError", code: "DISK_FULL" });
+      }
+      disk.release();
+      expect(await log.append([feature("b", 1)])).toEqual({ offset: 2, epoch: 1 });
+      await log.close();
+      const loaded: string[] = [];
+      const again = new FileMetadataLog(options);
+      await again.load((records) => {
+        for (const entry of records)
+          if (entry.kind === "FeatureLevelRecord") loaded.push(entry.record.name);
+      });
+      await again.close();
+      expect({ loaded, poisoned }).toEqual({ loaded: ["a", "b"], poisoned: [] });
+    } finally {
+      await disk.remove();
+    }
+  });
+
   test("gives back what was appended, batch by batch", async () => {
     const { log } = await openLog();
     // Offset 0 is the control batch with which this leader begins its epoch.

@@ -11,7 +11,7 @@ import type {
 } from "#protocol/generated/metadata.ts";
 import { createMetadataHandler } from "#server/handlers/metadata.ts";
 import type { Cluster } from "../../controller/cluster-fixture.ts";
-import { contextOf, startCluster } from "../../controller/cluster-fixture.ts";
+import { contextOf, DIRECTORY_ID, startCluster } from "../../controller/cluster-fixture.ts";
 
 const UNKNOWN_ID = "abcdefghijklmnopqrstug";
 
@@ -19,14 +19,18 @@ async function ask(
   cluster: Cluster,
   topics: Partial<MetadataRequestTopic>[] | null,
   version: number,
-  options: Partial<MetadataRequest> & { autoCreates?: boolean } = {},
+  options: Partial<MetadataRequest> & {
+    autoCreates?: boolean;
+    isDirectoryOnline?: (directoryId: string) => boolean;
+  } = {},
 ): Promise<MetadataResponse> {
-  const { autoCreates = true, ...init } = options;
+  const { autoCreates = true, isDirectoryOnline = () => true, ...init } = options;
   const { controller } = cluster;
   const handler = createMetadataHandler({
     nodeId: 1,
     clusterId: "cluster",
     image: () => controller.image,
+    isDirectoryOnline,
     autoCreatesTopics: () => autoCreates,
     createTopics: (names) => controller.createAutomatically(names),
   });
@@ -39,6 +43,30 @@ const brief = ({ topics }: MetadataResponse): unknown[] =>
   topics.map(({ name, errorCode }) => [name, errorCode]);
 
 describe("Metadata", () => {
+  test("names no leader for a partition whose log directory failed", async () => {
+    const cluster = await startCluster();
+    await cluster.createTopic("t");
+    const asked: string[] = [];
+    const { topics } = await ask(cluster, [{ name: "t" }], 9, {
+      isDirectoryOnline: (id) => {
+        asked.push(id);
+        return false;
+      },
+    });
+    expect(topics[0]?.partitions).toEqual([
+      {
+        errorCode: 5,
+        partitionIndex: 0,
+        leaderId: -1,
+        leaderEpoch: 0,
+        replicaNodes: [1],
+        isrNodes: [1],
+        offlineReplicas: [1],
+      },
+    ]);
+    expect(new Set(asked)).toEqual(new Set([DIRECTORY_ID]));
+  });
+
   test("tells brokers, controller and partitions", async () => {
     const cluster = await startCluster();
     const id = await cluster.createTopic("t");
