@@ -44,11 +44,11 @@ export interface HealthInputs {
   readonly directories: readonly {
     readonly path: string;
     readonly error: string | null;
-    /** -1 when unknown. */
-    readonly usableBytes: number;
+    readonly freeBytes: number;
+    readonly reserveBytes: number;
+    /** Writes are refused for want of room: fewer bytes are free than are kept in reserve. */
+    readonly isShort: boolean;
   }[];
-  /** Free bytes below which a directory counts as full. */
-  readonly reserveBytes: number;
   readonly quarantinedCount: number;
   readonly quarantined: readonly {
     readonly topic: string;
@@ -70,11 +70,11 @@ export function assessHealth(inputs: HealthInputs): HealthReport {
       message: `log directory ${path} is out of use until a restart: ${error}`,
     });
   }
-  for (const { path, error, usableBytes } of inputs.directories) {
-    if (error !== null || usableBytes < 0 || usableBytes >= inputs.reserveBytes) continue;
+  for (const { path, error, freeBytes, reserveBytes, isShort } of inputs.directories) {
+    if (error !== null || !isShort) continue;
     reasons.push({
       code: "DISK_FULL",
-      message: `log directory ${path} has ${usableBytes} bytes left; writes are refused below ${inputs.reserveBytes}`,
+      message: `log directory ${path} has ${freeBytes} bytes left; writes are refused below ${reserveBytes}`,
     });
   }
   for (const { topic, partition, reason } of inputs.quarantined.slice(0, REASONS_OF_A_KIND_MAX)) {

@@ -5,6 +5,7 @@
  */
 import { AdminServer } from "#admin/admin-server.ts";
 import { assessHealth, type BrokerPhase, type HealthReport } from "#admin/health.ts";
+import { LogLimiter } from "#common/log-limiter.ts";
 import { describeError, errorFields, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
@@ -20,6 +21,7 @@ import type { FetchSessionCache } from "#server/fetch-session.ts";
 import type { RequestStatistics } from "#server/request-statistics.ts";
 import type { Frontend } from "./frontend.ts";
 import { BrokerStartError } from "./start-error.ts";
+import { SYSTEM_CLOCK } from "./system-ports.ts";
 
 /** How long a scrape waits for a broker thread. */
 const THREAD_DEADLINE_MS = 2000;
@@ -38,6 +40,8 @@ export interface ServingParts {
 export class Observation {
   readonly #settings: BrokerSettings;
   readonly #logger: Logger;
+  /** Whoever asks the admin port can ask often. */
+  readonly #limiter: LogLimiter;
   readonly #startedMs: number = Date.now();
   readonly #loopDelay: EventLoopDelay = new EventLoopDelay();
   #phase: BrokerPhase = "starting";
@@ -53,6 +57,7 @@ export class Observation {
   constructor(settings: BrokerSettings, logger: Logger) {
     this.#settings = settings;
     this.#logger = logger;
+    this.#limiter = new LogLimiter(logger, SYSTEM_CLOCK);
   }
 
   /** Where the admin port is; null without one. */
@@ -75,7 +80,8 @@ export class Observation {
       this.#admin = new AdminServer(address, {
         health: () => this.health(),
         metrics: (format) => this.metrics(format),
-        onFailure: (error) => this.#logger.error("the admin port failed", errorFields(error)),
+        onFailure: (error) =>
+          this.#limiter.write("error", "admin", "the admin port failed", () => errorFields(error)),
       });
     } catch (error) {
       const where = `${address.host}:${address.port}`;
@@ -129,6 +135,7 @@ export class Observation {
 
   async close(): Promise<void> {
     this.#loopDelay.stop();
+    this.#limiter.flush(true);
     await this.#admin?.stop();
     this.#admin = null;
   }
@@ -140,8 +147,13 @@ export class Observation {
     return assessHealth({
       phase: this.#phase,
       recovery: isRecovering ? recoveryProgress() : null,
-      directories: statistics?.directories ?? [],
-      reserveBytes: DISK_FULL_BYTES,
+      directories: (statistics?.directories ?? []).map(({ path, error, usableBytes }) => ({
+        path,
+        error,
+        freeBytes: usableBytes,
+        reserveBytes: DISK_FULL_BYTES,
+        isShort: usableBytes >= 0 && usableBytes < DISK_FULL_BYTES,
+      })),
       quarantinedCount: statistics?.quarantinedCount ?? 0,
       quarantined: statistics?.quarantined ?? [],
     });

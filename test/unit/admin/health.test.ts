@@ -2,11 +2,17 @@
 import { expect, test } from "bun:test";
 import { assessHealth, type HealthInputs } from "../../../src/admin/health.ts";
 
+const directory: HealthInputs["directories"][number] = {
+  path: "/a",
+  error: null,
+  freeBytes: 1000,
+  reserveBytes: 100,
+  isShort: false,
+};
 const well: HealthInputs = {
   phase: "serving",
   recovery: null,
-  directories: [{ path: "/a", error: null, usableBytes: 1000 }],
-  reserveBytes: 100,
+  directories: [directory],
   quarantinedCount: 0,
   quarantined: [],
 };
@@ -17,15 +23,10 @@ const assess = (changes: Partial<HealthInputs>): [string, boolean, string[]] => 
 
 test("all is well", () => {
   expect(assess({})).toEqual(["ok", true, []]);
-  expect(assess({ directories: [{ path: "/a", error: null, usableBytes: -1 }] })).toEqual([
-    "ok",
-    true,
-    [],
-  ]);
 });
 
 test("a directory that failed degrades; all of them make the broker unavailable", () => {
-  const failed = { path: "/b", error: "EIO", usableBytes: 5 };
+  const failed = { ...directory, path: "/b", error: "EIO", isShort: true };
   const reason = "LOG_DIRECTORY_FAILED log directory /b is out of use until a restart: EIO";
   expect(assess({ directories: [...well.directories, failed] })).toEqual([
     "degraded",
@@ -36,7 +37,7 @@ test("a directory that failed degrades; all of them make the broker unavailable"
 });
 
 test("a full disk and damaged partitions degrade, with the reasons", () => {
-  expect(assess({ directories: [{ path: "/a", error: null, usableBytes: 99 }] })).toEqual([
+  expect(assess({ directories: [{ ...directory, freeBytes: 99, isShort: true }] })).toEqual([
     "degraded",
     true,
     ["DISK_FULL log directory /a has 99 bytes left; writes are refused below 100"],
