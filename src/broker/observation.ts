@@ -9,7 +9,7 @@ import { LogLimiter } from "#common/log-limiter.ts";
 import { describeError, errorFields, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
-import type { LogStore, StoreStatistics } from "#log/log.ts";
+import type { DirectoryHealth, LogStore, StoreStatistics } from "#log/log.ts";
 import { recoveryProgress } from "#log/native-log.ts";
 import { EventLoopDelay } from "#metrics/event-loop-delay.ts";
 import type { ExpositionFormat } from "#metrics/exposition.ts";
@@ -52,6 +52,7 @@ export class Observation {
   #serving: ServingParts | null = null;
   #admin: AdminServer | null = null;
   #storeStatistics: StoreStatistics | null = null;
+  #storeHealth: readonly DirectoryHealth[] = [];
   #storeStatisticsMs = 0;
 
   constructor(settings: BrokerSettings, logger: Logger) {
@@ -147,13 +148,7 @@ export class Observation {
     return assessHealth({
       phase: this.#phase,
       recovery: isRecovering ? recoveryProgress() : null,
-      directories: (statistics?.directories ?? []).map(({ path, error, usableBytes }) => ({
-        path,
-        error,
-        freeBytes: usableBytes,
-        reserveBytes: DISK_FULL_BYTES,
-        isShort: usableBytes >= 0 && usableBytes < DISK_FULL_BYTES,
-      })),
+      directories: this.#storeHealth,
       quarantinedCount: statistics?.quarantinedCount ?? 0,
       quarantined: statistics?.quarantined ?? [],
     });
@@ -201,6 +196,7 @@ export class Observation {
             ? null
             : {
                 statistics,
+                health: this.#storeHealth,
                 recoverySeconds: this.#recoverySeconds,
                 wasClean: report.wasClean,
               },
@@ -245,10 +241,8 @@ export class Observation {
     if (this.#store === null || nowMs - this.#storeStatisticsMs < STORE_AGE_MS)
       return this.#storeStatistics;
     this.#storeStatistics = this.#store.statistics();
+    this.#storeHealth = this.#store.health();
     this.#storeStatisticsMs = nowMs;
     return this.#storeStatistics;
   }
 }
-
-/** Free bytes below which a log directory counts as full. */
-const DISK_FULL_BYTES = 64 << 20;

@@ -9,7 +9,7 @@
 import { addLatency, type LatencySnapshot } from "#common/latency-histogram.ts";
 import { errorInfo } from "#common/error-code.ts";
 import type { GroupStatistics } from "#coordinator/group/messages.ts";
-import type { StoreStatistics } from "#log/log.ts";
+import type { DirectoryHealth, StoreStatistics } from "#log/log.ts";
 import { API_VERSIONS } from "#protocol/generated/api-table.ts";
 import type { TopicTraffic } from "#replica/partition-directory.ts";
 import type { ApiSnapshot } from "#server/request-statistics.ts";
@@ -39,6 +39,7 @@ export interface BrokerSnapshot {
   readonly process: ProcessStatistics;
   readonly store: {
     readonly statistics: StoreStatistics;
+    readonly health: readonly DirectoryHealth[];
     readonly recoverySeconds: number;
     readonly wasClean: boolean;
   } | null;
@@ -296,7 +297,7 @@ function writePartitions(writer: ExpositionWriter, statistics: PartitionStatisti
 
 function writeStore(
   writer: ExpositionWriter,
-  { statistics, recoverySeconds, wasClean }: NonNullable<BrokerSnapshot["store"]>,
+  { statistics, health, recoverySeconds, wasClean }: NonNullable<BrokerSnapshot["store"]>,
 ): void {
   const { flush, directories } = statistics;
   writer
@@ -323,6 +324,18 @@ function writeStore(
   writer.gauge("sluice_log_directory_total_bytes", "Size of the file system of the log directory.");
   for (const { path, totalBytes } of directories)
     if (totalBytes >= 0) writer.sample(totalBytes, { path });
+  writer.gauge(
+    "sluice_log_directory_reserve_bytes",
+    "Bytes that ordinary partitions leave free (sluice.disk.reserve.bytes).",
+  );
+  for (const { path, reserveBytes } of health) writer.sample(reserveBytes, { path });
+  writer.gauge(
+    "sluice_log_directory_full",
+    "1 while appends are refused for want of room, else 0.",
+  );
+  for (const { path, isShort } of health) writer.sample(isShort ? 1 : 0, { path });
+  writer.counter("sluice_log_refused_appends_total", "Appends refused for want of room.");
+  for (const { path, refusedCount } of health) writer.sample(refusedCount, { path });
   writer
     .gauge(
       "sluice_recovery_duration_seconds",

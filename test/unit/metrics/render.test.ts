@@ -116,6 +116,17 @@ async function snapshotOf(
           { path: "/broken", error: "EIO", totalBytes: -1, usableBytes: -1 },
         ],
       },
+      health: [
+        {
+          path: "/data",
+          directoryId: "id",
+          error: null,
+          freeBytes: 50,
+          reserveBytes: 60,
+          isShort: true,
+          refusedCount: 7,
+        },
+      ],
       recoverySeconds: 0.5,
       wasClean: true,
     },
@@ -156,6 +167,8 @@ test("threads are added up, topics and partitions told apart", async () => {
     'sluice_partition_log_end_offset{topic="t0",partition="1"} 5',
     'sluice_log_directory_up{path="/broken"} 0',
     'sluice_log_directory_free_bytes{path="/data"} 50',
+    'sluice_log_directory_full{path="/data"} 1',
+    'sluice_log_refused_appends_total{path="/data"} 7',
     'sluice_event_loop_delay_seconds_count{thread="1"} 1',
   ]) {
     expect(samples).toContain(line);
