@@ -7,4 +7,7 @@ import { runCommandLine } from "#cli/command-line.ts";
 import packageJson from "../package.json" with { type: "json" };
 
 const args = process.argv.slice(2);
-await runCommandLine(args, processIo(packageJson.version, args));
+await runCommandLine(
+  args,
+  processIo({ version: packageJson.version, testedBun: packageJson.engines.bun }, args),
+);

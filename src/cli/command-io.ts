@@ -32,6 +32,8 @@ export interface InputStream {
 /** Everything a command may touch besides files and sockets. */
 export interface CommandIo {
   readonly version: string;
+  /** The version of Bun that this version is tested with. */
+  readonly testedBun: string;
   readonly stdin: InputStream;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
@@ -64,11 +66,15 @@ export function decideColor(
 }
 
 /** The streams of this process. */
-export function processIo(version: string, args: readonly string[]): CommandIo {
+export function processIo(
+  { version, testedBun }: Pick<CommandIo, "version" | "testedBun">,
+  args: readonly string[],
+): CommandIo {
   const environment = process.env;
   let interruption: AbortSignal | null = null;
   return {
     version,
+    testedBun,
     environment,
     stdin: {
       isTerminal: isatty(0),

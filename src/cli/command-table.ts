@@ -26,6 +26,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["topic", "list"], load: () => import("./commands/topic-list.ts") },
   { words: ["topic", "describe"], load: () => import("./commands/topic-describe.ts") },
   { words: ["topic", "delete"], load: () => import("./commands/topic-delete.ts") },
+  { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
 ];
 

@@ -42,6 +42,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
   });
   return {
     version: "1.2.3",
+    testedBun: Bun.version,
     environment,
     stdin: {
       isTerminal,

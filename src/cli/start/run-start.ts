@@ -56,7 +56,9 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
     await tellWhatNext(broker, performance.now() - startedMs, io);
   } catch (error) {
     if (!(error instanceof BrokerStartError)) throw error;
-    throw new CommandError(`cannot start: ${error.message}`, [], error);
+    // Loaded only now: a start that succeeds does not need it.
+    const { explainStartFailure } = await import("./start-failure.ts");
+    throw await explainStartFailure(error);
   }
 }
 
