@@ -16,6 +16,8 @@ export type ClientErrorCode =
   | "BAD_ANSWER"
   /** Client and broker have no version of an API in common. Nothing was sent. */
   | "UNSUPPORTED"
+  /** What was asked for cannot be: a partition that a topic does not have. Nothing was sent. */
+  | "INVALID"
   /** The client itself was closed. */
   | "CLOSED"
   /** The broker refused; `errorCode` says why. */

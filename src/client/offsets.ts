@@ -1,5 +1,4 @@
 /** Where partitions begin and end, and where in them a time lies: ListOffsets, asked of each leader once. */
-import { ErrorCode } from "#common/error-code.ts";
 import {
   ListOffsetsApi,
   makeListOffsetsPartition,
@@ -79,7 +78,7 @@ export function listOffsets(
 /**
  * The wanted partitions of a topic, by leader.
  *
- * @throws ClientError REFUSED with UNKNOWN_TOPIC_OR_PARTITION for a partition the topic does not have.
+ * @throws ClientError INVALID for a partition the topic does not have.
  */
 export function byLeader(
   topic: TopicMetadata,
@@ -90,9 +89,8 @@ export function byLeader(
     const row = topic.partitions.find((candidate) => candidate.partition === partition);
     if (row === undefined) {
       throw new ClientError(
-        "REFUSED",
+        "INVALID",
         `topic '${topic.name}' has no partition ${partition}, only 0 to ${topic.partitions.length - 1}`,
-        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
       );
     }
     const leaders = rows.get(row.leader);

@@ -172,9 +172,8 @@ export class Producer {
     if (known !== undefined) return known;
     if (partition < 0 || partition >= this.#topic.partitions.length) {
       throw new ClientError(
-        "REFUSED",
+        "INVALID",
         `topic '${this.#topic.name}' has no partition ${partition}, only 0 to ${this.#topic.partitions.length - 1}`,
-        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
       );
     }
     const lane: Lane = {

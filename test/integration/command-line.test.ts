@@ -41,11 +41,11 @@ describe("sluice start", () => {
         "--override",
         "listeners=PLAINTEXT://127.0.0.1:0",
       );
-      const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
+      const text = await firstLines(broker.stdout, (so_far) => so_far.includes("sluice consume"));
       const port = Number(/PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
       expect([
         text.includes(`Data is in ${directory.path}`),
-        text.includes(`kcat -b 127.0.0.1:${port} -t`),
+        text.includes(`sluice produce greetings --bootstrap 127.0.0.1:${port}\n`),
       ]).toEqual([true, true]);
       const socket = connect(port, "127.0.0.1");
       const isEnded = new Promise<void>((resolve) => socket.on("close", () => resolve()));
@@ -68,9 +68,20 @@ describe("sluice start", () => {
       `listeners=PLAINTEXT://127.0.0.1:${taken.port}`,
     );
     const text = await new Response(broker.stderr).text();
-    expect([await broker.exited, text]).toEqual([
+    // Its own process holds the port: it is told by pid.
+    expect([
+      await broker.exited,
+      text.split("\n").map((line) => line.replace(/taken: .* \(pid/, "taken: X (pid")),
+    ]).toEqual([
       1,
-      `sluice: cannot start: port ${taken.port} is taken: another program listens on 127.0.0.1:${taken.port}\n`,
+      [
+        `sluice: cannot start: port ${taken.port} is taken: X (pid ${process.pid}) listens on 127.0.0.1:${taken.port}`,
+        expect.stringMatching(
+          /^ {8}To listen elsewhere: --override listeners=PLAINTEXT:\/\/127\.0\.0\.1:\d+$/,
+        ),
+        `        To end the other one: kill ${process.pid}`,
+        "",
+      ],
     ]);
   });
 
@@ -110,7 +121,7 @@ describe("sluice start", () => {
         },
       },
     );
-    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
+    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("sluice consume"));
     broker.kill();
     const set = [...text.matchAll(/^ {2}(\S+=\S+) +(\(.*\))$/gm)].map(
       ([, pair, note]) => `${pair} ${note}`,
@@ -150,7 +161,7 @@ describe("sluice start", () => {
       `listeners=PLAINTEXT://127.0.0.1:1\nlog.dirs=${directory.path}/logs\nnode.id=7\n`,
     );
     const broker = run("start", file, "--override", "listeners=PLAINTEXT://127.0.0.1:0");
-    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("-C"));
+    const text = await firstLines(broker.stdout, (so_far) => so_far.includes("sluice consume"));
     broker.kill();
     expect([
       await broker.exited,

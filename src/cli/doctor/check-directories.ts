@@ -73,7 +73,7 @@ export async function checkDirectory(
         ? finding("ok", name, `${directory} exists and is writable`)
         : finding("ok", name, `${directory} is in use by ${describeHolder(holder)}`),
   );
-  findings.push(...(await checkIdentity(path, name, nodeId)));
+  findings.push(...(await checkIdentity(directory, name, nodeId)));
   findings.push(await checkSpace(existing));
   if (mount !== null) findings.push(checkFileSystem(mount.type, mount.mountPoint));
   if (info !== null) findings.push(...(await checkTimes(path)), await checkFlush(path));
@@ -81,11 +81,11 @@ export async function checkDirectory(
 }
 
 async function checkIdentity(
-  path: string,
+  directory: string,
   name: string,
   nodeId: number,
 ): Promise<readonly Finding[]> {
-  const text = await readFile(join(path, "meta.properties"), "utf8").catch(() => null);
+  const text = await readFile(join(directory, "meta.properties"), "utf8").catch(() => null);
   if (text === null) return [];
   const field = (key: RegExp): string | undefined => key.exec(text)?.[1]?.trim();
   const version = field(/^version\s*=\s*(.*)$/m);

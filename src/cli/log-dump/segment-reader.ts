@@ -52,7 +52,7 @@ const MAGIC = 2;
 const CRC_AT = 17;
 const ATTRIBUTES_AT = 21;
 const KNOWN_ATTRIBUTES = 0x7f;
-/** Beyond this a batch found by the search is taken by its header alone. */
+/** A batch found by the search is no larger. */
 const MAX_SEARCHED_BATCH_BYTES = 33_554_432;
 
 /** A file seen through a window that moves forward. */
@@ -99,6 +99,7 @@ export async function* readSegment(
 ): AsyncGenerator<SegmentItem> {
   const window = new FileWindow(file, size);
   const maxBatchBytes = options.maxBatchBytes ?? DEFAULT_MAX_BATCH_BYTES;
+  let previous: number | null = null;
   for (let position = 0; position < size;) {
     const header = await headerAt(window, position);
     if (typeof header !== "string") {
@@ -108,13 +109,18 @@ export async function* readSegment(
       const crc = storedCrc(head);
       const isCrcValid = bytes === null ? null : crc32c(bytes.subarray(ATTRIBUTES_AT)) === crc;
       yield { kind: "batch", position, header, crc, isCrcValid, bytes };
+      previous = position;
       position += header.sizeBytes;
       continue;
     }
-    if (await isZeroUntilEnd(window, position)) {
+    // A batch that lied about its length led here: the next good one may begin inside of what it claimed.
+    const isLost = previous !== null && !(await isGoodBatch(window, previous, maxBatchBytes));
+    if (!isLost && (await isZeroUntilEnd(window, position))) {
       yield { kind: "zeros", position, bytes: size - position };
       return;
     }
+    if (isLost && previous !== null) position = previous;
+    previous = null;
     const next = await findBatch(window, position + 1);
     yield { kind: "damage", position, bytes: next - position, reason: header };
     position = next;
@@ -181,12 +187,16 @@ async function findBatch(window: FileWindow, start: number): Promise<number> {
   return window.size;
 }
 
-async function isGoodBatch(window: FileWindow, position: number): Promise<boolean> {
+async function isGoodBatch(
+  window: FileWindow,
+  position: number,
+  maxBytes: number = MAX_SEARCHED_BATCH_BYTES,
+): Promise<boolean> {
   const header = await headerAt(window, position);
   if (typeof header === "string") return false;
   const head = await window.read(position, BATCH_HEADER_BYTES);
   if (head[ATTRIBUTES_AT] !== 0 || (head[ATTRIBUTES_AT + 1] ?? 0) > KNOWN_ATTRIBUTES) return false;
-  if (header.recordCount < 0 || header.sizeBytes > MAX_SEARCHED_BATCH_BYTES) return false;
+  if (header.recordCount < 0 || header.sizeBytes > maxBytes) return false;
   const bytes = await window.read(position, header.sizeBytes);
   return crc32c(bytes.subarray(ATTRIBUTES_AT)) === storedCrc(bytes);
 }

@@ -16,6 +16,8 @@ import { CommandError, UsageError } from "../failure.ts";
 import { logChoiceOf, logOptions, outputLogger } from "../log-output.ts";
 
 const FORCED_EXIT_CODE = 130;
+/** What the other commands take without `--bootstrap`. */
+const DEFAULT_BOOTSTRAP = "127.0.0.1:9092";
 
 /** What was typed after `sluice start`. */
 export interface StartArguments {
@@ -109,6 +111,7 @@ function stopOnSignal(broker: Broker, logger: Logger): void {
 
 async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): Promise<void> {
   const servers = broker.bootstrapServers;
+  const where = servers === DEFAULT_BOOTSTRAP ? "" : ` --bootstrap ${servers}`;
   const addresses = broker.listeners
     .map(({ listenerName, hostname, port }) => `${listenerName}://${hostname}:${port}`)
     .join(", ");
@@ -122,8 +125,8 @@ async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): P
       : [`Metrics and health are on http://${urlHost(admin.host)}:${admin.port}`]),
     ...(changed.length === 0 ? [] : ["Not at the default:", ...changed.map((line) => `  ${line}`)]),
     "Try, in another terminal:",
-    `  echo hello | kcat -b ${servers} -t greetings -P`,
-    `  kcat -b ${servers} -t greetings -C -e`,
+    `  echo hello | sluice produce greetings${where}`,
+    `  sluice consume greetings${where}`,
   ];
   await io.stdout.write(`${lines.join("\n")}\n`);
 }
