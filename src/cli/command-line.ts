@@ -24,7 +24,7 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
     if (words.every((word) => word === "--no-color")) program.outputHelp();
     else await program.parseAsync(words, { from: "user" });
   } catch (error) {
-    await tellFailure(error, entry?.words.join(" ") ?? null, io);
+    await tellFailure(error, entry?.words.join(" ") ?? groupIn(words), io);
   }
 }
 
@@ -32,6 +32,14 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
 function withHelpLast(args: readonly string[]): readonly string[] {
   if (args[0] === "help") return [...args.slice(1), "--help"];
   return args[0] === "version" ? ["--version"] : args;
+}
+
+/** The group that was called, when its second word is not known. */
+function groupIn(words: readonly string[]): string | null {
+  const first = words.find((word) => !word.startsWith("-"));
+  return COMMANDS.some((command) => command.words.length > 1 && command.words[0] === first)
+    ? (first ?? null)
+    : null;
 }
 
 async function tellFailure(error: unknown, command: string | null, io: CommandIo): Promise<void> {

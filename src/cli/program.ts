@@ -7,6 +7,8 @@ import type { CommandIo } from "./command-io.ts";
 import { GROUPS } from "./command-table.ts";
 import { styleOf } from "./output.ts";
 
+const MAX_HELP_WIDTH = 100;
+
 /** An empty program; commands add themselves to it. */
 export function createProgram(io: CommandIo): Command {
   const program = new Command("sluice");
@@ -29,8 +31,8 @@ export function createProgram(io: CommandIo): Command {
         io.stderr.write(text).catch(() => {});
       },
       outputError: () => {},
-      getOutHelpWidth: () => Math.min(io.stdout.width, 100),
-      getErrHelpWidth: () => Math.min(io.stderr.width, 100),
+      getOutHelpWidth: () => helpWidth(io.stdout.width),
+      getErrHelpWidth: () => helpWidth(io.stderr.width),
       getOutHasColors: () => io.stdout.hasColor,
       getErrHasColors: () => io.stderr.hasColor,
     })
@@ -43,6 +45,13 @@ export function createProgram(io: CommandIo): Command {
       visibleGlobalOptions: (command) =>
         command.parent === null ? [] : program.options.filter(({ long }) => long === "--no-color"),
     });
+  addExamples(program, io, [
+    ["sluice start", "a broker on 127.0.0.1:9092, data in ./data"],
+    ["echo hello | sluice produce greetings", "write a record"],
+    ["sluice consume greetings", "read what there is"],
+    ["sluice doctor", "what is wrong, and what to do"],
+    ["sluice topic create --help", "each command has its own help"],
+  ]);
   return program;
 }
 
@@ -64,6 +73,29 @@ export function addExamples(command: Command, io: CommandIo, examples: readonly 
   const style = styleOf(io.stdout);
   const lines = examples.map(([typed, what]) => `  ${style.dim(`# ${what}`)}\n  ${typed}`);
   command.addHelpText("after", `\n${style.bold("Examples:")}\n${lines.join("\n")}`);
+}
+
+/** Adds paragraphs under the options of a command, one a line of `text`, wrapped to the terminal. */
+export function addNotes(command: Command, io: CommandIo, paragraphs: readonly string[]): void {
+  const width = helpWidth(io.stdout.width);
+  command.addHelpText("after", `\n${paragraphs.map((text) => wrapText(text, width)).join("\n")}`);
+}
+
+/** Breaks a paragraph between words, so that no line is wider than `width` unless a word is. */
+export function wrapText(text: string, width: number): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width)
+      lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
+}
+
+/** Long lines are hard to read, however wide the terminal is. */
+function helpWidth(columns: number): number {
+  return Math.min(columns, MAX_HELP_WIDTH);
 }
 
 /** Gathers the values of an option that may be given several times. */

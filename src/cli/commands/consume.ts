@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { addClusterOptions } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
 import type { ConsumeArguments } from "../consume/run-consume.ts";
-import { addExamples, collect } from "../program.ts";
+import { addExamples, addNotes, collect } from "../program.ts";
 
 /** Adds `consume TOPIC`. */
 export function register(program: Command, io: CommandIo): void {
@@ -27,15 +27,12 @@ export function register(program: Command, io: CommandIo): void {
     const { runConsume } = await import("../consume/run-consume.ts");
     await runConsume(topic, options, io);
   });
-  command.addHelpText(
-    "after",
-    `
-It stops at the end found at the start, on a terminal as in a pipe, unless --follow is given.
---from says where to begin in each partition, within what exists; in a group only where nothing is committed.
---format: %s value, %S its length, %k key, %K its length, %t topic, %p partition, %o offset, %T timestamp in
-ms, %h headers, %% percent sign; \\n, \\t, \\r, \\0, \\xNN. A length is -1 where there is no key or value.
---json: bytes that are not text are in keyBase64 and valueBase64.`,
-  );
+  addNotes(command, io, [
+    "It stops at the end found at the start, on a terminal as in a pipe, unless --follow is given.",
+    "--from says where to begin in each partition, within what exists; in a group only where nothing is committed.",
+    "--format: %s value, %S its length, %k key, %K its length, %t topic, %p partition, %o offset, %T timestamp in ms, %h headers, %% percent sign; \\n, \\t, \\r, \\0, \\xNN. A length is -1 where there is no key or value.",
+    "--json: bytes that are not text are in keyBase64 and valueBase64.",
+  ]);
   addExamples(command, io, [
     ["sluice consume greetings", "everything there is"],
     [

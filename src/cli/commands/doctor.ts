@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { CommandIo } from "../command-io.ts";
 import type { DoctorArguments } from "../doctor/run-doctor.ts";
-import { addExamples, collect } from "../program.ts";
+import { addExamples, addNotes, collect } from "../program.ts";
 
 /** Adds `doctor [FILE]`. */
 export function register(program: Command, io: CommandIo): void {
@@ -17,13 +17,11 @@ export function register(program: Command, io: CommandIo): void {
       const { runDoctor } = await import("../doctor/run-doctor.ts");
       await runDoctor(file ?? null, options, io);
     });
-  command.addHelpText(
-    "after",
-    `
-Nothing is changed; a small file is written to each log directory that exists and removed again, to time fsync.
-A broker that runs on the listeners is asked which addresses it gives to clients, and each of them is dialled.
-Exit code 1 when a check fails; warnings do not count.`,
-  );
+  addNotes(command, io, [
+    "Nothing is changed; a small file is written to each log directory that exists and removed again, to time fsync.",
+    "A broker that runs on the listeners is asked which addresses it gives to clients, and each of them is dialled.",
+    "Exit code 1 when a check fails; warnings do not count.",
+  ]);
   addExamples(command, io, [
     ["sluice doctor", "what 'sluice start' would meet"],
     ["sluice doctor server.properties", "with a configuration"],

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { CommandIo } from "../command-io.ts";
 import type { LogDumpArguments } from "../log-dump/run-log-dump.ts";
-import { addExamples, groupOf } from "../program.ts";
+import { addExamples, addNotes, groupOf } from "../program.ts";
 
 /** Adds `log dump FILE…`. */
 export function register(program: Command, io: CommandIo): void {
@@ -24,12 +24,9 @@ export function register(program: Command, io: CommandIo): void {
       const { runLogDump } = await import("../log-dump/run-log-dump.ts");
       await runLogDump(files, options, io);
     });
-  command.addHelpText(
-    "after",
-    `
-Nothing is locked or written; a broker may run. Damage is shown by position, and the dump goes on with the
-next good batch. Exit code 1 when there was damage.`,
-  );
+  addNotes(command, io, [
+    "Nothing is locked or written; a broker may run. Damage is shown by position, and the dump goes on with the next good batch. Exit code 1 when there was damage.",
+  ]);
   addExamples(command, io, [
     ["sluice log dump data/orders-0/*.log", "the batches of a partition"],
     ["sluice log dump --deep data/orders-0/*.log", "every byte checked"],

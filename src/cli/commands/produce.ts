@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { addClusterOptions } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
 import type { ProduceArguments } from "../produce/run-produce.ts";
-import { addExamples, collect } from "../program.ts";
+import { addExamples, addNotes, collect } from "../program.ts";
 
 /** Adds `produce TOPIC`. */
 export function register(program: Command, io: CommandIo): void {
@@ -28,12 +28,10 @@ export function register(program: Command, io: CommandIo): void {
     const { runProduce } = await import("../produce/run-produce.ts");
     await runProduce(topic, options, io);
   });
-  command.addHelpText(
-    "after",
-    `
-With --json, bytes that are not text are given as keyBase64, valueBase64; 'sluice consume --json' writes the same form.
-Exit code: 0 when every record was acknowledged; 1 when one was not; 130 after Ctrl-C, with what had been read written.`,
-  );
+  addNotes(command, io, [
+    "With --json, bytes that are not text are given as keyBase64, valueBase64; 'sluice consume --json' writes the same form.",
+    "Exit code: 0 when every record was acknowledged; 1 when one was not; 130 after Ctrl-C, with what had been read written.",
+  ]);
   addExamples(command, io, [
     ["echo hello | sluice produce greetings", "one record"],
     ["echo en:hello | sluice produce greetings --key-separator :", "with a key"],

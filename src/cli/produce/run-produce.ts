@@ -60,7 +60,9 @@ export async function runProduce(
   const interruption = io.interruption();
   await withCluster(options, async (cluster) => {
     const startedMs = performance.now();
-    const progress = progressLine(io.stderr);
+    // Who types sees the lines; a counter between them would only be in the way.
+    const isTyped = plan.files.length === 0 && io.stdin.isTerminal;
+    const progress = progressLine(isTyped ? { ...io.stderr, isTerminal: false } : io.stderr);
     let read = 0;
     let bytes = 0;
     const state = (): string =>
@@ -74,7 +76,7 @@ export async function runProduce(
         progress.update(() => `${state()} written`);
       },
     });
-    await hintAtTerminal(plan, topic, io);
+    if (isTyped) await io.stderr.write(`Each line is a record for ${topic}; Ctrl-D ends.\n`);
     try {
       for await (const { record, partition } of readRecords(plan, io, interruption)) {
         read += 1;
@@ -116,11 +118,6 @@ async function tellPart(
   if (error instanceof CommandError)
     throw new CommandError(error.message, [far, ...error.remedies]);
   throw error;
-}
-
-async function hintAtTerminal(plan: ProducePlan, topic: string, io: CommandIo): Promise<void> {
-  if (plan.files.length > 0 || !io.stdin.isTerminal) return;
-  await io.stderr.write(`Each line is a record for ${topic}; Ctrl-D ends.\n`);
 }
 
 function planOf(options: ProduceArguments): ProducePlan {

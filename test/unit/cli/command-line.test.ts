@@ -60,6 +60,10 @@ describe("the command line", () => {
       ["start", "--overide", "a=b"],
       "sluice: unknown option '--overide' (Did you mean --override?)\n        'sluice start --help' shows what there is.\n",
     ],
+    [
+      ["topic", "lst"],
+      "sluice: unknown command 'lst' (Did you mean list?)\n        'sluice topic --help' shows what there is.\n",
+    ],
     [["start", "--override", "nonsense"], "sluice: --override wants KEY=VALUE, not 'nonsense'\n"],
   ])("%j is not understood", async (args, expected) => {
     const io = await run(...args);

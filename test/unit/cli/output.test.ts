@@ -11,6 +11,7 @@ import {
   styleOf,
 } from "#cli/output.ts";
 import { formatBytes, formatCount, formatDuration, formatPlural } from "#cli/units.ts";
+import { wrapText } from "#cli/program.ts";
 import { fakeIo } from "../../support/fake-io.ts";
 
 const columns = [{ heading: "TOPIC" }, { heading: "SIZE", align: "right" }] as const;
@@ -90,6 +91,12 @@ test("JSON: a document is indented, a stream is lines, large integers survive", 
     '{\n  "a": [\n    1,\n    "1152921504606846976"\n  ]\n}\n',
     '{"a":"b\\n"}\n',
   ]);
+});
+
+test("a paragraph is wrapped between words", () => {
+  expect(wrapText("one two three, a-word-that-is-long x", 9)).toBe(
+    "one two\nthree,\na-word-that-is-long\nx",
+  );
 });
 
 test("a failure is a sentence and what to do", () => {
