@@ -3,18 +3,28 @@
  *
  * Exit codes: 0 done; 1 understood, but it did not work; 2 not understood.
  */
-import { CommanderError } from "commander";
 import type { CommandIo } from "./command-io.ts";
 import { COMMANDS, findCommand } from "./command-table.ts";
 import { ClosedOutputError, CommandError, ExitCode } from "./failure.ts";
 import { formatFailure, styleOf } from "./output.ts";
-import { createProgram } from "./program.ts";
+import { readPlainStart } from "./start/plain-arguments.ts";
 
 /** Runs the command that `args` name. Never throws for what a person or a broker can cause; sets the exit code instead. */
 export async function runCommandLine(args: readonly string[], io: CommandIo): Promise<void> {
   const words = withHelpLast(args);
   const entry = findCommand(words);
   try {
+    if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
+      await io.stdout.write(`sluice ${io.version}\n`);
+      return;
+    }
+    const start = readPlainStart(words);
+    if (start !== null) {
+      const { runStart } = await import("./start/run-start.ts");
+      await runStart(start, io);
+      return;
+    }
+    const { createProgram } = await import("./program.ts");
     const program = createProgram(io);
     const modules =
       entry === null
@@ -44,7 +54,7 @@ function groupIn(words: readonly string[]): string | null {
 
 async function tellFailure(error: unknown, command: string | null, io: CommandIo): Promise<void> {
   if (error instanceof ClosedOutputError) return;
-  if (error instanceof CommanderError) {
+  if (isParserError(error)) {
     if (error.exitCode === 0) return;
     io.setExitCode(ExitCode.USAGE);
     // A group without its second word: its help was shown.
@@ -57,6 +67,19 @@ async function tellFailure(error: unknown, command: string | null, io: CommandIo
   if (!(error instanceof CommandError)) throw error;
   io.setExitCode(error.exitCode);
   await tell(error.message, error.remedies, io);
+}
+
+/** Known by its shape: its class would have to be loaded for every start. */
+function isParserError(
+  error: unknown,
+): error is Error & { readonly code: string; readonly exitCode: number } {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    error.code.startsWith("commander.") &&
+    "exitCode" in error
+  );
 }
 
 async function tell(message: string, remedies: readonly string[], io: CommandIo): Promise<void> {

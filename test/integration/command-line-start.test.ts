@@ -5,7 +5,13 @@ import { join } from "node:path";
 import { sluice } from "../support/run-sluice.ts";
 import { startBroker, temporaryDirectory } from "../support/start-broker.ts";
 
-const FREE_PORT = ["--override", "listeners=PLAINTEXT://127.0.0.1:0"];
+/** A free port, and no admin port: another test's broker may have that one. */
+const FREE_PORT = [
+  "--override",
+  "listeners=PLAINTEXT://127.0.0.1:0",
+  "--override",
+  "sluice.admin.listener=",
+];
 const NOBODY = 65_534;
 
 const startOn = (directory: string, ...more: readonly string[]): readonly string[] => [

@@ -65,6 +65,25 @@ export async function checkListener(
   return [served, ...(await checkBootstrap([address]))];
 }
 
+/** Checks the address of metrics and health: a broker does without it when somebody else has it. */
+export async function checkAdminListener(
+  address: Address,
+  isOurs: (pid: number) => Promise<boolean>,
+): Promise<Finding> {
+  const where = formatAddress(address);
+  if (address.port === 0) return finding("ok", "admin port", `${where}: a free port at start`);
+  const holder = await holderOfPort(address.port);
+  if (holder === null) return finding("ok", "admin port", `${where}: free`);
+  return (await isOurs(holder.pid))
+    ? finding("ok", "admin port", `${where}: served by ${describeHolder(holder)}`)
+    : finding(
+        "warn",
+        "admin port",
+        `port ${address.port} is taken by ${describeHolder(holder)}: there would be no metrics`,
+        `To have them elsewhere: --override sluice.admin.listener=${address.host}:${address.port + 1}`,
+      );
+}
+
 /** Asks a cluster what clients are told, and dials each address of the answer. */
 export async function checkBootstrap(bootstrap: readonly Address[]): Promise<readonly Finding[]> {
   const where = bootstrap.map(formatAddress).join(",");

@@ -10,7 +10,7 @@ import { formatPlural } from "../units.ts";
 import { readBootstrap } from "../with-cluster.ts";
 import { checkDirectory } from "./check-directories.ts";
 import { checkMachine } from "./check-machine.ts";
-import { checkBootstrap, checkListener } from "./check-network.ts";
+import { checkAdminListener, checkBootstrap, checkListener } from "./check-network.ts";
 import { type Finding, finding } from "./finding.ts";
 
 /** Options as commander gives them. */
@@ -89,6 +89,8 @@ async function checkConfiguration(
     return holders.some((holder) => holder?.pid === pid);
   };
   for (const listener of settings.listeners) await tell(await checkListener(listener, isOurs));
+  const admin = settings.sluiceAdminListener;
+  if (admin !== null) await tell([await checkAdminListener(admin, isOurs)]);
 }
 
 function lineOf({ status, check, message, remedies }: Finding, io: CommandIo): string {
