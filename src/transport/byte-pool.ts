@@ -19,8 +19,10 @@ const CLASS_BITS_MIN = 10;
 const CLASS_BITS_MAX = 30;
 /** Buffers up to this size may use the whole budget, larger ones three quarters of it. */
 const SMALL_BYTES = 64 * 1024;
-/** How often a loop with waiters looks whether another loop gave bytes back. */
+/** How often a loop with waiters looks by itself whether there is room: another loop may have given bytes back. */
 const LOOK_AGAIN_MS = 20;
+/** Waiters woken at a time: when many wait, most would find nothing. */
+const WOKEN_COUNT = 16;
 
 /** Limits of a {@link BytePool}. */
 export interface BytePoolOptions {
@@ -46,7 +48,6 @@ export class BytePool {
   readonly #keepBytes: number;
   readonly #counters: SharedCounters;
   readonly #loopId: number;
-  readonly #isShared: boolean;
   readonly #free: Uint8Array[][] = [];
   readonly #waiters: Set<BytePoolWaiter> = new Set();
   #overdraftHolder: BytePoolWaiter | null = null;
@@ -58,7 +59,6 @@ export class BytePool {
     this.#maxKib = Math.floor(options.maxBytes / 1024);
     this.#maxLargeKib = Math.floor((this.#maxKib * 3) / 4);
     this.#keepBytes = options.keepBytes;
-    this.#isShared = options.counters !== undefined;
     this.#counters = options.counters ?? new SharedCounters();
     this.#loopId = options.loopId ?? 1;
     for (let bits = CLASS_BITS_MIN; bits <= CLASS_BITS_MAX; bits++) this.#free.push([]);
@@ -110,8 +110,7 @@ export class BytePool {
     if (this.#counters.usedKib + (size >> 10) > this.#limitKib(size)) {
       if (this.#overdraftHolder !== waiter && !this.#tryOverdraw(waiter)) {
         this.#waiters.add(waiter);
-        if (this.#isShared)
-          this.#lookAgain ??= setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
+        this.#lookAgain ??= setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
         return null;
       }
       this.#counters.setOverdraftKib(size >> 10);
@@ -182,13 +181,17 @@ export class BytePool {
   #onLookAgain(): void {
     this.#lookAgain = null;
     this.#wake();
+    if (this.#waiters.size > 0) this.#lookAgain = setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
   }
 
   #wake(): void {
     if (this.#waiters.size === 0) return;
-    const waiting = [...this.#waiters];
-    this.#waiters.clear();
-    for (const waiter of waiting) waiter.onBytesAvailable();
+    let count = 0;
+    for (const waiter of this.#waiters) {
+      if (count++ === WOKEN_COUNT) return;
+      this.#waiters.delete(waiter);
+      waiter.onBytesAvailable();
+    }
   }
 }
 

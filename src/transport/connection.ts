@@ -70,6 +70,8 @@ export interface ConnectionAddress {
   readonly clientHost: string;
 }
 
+/** Chunks from this size on are worth giving back by hand. */
+const FREE_NOW_BYTES_MIN = 32 * 1024;
 /** Input up to this size may be held also when the budget for it is spent: less is hardly a chunk. */
 const HELD_BYTES_FREE = 4096;
 /** Unsent bytes a connection may always have. When all together have too many, it is not read with more, and cut with much more. */
@@ -128,6 +130,16 @@ export class ReplySlot implements ReplyTarget {
   close(): void {
     this.#connection.close();
   }
+}
+
+/**
+ * Gives back the memory of a large chunk at once: many of them may come in one turn of the loop, long before anybody
+ * collects garbage. Nothing may look at the chunk any more.
+ */
+function freeNow(chunk: Uint8Array): void {
+  const { buffer } = chunk;
+  if (chunk.length < FREE_NOW_BYTES_MIN || buffer.byteLength !== chunk.length) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** One accepted connection. */
@@ -293,8 +305,13 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       return;
     }
     this.#isInEvent = true;
-    this.#consume(chunk, 0);
+    const framesCount = this.#environment.statistics.framesCount;
+    this.#consume(chunk, 0, false);
     this.#endEvent();
+    // Nobody looks at the bytes of a chunk that was copied, or dropped, as a whole.
+    if (framesCount === this.#environment.statistics.framesCount && this.#held.length === 0) {
+      freeNow(chunk);
+    }
     this.#turnStartedMs = 0;
     this.frameStartedMs = this.#receiver.isMidFrame
       ? this.frameStartedMs < 0
@@ -334,7 +351,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     }
     this.#slots = [];
     this.#held = [];
-    this.#uncharge();
+    this.#uncharge(this.#chargedBytes);
     this.#corkedBytes = 0;
     this.#environment.handler.onClose(this);
   }
@@ -500,7 +517,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     return count;
   }
 
-  #consume(chunk: Uint8Array, start: number): void {
+  /** @param isCharged - true for input that was held before. */
+  #consume(chunk: Uint8Array, start: number, isCharged: boolean): void {
     const result = this.#receiver.consume(chunk, start, this);
     this.hasMoreInput = false;
     if (this.#isClosed) {
@@ -512,11 +530,11 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       case ConsumeResult.DONE:
         return;
       case ConsumeResult.STOPPED:
-        this.#hold(chunk);
+        this.#hold(chunk, isCharged);
         return;
       case ConsumeResult.NO_ROOM:
         this.#isWaitingForRoom = true;
-        this.#hold(chunk);
+        this.#hold(chunk, isCharged);
         return;
       case ConsumeResult.BAD_SIZE:
         this.#environment.statistics.closedBadFrameCount++;
@@ -526,12 +544,12 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     }
   }
 
-  #hold(chunk: Uint8Array): void {
+  #hold(chunk: Uint8Array, isCharged: boolean): void {
     this.#heldPosition = this.#receiver.position;
     this.#held.unshift(chunk);
     this.#pause();
     if (this.#isTurnOver) this.#environment.scheduleNextTurn(this);
-    this.#charge(chunk.length);
+    if (!isCharged) this.#charge(chunk.length);
   }
 
   /** Counts held input. When there is too much of it in all, whoever comes with more has to go. */
@@ -542,12 +560,15 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     if (bytes <= HELD_BYTES_FREE || !pool.isOverfull) return;
     statistics.closedMemoryCount++;
     events?.onConnectionCut("memory", this.id, this.address.clientHost);
+    const held = this.#held;
     this.close();
+    for (const chunk of held) freeNow(chunk);
   }
 
-  #uncharge(): void {
-    if (this.#chargedBytes > 0) this.#environment.pool.uncharge(this.#chargedBytes);
-    this.#chargedBytes = 0;
+  #uncharge(bytes: number): void {
+    if (bytes === 0) return;
+    this.#chargedBytes -= bytes;
+    this.#environment.pool.uncharge(bytes);
   }
 
   #pause(): void {
@@ -606,12 +627,11 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       const chunk = this.#held.shift() as Uint8Array;
       const position = this.#heldPosition;
       this.#heldPosition = 0;
-      this.#chargedBytes -= chargedBytes(chunk.length);
-      this.#environment.pool.uncharge(chargedBytes(chunk.length));
       this.#isInEvent = true;
-      this.#consume(chunk, position);
+      this.#consume(chunk, position, true);
       this.#endEvent();
       if (this.#isClosed) return;
+      if (this.#held[0] !== chunk) this.#uncharge(chargedBytes(chunk.length));
     }
     this.#turnStartedMs = 0;
     if (this.#isPaused && this.#held.length === 0 && !this.#isWaitingForRoom && this.canTakeFrame) {
