@@ -28,7 +28,7 @@ const TURN_MS = 4;
 const POOL_BYTES = 64 << 20;
 const POOL_KEEP_BYTES = 16 << 20;
 /** Reply bytes that may wait in memory, all connections together. */
-const UNSENT_TOTAL_BYTES_MAX = 32 << 20;
+const UNSENT_TOTAL_BYTES_MAX = 24 << 20;
 /** Descriptors that are neither connections nor segments: listeners, epoll, timers, metadata, the runtime's own. */
 const OTHER_DESCRIPTORS = 64;
 /** Time after which an unused fetch session may make room for another; Kafka's, where it is no key either. */

@@ -21,6 +21,8 @@ const CLASS_BITS_MAX = 30;
 const SMALL_BYTES = 64 * 1024;
 /** How often a loop with waiters looks by itself whether there is room: another loop may have given bytes back. */
 const LOOK_AGAIN_MS = 20;
+/** Memory from this size on is worth giving back by hand. */
+const FREE_NOW_BYTES_MIN = 32 * 1024;
 /** Waiters woken at a time: when many wait, most would find nothing. */
 const WOKEN_COUNT = 16;
 
@@ -130,7 +132,7 @@ export class BytePool {
     if (!isRetained && this.#idleBytes + buffer.length <= this.#keepBytes) {
       this.#free[classIndex(buffer.length)]?.push(buffer);
       this.#idleBytes += buffer.length;
-    }
+    } else if (!isRetained) freeNow(buffer);
     this.#wake();
   }
 
@@ -193,6 +195,16 @@ export class BytePool {
       waiter.onBytesAvailable();
     }
   }
+}
+
+/**
+ * Gives back the memory of a large chunk at once: many of them may come in one turn of the loop, long before anybody
+ * collects garbage. Nothing may look at the chunk any more.
+ */
+export function freeNow(chunk: Uint8Array): void {
+  const { buffer } = chunk;
+  if (chunk.length < FREE_NOW_BYTES_MIN || buffer.byteLength !== chunk.length) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** What to charge for a piece of input: whole KiB, since that is what the counters count. */

@@ -9,7 +9,7 @@
  * and a connection at its limit is not read until it is below again. What it sends then waits in the kernel, and in the
  * client.
  */
-import { type BytePool, type BytePoolWaiter, chargedBytes } from "./byte-pool.ts";
+import { type BytePool, type BytePoolWaiter, chargedBytes, freeNow } from "./byte-pool.ts";
 import { ConsumeResult, type FrameConsumer, FrameReceiver } from "./frame-receiver.ts";
 import type {
   DirectReceiver,
@@ -56,6 +56,16 @@ export interface ConnectionEnvironment {
   isBurst: boolean;
   /** A reply left by itself. */
   noteSingleReply(): void;
+  /**
+   * Makes room where there is too much input in memory: closes those who hold some and have been silent the longest.
+   *
+   * @returns false when there still is too much: `connection` has to go itself.
+   */
+  makeRoom(connection: Connection): boolean;
+  /** The connection holds a good deal of input now. */
+  noteHolder(connection: Connection): void;
+  /** True while connections wait for their next turn: who comes anew gets one request then. */
+  readonly hasBacklog: boolean;
   /** Runs `connection.continueTurn()` once the others have had theirs. */
   scheduleNextTurn(connection: Connection): void;
   /** Reply bytes that wait in memory, over the connections of this loop. */
@@ -70,8 +80,6 @@ export interface ConnectionAddress {
   readonly clientHost: string;
 }
 
-/** Chunks from this size on are worth giving back by hand. */
-const FREE_NOW_BYTES_MIN = 32 * 1024;
 /** Input up to this size may be held also when the budget for it is spent: less is hardly a chunk. */
 const HELD_BYTES_FREE = 4096;
 /** Unsent bytes a connection may always have. When all together have too many, it is not read with more, and cut with much more. */
@@ -132,16 +140,6 @@ export class ReplySlot implements ReplyTarget {
   }
 }
 
-/**
- * Gives back the memory of a large chunk at once: many of them may come in one turn of the loop, long before anybody
- * collects garbage. Nothing may look at the chunk any more.
- */
-function freeNow(chunk: Uint8Array): void {
-  const { buffer } = chunk;
-  if (chunk.length < FREE_NOW_BYTES_MIN || buffer.byteLength !== chunk.length) return;
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
 /** One accepted connection. */
 export class Connection implements FrameConnection, FrameConsumer, BytePoolWaiter {
   readonly id: number;
@@ -175,6 +173,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   #chargedBytes = 0;
   #turnStartedMs = 0;
   #isTurnOver = false;
+  #isContinuing = false;
   #isThrottled = false;
   #isPaused = false;
   #isWaitingForRoom = false;
@@ -311,6 +310,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     // Nobody looks at the bytes of a chunk that was copied, or dropped, as a whole.
     if (framesCount === this.#environment.statistics.framesCount && this.#held.length === 0) {
       freeNow(chunk);
+      if (chunk.length > HELD_BYTES_FREE && !this.#isClosed) this.#environment.noteHolder(this);
     }
     this.#turnStartedMs = 0;
     this.frameStartedMs = this.#receiver.isMidFrame
@@ -366,7 +366,10 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** @internal The others have had their turn: this connection goes on with what it holds. */
   continueTurn(): void {
     this.#isTurnOver = false;
-    if (!this.#isClosed) this.#afterSending();
+    if (this.#isClosed) return;
+    this.#isContinuing = true;
+    this.#afterSending();
+    this.#isContinuing = false;
   }
 
   /** @internal True while the frame under assembly waits for room: the client cannot help that. */
@@ -481,9 +484,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       return;
     }
     if (this.hasExcessUnsent) {
-      this.#environment.statistics.closedMemoryCount++;
-      this.#environment.events?.onConnectionCut("memory", this.id, this.address.clientHost);
-      this.close();
+      this.closeForMemory();
       return;
     }
     this.#afterSending();
@@ -501,8 +502,10 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     // Only who sends several requests at once is watched: a single one costs no look at the clock.
     if (this.hasMoreInput) {
       const nowMs = performance.now();
-      if (this.#turnStartedMs === 0) this.#turnStartedMs = nowMs;
-      else if (nowMs - this.#turnStartedMs > this.#environment.limits.turnMs)
+      if (this.#turnStartedMs === 0) {
+        this.#turnStartedMs = nowMs;
+        this.#isTurnOver = this.#environment.hasBacklog && !this.#isContinuing;
+      } else if (nowMs - this.#turnStartedMs > this.#environment.limits.turnMs)
         this.#isTurnOver = true;
     }
     return isReleased;
@@ -554,10 +557,22 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
 
   /** Counts held input. When there is too much of it in all, whoever comes with more has to go. */
   #charge(bytes: number): void {
-    const { pool, statistics, events } = this.#environment;
+    const { pool } = this.#environment;
     this.#chargedBytes += chargedBytes(bytes);
     pool.charge(chargedBytes(bytes));
-    if (bytes <= HELD_BYTES_FREE || !pool.isOverfull) return;
+    if (bytes <= HELD_BYTES_FREE) return;
+    this.#environment.noteHolder(this);
+    if (pool.isOverfull && !this.#environment.makeRoom(this)) this.closeForMemory();
+  }
+
+  /** Input this connection holds: what it was sent of a frame, and what it could not take yet. */
+  get heldBytes(): number {
+    return this.#chargedBytes + (this.#receiver.isMidFrame ? this.#receiver.filledBytes : 0);
+  }
+
+  /** Closes because memory is short, and gives back what was held at once. */
+  closeForMemory(): void {
+    const { statistics, events } = this.#environment;
     statistics.closedMemoryCount++;
     events?.onConnectionCut("memory", this.id, this.address.clientHost);
     const held = this.#held;

@@ -36,6 +36,10 @@ const SHORTAGE_LOOKS = 5;
 /** New connections that may wait for their turn before more are refused, ms. */
 const RATE_WAIT_MAX_MS = 10_000;
 const NO_LIMIT = 2147483647;
+/** Input from which a connection counts as holding some. */
+const HOLDER_BYTES_MIN = 32 * 1024;
+/** Time for connections that wait for their next turn, between two looks at the sockets, ms. */
+const BACKLOG_MS = 8;
 
 /** Limits on who may connect; may change while the transport runs. They hold for all loops together. */
 export interface ConnectionCounts {
@@ -171,7 +175,7 @@ export class Transport {
   readonly #handler: FrameHandler;
   readonly #assist: NativeAssist | null;
   readonly #events: TransportEvents | null;
-  readonly #environment: ConnectionEnvironment & { isServing: boolean };
+  readonly #environment: ConnectionEnvironment & { isServing: boolean; hasBacklog: boolean };
   readonly #connections: Map<number, Connection> = new Map();
   readonly #counters: SharedCounters;
   readonly #listeners: Bun.TCPSocketListener<SocketData>[] = [];
@@ -180,6 +184,8 @@ export class Transport {
   #late: Connection[] = [];
   #singleReplyCount = 0;
   #isFlushQueued = false;
+  /** Connections that hold input, and some that held it. */
+  readonly #holders: Set<Connection> = new Set();
   /** Connections that go on after the others. */
   #nextTurn: Connection[] = [];
   #ticker: ReturnType<typeof setInterval> | null = null;
@@ -217,6 +223,9 @@ export class Transport {
       statistics: this.statistics,
       events,
       isServing: true,
+      hasBacklog: false,
+      makeRoom: (connection) => this.#makeRoom(connection),
+      noteHolder: (connection) => void this.#holders.add(connection),
       scheduleFlush: (connection) => this.#scheduleFlush(connection),
       scheduleFlushAfterTurn: (connection) => this.#scheduleFlushAfterTurn(connection),
       isBurst: false,
@@ -404,6 +413,7 @@ export class Transport {
     socket.data.connection = null;
     connection.onSocketClosed();
     this.#connections.delete(connection.id);
+    this.#holders.delete(connection);
     this.statistics.openCount--;
     this.#counters.removeConnection();
     this.#counters.removeAddress(connection.address.clientHost);
@@ -443,15 +453,39 @@ export class Transport {
     for (const connection of late) connection.flush();
   }
 
+  #makeRoom(forWhom: Connection): boolean {
+    const { pool } = this.#environment;
+    while (pool.isOverfull) {
+      let victim: Connection | null = null;
+      for (const holder of this.#holders) {
+        if (holder.isClosed || holder.heldBytes < HOLDER_BYTES_MIN) this.#holders.delete(holder);
+        else if (holder !== forWhom && (victim === null || isBefore(holder, victim))) victim = holder;
+      }
+      if (victim === null) return false;
+      this.#holders.delete(victim);
+      victim.closeForMemory();
+    }
+    return true;
+  }
+
   #scheduleNextTurn(connection: Connection): void {
     this.#nextTurn.push(connection);
-    if (this.#nextTurn.length === 1) setImmediate(() => this.#onNextTurn());
+    if (this.#environment.hasBacklog) return;
+    this.#environment.hasBacklog = true;
+    setImmediate(() => this.#onNextTurn());
   }
 
   #onNextTurn(): void {
-    const connections = this.#nextTurn;
-    this.#nextTurn = [];
-    for (const connection of connections) connection.continueTurn();
+    const connections = this.#nextTurn.splice(0);
+    const startedMs = performance.now();
+    let count = 0;
+    // At least one, and then as many as fit: the sockets are looked at in between.
+    while (count < connections.length && (count === 0 || performance.now() - startedMs < BACKLOG_MS)) {
+      connections[count++]?.continueTurn();
+    }
+    this.#nextTurn.unshift(...connections.slice(count));
+    this.#environment.hasBacklog = this.#nextTurn.length > 0;
+    if (this.#environment.hasBacklog) setImmediate(() => this.#onNextTurn());
   }
 
   #flushDirty(): void {
@@ -514,6 +548,12 @@ export class Transport {
     }
     return nowMs - connection.stalledSinceMs > this.#options.sendDeadlineMs;
   }
+}
+
+/** True when `one` has to go before `other`: who waits for room cannot send, so the silent ones that could come first. */
+function isBefore(one: Connection, other: Connection): boolean {
+  if (one.isReading !== other.isReading) return one.isReading;
+  return one.lastActivityMs < other.lastActivityMs;
 }
 
 /** An IPv4 address that a dual-stack socket reports in IPv6 form, without the wrapping. */
