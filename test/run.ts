@@ -99,6 +99,11 @@ const suites: readonly Suite[] = [
     counts: "bun",
   },
   { name: "soak", command: [bun, "test", "--timeout", "120000", "./test/soak"], counts: "bun" },
+  {
+    name: "overload",
+    command: [bun, "test", "--timeout", "120000", "./test/overload"],
+    counts: "bun",
+  },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
   {
     name: "disk",

@@ -23,12 +23,12 @@ const IN_FLIGHT_MAX = 64;
 /** Unsent reply bytes above which a connection is not read. */
 const UNSENT_BYTES_MAX = 1 << 20;
 /** Time that requests sent together may take in a row while other connections wait, ms. */
-const TURN_MS = 4;
+const TURN_MS = 2;
 /** Budget of frames under assembly where `queued.max.request.bytes` leaves it to us. */
 const POOL_BYTES = 64 << 20;
 const POOL_KEEP_BYTES = 16 << 20;
 /** Reply bytes that may wait in memory, all connections together. */
-const UNSENT_TOTAL_BYTES_MAX = 24 << 20;
+const UNSENT_TOTAL_BYTES_MAX = 16 << 20;
 /** Descriptors that are neither connections nor segments: listeners, epoll, timers, metadata, the runtime's own. */
 const OTHER_DESCRIPTORS = 64;
 /** Time after which an unused fetch session may make room for another; Kafka's, where it is no key either. */

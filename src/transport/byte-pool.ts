@@ -183,7 +183,8 @@ export class BytePool {
   #onLookAgain(): void {
     this.#lookAgain = null;
     this.#wake();
-    if (this.#waiters.size > 0) this.#lookAgain = setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
+    if (this.#waiters.size > 0)
+      this.#lookAgain = setTimeout(() => this.#onLookAgain(), LOOK_AGAIN_MS);
   }
 
   #wake(): void {

@@ -5,6 +5,7 @@
  * A sliced reply goes to the sender thread, and while that thread owns the socket nothing is written here. Small
  * pieces that wait together leave in one write.
  */
+import { freeNow } from "./byte-pool.ts";
 import type { SlicedReply, SlicedSender, SocketPort, TransportStatistics } from "./ports.ts";
 
 /** Waiting pieces up to this size are gathered into one write. */
@@ -162,7 +163,8 @@ export class SendQueue {
     this.#isClosed = true;
     if (this.#isSending) this.#sender?.cancel(this.#token);
     for (const item of this.#items) {
-      if (!(item instanceof Uint8Array)) this.#sender?.drop(item.plan);
+      if (item instanceof Uint8Array) freeNow(item);
+      else this.#sender?.drop(item.plan);
     }
     this.#items = [];
     this.#count(-this.#queuedBytes);
@@ -211,6 +213,7 @@ export class SendQueue {
       if (!(item instanceof Uint8Array) || restBytes < item.length) break;
       restBytes -= item.length;
       wholeCount++;
+      freeNow(item);
     }
     if (wholeCount === items.length) this.#items = [];
     else if (wholeCount > 0) items.splice(0, wholeCount);

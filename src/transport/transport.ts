@@ -39,7 +39,7 @@ const NO_LIMIT = 2147483647;
 /** Input from which a connection counts as holding some. */
 const HOLDER_BYTES_MIN = 32 * 1024;
 /** Time for connections that wait for their next turn, between two looks at the sockets, ms. */
-const BACKLOG_MS = 8;
+const BACKLOG_MS = 3;
 
 /** Limits on who may connect; may change while the transport runs. They hold for all loops together. */
 export interface ConnectionCounts {
@@ -459,7 +459,8 @@ export class Transport {
       let victim: Connection | null = null;
       for (const holder of this.#holders) {
         if (holder.isClosed || holder.heldBytes < HOLDER_BYTES_MIN) this.#holders.delete(holder);
-        else if (holder !== forWhom && (victim === null || isBefore(holder, victim))) victim = holder;
+        else if (holder !== forWhom && (victim === null || isBefore(holder, victim)))
+          victim = holder;
       }
       if (victim === null) return false;
       this.#holders.delete(victim);
@@ -480,7 +481,10 @@ export class Transport {
     const startedMs = performance.now();
     let count = 0;
     // At least one, and then as many as fit: the sockets are looked at in between.
-    while (count < connections.length && (count === 0 || performance.now() - startedMs < BACKLOG_MS)) {
+    while (
+      count < connections.length &&
+      (count === 0 || performance.now() - startedMs < BACKLOG_MS)
+    ) {
       connections[count++]?.continueTurn();
     }
     this.#nextTurn.unshift(...connections.slice(count));
