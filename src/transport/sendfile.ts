@@ -12,6 +12,7 @@ import {
   planDrop,
   planSend,
   probeAddress,
+  raiseDescriptorLimit,
   recvInto,
   setSocketBuffers,
 } from "#native";
@@ -31,8 +32,9 @@ export function requireFreeAddress(hostname: string, port: number): void {
   if (reason !== null) throw Object.assign(new Error(reason), { code: reason });
 }
 
-/** Most descriptors this process may have open; infinity where there is no limit. */
+/** Most descriptors this process may have open, once it has raised its own limit to what the system allows; infinity for no limit. */
 export function openFileLimit(): number {
+  raiseDescriptorLimit();
   const limit = descriptorLimit();
   return limit < 0 ? Number.POSITIVE_INFINITY : limit;
 }

@@ -18,6 +18,8 @@ import { processFigures } from "../support/process-figures.ts";
 export interface Target {
   /** Directory with Kafka's jars; null for Sluice. */
   readonly kafkaLibraries: string | null;
+  /** Broker settings for every scenario. */
+  readonly overrides?: Readonly<Record<string, string>>;
 }
 
 /** A time with its figures. */
@@ -63,7 +65,7 @@ export class Subject implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), "sluice-overload-"));
     const launch = {
       directory,
-      ...(options.overrides === undefined ? {} : { overrides: options.overrides }),
+      overrides: { ...target.overrides, ...options.overrides },
       ...(options.wrapper === undefined ? {} : { wrapper: options.wrapper }),
     };
     const broker =

@@ -2,6 +2,7 @@
  * Overload by one command: `bun test/overload/main.ts [--scenario announce,drip] [--share 0.1] [--kafka LIBS]`.
  *
  * Each scenario starts a broker of its own, measures a healthy client before and during the attack, and is held against the limits.
+ * `--override key=value` gives the broker a setting (`num.network.threads=2`).
  * With `--kafka` the same is done to real Kafka from the jars in that directory (heap 512 MiB), for comparison. The limit of open
  * files of this shell must allow some 12,000; `--share` makes the crowds smaller.
  */
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     share: { type: "string", default: "1" },
     seconds: { type: "string", default: "8" },
     kafka: { type: "string" },
+    override: { type: "string", multiple: true, default: [] },
   },
 });
 const scale = {
@@ -22,7 +24,13 @@ const scale = {
   beforeMs: 5000,
   duringMs: Number(values.seconds) * 1000,
 };
-const target = { kafkaLibraries: values.kafka ?? null };
+const target = {
+  kafkaLibraries: values.kafka ?? null,
+  overrides: Object.fromEntries(values.override.map((pair) => pair.split("=", 2))) as Record<
+    string,
+    string
+  >,
+};
 
 function ms(value: number): string {
   return Number.isFinite(value) ? value.toFixed(1) : "no answer";
