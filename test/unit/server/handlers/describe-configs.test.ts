@@ -120,6 +120,32 @@ describe("DescribeConfigs", () => {
     });
   }
 
+  test("a broker logger without an id is refused in Kafka's words", async () => {
+    const cluster = await startCluster();
+    const { errorCode, errorMessage } = await ask(cluster, 8, "");
+    expect([errorCode, errorMessage]).toEqual([42, "Broker id must not be empty"]);
+  });
+
+  test("a resource asked for many times is described once", async () => {
+    const cluster = await startCluster();
+    await cluster.createTopic("t");
+    let lookedUp = 0;
+    const handler = createDescribeConfigsHandler({
+      nodeId: 1,
+      image: () => {
+        lookedUp += 1;
+        return cluster.controller.image;
+      },
+      config: () => cluster.current.config,
+    });
+    const resource = makeDescribeConfigsResource({ resourceType: 2, resourceName: "t" });
+    const resources = Array.from({ length: 500 }, () => resource);
+    const answer = await handler.handle(makeDescribeConfigsRequest({ resources }), contextOf(4));
+    const { results } = answer as DescribeConfigsResponse;
+    expect([results.length, lookedUp]).toEqual([500, 1]);
+    expect(results[499]).toEqual(results[0] as DescribeConfigsResult);
+  });
+
   test("the defaults of all brokers are those that were set", async () => {
     const cluster = await startCluster();
     expect((await ask(cluster, 4, "")).configs).toEqual([]);

@@ -209,4 +209,11 @@ describe("group handlers", () => {
     const { UNSUPPORTED_VERSION, INVALID_REQUEST } = ErrorCode;
     expect(codes).toEqual([UNSUPPORTED_VERSION, INVALID_REQUEST, INVALID_REQUEST]);
   });
+
+  test("a share key is refused without words, as by Kafka", async () => {
+    const groups = await MemoryGroups.start();
+    const request = makeFindCoordinatorRequest({ keyType: 2, coordinatorKeys: ["x"] });
+    const { coordinators } = await groups.send(FindCoordinatorApi, 6, request);
+    expect(coordinators[0]?.errorMessage).toBe("");
+  });
 });
