@@ -175,10 +175,14 @@ export async function runDiskFull(
       await broker.start();
       await judge("after kill -9");
     }
+  } catch (error) {
+    if (isAlive()) throw error;
+    findings.push(`the broker's process has ended, so that ${String(error)}\n${broker.log()}`);
   } finally {
     for (const producer of producers) producer.stop();
     disk.release();
-    await consumer.stop().catch(() => {});
+    // A client of a broker that is gone for good would try for ever.
+    await Promise.race([consumer.stop().catch(() => {}), Bun.sleep(isAlive() ? 10_000 : 0)]);
     await broker.stop("SIGKILL");
   }
   return { findings, acknowledged: log.acknowledgedCount, resumeMs, rssMiB };

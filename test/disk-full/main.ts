@@ -36,11 +36,15 @@ const options = {
 };
 const broker = await (libraries === "" ? sluiceBroker(options) : kafkaBroker(libraries, options));
 console.log(`${broker.name} on ${mebibytes} MiB of ${disk.kind}`);
-const report = await runDiskFull(broker, disk, {
+const run = runDiskFull(broker, disk, {
   rounds: Number(value("rounds", "9")),
   seed: Number(value("seed", String(Date.now() % 100_000))),
   reserveBytes: libraries === "" ? Math.floor((mebibytes << 20) / 20) : 0,
   say: (line) => console.log(`  ${line}`),
+});
+const report = await run.finally(async () => {
+  await disk.remove();
+  directory.remove();
 });
 const worst = Math.round(Math.max(0, ...report.resumeMs));
 console.log(
@@ -48,6 +52,4 @@ console.log(
     `RSS ${report.rssMiB[0]} MiB after the first round, ${report.rssMiB.at(-1)} MiB after the last`,
 );
 for (const finding of report.findings) console.log(`FOUND ${finding}`);
-await disk.remove();
-directory.remove();
 process.exit(report.findings.length === 0 ? 0 : 1);
