@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { mustRun, runCommand, until } from "../support/process.ts";
+import { mustRun, runCommand, temporaryDirectory, until } from "../support/process.ts";
 
 const SOURCE = join(import.meta.dir, "block-device", "block-device.c");
 const RECORD_BYTES = 64;
@@ -31,6 +31,18 @@ export function whyNoDevice(): string | null {
       !existsSync(`/sbin/${tool}`)
     )
       return `needs ${tool}`;
+  // Root of a container often may not mount, and may see no free loop device.
+  const environment = { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin` };
+  const succeeds = (...command: string[]): boolean =>
+    Bun.spawnSync(command, { env: environment, stdout: "ignore", stderr: "ignore" }).exitCode === 0;
+  if (!succeeds("losetup", "-f")) return "needs a free loop device";
+  const probe = temporaryDirectory("probe");
+  try {
+    if (!succeeds("mount", "-t", "tmpfs", "none", probe.path)) return "needs the right to mount";
+    succeeds("umount", probe.path);
+  } finally {
+    probe.remove();
+  }
   return null;
 }
 
