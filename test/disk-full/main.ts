@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { kafkaBroker, sluiceBroker } from "../support/broker-process.ts";
 import { temporaryDirectory } from "../support/process.ts";
-import { runDiskFull } from "./harness.ts";
+import { type DiskFullReport, runDiskFull } from "./harness.ts";
 import { smallDisk } from "./small-disk.ts";
 
 const words = process.argv.slice(2);
@@ -36,16 +36,20 @@ const options = {
 };
 const broker = await (libraries === "" ? sluiceBroker(options) : kafkaBroker(libraries, options));
 console.log(`${broker.name} on ${mebibytes} MiB of ${disk.kind}`);
-const run = runDiskFull(broker, disk, {
-  rounds: Number(value("rounds", "9")),
-  seed: Number(value("seed", String(Date.now() % 100_000))),
-  reserveBytes: libraries === "" ? Math.floor((mebibytes << 20) / 20) : 0,
-  say: (line) => console.log(`  ${line}`),
-});
-const report = await run.finally(async () => {
-  await disk.remove();
-  directory.remove();
-});
+const run = async (): Promise<DiskFullReport> => {
+  try {
+    return await runDiskFull(broker, disk, {
+      rounds: Number(value("rounds", "9")),
+      seed: Number(value("seed", String(Date.now() % 100_000))),
+      reserveBytes: libraries === "" ? Math.floor((mebibytes << 20) / 20) : 0,
+      say: (line) => console.log(`  ${line}`),
+    });
+  } finally {
+    await disk.remove();
+    directory.remove();
+  }
+};
+const report = await run();
 const worst = Math.round(Math.max(0, ...report.resumeMs));
 console.log(
   `${report.acknowledged} records acknowledged; appends taken again at most ${worst} ms after there was room; ` +
