@@ -67,27 +67,46 @@ class FileWindow {
     this.size = size;
   }
 
+  /** What is at hand from `position` on: a batch header at least, unless the file ends. */
+  async readSome(position: number): Promise<Uint8Array> {
+    const rest = this.#start + this.#buffer.length - position;
+    const isAtHand = position >= this.#start && rest >= BATCH_HEADER_BYTES;
+    return isAtHand
+      ? this.#buffer.subarray(position - this.#start)
+      : this.read(position, WINDOW_BYTES);
+  }
+
+  /** Bytes of their own, without moving the window. */
+  async readApart(position: number, length: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(length, this.size - position)));
+    return buffer.subarray(0, await this.#fill(buffer, position));
+  }
+
   /** `length` bytes from `position` on, fewer at the end of the file; a view that the next call may overwrite. */
   async read(position: number, length: number): Promise<Uint8Array> {
     const end = Math.min(position + length, this.size);
     if (position < this.#start || end > this.#start + this.#buffer.length) {
       const wanted = Math.max(WINDOW_BYTES, length);
       const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(wanted, this.size - position)));
-      let filled = 0;
-      while (filled < buffer.length) {
-        const { bytesRead } = await this.#file.read(
-          buffer,
-          filled,
-          buffer.length - filled,
-          position + filled,
-        );
-        if (bytesRead === 0) break;
-        filled += bytesRead;
-      }
-      this.#buffer = buffer.subarray(0, filled);
+      this.#buffer = buffer.subarray(0, await this.#fill(buffer, position));
       this.#start = position;
     }
     return this.#buffer.subarray(position - this.#start, Math.max(position, end) - this.#start);
+  }
+
+  async #fill(buffer: Buffer, position: number): Promise<number> {
+    let filled = 0;
+    while (filled < buffer.length) {
+      const { bytesRead } = await this.#file.read(
+        buffer,
+        filled,
+        buffer.length - filled,
+        position + filled,
+      );
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return filled;
   }
 }
 
@@ -174,14 +193,19 @@ async function isZeroUntilEnd(window: FileWindow, position: number): Promise<boo
 /** Position of the next good batch from `start` on, or the end of the file. */
 async function findBatch(window: FileWindow, start: number): Promise<number> {
   for (let at = start; at + BATCH_HEADER_BYTES <= window.size;) {
-    const bytes = await window.read(at, WINDOW_BYTES);
+    const bytes = await window.readSome(at);
     const found = bytes.indexOf(MAGIC, MAGIC_AT);
     if (found < 0) {
       at += Math.max(1, bytes.length - MAGIC_AT);
       continue;
     }
     at += found - MAGIC_AT;
-    if (await isGoodBatch(window, at)) return at;
+    // Most candidates are told apart by two bytes, without a look at the rest.
+    const attributes = found - MAGIC_AT + ATTRIBUTES_AT;
+    const isPlausible =
+      attributes + 1 >= bytes.length ||
+      (bytes[attributes] === 0 && (bytes[attributes + 1] ?? 0) <= KNOWN_ATTRIBUTES);
+    if (isPlausible && (await isGoodBatch(window, at))) return at;
     at += 1;
   }
   return window.size;
@@ -197,6 +221,6 @@ async function isGoodBatch(
   const head = await window.read(position, BATCH_HEADER_BYTES);
   if (head[ATTRIBUTES_AT] !== 0 || (head[ATTRIBUTES_AT + 1] ?? 0) > KNOWN_ATTRIBUTES) return false;
   if (header.recordCount < 0 || header.sizeBytes > maxBytes) return false;
-  const bytes = await window.read(position, header.sizeBytes);
+  const bytes = await window.readApart(position, header.sizeBytes);
   return crc32c(bytes.subarray(ATTRIBUTES_AT)) === storedCrc(bytes);
 }
