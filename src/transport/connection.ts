@@ -368,6 +368,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     this.#isTurnOver = false;
     if (this.#isClosed) return;
     this.#isContinuing = true;
+    this.#turnStartedMs = performance.now();
     this.#afterSending();
     this.#isContinuing = false;
   }
