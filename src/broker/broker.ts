@@ -477,6 +477,8 @@ async function openStore(
       maxOpenFiles: maxOpenSegmentFiles(settings),
       diskReserveBytes: settings.sluiceDiskReserveBytes,
       verifyOnRead: settings.sluiceVerifyOnRead,
+      scrubBytesPerSecond: settings.sluiceScrubBytesPerSecond,
+      scrubIntervalMs: settings.sluiceScrubIntervalMs,
       inMemory: settings.sluiceInMemory,
     });
     const { wasClean, partitions, dirs } = store.report;

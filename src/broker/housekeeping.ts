@@ -1,9 +1,11 @@
 /**
  * What the broker does now and then without being asked: delete what retention allows, write
- * checkpoints and snapshots of the metadata.
+ * checkpoints and snapshots of the metadata, tell of damage that the log found on disk.
  */
 import { errorFields, type Logger } from "#common/logger.ts";
 import type { LogStore } from "#log/log.ts";
+
+const FINDINGS_INTERVAL_MS = 1000;
 
 /** How often, and on what. */
 export interface HousekeepingOptions {
@@ -24,12 +26,16 @@ export class Housekeeping {
   readonly #options: HousekeepingOptions;
   readonly #timers: ReturnType<typeof setInterval>[] = [];
   readonly #running: Set<Promise<void>> = new Set();
+  /** Id of the last finding that was told. */
+  #toldFindings = 0;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
   }
 
   start(): void {
+    this.#tellFindings();
+    this.#every(FINDINGS_INTERVAL_MS, "integrity report", async () => this.#tellFindings());
     const { retentionIntervalMs, checkpointIntervalMs, snapshotIntervalMs, snapshotMetadata } =
       this.#options;
     this.#every(retentionIntervalMs, "retention", () => this.#runRetention());
@@ -63,6 +69,18 @@ export class Housekeeping {
       Math.min(Math.max(intervalMs, 1), 0x7fffffff),
     );
     this.#timers.push(timer);
+  }
+
+  #tellFindings(): void {
+    const { store, logger } = this.#options;
+    for (const finding of store.scrubStatus(this.#toldFindings).findings) {
+      this.#toldFindings = finding.id;
+      const { id: _id, partition, ...fields } = finding;
+      const isLoss = finding.firstOffset >= 0 || finding.kind === "unreadable";
+      const line = { ...(partition === "" ? {} : { partition }), ...fields };
+      if (isLoss) logger.error("records are damaged on disk", line);
+      else logger.warn("a damaged file was found", line);
+    }
   }
 
   async #runRetention(): Promise<void> {

@@ -3,7 +3,7 @@
  * tells the partition directories what is where. It is the last publisher of a commit, so that a client which is told of a
  * topic can use it at once.
  */
-import type { Logger } from "#common/logger.ts";
+import { errorFields, type Logger } from "#common/logger.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import type { LogConfig } from "#config/topic-config.ts";
 import type { LogStore } from "#log/log.ts";
@@ -26,6 +26,22 @@ export interface PartitionStoreOptions {
   readonly logger: Logger;
   /** Told of each change of what this broker hosts, in order; settles when everybody who serves clients knows. */
   readonly onDirectoryChange: (changes: readonly DirectoryChange[]) => void | Promise<void>;
+}
+
+/** Two random ids differ in about 60 bits; of ids that differ in so few, one was damaged. */
+const FLIPPED_BITS_MAX = 16;
+
+/** Whether the id found on disk, perhaps damaged or missing (the zero id), stands for this topic. */
+function isSameTopic(found: string, wanted: string): boolean {
+  if (found === wanted || found === ZERO_UUID) return true;
+  const foundBytes = Buffer.from(found, "base64url");
+  const wantedBytes = Buffer.from(wanted, "base64url");
+  if (foundBytes.length !== wantedBytes.length) return false;
+  let differing = 0;
+  for (const [at, byte] of foundBytes.entries()) {
+    for (let bits = byte ^ (wantedBytes[at] ?? 0); bits !== 0; bits &= bits - 1) differing += 1;
+  }
+  return differing <= FLIPPED_BITS_MAX;
 }
 
 /** See the head of the file. */
@@ -72,8 +88,9 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     const found = this.#unclaimed.get(name);
     this.#unclaimed.delete(name);
     let handle: number;
-    if (found !== undefined && found.topicId === spec.topicId) {
+    if (found !== undefined && isSameTopic(found.topicId, spec.topicId)) {
       handle = found.handle;
+      if (found.topicId !== spec.topicId) this.#adopt(name, handle, spec.topicId, found.topicId);
       store.configurePartition(handle, spec.config);
     } else {
       // Left from a topic of the same name that was deleted while this broker was down.
@@ -101,6 +118,24 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     this.#missing.delete(name);
     this.#open.set(name, { handle, topicId: spec.topicId, config: spec.config });
     if (spec.isLeader) store.setLeader(handle, spec.leaderEpoch);
+  }
+
+  /** The records are this topic's: only the file that says so is damaged. */
+  #adopt(name: string, handle: number, topicId: string, foundId: string): void {
+    const { store, logger } = this.#options;
+    logger.error(
+      "partition.metadata is damaged; the records are kept, and the cluster's topic id is written there",
+      {
+        partition: name,
+        foundTopicId: foundId,
+        topicId,
+      },
+    );
+    try {
+      store.adoptTopicId(handle, topicId);
+    } catch (error) {
+      logger.error("cannot write partition.metadata", { partition: name, ...errorFields(error) });
+    }
   }
 
   delete({ topic, partition }: Omit<PartitionSpec, "config">): void {

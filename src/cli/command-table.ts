@@ -28,6 +28,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["topic", "delete"], load: () => import("./commands/topic-delete.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
+  { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },
+  { words: ["log", "repair"], load: () => import("./commands/log-repair.ts") },
 ];
 
 /** What the groups are for: the first word of a command of two. */

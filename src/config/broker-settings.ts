@@ -59,6 +59,8 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly sluiceRaiseOpenFiles: boolean;
   readonly sluiceMaxOpenFiles: number;
   readonly sluiceVerifyOnRead: boolean;
+  readonly sluiceScrubBytesPerSecond: number;
+  readonly sluiceScrubIntervalMs: number;
   readonly sluiceInMemory: boolean;
   /** Where the admin port listens; null for nowhere. */
   readonly sluiceAdminListener: { readonly host: string; readonly port: number } | null;
@@ -146,6 +148,8 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     sluiceRaiseOpenFiles: config.boolean("sluice.raise.open.files"),
     sluiceMaxOpenFiles: number("sluice.max.open.files"),
     sluiceVerifyOnRead: config.boolean("sluice.verify.on.read"),
+    sluiceScrubBytesPerSecond: number("sluice.scrub.bytes.per.second"),
+    sluiceScrubIntervalMs: number("sluice.scrub.interval.ms"),
     sluiceInMemory: config.boolean("sluice.in.memory"),
     sluiceAdminListener: adminListener.address,
     sluiceMetricsPartitionsMax: number("sluice.metrics.partitions.max"),

@@ -168,6 +168,59 @@ export interface StoreOptions {
   readonly verifyOnRead: boolean;
   /** Keep everything in memory: for tests. */
   readonly inMemory?: boolean;
+  /** Bytes that the background check reads a second; 0 or absent for none. */
+  readonly scrubBytesPerSecond?: number;
+  /** Rest between two passes of the background check; 0 or absent for none. */
+  readonly scrubIntervalMs?: number;
+}
+
+/** Something damaged on disk, or that was until it was made anew. */
+export interface Finding {
+  /** Ascending in the order of discovery; 0 from the offline tools. */
+  readonly id: number;
+  /** What is damaged. Only `batch` and `unreadable` keep records from being read. */
+  readonly kind:
+    | "batch"
+    | "torn-tail"
+    | "epoch"
+    | "offset-index"
+    | "time-index"
+    | "transaction-index"
+    | "snapshot"
+    | "epoch-checkpoint"
+    | "offset-checkpoint"
+    | "partition-metadata"
+    | "meta-properties"
+    | "unreadable";
+  /** `topic-partition`; empty for files of the whole directory. */
+  readonly partition: string;
+  readonly file: string;
+  /** First byte, and the one after the last; -1 where the whole file is meant. */
+  readonly position: number;
+  readonly endPosition: number;
+  /** Offsets that cannot be read; -1 when nothing is lost. */
+  readonly firstOffset: number;
+  readonly lastOffset: number;
+  readonly detail: string;
+  /** What was done about it, or can be. */
+  readonly reaction: string;
+  readonly foundBy: "recovery" | "scrub" | "read" | "verify";
+}
+
+/** How far the background check is, and what everybody found. */
+export interface ScrubStatus {
+  readonly isEnabled: boolean;
+  /** Passes over everything, and bytes read, since the start. */
+  readonly passes: number;
+  readonly bytes: number;
+  /** Empty between two passes. */
+  readonly currentPartition: string;
+  /** -1 for never. */
+  readonly lastPassEndedMs: number;
+  /** Findings since the start, also those no longer kept. */
+  readonly findingCount: number;
+  /** Those after the id asked for, oldest first. */
+  readonly findings: readonly Finding[];
 }
 
 /** One configured log directory. */
@@ -339,6 +392,14 @@ export interface LogStore extends LogCalls, AsyncDisposable {
   statistics(): StoreStatistics;
   /** State of each log directory, in the order of the report. Cheap: no look at the disk. A directory with an error stays so until a restart. */
   health(): readonly DirectoryHealth[];
+  /** How far the background check is, with the findings after the one of this id (0: all that are kept). */
+  scrubStatus(afterId?: number): ScrubStatus;
+  /**
+   * Takes the topic id of the cluster's metadata where the partition's own file is damaged, and writes it there.
+   *
+   * @throws LogError LOG_IO: it could not be written, and is used nevertheless.
+   */
+  adoptTopicId(handle: PartitionHandle, topicId: string): void;
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[];
   /** Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once. */
   close(): Promise<void>;

@@ -20,6 +20,7 @@ import {
   type ProducerDescription,
   type RecoveryProgress,
   type RetentionEvent,
+  type ScrubStatus,
   type StoreOptions,
   type StoreReport,
   type StoreStatistics,
@@ -70,6 +71,17 @@ export async function openNativeStore(options: StoreOptions): Promise<NativeLogS
   const { storeId, ...report } = JSON.parse(opened) as StoreReport & { storeId: number };
   return new NativeLogStore(storeId, report);
 }
+
+/** Offline work of the addon, as JSON; `src/log/maintenance.ts` gives it types. */
+export const nativeMaintenance: {
+  readonly verify: (paths: readonly string[]) => Promise<string>;
+  readonly repair: (directory: string, mode: string, apply: boolean) => Promise<string>;
+  readonly progress: () => string;
+} = {
+  verify: (paths) => codedAsync(() => native.verifyLogs(JSON.stringify(paths))),
+  repair: (directory, mode, apply) => codedAsync(() => native.repairLog(directory, mode, apply)),
+  progress: () => native.maintenanceProgress(),
+};
 
 /** The calls on the path of a request, for a thread that did not open the store: handles are good in every thread. */
 export const nativeLogCalls: LogCalls = {
@@ -184,6 +196,14 @@ export class NativeLogStore implements LogStore {
   async runRetention(nowMs: number): Promise<readonly RetentionEvent[]> {
     const events = await codedAsync(() => native.runRetention(this.#storeId, nowMs));
     return JSON.parse(events) as RetentionEvent[];
+  }
+
+  scrubStatus(afterId = 0): ScrubStatus {
+    return JSON.parse(coded(() => native.scrubStatus(this.#storeId, afterId))) as ScrubStatus;
+  }
+
+  adoptTopicId(handle: PartitionHandle, topicId: string): void {
+    coded(() => native.adoptTopicId(handle, topicId));
   }
 
   describe(): readonly DirectoryDescription[] {

@@ -88,6 +88,18 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "Whether batches are checked against their checksum each time they are read.",
   },
   {
+    name: "sluice.scrub.bytes.per.second",
+    type: "long",
+    default: "4194304",
+    doc: "How fast the background check reads what is on disk, looking for damage. It never disturbs the page cache. 0 or less turns it off.",
+  },
+  {
+    name: "sluice.scrub.interval.ms",
+    type: "long",
+    default: "86400000",
+    doc: "How long the background check rests after it has read everything once. The first pass begins this long after the start, at most a minute. 0 or less turns it off.",
+  },
+  {
     name: "sluice.in.memory",
     type: "boolean",
     default: "false",

@@ -21,6 +21,7 @@
 mod bytes;
 mod error;
 mod later;
+mod maintenance;
 mod read;
 mod slots;
 mod socket;

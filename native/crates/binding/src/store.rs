@@ -82,6 +82,8 @@ fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, L
     let options: StoreOptions = parse(options_json, "store options")?;
     sluice_sys::ignore_file_size_signal();
     let store = Arc::new(LogManager::open(options, progress)?);
+    // Without the thread everything works but the background check, whose status then tells of no pass.
+    let _ = store.start_scrub();
     let OpenReport { cluster_id, node_id, dirs, was_clean, partitions } = store.report();
     let logs = store.partitions();
     let mut opened = Vec::with_capacity(partitions.len());
@@ -200,6 +202,23 @@ pub fn close_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
 pub fn checkpoint_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
     let store = store_of(store_id)?;
     Ok(AsyncTask::new(Job::new(move || store.checkpoint())))
+}
+
+/// How far the background check is, with every finding after the one of `afterId` (0: all that are kept), whoever found it, as JSON:
+/// `{ isEnabled, passes, bytes, currentPartition, lastPassEndedMs, findingCount, findings }`.
+#[napi(catch_unwind)]
+pub fn scrub_status(store_id: f64, after_id: f64) -> Result<String> {
+    to_json(&store_of(store_id)?.scrub_status(after_id.max(0.0) as u64)).map_err(coded)
+}
+
+/// Takes the topic id of the cluster's metadata where the partition's own file is damaged, and writes it there. Throws with `code` LOG_IO
+/// when the file could not be written; the id is used nevertheless.
+#[napi(catch_unwind)]
+pub fn adopt_topic_id(handle: f64, topic_id: String) -> Result<()> {
+    let topic_id = TopicId::parse(&topic_id).ok_or_else(|| invalid("the topic id is not valid"))?;
+    let log = &partition_of(handle)?.log;
+    log.adopt_topic_id(topic_id)
+        .map_err(|error| coded(LogError::io("write partition.metadata of", &log.path(), &error)))
 }
 
 /// Applies retention at the given time; resolves to `[{ topic, partition, deletedSegments, newLogStartOffset, reason }]` as

@@ -60,13 +60,48 @@ pub fn decode_offsets(text: &str) -> Option<Offsets> {
     (seen == count).then_some(offsets)
 }
 
-/// Reads an offset checkpoint; missing and damaged ones count as empty, since every offset can be found otherwise.
-pub(crate) fn read_offsets(files: &dyn FileSystem, path: &Path) -> Offsets {
-    read_small(files, path, MAX_BYTES)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| decode_offsets(&text))
-        .unwrap_or_default()
+/// Entry that holds the checksum of all others: the format has none, and an offset with another digit would be believed. Kafka passes over
+/// entries of partitions that it does not have.
+const CHECKSUM_TOPIC: &str = "__sluice_checksum";
+
+fn checksum_of(offsets: &Offsets) -> i64 {
+    i64::from(crate::batch::crc32c(encode_offsets(offsets).as_bytes()))
+}
+
+/// Text of an offset checkpoint with its checksum entry.
+pub fn encode_checked_offsets(offsets: &Offsets) -> String {
+    let mut all = offsets.clone();
+    all.insert((CHECKSUM_TOPIC.to_owned(), 0), checksum_of(offsets));
+    encode_offsets(&all)
+}
+
+/// Reads an offset checkpoint's text; `None` when it is not one or its checksum, if it has one, does not match.
+pub fn decode_checked_offsets(text: &str) -> Option<Offsets> {
+    let mut offsets = decode_offsets(text)?;
+    match offsets.remove(&(CHECKSUM_TOPIC.to_owned(), 0)) {
+        Some(checksum) if checksum != checksum_of(&offsets) => None,
+        _ => Some(offsets),
+    }
+}
+
+/// Reads an offset checkpoint; missing and damaged ones count as empty, since every offset can be found otherwise. Damage is told.
+pub(crate) fn read_offsets(
+    files: &dyn FileSystem,
+    path: &Path,
+    on_damage: impl FnOnce(&str),
+) -> Offsets {
+    let decoded = match read_small(files, path, MAX_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .ok()
+            .and_then(|text| decode_checked_offsets(&text))
+            .ok_or_else(|| "it is no checkpoint, or its checksum does not match".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Offsets::new(),
+        Err(error) => Err(error.to_string()),
+    };
+    decoded.unwrap_or_else(|why| {
+        on_damage(&why);
+        Offsets::new()
+    })
 }
 
 pub(crate) fn write_offsets(
@@ -74,7 +109,21 @@ pub(crate) fn write_offsets(
     path: &Path,
     offsets: &Offsets,
 ) -> io::Result<()> {
-    write_atomically(files, path, encode_offsets(offsets).as_bytes())
+    write_atomically(files, path, encode_checked_offsets(offsets).as_bytes())
+}
+
+/// A second copy of `meta.properties`, with a checksum line.
+pub const META_COPY_FILE: &str = ".meta.properties.copy";
+
+/// Text of the copy.
+pub fn encode_meta_copy(text: &str) -> String {
+    format!("{text}#crc {}\n", crate::batch::crc32c(text.as_bytes()))
+}
+
+/// The text that was copied; `None` when the copy is damaged.
+pub fn decode_meta_copy(copy: &str) -> Option<&str> {
+    let (text, crc) = copy.rsplit_once("#crc ")?;
+    (crc.trim_end().parse() == Ok(crate::batch::crc32c(text.as_bytes()))).then_some(text)
 }
 
 /// Identity of a log directory.
@@ -162,6 +211,26 @@ mod tests {
         assert_eq!(decode_offsets(""), Some(Offsets::new()));
         for text in ["1\n0\n", "0\n1\n", "0\n1\na 0\n", "0\n1\na 0 1 2\n", "0\n0\na 0 1\n", "x"] {
             assert_eq!(decode_offsets(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_checkpoint_is_seen_or_means_nothing() {
+        let mut offsets = Offsets::new();
+        offsets.insert(("a".to_owned(), 0), 512);
+        offsets.insert(("t".to_owned(), 3), 77);
+        let text = encode_checked_offsets(&offsets);
+        assert_eq!(decode_checked_offsets(&text), Some(offsets.clone()));
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1 << bit;
+                let Ok(flipped) = String::from_utf8(bytes) else { continue };
+                let Some(mut read) = decode_checked_offsets(&flipped) else { continue };
+                // A checksum entry of another name protects nothing, and the rest is as it was.
+                read.retain(|key, _| offsets.contains_key(key));
+                assert_eq!(read, offsets, "bit {bit} of byte {at}");
+            }
         }
     }
 

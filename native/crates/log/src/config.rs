@@ -162,6 +162,12 @@ pub struct StoreOptions {
     /// Keep everything in memory: for tests.
     #[serde(default)]
     pub in_memory: bool,
+    /// Bytes that the background check reads a second; 0 or less: none.
+    #[serde(default)]
+    pub scrub_bytes_per_second: i64,
+    /// Rest between two passes of the background check over everything; 0 or less: no check.
+    #[serde(default)]
+    pub scrub_interval_ms: i64,
 }
 
 /// JavaScript's numbers cannot hold `Long.MAX_VALUE`: what does not fit saturates, so that "no limit" arrives as no limit.

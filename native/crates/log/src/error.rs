@@ -125,7 +125,8 @@ impl LogError {
         Self { code, message: message.into() }
     }
 
-    pub(crate) fn io(what: &str, path: &Path, cause: &io::Error) -> Self {
+    /// A failed system call, with what was being done to which file.
+    pub fn io(what: &str, path: &Path, cause: &io::Error) -> Self {
         Self::new(Self::IO, format!("cannot {what} {}: {cause}", path.display()))
     }
 

@@ -11,6 +11,7 @@
 
 pub mod batch;
 mod cache;
+mod check;
 pub mod checkpoint;
 pub mod compress;
 pub mod config;
@@ -19,23 +20,29 @@ pub mod epochs;
 pub mod error;
 pub mod failpoint;
 mod index;
+pub mod integrity;
 pub mod io;
 pub mod manager;
 pub mod partition;
 pub mod producer;
 pub mod records;
+pub mod repair;
 mod scan;
+mod scrub;
 mod segment;
 mod space;
 pub mod statistics;
 pub mod transactions;
 pub mod types;
 mod validate;
+pub mod verify;
 
 pub use config::{LogConfig, StoreOptions};
 pub use error::{AppendError, KafkaCode, LogError, RecordError};
+pub use integrity::{Finding, FindingKind};
 pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
+pub use scrub::ScrubStatus;
 pub use types::{
     AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryHealth,
     DirectoryReport, EpochEndOffset, FileSlice, Isolation, LogListener, OffsetLookup, OpenReport,

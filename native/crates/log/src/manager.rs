@@ -14,17 +14,20 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::cache::FileCache;
 use crate::checkpoint::{
-    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, META_PROPERTIES_FILE, MetaProperties, Offsets,
-    RECOVERY_POINT_FILE, REPLICATION_FILE, encode_clean_shutdown, read_offsets, write_offsets,
+    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, META_COPY_FILE, META_PROPERTIES_FILE, MetaProperties,
+    Offsets, RECOVERY_POINT_FILE, REPLICATION_FILE, decode_meta_copy, encode_clean_shutdown,
+    encode_meta_copy, read_offsets, write_offsets,
 };
 use crate::config::{LogConfig, StoreOptions};
 use crate::directory::Directory;
 use crate::error::LogError;
 use crate::failpoint::{Failpoint, Failpoints};
+use crate::integrity::{Finding, FindingKind, Integrity};
 use crate::io::{
     DirectoryLock, FileSystem, MemoryFileSystem, RealFileSystem, read_small, write_atomically,
 };
-use crate::partition::{Known, PartitionLog};
+use crate::partition::{Known, PartitionLog, file_finding};
+use crate::scrub::{Scrub, ScrubStatus};
 use crate::segment::Store;
 use crate::statistics::{FlushStatistics, QuarantinedPartition, StoreStatistics};
 use crate::types::{
@@ -36,6 +39,8 @@ const LOCK_FILE: &str = ".lock";
 const META_BYTES_MAX: u64 = 64 << 10;
 /// Partitions set aside that statistics name.
 const QUARANTINED_NAMED_MAX: usize = 100;
+/// A file of which at most this many bits differ was damaged, not edited.
+const FLIPPED_BITS_MAX: u32 = 16;
 /// Longest file name that file systems take.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -80,6 +85,7 @@ pub struct LogManager {
     locks: Mutex<Vec<Box<dyn DirectoryLock>>>,
     space_watch: SpaceWatch,
     is_closed: AtomicBool,
+    scrub: Scrub,
 }
 
 #[derive(Default)]
@@ -142,6 +148,7 @@ impl LogManager {
             failpoints: Arc::clone(&failpoints),
             verify_on_read: options.verify_on_read,
             flushes: FlushStatistics::default(),
+            integrity: Arc::default(),
         });
         let mut locks = Vec::new();
         let mut usable = Vec::new();
@@ -156,7 +163,8 @@ impl LogManager {
                 Err(error) => Err(error),
             });
         }
-        let (cluster_id, directory_ids) = identify(&*files, &options, &mut usable)?;
+        let (cluster_id, directory_ids) =
+            identify(&*files, &options, &mut usable, &store.integrity)?;
 
         let mut directories = Vec::new();
         let mut reports = Vec::new();
@@ -236,7 +244,31 @@ impl LogManager {
             locks: Mutex::new(locks),
             space_watch,
             is_closed: AtomicBool::new(false),
+            scrub: Scrub::new(&options),
         })
+    }
+
+    /// Starts the background check of what is on disk, if the options ask for it.
+    ///
+    /// # Errors
+    /// No thread could be started; everything else works.
+    pub fn start_scrub(self: &Arc<Self>) -> std::io::Result<()> {
+        let this = Arc::downgrade(self);
+        self.scrub.start(move || this.upgrade().map(|manager| manager.partitions()))
+    }
+
+    /// Checks everything now, without pacing: what the background check does in one pass.
+    pub fn examine_all(&self) {
+        for log in self.partitions() {
+            for segment in log.segments() {
+                log.examine(&segment, "scrub");
+            }
+        }
+    }
+
+    /// How far the background check is, and every finding after the one of this id, whoever found it.
+    pub fn scrub_status(&self, after_id: u64) -> ScrubStatus {
+        self.scrub.status(&self.store.integrity, after_id)
     }
 
     /// What `open` found.
@@ -545,6 +577,7 @@ impl LogManager {
             return Ok(());
         }
         self.space_watch.stop();
+        self.scrub.stop();
         let mut result = Ok(());
         let mut failed: Vec<PathBuf> = Vec::new();
         let logs = self.partitions();
@@ -624,6 +657,7 @@ impl Drop for LogManager {
             return;
         }
         self.space_watch.stop();
+        self.scrub.stop();
         for log in self.partitions() {
             log.abandon();
         }
@@ -681,6 +715,7 @@ fn identify(
     files: &dyn FileSystem,
     options: &StoreOptions,
     usable: &mut [Result<(), LogError>],
+    integrity: &Integrity,
 ) -> Result<(String, Vec<String>), LogError> {
     let mut metas: Vec<Option<MetaProperties>> = vec![None; options.dirs.len()];
     for ((dir, result), slot) in options.dirs.iter().zip(usable.iter_mut()).zip(metas.iter_mut()) {
@@ -690,13 +725,30 @@ fn identify(
         let path = Path::new(dir).join(META_PROPERTIES_FILE);
         match read_small(files, &path, META_BYTES_MAX) {
             Ok(bytes) => {
-                let meta =
-                    MetaProperties::decode(&String::from_utf8_lossy(&bytes)).map_err(|why| {
-                        LogError::new(
-                            LogError::META_PROPERTIES_INVALID,
-                            format!("{}: {why}", path.display()),
-                        )
-                    })?;
+                let text = String::from_utf8_lossy(&bytes);
+                let text = match restored_meta(files, Path::new(dir), &text, options.node_id) {
+                    Some(copy) => {
+                        integrity.report(Finding {
+                            partition: String::new(),
+                            ..file_finding(
+                                &path,
+                                FindingKind::MetaProperties,
+                                "it differs by a few bits from the copy that was made of it",
+                                "the copy was put in its place",
+                            )
+                        });
+                        // Without the new file the copy is found again by the next start.
+                        let _ = write_atomically(files, &path, copy.as_bytes());
+                        copy
+                    }
+                    None => text.into_owned(),
+                };
+                let meta = MetaProperties::decode(&text).map_err(|why| {
+                    LogError::new(
+                        LogError::META_PROPERTIES_INVALID,
+                        format!("{}: {why}", path.display()),
+                    )
+                })?;
                 if meta.node_id != options.node_id {
                     return Err(LogError::new(
                         LogError::NODE_ID_MISMATCH,
@@ -761,7 +813,44 @@ fn identify(
         }
         ids.push(meta.directory_id);
     }
+    for (dir, result) in options.dirs.iter().zip(usable.iter()) {
+        if result.is_ok() {
+            copy_meta(files, Path::new(dir));
+        }
+    }
     Ok((cluster_id, ids))
+}
+
+/// Keeps a second copy of `meta.properties`. Without one a damaged file stops the start, as it would in Kafka.
+fn copy_meta(files: &dyn FileSystem, dir: &Path) {
+    let read = |name: &str| {
+        read_small(files, &dir.join(name), META_BYTES_MAX)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+    };
+    let Some(text) = read(META_PROPERTIES_FILE) else { return };
+    let copy = encode_meta_copy(&text);
+    if read(META_COPY_FILE).as_deref() != Some(copy.as_str()) {
+        let _ = write_atomically(files, &dir.join(META_COPY_FILE), copy.as_bytes());
+    }
+}
+
+/// What `meta.properties` said before some of its bits flipped; `None` when it is good, or was changed by somebody.
+fn restored_meta(files: &dyn FileSystem, dir: &Path, text: &str, node_id: i32) -> Option<String> {
+    let copy = read_small(files, &dir.join(META_COPY_FILE), META_BYTES_MAX).ok()?;
+    let copy = decode_meta_copy(std::str::from_utf8(&copy).ok()?)?.to_owned();
+    let meant = MetaProperties::decode(&copy).ok()?;
+    let read = MetaProperties::decode(text);
+    let is_same = read.as_ref() == Ok(&meant);
+    // Lossy decoding makes three bytes of one that is no text.
+    let flipped: u32 = if text.contains('\u{fffd}') {
+        1
+    } else if copy.len() == text.len() {
+        copy.bytes().zip(text.bytes()).map(|(a, b)| (a ^ b).count_ones()).sum()
+    } else {
+        u32::MAX
+    };
+    (!is_same && flipped <= FLIPPED_BITS_MAX && meant.node_id == node_id).then_some(copy)
 }
 
 /// Takes the clean-shutdown marker away and lists the partitions.
@@ -782,9 +871,19 @@ fn open_directory(
     if was_clean {
         files.remove_file(&marker).and_then(|()| files.sync_directory(path)).map_err(unusable)?;
     }
-    let recovery_points = read_offsets(files, &path.join(RECOVERY_POINT_FILE));
-    let log_starts = read_offsets(files, &path.join(LOG_START_FILE));
-    let high_watermarks = read_offsets(files, &path.join(REPLICATION_FILE));
+    let read = |name: &str| {
+        let file = path.join(name);
+        read_offsets(files, &file, |why| {
+            let reaction = "every offset is found in the logs instead";
+            let kind = FindingKind::OffsetCheckpoint;
+            let mut finding = file_finding(&file, kind, why, reaction);
+            finding.partition.clear();
+            store.integrity.report(finding);
+        })
+    };
+    let recovery_points = read(RECOVERY_POINT_FILE);
+    let log_starts = read(LOG_START_FILE);
+    let high_watermarks = read(REPLICATION_FILE);
     let directory = Directory::new(path.to_owned(), Arc::clone(store), options.disk_reserve_bytes);
     let mut partitions = Vec::new();
     let mut is_new = true;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
+use crate::integrity::Hole;
 use crate::io::{StoreFile, read_full};
 
 /// What stands at the scanner's position.
@@ -25,6 +26,8 @@ pub(crate) struct Scanner {
     window: Vec<u8>,
     window_start: u64,
     window_bytes: usize,
+    /// Damaged places that are passed over.
+    holes: Option<Arc<[Hole]>>,
 }
 
 impl Scanner {
@@ -34,7 +37,18 @@ impl Scanner {
         end: u64,
         window_bytes: usize,
     ) -> Self {
-        Self { file, position, end, window: Vec::new(), window_start: 0, window_bytes }
+        Self { file, position, end, window: Vec::new(), window_start: 0, window_bytes, holes: None }
+    }
+
+    /// Passes over these places.
+    pub(crate) fn without(mut self, holes: Option<Arc<[Hole]>>) -> Self {
+        self.holes = holes;
+        self
+    }
+
+    /// Goes on at another place.
+    pub(crate) fn go_to(&mut self, position: u64) {
+        self.position = position;
     }
 
     /// Makes `length` bytes at `position` available; fewer when the file ends.
@@ -56,6 +70,11 @@ impl Scanner {
 
     /// The next batch by its header alone.
     pub(crate) fn next_header(&mut self) -> io::Result<Scanned> {
+        for hole in self.holes.iter().flat_map(|holes| holes.iter()) {
+            if (hole.from..hole.to).contains(&self.position) {
+                self.position = hole.to;
+            }
+        }
         let position = self.position;
         if position >= self.end {
             return Ok(Scanned::End);

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::BatchHeader;
 use crate::cache::{FileCache, Slot};
 use crate::failpoint::{Failpoint, Failpoints};
 use crate::index::{Index, OffsetEntry, TimeEntry};
+use crate::integrity::{Finding, FindingKind, Hole, Integrity};
 use crate::io::{
     FileSystem, StoreFile, is_out_of_descriptors, is_out_of_space, read_small, write_full,
 };
@@ -32,6 +33,7 @@ pub(crate) struct Store {
     pub(crate) failpoints: Arc<Failpoints>,
     pub(crate) verify_on_read: bool,
     pub(crate) flushes: FlushStatistics,
+    pub(crate) integrity: Arc<Integrity>,
 }
 
 impl Store {
@@ -51,6 +53,14 @@ pub(crate) fn offset_of(name: &str, suffix: &str) -> Option<i64> {
     (stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| stem.parse().ok())
         .flatten()
+}
+
+/// `topic-partition` of a file in a partition's directory.
+pub(crate) fn partition_name(path: &Path) -> String {
+    path.parent()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Suffixes of a segment's files.
@@ -93,6 +103,11 @@ pub(crate) struct Segment {
     /// A refused append left bytes behind the end that could not be cut off yet.
     needs_cut: AtomicBool,
     state: Mutex<State>,
+    /// Damaged places, ascending; looked at only when there are any.
+    holes: RwLock<Option<Arc<[Hole]>>>,
+    has_holes: AtomicBool,
+    /// A reader saw something wrong, and the segment was or is being checked for that.
+    was_suspected: AtomicBool,
 }
 
 struct State {
@@ -187,7 +202,131 @@ impl Segment {
             is_index_synced: AtomicBool::new(true),
             needs_cut: AtomicBool::new(false),
             state: Mutex::new(State { indexes: None, aborted: None, first_timestamp: None }),
+            holes: RwLock::new(None),
+            has_holes: AtomicBool::new(false),
+            was_suspected: AtomicBool::new(false),
         }
+    }
+
+    /// Damaged places, if there are any.
+    pub(crate) fn holes(&self) -> Option<Arc<[Hole]>> {
+        if !self.has_holes.load(Ordering::Acquire) {
+            return None;
+        }
+        self.holes.read().clone()
+    }
+
+    /// Replaces what is known to be damaged.
+    pub(crate) fn set_holes(&self, mut holes: Vec<Hole>) {
+        holes.sort_by_key(|hole| hole.from);
+        let is_any = !holes.is_empty();
+        *self.holes.write() = is_any.then(|| Arc::from(holes));
+        self.has_holes.store(is_any, Ordering::Release);
+    }
+
+    /// Notes a reader's suspicion; answers whether it is the first.
+    pub(crate) fn suspect(&self) -> bool {
+        !self.was_suspected.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the walk towards `offset`, which found no batch, ended at bytes that are none.
+    pub(crate) fn stops_early(&self, offset: i64) -> io::Result<bool> {
+        let size = self.size();
+        let hint = self.with_indexes(|indexes| {
+            indexes
+                .offset
+                .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
+        })?;
+        let from = self.checked_hint(hint, size)?.unwrap_or(0);
+        let mut scanner = self.scanner(from, size, LOOKUP_WINDOW_BYTES)?;
+        loop {
+            match scanner.next_header()? {
+                Scanned::Batch { .. } => {}
+                Scanned::End => return Ok(false),
+                Scanned::Bad { .. } => return Ok(true),
+            }
+        }
+    }
+
+    /// A walk from `position` that passes over damaged places.
+    fn scanner(&self, position: u64, end: u64, window_bytes: usize) -> io::Result<Scanner> {
+        Ok(Scanner::new(self.log.existing()?, position, end, window_bytes).without(self.holes()))
+    }
+
+    /// A hint of the offset index, if it names the batch that it should; the indexes are made anew when it does not.
+    fn checked_hint(&self, hint: Option<OffsetEntry>, size: u64) -> io::Result<Option<u64>> {
+        let Some(entry) = hint else { return Ok(None) };
+        let is_good = match u64::try_from(entry.position).ok().filter(|position| *position < size) {
+            Some(position) => matches!(
+                self.scanner(position, size, crate::batch::HEADER_BYTES)?.next_header()?,
+                Scanned::Batch { position: at, header }
+                    if at != position
+                        || header.last_offset()
+                            == self.base_offset + i64::from(entry.relative_offset)
+            ),
+            None => false,
+        };
+        if is_good {
+            return Ok(Some(entry.position as u64));
+        }
+        self.replace_indexes(
+            "offset index",
+            FindingKind::OffsetIndex,
+            &format!(
+                "no batch at {} ends with offset {}",
+                entry.position,
+                self.base_offset + i64::from(entry.relative_offset)
+            ),
+            "read",
+        )?;
+        Ok(None)
+    }
+
+    /// Makes damaged indexes anew from the log, in memory and in their files.
+    pub(crate) fn replace_indexes(
+        &self,
+        what: &str,
+        kind: FindingKind,
+        detail: &str,
+        found_by: &'static str,
+    ) -> io::Result<()> {
+        let suffix = if kind == FindingKind::TimeIndex { "timeindex" } else { "index" };
+        let reaction = format!("the {what} was rebuilt from the log");
+        self.report_rebuilt(kind, suffix, detail, &reaction, found_by);
+        let mut state = self.state.lock();
+        let interval_bytes = state.indexes.as_ref().map_or(4096, |indexes| indexes.interval_bytes);
+        state.indexes = Some(self.rebuild_indexes(interval_bytes as i64)?);
+        self.is_index_synced.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reports a file beside the log that was made anew: nothing is lost.
+    pub(crate) fn report_rebuilt(
+        &self,
+        kind: FindingKind,
+        suffix: &str,
+        detail: &str,
+        reaction: &str,
+        found_by: &'static str,
+    ) {
+        let path = self.path_of(suffix);
+        self.store.integrity.report(Finding {
+            id: 0,
+            kind,
+            partition: partition_name(&path),
+            file: path.to_string_lossy().into_owned(),
+            position: -1,
+            end_position: -1,
+            first_offset: -1,
+            last_offset: -1,
+            detail: detail.to_owned(),
+            reaction: reaction.to_owned(),
+            found_by,
+        });
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.path()
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -282,7 +421,20 @@ impl Segment {
     fn with_indexes<T>(&self, with: impl FnOnce(&mut Indexes) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         if state.indexes.is_none() {
-            let indexes = match self.open_indexes()? {
+            let opened = self.open_indexes()?;
+            if opened.is_none() {
+                if self.store.files().exists(&self.path_of("index")) {
+                    self.report_rebuilt(
+                        FindingKind::OffsetIndex,
+                        "index",
+                        "the indexes do not fit the log",
+                        "they were rebuilt from the log",
+                        "read",
+                    );
+                }
+                self.is_index_synced.store(false, Ordering::Release);
+            }
+            let indexes = match opened {
                 Some(indexes) => indexes,
                 None => self.rebuild_indexes(4096)?,
             };
@@ -325,8 +477,7 @@ impl Segment {
             if last.relative_offset < 0 || last.position < 0 || position >= size {
                 return Ok(None);
             }
-            let mut scanner =
-                Scanner::new(self.log.existing()?, position, size, LOOKUP_WINDOW_BYTES);
+            let mut scanner = self.scanner(position, size, LOOKUP_WINDOW_BYTES)?;
             match scanner.next_header()? {
                 Scanned::Batch { header, .. }
                     if header.last_offset()
@@ -364,7 +515,7 @@ impl Segment {
     /// Indexes made from the log, by headers alone. Stops at the first bad batch.
     fn rebuild_indexes(&self, interval_bytes: i64) -> io::Result<Indexes> {
         let mut indexes = self.empty_indexes(interval_bytes);
-        let mut scanner = Scanner::new(self.log.existing()?, 0, self.size(), WALK_WINDOW_BYTES);
+        let mut scanner = self.scanner(0, self.size(), WALK_WINDOW_BYTES)?;
         while let Scanned::Batch { position, header } = scanner.next_header()? {
             indexes.on_batch(self.base_offset, position, &header, &self.store.failpoints)?;
         }
@@ -405,7 +556,7 @@ impl Segment {
                 .offset
                 .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
         })?;
-        let hint = hint.map_or(0, |entry| entry.position.max(0) as u64);
+        let hint = self.checked_hint(hint, size)?.unwrap_or(0);
         match self.locate_from(hint, size, offset)? {
             Some(located) => Ok(Some(located)),
             // An index that lies: the log itself decides.
@@ -415,7 +566,7 @@ impl Segment {
     }
 
     fn locate_from(&self, from: u64, size: u64, offset: i64) -> io::Result<Option<Located>> {
-        let mut scanner = Scanner::new(self.log.existing()?, from, size, LOOKUP_WINDOW_BYTES);
+        let mut scanner = self.scanner(from, size, LOOKUP_WINDOW_BYTES)?;
         let mut is_first = true;
         while let Scanned::Batch { position, header } = scanner.next_header()? {
             if header.last_offset() >= offset {
@@ -435,9 +586,9 @@ impl Segment {
         let hint = self.with_indexes(|indexes| {
             indexes.offset.floor(|entry| entry.position >= 0 && entry.position as u64 <= limit)
         })?;
-        let from = hint.map_or(start, |entry| (entry.position as u64).max(start));
+        let from = self.checked_hint(hint, self.size())?.map_or(start, |hint| hint.max(start));
         let mut end = from;
-        let mut scanner = Scanner::new(self.log.existing()?, from, upper, LOOKUP_WINDOW_BYTES);
+        let mut scanner = self.scanner(from, upper, LOOKUP_WINDOW_BYTES)?;
         while let Scanned::Batch { position, header } = scanner.next_header()? {
             let next = position + header.size() as u64;
             if next > limit {
@@ -450,8 +601,7 @@ impl Segment {
 
     /// Header of the batch at `position`.
     pub(crate) fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        let mut scanner =
-            Scanner::new(self.log.existing()?, position, self.size(), crate::batch::HEADER_BYTES);
+        let mut scanner = self.scanner(position, self.size(), crate::batch::HEADER_BYTES)?;
         Ok(match scanner.next_header()? {
             Scanned::Batch { header, .. } => Some(header),
             _ => None,
@@ -461,17 +611,12 @@ impl Segment {
     /// A walk over all batches from the one that holds `offset`.
     pub(crate) fn scan_from(&self, offset: i64) -> io::Result<Option<Scanner>> {
         let Some(located) = self.locate(offset)? else { return Ok(None) };
-        Ok(Some(Scanner::new(
-            self.log.existing()?,
-            located.position,
-            self.size(),
-            WALK_WINDOW_BYTES,
-        )))
+        Ok(Some(self.scanner(located.position, self.size(), WALK_WINDOW_BYTES)?))
     }
 
     /// A walk over the whole file, CRCs to be checked by the caller.
     pub(crate) fn scan(&self, window_bytes: usize) -> io::Result<Scanner> {
-        Ok(Scanner::new(self.log.file()?, 0, self.size(), window_bytes))
+        Ok(Scanner::new(self.log.file()?, 0, self.size(), window_bytes).without(self.holes()))
     }
 
     /// First batch whose largest timestamp is at least `timestamp` and that ends at or after `offset`.
@@ -480,19 +625,18 @@ impl Segment {
         if size == 0 {
             return Ok(None);
         }
+        let by_time =
+            self.with_indexes(|indexes| indexes.time.floor(|entry| entry.timestamp < timestamp))?;
+        let by_time = self.checked_time(by_time)?;
         let hint = self.with_indexes(|indexes| {
-            let by_time = indexes.time.floor(|entry| entry.timestamp < timestamp)?;
-            let from = by_time.map_or(self.base_offset, |entry| {
-                self.base_offset + i64::from(entry.relative_offset)
-            });
-            let from = from.max(offset);
+            let from = by_time.unwrap_or(self.base_offset).max(offset);
             indexes
                 .offset
                 .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= from)
         })?;
-        let mut from = hint.map_or(0, |entry| entry.position.max(0) as u64);
+        let mut from = self.checked_hint(hint, size)?.unwrap_or(0);
         loop {
-            let mut scanner = Scanner::new(self.log.existing()?, from, size, WALK_WINDOW_BYTES);
+            let mut scanner = self.scanner(from, size, WALK_WINDOW_BYTES)?;
             let mut saw_any = false;
             while let Scanned::Batch { position, header } = scanner.next_header()? {
                 saw_any = true;
@@ -505,6 +649,25 @@ impl Segment {
             }
             from = 0;
         }
+    }
+
+    /// The offset of an entry of the time index, if a batch there has its timestamp; the indexes are made anew when none has.
+    fn checked_time(&self, entry: Option<TimeEntry>) -> io::Result<Option<i64>> {
+        let Some(entry) = entry else { return Ok(None) };
+        let offset = self.base_offset + i64::from(entry.relative_offset);
+        let is_damaged_place =
+            self.holes().is_some_and(|holes| holes.iter().any(|hole| hole.holds(offset)));
+        let found = self.locate(offset)?;
+        if is_damaged_place
+            || found.is_some_and(|found| {
+                found.header.base_offset <= offset && found.header.max_timestamp == entry.timestamp
+            })
+        {
+            return Ok(Some(offset));
+        }
+        let detail = format!("no batch with offset {offset} has timestamp {}", entry.timestamp);
+        self.replace_indexes("time index", FindingKind::TimeIndex, &detail, "read")?;
+        Ok(None)
     }
 
     /// Largest timestamp and the last offset of the batch that has it; -1 when no batch has one.
@@ -679,7 +842,7 @@ impl Segment {
             ))
         })?;
         let mut bytes_since_entry = 0;
-        let mut scanner = Scanner::new(self.log.file()?, from, self.size(), WALK_WINDOW_BYTES);
+        let mut scanner = self.scanner(from, self.size(), WALK_WINDOW_BYTES)?;
         while let Scanned::Batch { header, .. } = scanner.next_header()? {
             bytes_since_entry += header.size() as u64;
             if header.max_timestamp > max_timestamp {

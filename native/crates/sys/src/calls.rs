@@ -121,6 +121,36 @@ pub fn acknowledged_bytes(fd: RawFd) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes.try_into().ok()?))
 }
 
+/// Whether any page of a file's range is in memory. Fails with ENOSYS before Linux 6.5.
+pub fn is_any_cached(file: &std::fs::File, position: u64, length: u64) -> io::Result<bool> {
+    Ok(cached_page_count(file.as_raw_fd(), position, length)? > 0)
+}
+
+/// Drops clean pages of a file's range from memory.
+pub fn drop_cached(file: &std::fs::File, position: u64, length: u64) -> io::Result<()> {
+    let (from, length) = (position.cast_signed(), length.cast_signed());
+    // SAFETY: posix_fadvise takes integers and touches no memory of ours.
+    let code =
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), from, length, libc::POSIX_FADV_DONTNEED) };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// Tells the kernel not to read ahead of this descriptor.
+pub fn without_read_ahead(file: &std::fs::File) -> io::Result<()> {
+    // SAFETY: as above.
+    let code = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+/// Lets this thread use the disk only when nobody else does, where the scheduler of the disk knows of that.
+pub fn use_idle_disk_only() -> io::Result<()> {
+    const WHO_PROCESS: c_int = 1;
+    const CLASS_IDLE: c_int = 3 << 13;
+    // SAFETY: ioprio_set takes integers and touches no memory of ours; 0 is the calling thread.
+    let outcome = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sets a socket option whose value is an int.
 pub(crate) fn set_option(fd: RawFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     let size = size_of::<c_int>() as libc::socklen_t;

@@ -39,6 +39,18 @@ impl StoreFile for RealFile {
     fn as_file(&self) -> Option<&File> {
         Some(&self.0)
     }
+
+    fn read_in_passing(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        let length = into.len() as u64;
+        // Without the answer nothing is dropped: rather a page too many in the cache than a client's page gone.
+        let is_foreign = sluice_sys::is_any_cached(&self.0, position, length).unwrap_or(true);
+        let count = self.read_at(into, position)?;
+        if !is_foreign {
+            // A hint: where it is refused the pages age as any others.
+            let _ = sluice_sys::drop_cached(&self.0, position, length);
+        }
+        Ok(count)
+    }
 }
 
 /// One directory, held open so that no error is missed between two calls.

@@ -4,11 +4,13 @@
 //! it is released. What an append changes is published to listeners once the lock is free.
 
 mod append;
+mod damage;
 mod maintain;
 mod read;
 mod recover;
 
-pub(crate) use recover::Known;
+pub(crate) use damage::Walk;
+pub(crate) use recover::{Known, file_finding};
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -701,6 +703,15 @@ impl PartitionLog {
         drop(turn);
         self.notify();
         Ok(())
+    }
+
+    /// Whether its files are of no more interest to a background check.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_deleted() || self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     pub(crate) fn is_deleted(&self) -> bool {

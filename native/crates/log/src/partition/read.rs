@@ -124,11 +124,29 @@ impl PartitionLog {
     fn find_slice(&self, request: &ReadRequest, target: &Target) -> io::Result<Option<FileSlice>> {
         let limit_bytes = request.max_bytes.max(0) as u64;
         if let (Some((start, end)), Some(segment)) = (target.known, target.segments.first()) {
-            return self.slice(segment, start, end);
+            return self.slice(segment, (start, end), request.offset, target.log_end_offset);
+        }
+        if let Some(segment) = target.segments.first()
+            && segment
+                .holes()
+                .is_some_and(|holes| holes.iter().any(|hole| hole.holds(request.offset)))
+        {
+            return Err(damaged());
         }
         for (index, segment) in target.segments.iter().enumerate() {
             // Compaction can leave a gap at a segment's end: then the next one has the offset.
-            let Some(first) = segment.locate(request.offset)? else { continue };
+            let Some(first) = segment.locate(request.offset)? else {
+                if index == 0 && segment.stops_early(request.offset)? {
+                    self.suspect(segment);
+                    return Err(damaged());
+                }
+                continue;
+            };
+            if first.header.base_offset >= target.log_end_offset {
+                // No batch has such an offset.
+                self.suspect(segment);
+                return Err(damaged());
+            }
             if first.header.base_offset >= target.end_offset {
                 return Ok(None);
             }
@@ -155,23 +173,41 @@ impl PartitionLog {
                 }
                 end = start + first.header.size() as u64;
             }
-            return self.slice(segment, start, end);
+            return self.slice(segment, (start, end), request.offset, next_base);
         }
         Ok(None)
     }
 
+    /// The part of `range` that may be sent to somebody who asked for `offset`; `next_base` is where the next segment begins.
     fn slice(
         &self,
         segment: &Arc<Segment>,
-        position: u64,
-        end: u64,
+        (position, mut end): (u64, u64),
+        offset: i64,
+        next_base: i64,
     ) -> io::Result<Option<FileSlice>> {
+        for hole in segment.holes().iter().flat_map(|holes| holes.iter()) {
+            if (hole.from..hole.to).contains(&position) {
+                return Err(damaged());
+            }
+            if hole.from >= position {
+                end = end.min(hole.from);
+            }
+        }
         if end <= position {
             return Ok(None);
         }
         let mut slice = FileSlice { file: segment.existing()?, position, length: end - position };
         if self.store.verify_on_read {
-            slice.length = verified_bytes(&slice)?;
+            let behind = segment.header_at(end)?.map_or(next_base, |header| header.base_offset);
+            let good = verified_bytes(&slice, offset, behind)?;
+            if good < slice.length {
+                self.suspect(segment);
+            }
+            if good == 0 {
+                return Err(damaged());
+            }
+            slice.length = good;
         }
         Ok(Some(slice))
     }
@@ -296,31 +332,42 @@ fn known_positions(inner: &Inner, request: &ReadRequest, end_offset: i64) -> Opt
     Some((start.position, end))
 }
 
-/// Leading bytes of the slice whose batches have good CRCs.
-fn verified_bytes(slice: &FileSlice) -> io::Result<u64> {
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the records are damaged on disk")
+}
+
+/// Leading bytes of the slice whose batches have good CRCs and offsets in order: from `offset` on, and below `behind`.
+fn verified_bytes(slice: &FileSlice, offset: i64, behind: i64) -> io::Result<u64> {
     let mut good = 0;
     let mut batch = Vec::new();
+    // Where the last batch began, if it left a gap before itself, and the offset after it.
+    let mut gap = None;
+    let mut expected = offset;
     while good < slice.length {
         batch.resize(HEADER_BYTES, 0);
         let got = slice.read_into(good, &mut batch)?;
-        let header = BatchHeader::parse(batch.get(..got).unwrap_or_default());
-        let size = header.map_or(0, |header| header.size());
-        let is_good = size >= HEADER_BYTES && size as u64 <= slice.length - good && {
-            batch.resize(size, 0);
-            slice.read_into(good, &mut batch)? == size && is_crc_valid(&batch)
+        let Some(header) = BatchHeader::parse(batch.get(..got).unwrap_or_default()) else {
+            return Ok(good);
         };
+        let size = header.size();
+        let is_good =
+            header.magic == 2 && size >= HEADER_BYTES && size as u64 <= slice.length - good && {
+                batch.resize(size, 0);
+                slice.read_into(good, &mut batch)? == size && is_crc_valid(&batch)
+            };
         if !is_good {
-            if good == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the batch's CRC does not match",
-                ));
-            }
             return Ok(good);
         }
+        // The first batch may begin before the offset that was asked for.
+        if header.base_offset < expected && good > 0 {
+            // One of the two has another's offset.
+            return Ok(gap.unwrap_or(good));
+        }
+        gap = (header.base_offset > expected).then_some(good);
+        expected = header.next_offset();
         good += size as u64;
     }
-    Ok(good)
+    Ok(if behind < expected { gap.unwrap_or(good) } else { good })
 }
 
 type RecordFound = Option<(i64, i64, i32)>;

@@ -8,12 +8,15 @@
 //! too short, above the recovery point: nothing behind it was ever known to be on disk, and it is moved aside into `….cut` files. Anything else is damage
 //! to records that were safe: the partition is quarantined, and all files stay.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::damage::{epoch_finding, hole_finding, load_holes};
 use super::{Inner, PartitionLog, Parts, Role};
-use crate::batch::HEADER_BYTES;
+use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::check::{Checked, Progress, Subject, Tail, check_segment};
 use crate::checkpoint::{
     LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata,
     encode_partition_metadata,
@@ -23,9 +26,10 @@ use crate::directory::Directory;
 use crate::epochs::EpochCache;
 use crate::error::LogError;
 use crate::failpoint::Failpoint;
+use crate::integrity::{Finding, FindingKind, Hole};
 use crate::io::{FileSystem, OpenMode, StoreFile, read_full, read_small, write_full};
 use crate::producer::{ProducerStates, parse_end_marker};
-use crate::scan::{Scanned, find_valid_batch};
+use crate::scan::Scanned;
 use crate::segment::{Segment, Store, file_name, offset_of};
 use crate::transactions::AbortedEntry;
 use crate::types::TopicId;
@@ -158,6 +162,7 @@ impl PartitionLog {
 
 fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<(), Trouble> {
     let files = store.files();
+    finish_swaps(files, &known.path)?;
     let mut bases: Vec<(i64, u64)> = Vec::new();
     for entry in files.list(&known.path)? {
         if entry.is_directory {
@@ -168,10 +173,7 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
         if matches!(extension, Some("deleted" | "cleaned" | "tmp")) {
             files.remove_file(&path)?;
         } else if extension == Some("swap") {
-            return Err(Trouble::Quarantine(format!(
-                "{} is left of an interrupted compaction",
-                entry.name
-            )));
+            // Collected by `finish_swaps` before.
         } else if let Some(base_offset) = offset_of(&entry.name, "log") {
             bases.push((base_offset, entry.length));
         }
@@ -191,12 +193,13 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
             Err(error) => return Err(error.into()),
         };
     let epochs = epoch_text.and_then(|text| EpochCache::decode(&text));
-    let must_rebuild_epochs = epochs.is_none();
+    let mut must_rebuild_epochs = epochs.is_none();
     inner.epochs = epochs.unwrap_or_default();
 
     let first_base = bases.first().map(|(base_offset, _)| *base_offset);
     inner.log_start_offset = known.log_start_offset.max(first_base.unwrap_or(0)).max(0);
-    recover_segments(store, known, inner)?;
+    let checked = recover_segments(store, known, inner)?;
+    load_holes(store, &known.path, inner, |segment| checked.contains(&segment.base_offset))?;
 
     if inner.log_end_offset < inner.log_start_offset && !inner.segments.is_empty() {
         // Records that were deleted already are all there is.
@@ -230,7 +233,23 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
             files.remove_file(&path)?;
         }
     }
+    if !must_rebuild_epochs && !are_epochs_plausible(inner)? {
+        match lone_liar(inner)? {
+            Some((segment, position, detail)) => {
+                let label = format!("{}-{}", known.topic, known.partition);
+                let finding = epoch_finding(&label, &segment, position, detail, "recovery");
+                store.integrity.report(finding);
+            }
+            None => must_rebuild_epochs = true,
+        }
+    }
     if must_rebuild_epochs {
+        store.integrity.report(file_finding(
+            &known.path.join(LEADER_EPOCH_FILE),
+            FindingKind::EpochCheckpoint,
+            "it contradicts itself or the batches",
+            "it was rebuilt from the batches",
+        ));
         rebuild_epochs(inner)?;
     }
     inner.are_epochs_dirty |= inner.epochs.truncate_from_end(inner.log_end_offset);
@@ -250,11 +269,71 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
     Ok(())
 }
 
+/// Ends what a compaction began, as Kafka's `LogLoader` does: swapped segments at or above the least offset of a `.cleaned` file were not
+/// complete and go; the others take the place of all segments whose offsets they hold.
+fn finish_swaps(files: &dyn FileSystem, directory: &Path) -> io::Result<()> {
+    let entries = files.list(directory)?;
+    let ends = |name: &str, end: &str| name.strip_suffix(end).is_some();
+    let swaps: Vec<_> = entries.iter().filter(|entry| ends(&entry.name, ".swap")).collect();
+    if swaps.is_empty() {
+        return Ok(());
+    }
+    let base_of = |name: &str| name.get(..20).and_then(|digits| digits.parse::<i64>().ok());
+    let least_cleaned = entries
+        .iter()
+        .filter(|entry| ends(&entry.name, ".cleaned"))
+        .filter_map(|entry| base_of(&entry.name))
+        .min()
+        .unwrap_or(i64::MAX);
+    let mut range: Option<(i64, i64)> = None;
+    for entry in &swaps {
+        let Some(base_offset) = base_of(&entry.name) else { continue };
+        if base_offset >= least_cleaned {
+            files.remove_file(&directory.join(&entry.name))?;
+        } else if ends(&entry.name, ".log.swap") {
+            let file = files.open(&directory.join(&entry.name), OpenMode::Read)?;
+            let mut scanner = crate::scan::Scanner::new(file, 0, entry.length, 64 << 10);
+            let mut end_offset = base_offset;
+            while let Scanned::Batch { header, .. } = scanner.next_header()? {
+                end_offset = header.next_offset();
+            }
+            let (from, to) = range.unwrap_or((base_offset, end_offset));
+            range = Some((from.min(base_offset), to.max(end_offset)));
+        }
+    }
+    if let Some((from, to)) = range {
+        for entry in &entries {
+            if let Some(base) =
+                offset_of(&entry.name, "log").filter(|base| (from..to).contains(base))
+            {
+                for suffix in crate::segment::SEGMENT_SUFFIXES {
+                    let old = directory.join(file_name(base, suffix));
+                    if files.exists(&old) {
+                        files.remove_file(&old)?;
+                    }
+                }
+            }
+        }
+    }
+    for entry in files.list(directory)? {
+        if let Some(stem) = entry.name.strip_suffix(".swap") {
+            files.rename(&directory.join(&entry.name), &directory.join(stem))?;
+        }
+    }
+    files.sync_directory(directory)
+}
+
 /// Checks the segments that have to be, finds the log end offset, cuts a torn tail.
-fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<(), Trouble> {
+/// Answers which segments were read whole, by base offset.
+fn recover_segments(
+    store: &Arc<Store>,
+    known: &Known,
+    inner: &mut Inner,
+) -> Result<BTreeSet<i64>, Trouble> {
     let files = store.files();
+    let mut checked = BTreeSet::new();
     let count = inner.segments.len();
-    let Some(last) = inner.segments.last().cloned() else { return Ok(()) };
+    let Some(last) = inner.segments.last().cloned() else { return Ok(checked) };
     let from = if known.is_clean {
         count - 1
     } else {
@@ -267,6 +346,7 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
         let is_last = index + 1 == count;
         if known.is_clean
             && let Some(end_offset) = clean_end_offset(&segment)?
+            && (known.recovery_point == 0 || end_offset == known.recovery_point)
         {
             inner.log_end_offset = end_offset;
             continue;
@@ -285,7 +365,8 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
             break;
         }
         let next_base = inner.segments.get(index + 1).map(|next| next.base_offset);
-        let recovered = recover_segment(known, inner, &segment, next_base)?;
+        let recovered = recover_segment(store, known, inner, &segment, next_base)?;
+        checked.insert(segment.base_offset);
         let end_before = inner.log_end_offset;
         inner.log_end_offset = recovered.end_offset;
         if let Some(position) = recovered.cut_at {
@@ -318,7 +399,7 @@ fn recover_segments(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Res
             segment.close_for_append()?;
         }
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// Log end offset by the tail behind the last index entry; `None` when something there is not as a clean stop leaves it.
@@ -345,66 +426,192 @@ fn clean_end_offset(segment: &Arc<Segment>) -> io::Result<Option<i64>> {
 struct Recovered {
     end_offset: i64,
     cut_at: Option<u64>,
-    /// What is cut holds good batches.
+    /// What is cut holds good batches, or may be a batch that was whole once: a copy is kept.
     keep_rest: bool,
 }
 
+/// Takes the good batches of a segment into its indexes and the epochs.
+struct Recovery<'a> {
+    segment: &'a Segment,
+    /// Where epochs begin: (base offset, epoch).
+    epochs: Vec<(i64, i32)>,
+}
+
+impl Progress for Recovery<'_> {
+    fn at(&mut self, _position: u64) -> bool {
+        true
+    }
+
+    fn on_batch(&mut self, position: u64, header: &BatchHeader) -> io::Result<()> {
+        if self.epochs.last().is_none_or(|last| last.1 != header.leader_epoch) {
+            self.epochs.push((header.base_offset, header.leader_epoch));
+        }
+        self.segment.recovered(position, header)
+    }
+}
+
 fn recover_segment(
+    store: &Store,
     known: &Known,
     inner: &mut Inner,
     segment: &Arc<Segment>,
     next_base: Option<i64>,
 ) -> Result<Recovered, Trouble> {
+    segment.set_holes(Vec::new());
     segment.reset_indexes(known.config.index_interval_bytes);
     segment.mark_dirty();
-    let mut scanner = segment.scan(RECOVERY_WINDOW_BYTES)?;
-    let mut expected = segment.base_offset;
-    loop {
-        let (position, detail) = match scanner.next_verified()? {
-            Scanned::Batch { position, header } => {
-                let is_in_order = header.base_offset >= expected
-                    && header.last_offset() - segment.base_offset <= i64::from(i32::MAX)
-                    && next_base.is_none_or(|next| header.last_offset() < next);
-                if is_in_order {
-                    segment.recovered(position, &header)?;
-                    inner.are_epochs_dirty |=
-                        inner.epochs.assign(header.leader_epoch, header.base_offset);
-                    expected = header.next_offset();
-                    continue;
-                }
-                (position, format!("offset {} is out of order", header.base_offset))
-            }
-            Scanned::End => {
-                return Ok(Recovered { end_offset: expected, cut_at: None, keep_rest: false });
-            }
-            Scanned::Bad { position, detail } => (position, detail),
-        };
-        let file = segment.file()?;
-        let size = segment.size();
-        let good_behind = find_valid_batch(&file, position + 1, size, expected)?;
+    let subject = Subject {
+        file: segment.file()?,
+        base_offset: segment.base_offset,
+        size: segment.size(),
+        next_base,
+        known_end: (next_base.is_none() && known.recovery_point > 0)
+            .then_some(known.recovery_point),
+        window_bytes: RECOVERY_WINDOW_BYTES,
+    };
+    let mut recovery = Recovery { segment, epochs: Vec::new() };
+    let checked = check_segment(&subject, &mut recovery)?;
+    let label = format!("{}-{}", known.topic, known.partition);
+    let durable_end = known.recovery_point;
+    take_epochs(store, &label, inner, segment, &checked, &recovery.epochs, durable_end);
+    let size = segment.size();
+    let file = &subject.file;
+    // A power cut keeps later writes and loses earlier ones: then a sector's part of the hole is zeros.
+    for hole in &checked.holes {
+        if !known.is_clean
+            && hole.first_offset >= known.recovery_point
+            && has_zero_sector(file, hole.from, hole.to)?
+        {
+            segment.set_holes(
+                checked.holes.iter().filter(|kept| kept.to <= hole.from).cloned().collect(),
+            );
+            return Ok(Recovered {
+                end_offset: hole.first_offset,
+                cut_at: Some(hole.from),
+                keep_rest: true,
+            });
+        }
+    }
+    let mut holes = checked.holes.clone();
+    let mut end_offset = checked.end_offset;
+    if let Some(tail) = &checked.tail {
         let has_later_records = inner
             .segments
             .iter()
             .any(|later| later.base_offset > segment.base_offset && later.size() > 0);
-        if good_behind.is_none() && !has_later_records {
-            return Ok(Recovered {
-                end_offset: expected,
-                cut_at: Some(position),
-                keep_rest: false,
-            });
-        }
-        let hole_end = good_behind.unwrap_or(size);
-        let is_cut_short = good_behind.is_none() && detail.starts_with("the file ends");
-        if expected >= known.recovery_point
-            && (is_cut_short || has_zero_sector(&file, position, hole_end)?)
+        let is_safe = end_offset < known.recovery_point;
+        let is_cut_short = tail.detail.starts_with("the file ends");
+        let is_lost_write = !known.is_clean
+            && !is_safe
+            && (is_cut_short || has_zero_sector(file, tail.position, size)?);
+        if !tail.holds_batches && !has_later_records && !is_safe && !known.is_clean
+            || is_lost_write && (has_later_records || tail.holds_batches)
         {
-            return Ok(Recovered { end_offset: expected, cut_at: Some(position), keep_rest: true });
+            segment.set_holes(holes);
+            if !is_cut_short {
+                store.integrity.report(torn_finding(&label, segment, tail, size, end_offset));
+            }
+            let keep_rest = tail.holds_batches || has_later_records || !is_cut_short;
+            return Ok(Recovered { end_offset, cut_at: Some(tail.position), keep_rest });
         }
-        return Err(Trouble::Quarantine(format!(
-            "bad batch at byte {position} of {}, after offset {}: {detail}; good records follow",
-            file_name(segment.base_offset, "log"),
-            expected - 1
-        )));
+        let next_offset = match next_base.filter(|_| has_later_records) {
+            Some(next_base) => next_base,
+            None if tail.holds_batches => {
+                return Err(Trouble::Quarantine(format!(
+                    "bad batch at byte {} of {}, after offset {}: {}; good records follow, and where they begin is not certain",
+                    tail.position,
+                    file_name(segment.base_offset, "log"),
+                    end_offset - 1,
+                    tail.detail
+                )));
+            }
+            None => known.recovery_point.max(claimed_end(file, tail.position, end_offset)?),
+        };
+        holes.push(Hole {
+            from: tail.position,
+            to: size,
+            first_offset: end_offset,
+            next_offset,
+            detail: tail.detail.clone(),
+        });
+        end_offset = next_offset;
+    }
+    for hole in &holes {
+        store.integrity.report(hole_finding(&label, segment, hole, "recovery"));
+    }
+    segment.set_holes(holes);
+    Ok(Recovered { end_offset, cut_at: None, keep_rest: false })
+}
+
+/// Offset after a damaged last batch, as far as its header is to be believed; at least one record is lost.
+fn claimed_end(file: &Arc<dyn StoreFile>, position: u64, expected: i64) -> io::Result<i64> {
+    let mut bytes = [0; HEADER_BYTES];
+    let got = read_full(&**file, &mut bytes, position)?;
+    let claimed = BatchHeader::parse(bytes.get(..got).unwrap_or_default())
+        .filter(|header| {
+            header.base_offset == expected
+                && header.last_offset_delta >= 0
+                && header.record_count == header.last_offset_delta.saturating_add(1)
+        })
+        .map(|header| header.next_offset());
+    Ok(claimed.unwrap_or(expected + 1))
+}
+
+/// Adds the epochs of a segment's batches to what the checkpoint says. One that its neighbours contradict is not believed.
+fn take_epochs(
+    store: &Store,
+    label: &str,
+    inner: &mut Inner,
+    segment: &Segment,
+    checked: &Checked,
+    epochs: &[(i64, i32)],
+    durable_end: i64,
+) {
+    for fault in &checked.epoch_faults {
+        store.integrity.report(epoch_finding(
+            label,
+            segment,
+            fault.position,
+            format!(
+                "the batch of offset {} has leader epoch {}, its neighbours {}",
+                fault.base_offset, fault.epoch, fault.expected
+            ),
+            "recovery",
+        ));
+    }
+    for &(offset, epoch) in epochs {
+        let is_fault = checked
+            .epoch_faults
+            .iter()
+            .any(|fault| fault.epoch == epoch && fault.base_offset >= offset);
+        // The checkpoint of epochs is written before the recovery point moves: below that it knows better, or is damaged and rebuilt.
+        let is_known_otherwise = offset < durable_end
+            && inner.epochs.epoch_at(offset).is_some_and(|known| known != epoch);
+        if !is_fault && !is_known_otherwise {
+            inner.are_epochs_dirty |= inner.epochs.assign(epoch, offset);
+        }
+    }
+}
+
+fn torn_finding(
+    label: &str,
+    segment: &Segment,
+    tail: &Tail,
+    size: u64,
+    first_offset: i64,
+) -> Finding {
+    Finding {
+        id: 0,
+        kind: FindingKind::TornTail,
+        partition: label.to_owned(),
+        file: segment.log_path().to_string_lossy().into_owned(),
+        position: tail.position as i64,
+        end_position: size as i64,
+        first_offset,
+        last_offset: -1,
+        detail: tail.detail.clone(),
+        reaction: "the end of the log, which was not known to be on disk, was cut; a copy is beside it in a .cut file".to_owned(),
+        found_by: "recovery",
     }
 }
 
@@ -451,6 +658,103 @@ fn save_tail(
     to.sync_data()
 }
 
+/// A finding about a whole file that was made anew, or is not needed.
+pub(crate) fn file_finding(
+    path: &Path,
+    kind: FindingKind,
+    detail: &str,
+    reaction: &str,
+) -> Finding {
+    Finding {
+        id: 0,
+        kind,
+        partition: crate::segment::partition_name(path),
+        file: path.to_string_lossy().into_owned(),
+        position: -1,
+        end_position: -1,
+        first_offset: -1,
+        last_offset: -1,
+        detail: detail.to_owned(),
+        reaction: reaction.to_owned(),
+        found_by: "recovery",
+    }
+}
+
+/// Whether the epochs agree with the batches where they begin and at the log's end. One epoch, the usual case, costs one header.
+fn are_epochs_plausible(inner: &Inner) -> io::Result<bool> {
+    let header_at = |offset: i64| -> io::Result<Option<BatchHeader>> {
+        let Some(segment) = inner.segment_index(offset).and_then(|at| inner.segments.get(at))
+        else {
+            return Ok(None);
+        };
+        // Beside a hole the batch that follows is another one.
+        let is_hole =
+            segment.holes().is_some_and(|holes| holes.iter().any(|hole| hole.holds(offset)));
+        if is_hole {
+            return Ok(None);
+        }
+        Ok(segment.locate(offset)?.map(|located| located.header))
+    };
+    let entries = inner.epochs.entries();
+    if inner.log_end_offset <= inner.log_start_offset {
+        return Ok(true);
+    }
+    let begins_late =
+        entries.first().is_none_or(|first| first.start_offset > inner.log_start_offset);
+    let mut ends = vec![inner.log_end_offset - 1];
+    if begins_late {
+        ends.push(inner.log_start_offset);
+    }
+    if entries.len() > 1 {
+        for entry in entries {
+            let inside = inner.log_start_offset..inner.log_end_offset;
+            ends.extend(
+                [entry.start_offset - 1, entry.start_offset]
+                    .into_iter()
+                    .filter(|offset| inside.contains(offset)),
+            );
+        }
+    }
+    for offset in ends {
+        let Some(header) = header_at(offset)? else { continue };
+        // In an offset gap the next batch answers, which may be of a later epoch.
+        if header.base_offset > offset || header.leader_epoch == -1 {
+            continue;
+        }
+        if inner.epochs.epoch_at(offset) != Some(header.leader_epoch) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The one batch whose epoch is not what the checkpoint says, when all others agree with it: then the batch is wrong.
+fn lone_liar(inner: &Inner) -> io::Result<Option<(Arc<Segment>, u64, String)>> {
+    let mut liar = None;
+    let mut has_witness = false;
+    for segment in inner.segments.iter().filter(|segment| segment.size() > 0) {
+        let mut scanner = segment.scan(64 << 10)?;
+        while let Scanned::Batch { position, header } = scanner.next_header()? {
+            if header.base_offset < inner.log_start_offset {
+                continue;
+            }
+            let known = inner.epochs.epoch_at(header.base_offset).unwrap_or(-1);
+            if known == header.leader_epoch {
+                has_witness = true;
+            } else if liar.is_some() {
+                return Ok(None);
+            } else {
+                let detail = format!(
+                    "the batch of offset {} has leader epoch {}, the checkpoint says {known}",
+                    header.base_offset, header.leader_epoch
+                );
+                liar = Some((Arc::clone(segment), position, detail));
+            }
+        }
+    }
+    Ok(liar.filter(|_| has_witness))
+}
+
 fn rebuild_epochs(inner: &mut Inner) -> io::Result<()> {
     inner.epochs.clear();
     for segment in inner.segments.clone() {
@@ -488,6 +792,15 @@ fn load_aborted(inner: &mut Inner) -> io::Result<()> {
         }
     }
     if is_damaged {
+        if let Some(segment) = inner.segments.first() {
+            segment.report_rebuilt(
+                FindingKind::TransactionIndex,
+                "txnindex",
+                "a transaction index of the partition is damaged",
+                "all of them were rebuilt from the log",
+                "recovery",
+            );
+        }
         rebuild_aborted(inner)?;
     }
     Ok(())
@@ -536,6 +849,12 @@ pub(super) fn load_producers(
             .ok()
             .and_then(|bytes| ProducerStates::decode_snapshot(&bytes, offset));
         if states.is_none() {
+            store.integrity.report(file_finding(
+                &path,
+                FindingKind::Snapshot,
+                "its checksum does not match",
+                "it was removed; an older one and the batches give the producers' state",
+            ));
             files.remove_file(&path)?;
         }
     }

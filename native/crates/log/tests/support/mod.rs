@@ -26,6 +26,8 @@ pub fn options(dir: &str) -> StoreOptions {
         disk_reserve_bytes: 0,
         verify_on_read: false,
         in_memory: false,
+        scrub_bytes_per_second: 0,
+        scrub_interval_ms: 0,
     }
 }
 
