@@ -106,6 +106,11 @@ const suites: readonly Suite[] = [
   },
   { name: "crash", command: [bun, "test", "--timeout", "600000", "./test/crash"], counts: "bun" },
   {
+    name: "bit rot",
+    command: [bun, "test", "--timeout", "300000", "./test/bit-rot"],
+    counts: "bun",
+  },
+  {
     name: "disk",
     command: [bun, "test", "--timeout", "300000", "./test/disk-full", "./test/many-partitions"],
     counts: "bun",
