@@ -26,6 +26,8 @@ fn open(files: &MemoryFileSystem) -> Option<LogManager> {
         disk_reserve_bytes: 0,
         verify_on_read: false,
         in_memory: true,
+        scrub_bytes_per_second: 0,
+        scrub_interval_ms: 0,
     };
     let files: Arc<dyn FileSystem> = Arc::new(files.clone());
     LogManager::open_on(files, options, Arc::new(RecoveryProgress::new())).ok()
