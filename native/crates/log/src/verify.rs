@@ -357,7 +357,7 @@ pub(crate) fn inspect_partition(
             base_offset,
             size,
             next_base,
-            known_end: (next_base.is_none() && outer.recovery_point > 0)
+            known_end: (outer.is_clean && next_base.is_none() && outer.recovery_point > 0)
                 .then_some(outer.recovery_point),
             window_bytes: WINDOW_BYTES,
         };

@@ -93,6 +93,10 @@ fn every_flipped_bit_of_a_segment_is_found_and_harms_its_batch_alone() {
                 {
                     continue;
                 }
+                if !is_clean && at >= 9 * size && in_batch < 8 {
+                    // The last batch of a log that was killed: nothing says where it should begin.
+                    continue;
+                }
                 let crashed = files.crash(CrashMode::ProcessOnly);
                 let mut rotten = good.clone();
                 rotten[at] ^= 1 << bit;

@@ -465,7 +465,8 @@ fn recover_segment(
         base_offset: segment.base_offset,
         size: segment.size(),
         next_base,
-        known_end: (next_base.is_none() && known.recovery_point > 0)
+        // After any other stop the recovery point may be older than a truncation.
+        known_end: (known.is_clean && next_base.is_none() && known.recovery_point > 0)
             .then_some(known.recovery_point),
         window_bytes: RECOVERY_WINDOW_BYTES,
     };
