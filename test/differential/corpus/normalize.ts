@@ -83,6 +83,8 @@ export function describeReply(
       .replaceAll(place.clusterId, "<cluster>")
       .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
       .replaceAll(/\b1[0-9]{12}\b/g, "<time>")
+      // A fraction that is whole, as the two languages write it.
+      .replaceAll(/(?<=Invalid value [0-9]+)\.0\b/g, "")
       // The earliest timestamp allowed by default, as a message names it, is so long ago that Kafka's overflows.
       .replaceAll(/(?<=within \[)-[0-9]+/g, "<long ago>")
   );
@@ -146,6 +148,8 @@ function isKnownId(id: string, place: Place): boolean {
 interface Named {
   readonly name?: string | null;
   readonly groupId?: string;
+  readonly errorCode?: number;
+  readonly isInternal?: boolean;
   readonly transactionalId?: string;
   readonly apiKey?: number;
 }
@@ -159,11 +163,21 @@ function normalizedArray(
 ): unknown {
   switch (key) {
     case "topics":
-      return values.filter((each) => !isOthers((each as Named).name ?? "", place));
-    case "groups":
       return values
-        .filter((each) => !isOthers((each as Named).groupId ?? "", place))
-        .toSorted(byText);
+        .filter((each) => !isOthers((each as Named).name ?? "", place))
+        .toSorted((one, other) =>
+          (one as Named).isInternal === undefined ? 0 : byText(one, other),
+        );
+    case "groups":
+      return (
+        values
+          // A list of all groups tells no errors; of those only the case's own counts.
+          .filter(
+            (each) =>
+              (each as Named).errorCode !== undefined || (each as Named).groupId === place.group,
+          )
+          .toSorted(byText)
+      );
     case "apiKeys":
       // Which old versions are left is told, and compared, in the oldest version of the answer alone.
       return values
@@ -196,8 +210,8 @@ function byText(one: unknown, other: unknown): number {
   return left < right ? -1 : Number(left > right);
 }
 
-/** True for what another case made, or the broker itself. */
+/** True for what another case or scenario made, or the broker itself. */
 function isOthers(name: string, place: Place): boolean {
-  if (name === place.topic || name === place.group) return false;
-  return name.startsWith("__") || name.startsWith("corpus-");
+  if (name === place.topic || name.startsWith(place.group)) return false;
+  return !name.startsWith("corpus-missing") && /^(__|corpus-|data-|groups-)/.test(name);
 }
