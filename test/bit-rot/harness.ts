@@ -199,8 +199,8 @@ export async function runBitRot(options: BitRotOptions): Promise<BitRotReport> {
     if (isRunning) await broker.start();
     const count = Math.min(partitions, wanted - done);
     const directoryFile = DIRECTORY_FILES[Math.floor(round / 2) % DIRECTORY_FILES.length];
-    // Without its recovery point a killed broker takes a bad last batch for a torn one: two faults at a time, and it keeps a copy.
-    const sparesLast = mode === "kill -9" && directoryFile === "recovery-point-offset-checkpoint";
+    // Without its recovery point a broker cannot tell a bad last batch from a torn one, nor where it began: two faults at a time.
+    const sparesLast = directoryFile === "recovery-point-offset-checkpoint";
     const flips = Array.from({ length: count }, (_, at) =>
       choose(broker.dataDirectory, at, random, mode, sparesLast),
     );

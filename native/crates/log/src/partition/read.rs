@@ -342,6 +342,7 @@ fn verified_bytes(slice: &FileSlice, offset: i64, behind: i64) -> io::Result<u64
     let mut batch = Vec::new();
     // Where the last batch began, if it left a gap before itself, and the offset after it.
     let mut gap = None;
+    let mut last = 0;
     let mut expected = offset;
     while good < slice.length {
         batch.resize(HEADER_BYTES, 0);
@@ -360,14 +361,15 @@ fn verified_bytes(slice: &FileSlice, offset: i64, behind: i64) -> io::Result<u64
         }
         // The first batch may begin before the offset that was asked for.
         if header.base_offset < expected && good > 0 {
-            // One of the two has another's offset.
-            return Ok(gap.unwrap_or(good));
+            // One of the two has another's offset: neither is served.
+            return Ok(gap.unwrap_or(last));
         }
         gap = (header.base_offset > expected).then_some(good);
         expected = header.next_offset();
+        last = good;
         good += size as u64;
     }
-    Ok(if behind < expected { gap.unwrap_or(good) } else { good })
+    Ok(if behind < expected { gap.unwrap_or(last) } else { good })
 }
 
 type RecordFound = Option<(i64, i64, i32)>;
