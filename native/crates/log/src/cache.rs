@@ -106,6 +106,10 @@ impl FileSystem for FileCache {
         self.files.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.link(from, to)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.files.remove_file(path)
     }

@@ -22,6 +22,7 @@ use crate::io::WholeSync;
 use crate::partition::PartitionLog;
 use crate::segment::Store;
 use crate::space::DiskSpace;
+use crate::types::TopicId;
 
 /// Fewer partitions than this are always synced one by one.
 const TOGETHER_MIN: usize = 16;
@@ -40,6 +41,8 @@ pub(crate) struct Directory {
     queue: Mutex<Queue>,
     wake: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// A `partition.metadata` written lately: the other partitions of its topic get it as a second name, which takes no inode.
+    pub(crate) metadata_file: Mutex<Option<(TopicId, PathBuf)>>,
 }
 
 #[derive(Default)]
@@ -96,6 +99,7 @@ impl Directory {
             queue: Mutex::default(),
             wake: Condvar::new(),
             thread: Mutex::new(None),
+            metadata_file: Mutex::new(None),
         })
     }
 

@@ -153,6 +153,18 @@ impl<E: IndexEntry> Index<E> {
         }
     }
 
+    /// As `write_pending`, but an index without entries gets no file as long as it has none: very many small partitions would pay
+    /// for two files each before they are ready.
+    pub(crate) fn write_entries(&mut self, failpoints: &Failpoints) -> io::Result<()> {
+        if self.pending.is_empty() && !self.may_exist {
+            match self.slot.existing() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                other => drop(other?),
+            }
+        }
+        self.write_pending(failpoints)
+    }
+
     /// Writes what waits. On an error it waits on.
     pub(crate) fn write_pending(&mut self, failpoints: &Failpoints) -> io::Result<()> {
         if self.pending.is_empty() && self.may_exist {

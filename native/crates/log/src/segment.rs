@@ -791,8 +791,8 @@ impl Segment {
     /// Hands all entries to the file system; whether that worked.
     pub(crate) fn write_indexes(&self) -> bool {
         self.with_indexes(|indexes| {
-            indexes.offset.write_pending(&self.store.failpoints)?;
-            indexes.time.write_pending(&self.store.failpoints)
+            indexes.offset.write_entries(&self.store.failpoints)?;
+            indexes.time.write_entries(&self.store.failpoints)
         })
         .is_ok()
     }

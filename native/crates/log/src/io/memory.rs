@@ -21,6 +21,7 @@ pub enum Operation {
     Sync,
     SyncDirectory,
     SyncWhole,
+    Link,
     Rename,
     Remove,
     CreateDirectory,
@@ -485,6 +486,17 @@ impl FileSystem for MemoryFileSystem {
             inode,
             is_writable: mode != OpenMode::Read,
         }))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.check(Operation::Link, to)?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = *state.names.get(from).ok_or_else(|| not_found(from))?;
+        state.names.insert(to.to_owned(), inode);
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

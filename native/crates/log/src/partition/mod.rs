@@ -446,7 +446,8 @@ impl PartitionLog {
                     segment.take_dirty();
                 }
                 work.unsynced_indexes.retain(|segment| segment.write_indexes());
-                let has_epochs = log.write_epochs_beside();
+                // Those of a new partition say what its first batch says; they are written with the next sync, or at the end.
+                let has_epochs = !work.is_new && log.write_epochs_beside();
                 works.push((log, work, has_epochs));
             }
         }

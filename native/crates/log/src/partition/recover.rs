@@ -98,8 +98,17 @@ impl PartitionLog {
         let files = directory.store.files();
         let create = || -> io::Result<()> {
             files.create_directory(&path)?;
-            let metadata = files.open(&path.join(PARTITION_METADATA_FILE), OpenMode::Truncate)?;
-            write_full(&*metadata, encode_partition_metadata(topic_id).as_bytes(), 0)
+            let target = path.join(PARTITION_METADATA_FILE);
+            let mut shared = directory.metadata_file.lock();
+            let is_linked = shared
+                .as_ref()
+                .is_some_and(|(id, file)| *id == topic_id && files.link(file, &target).is_ok());
+            if !is_linked {
+                let metadata = files.open(&target, OpenMode::Truncate)?;
+                write_full(&*metadata, encode_partition_metadata(topic_id).as_bytes(), 0)?;
+                *shared = Some((topic_id, target));
+            }
+            Ok(())
         };
         if let Err(error) = create() {
             let _ = files.remove_directory(&path);
