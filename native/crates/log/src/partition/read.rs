@@ -126,16 +126,20 @@ impl PartitionLog {
         if let (Some((start, end)), Some(segment)) = (target.known, target.segments.first()) {
             return self.slice(segment, (start, end), request.offset, target.log_end_offset);
         }
-        if let Some(segment) = target.segments.first()
-            && segment
-                .holes()
-                .is_some_and(|holes| holes.iter().any(|hole| hole.holds(request.offset)))
-        {
+        let is_in_hole = |segment: &Arc<Segment>| {
+            segment.holes().is_some_and(|holes| holes.iter().any(|hole| hole.holds(request.offset)))
+        };
+        if target.segments.first().is_some_and(is_in_hole) {
             return Err(damaged());
         }
         for (index, segment) in target.segments.iter().enumerate() {
+            let located = segment.locate(request.offset)?;
+            // Damage that is found meanwhile makes the search step over it: what it steps over may be what was asked for.
+            if index == 0 && is_in_hole(segment) {
+                return Err(damaged());
+            }
             // Compaction can leave a gap at a segment's end: then the next one has the offset.
-            let Some(first) = segment.locate(request.offset)? else {
+            let Some(first) = located else {
                 if index == 0 && segment.stops_early(request.offset)? {
                     self.suspect(segment);
                     return Err(damaged());
