@@ -67,6 +67,8 @@ export class AdminServer {
     this.#server = Bun.serve({
       hostname: address.host,
       port: address.port,
+      // Without it two brokers would share the address, and a scrape meet either.
+      reusePort: false,
       idleTimeout: IDLE_SECONDS,
       maxRequestBodySize: REQUEST_BYTES_MAX,
       development: false,
