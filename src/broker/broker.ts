@@ -83,6 +83,11 @@ export interface BrokerOptions {
   readonly logger?: Logger;
   /** Told when the broker can no longer trust itself; it should be stopped then. */
   readonly onFatal?: (error: unknown) => void;
+  /**
+   * Ends the start, with {@link BrokerStartError} START_ABORTED. Logs that are being opened, or recovered, are opened first, so that they
+   * are closed in order. Means nothing once the broker serves.
+   */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -222,6 +227,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       options.onFatal?.(new Error(line)),
     );
     undo.push(() => frontend.stop(0));
+    requireWanted(options.signal);
     // An embedding program gets no port that it did not ask for.
     const isAdminSet = config.origins.has("sluice.admin.listener");
     if (isAdminSet || options.configuration !== undefined) observation.openAdmin(isAdminSet);
@@ -230,6 +236,8 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     const store = await openStore(config, settings, logger);
     undo.push(() => store.close());
     observation.onStoreOpen(store, (SYSTEM_CLOCK.monotonicMs() - startedMs) / 1000);
+    undo.push(() => observation.onStoreClosing());
+    requireWanted(options.signal);
     return await assemble({
       logger,
       observation,
@@ -241,8 +249,10 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       store,
       undo,
       onFatal: (error) => options.onFatal?.(error),
+      signal: options.signal,
     });
   } catch (error) {
+    observation.onStopping();
     for (const step of undo.reverse()) await step();
     throw asStartError(error);
   }
@@ -260,6 +270,13 @@ interface Assembly {
   /** What to undo, last first, when the start fails later on. */
   readonly undo: (() => void | Promise<void>)[];
   readonly onFatal: (error: Error) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @throws BrokerStartError when nobody wants the broker any more. */
+function requireWanted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true)
+    throw new BrokerStartError("START_ABORTED", "stopped while it started");
 }
 
 /** From open logs to the first request. */
@@ -367,6 +384,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   loader.addPublisher(partitions);
   loader.addPublisher(groupPublisher(groups, nodeId, logger));
   await loader.load();
+  requireWanted(assembly.signal);
   const strays = partitions.strayNames;
   if (strays.length > 0) {
     logger.warn("no topic explains these partitions, they are left alone", {
@@ -386,6 +404,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       .filter(({ error }) => error === null)
       .map(({ directoryId }) => directoryId),
   });
+  // The last wait: from here to the first request nobody can change his mind.
+  requireWanted(assembly.signal);
   groups.start();
   const sessions = new FetchSessionCache(
     settings.maxIncrementalFetchSessionCacheSlots,

@@ -1,8 +1,9 @@
 /**
  * `sluice start`: runs a broker until it is told to stop.
  *
- * SIGTERM and SIGINT stop it in order; a second one ends the process at once. Whatever keeps it from starting is said in
- * one line, and the exit code is 1.
+ * SIGTERM and SIGINT stop it in order, from the moment on at which anything is opened: one that comes during the start lets the logs be
+ * opened, or recovered, and closes them. A second one ends the process at once. Whatever keeps it from starting is said in one
+ * line, and the exit code is 1.
  */
 import { resolve } from "node:path";
 import { Broker } from "#broker/broker.ts";
@@ -45,6 +46,7 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
     },
   );
   for (const warning of warnings) logger.warn(warning);
+  const signals = new StopSignals(logger);
   try {
     const broker = await Broker.start({
       configuration,
@@ -53,11 +55,12 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
         logger.error("stopping at once, the broker's state is in doubt", errorFields(error));
         process.exit(1);
       },
+      signal: signals.duringStart,
     });
-    stopOnSignal(broker, logger);
-    await tellWhatNext(broker, performance.now() - startedMs, io);
+    if (signals.onStarted(broker)) await tellWhatNext(broker, performance.now() - startedMs, io);
   } catch (error) {
     if (!(error instanceof BrokerStartError)) throw error;
+    if (error.code === "START_ABORTED") endInOrder(logger);
     // Loaded only now: a start that succeeds does not need it.
     const { explainStartFailure } = await import("./start-failure.ts");
     throw await explainStartFailure(error);
@@ -85,28 +88,58 @@ async function readConfiguration(
       ]);
 }
 
-function stopOnSignal(broker: Broker, logger: Logger): void {
-  let isStopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
-    if (isStopping) {
+/** The signals that stop a broker, in every state it can be in. */
+class StopSignals {
+  readonly #logger: Logger;
+  readonly #start: AbortController = new AbortController();
+  #broker: Broker | null = null;
+
+  /** Signals are heard from here on. */
+  constructor(logger: Logger) {
+    this.#logger = logger;
+    process.on("SIGTERM", (signal) => this.#onSignal(signal));
+    process.on("SIGINT", (signal) => this.#onSignal(signal));
+  }
+
+  /** Aborted by the first signal. */
+  get duringStart(): AbortSignal {
+    return this.#start.signal;
+  }
+
+  /** The broker serves. @returns false when it has to stop again at once. */
+  onStarted(broker: Broker): boolean {
+    this.#broker = broker;
+    if (!this.#start.signal.aborted) return true;
+    this.#stop(broker);
+    return false;
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    const logger = this.#logger;
+    if (this.#start.signal.aborted) {
       logger.warn("stopping at once, the next start will check the logs", { signal });
       process.exit(FORCED_EXIT_CODE);
     }
-    isStopping = true;
-    logger.info("stopping", { signal });
+    const broker = this.#broker;
+    logger.info("stopping", { signal, ...(broker === null ? { after: "the logs are open" } : {}) });
+    this.#start.abort();
+    if (broker !== null) this.#stop(broker);
+  }
+
+  #stop(broker: Broker): void {
     broker.stop().then(
-      () => {
-        logger.info("stopped");
-        process.exit(0);
-      },
+      () => endInOrder(this.#logger),
       (error: unknown) => {
-        logger.error("stopping failed", errorFields(error));
+        this.#logger.error("stopping failed", errorFields(error));
         process.exit(1);
       },
     );
-  };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  }
+}
+
+function endInOrder(logger: Logger): never {
+  logger.info("stopped");
+  process.exit(0);
 }
 
 async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): Promise<void> {
