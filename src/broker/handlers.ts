@@ -91,7 +91,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         ownEndpoint: (connection) => ({ ...ownAddress(connection), rack: settings.brokerRack }),
       }),
     ),
-    erased(createListOffsetsHandler({ directory, log: store })),
+    erased(createListOffsetsHandler({ directory, log: store, replicas })),
     erased(
       createMetadataHandler({
         nodeId,

@@ -12,7 +12,7 @@ export type { LogConfig } from "#config/topic-config.ts";
 /** A partition of a store: slot and generation. A stale one is answered with UNKNOWN_TOPIC_OR_PARTITION. */
 export type PartitionHandle = number;
 
-/** Answer of `append` to a batch that would keep the thread too long; never sent to a client. */
+/** Answer of `append` and `offsetForTimestamp` where they would keep the thread too long; never sent to a client. */
 export const NOT_INLINE: number = -32768;
 
 /** Who appends; decides which checks apply. */
@@ -35,7 +35,7 @@ export const Columns = {
   APPEND: 7,
   FETCH_REQUEST: 6,
   FETCH_RESULT: 10,
-  OFFSET: 3,
+  OFFSET: 4,
   EPOCH_END: 2,
   STATE: 9,
 } as const;
@@ -64,7 +64,7 @@ export interface LogCalls {
     nowMs: number,
     out: Float64Array,
   ): number;
-  /** Opens a place for the outcomes of `appendLater`; `done` runs when the first is there, once until `takeAppended` finds none. */
+  /** Opens a place for the outcomes of `appendLater` and `lookUpLater`; `done` runs when the first is there, once until `takeAppended` finds none. */
   openAppender(done: () => void): number;
   /** Ends what `openAppender` began; outcomes still to come are lost. */
   closeAppender(appenderId: number): void;
@@ -84,7 +84,21 @@ export interface LogCalls {
     origin: number,
     nowMs: number,
   ): boolean;
-  /** Takes one outcome; `out`: token, error code, the columns of `append`. False when there is none. */
+  /**
+   * Looks up on another thread what `offsetForTimestamp` answered with {@link NOT_INLINE}.
+   *
+   * @returns false when too much waits already: nothing was done.
+   * @throws LogError PARTITION_UNKNOWN for a stale handle.
+   */
+  lookUpLater(
+    appenderId: number,
+    token: number,
+    handle: PartitionHandle,
+    timestamp: number,
+    isolation: number,
+    leaderEpoch: number,
+  ): boolean;
+  /** Takes one outcome; `out`: token, error code, the columns of `append` or of `offsetForTimestamp`. False when there is none. */
   takeAppended(appenderId: number, out: Float64Array): boolean;
   /** JSON `{ message, recordErrors: [{ batchIndex, message }] }` of this thread's last refused append. */
   takeAppendErrors(): string;
@@ -111,12 +125,19 @@ export interface LogCalls {
   planCopy(plan: number, row: number, into: Uint8Array, at: number): number;
   /** Ends a plan that is not sent. */
   planDrop(plan: number): void;
-  /** `out`: offset, timestamp, leader epoch, each -1 for none. Returns a Kafka error code. */
+  /**
+   * The first record at or after `timestamp`, or what a special timestamp means.
+   *
+   * @param inlineBytes - batches walked on this thread, inflated; where that is not enough the answer is {@link NOT_INLINE}.
+   * @param out - offset, timestamp, leader epoch, each -1 for none; bytes walked.
+   * @returns a Kafka error code.
+   */
   offsetForTimestamp(
     handle: PartitionHandle,
     timestamp: number,
     isolation: number,
     leaderEpoch: number,
+    inlineBytes: number,
     out: Float64Array,
   ): number;
   /** `out`: epoch, end offset. Returns a Kafka error code. */
@@ -333,6 +354,18 @@ export interface PartitionState {
   readonly segmentCount: number;
 }
 
+/** A partition some of whose records cannot be read. */
+export interface DamagedPartition {
+  readonly topic: string;
+  readonly partition: number;
+  readonly rangeCount: number;
+  /** First and last offset that cannot be read; between two ranges there are good ones. -1 without ranges. */
+  readonly firstOffset: number;
+  readonly lastOffset: number;
+  /** Segments that the disk did not give when they were last checked. */
+  readonly unreadableCount: number;
+}
+
 /** What a store counted since it was opened, and how it is now. */
 export interface StoreStatistics {
   /** Segment files open now. */
@@ -350,6 +383,18 @@ export interface StoreStatistics {
     readonly partition: number;
     readonly reason: string;
   }[];
+  /** Partitions some of whose records cannot be read now; the others are served. */
+  readonly damagedCount: number;
+  /** At most 100 of them. */
+  readonly damaged: readonly DamagedPartition[];
+  /** Appends and lookups that inflate much, done beside the event loops; of the whole process. */
+  readonly later: {
+    readonly waitingCount: number;
+    /** Of batches that wait or are worked on. */
+    readonly waitingBytes: number;
+    readonly doneCount: number;
+    readonly refusedCount: number;
+  };
   /** In the order of the configuration. */
   readonly directories: readonly {
     readonly path: string;

@@ -90,6 +90,7 @@ export const nativeLogCalls: LogCalls = {
   openAppender: native.openAppender,
   closeAppender: native.closeAppender,
   appendLater: native.appendLater,
+  lookUpLater: native.lookUpLater,
   takeAppended: native.takeAppended,
   fetch: native.fetch,
   takeAborted: native.takeAborted,
@@ -116,6 +117,7 @@ export class NativeLogStore implements LogStore {
   readonly openAppender: LogStore["openAppender"] = native.openAppender;
   readonly closeAppender: LogStore["closeAppender"] = native.closeAppender;
   readonly appendLater: LogStore["appendLater"] = native.appendLater;
+  readonly lookUpLater: LogStore["lookUpLater"] = native.lookUpLater;
   readonly takeAppended: LogStore["takeAppended"] = native.takeAppended;
   readonly fetch: LogStore["fetch"] = native.fetch;
   readonly takeAborted: LogStore["takeAborted"] = native.takeAborted;

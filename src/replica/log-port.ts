@@ -38,6 +38,11 @@ export const APPEND_RESULT_COLUMNS: number = Columns.APPEND;
 /** What {@link LogPort.append} answers to a batch that {@link LogPort.appendLater} is for. */
 export const APPEND_NOT_INLINE: number = NOT_INLINE;
 
+export const LOOKUP_COLUMNS: number = Columns.OFFSET;
+
+/** What {@link LogPort.offsetForTimestamp} answers when {@link LogPort.lookUpLater} is for it. */
+export const LOOKUP_NOT_INLINE: number = NOT_INLINE;
+
 /** Fields of {@link LogPort.partitionState}. */
 export const StateColumn = {
   LOG_START_OFFSET: 0,
@@ -64,6 +69,7 @@ export type LogPort = Pick<
   | "openAppender"
   | "closeAppender"
   | "appendLater"
+  | "lookUpLater"
   | "takeAppended"
   | "fetch"
   | "takeAborted"

@@ -7,7 +7,7 @@
  */
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
 import { ErrorCode } from "#common/error-code.ts";
-import { LateAppends } from "./late-appends.ts";
+import { type LateListener, LateWork } from "./late-work.ts";
 import {
   APPEND_RESULT_COLUMNS,
   AppendColumn,
@@ -124,7 +124,7 @@ export class ReplicaManager {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #board: WatchBoard;
-  readonly #late: LateAppends;
+  readonly #late: LateWork;
   readonly #delayedFetches: Set<DelayedFetch> = new Set();
   readonly #appendOut: Float64Array = new Float64Array(APPEND_RESULT_COLUMNS);
   readonly #stateOut: Float64Array = new Float64Array(STATE_COLUMNS);
@@ -148,7 +148,7 @@ export class ReplicaManager {
     this.#clock = clock;
     this.#scheduler = scheduler;
     this.#board = new WatchBoard(log);
-    this.#late = new LateAppends(log);
+    this.#late = new LateWork(log);
   }
 
   /** Counters of all topics together, on this thread; never go down, whatever is deleted. */
@@ -222,6 +222,20 @@ export class ReplicaManager {
       readOutcome(outcome, errorCode, columns);
       listener(outcome);
     });
+  }
+
+  /**
+   * Looks up what `offsetForTimestamp` would not, on a native thread. `listener` hears the error code and the columns of that call,
+   * valid during its own; REQUEST_TIMED_OUT when too much waits already.
+   */
+  lookUpLater(
+    handle: number,
+    timestamp: number,
+    isolation: number,
+    leaderEpoch: number,
+    listener: LateListener,
+  ): void {
+    this.#late.lookUp(handle, timestamp, isolation, leaderEpoch, listener);
   }
 
   /** What was wrong with the append that just failed. */

@@ -7,6 +7,7 @@
  * `--reference` is real Kafka. Prints each difference; exits with 1 when there is any that `KNOWN_DIFFERENCES` does not list.
  */
 import { parseArgs } from "node:util";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { ApiMessages } from "#protocol/api.ts";
 import {
   CreateTopicsApi,
@@ -102,6 +103,25 @@ function withRecords(records: Uint8Array, attributes: number): Uint8Array {
   view.setInt16(21, attributes);
   view.setUint32(CRC_POSITION, crc32c(bytes.subarray(CRC_START)));
   return bytes;
+}
+
+/** Records of 100,000 bytes each, a millisecond apart, that take few bytes when compressed. */
+function inflating(codec: "gzip" | "zstd", count: number, firstMs: number): Uint8Array {
+  const value = new Uint8Array(100_000);
+  return encodeRecordBatch({
+    timestamp: firstMs,
+    records: Array.from({ length: count }, (_, index) => ({
+      key: null,
+      value,
+      timestamp: firstMs + index,
+    })),
+    compression: {
+      codec: codec === "gzip" ? 1 : 4,
+      compressor: {
+        compress: (_codec, block) => (codec === "gzip" ? gzipSync : zstdCompressSync)(block),
+      },
+    },
+  });
 }
 
 function concat(...parts: readonly Uint8Array[]): Uint8Array {
@@ -312,6 +332,19 @@ function offsetSteps(): Step[] {
     if (version >= 4)
       for (const epoch of [0, 99, -5])
         steps.push(offsets(`v${version} epoch ${epoch}`, version, -1, epoch));
+  }
+  // Inside batches that inflate to 0.5 and 40 MB: at their first records, in their middle, at their end, behind them.
+  for (const [codec, firstMs] of [
+    ["gzip", START_MS + 120_000],
+    ["zstd", START_MS + 180_000],
+  ] as const) {
+    for (const count of [5, 400]) {
+      const from = firstMs + count * 10;
+      steps.push(produce(`${count} records that inflate, ${codec}`, inflating(codec, count, from)));
+      for (const at of [-1, 0, 1, 3, count / 2, count - 1, count])
+        steps.push(offsets(`${codec} ${count} at ${at}`, 5, from + at));
+      steps.push(offsets(`${codec} ${count} largest`, 7, -3));
+    }
   }
   for (const version of [2, 3, 4]) {
     for (const [currentLeaderEpoch, leaderEpoch] of [

@@ -118,6 +118,10 @@ export class FakeLog implements LogPort {
     return true;
   }
 
+  lookUpLater(): boolean {
+    return false;
+  }
+
   /** What the native thread would do: appends the oldest and tells. */
   finishLate(): void {
     this.#onLate?.();

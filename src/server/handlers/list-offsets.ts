@@ -6,6 +6,9 @@
  * - v7: -3, the record with the largest timestamp (KIP-734).
  * - v8: -4, the earliest offset on local disk (KIP-405). v9: -5, the last one in tiered storage (KIP-1005).
  * - v10: timeout (KIP-1075). v11: -6, the earliest one waiting for tiered storage (KIP-1023).
+ *
+ * The record for a timestamp is inside a batch, which may have to be inflated. A request may do a moment's worth of that on the event
+ * loop; the partitions beyond are looked up on a native thread, one after the other, while the connection's later requests wait.
  */
 import { ErrorCode } from "#common/error-code.ts";
 import {
@@ -16,8 +19,9 @@ import {
   type ListOffsetsResponse,
   type ListOffsetsTopic,
 } from "#protocol/generated/list-offsets.ts";
-import type { LogPort } from "#replica/log-port.ts";
+import { LOOKUP_COLUMNS, LOOKUP_NOT_INLINE, type LogPort } from "#replica/log-port.ts";
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
+import type { ReplicaManager } from "#replica/replica-manager.ts";
 import type { ApiHandler, RequestContext } from "../handler.ts";
 
 const FIRST_VERSION_WITH_LEADER_EPOCH = 4;
@@ -30,25 +34,89 @@ const FIRST_VERSION_OF_SPECIAL: readonly number[] = [0, 1, 1, 7, 8, 9, 11];
 export interface ListOffsetsDependencies {
   readonly directory: PartitionDirectory;
   readonly log: Pick<LogPort, "offsetForTimestamp">;
+  readonly replicas: Pick<ReplicaManager, "lookUpLater">;
+}
+
+/** Batches that one request may have walked on the event loop, inflated. */
+const INLINE_BYTES = 1 << 20;
+/** Columns of a lookup. */
+const OFFSET = 0;
+const TIMESTAMP = 1;
+const LEADER_EPOCH = 2;
+const WALKED_BYTES = 3;
+
+/** A lookup that is too large for the event loop. */
+interface LateLookup {
+  readonly handle: number;
+  readonly timestamp: number;
+  readonly isolation: number;
+  readonly leaderEpoch: number;
+  /** Filled in when the outcome is there. */
+  readonly response: ListOffsetsPartitionResponse;
+}
+
+/** The answer to one request as it comes about. */
+interface ListOffsetsWork {
+  readonly request: ListOffsetsRequest;
+  readonly apiVersion: number;
+  inlineBytes: number;
+  readonly late: LateLookup[];
 }
 
 /** Serves ListOffsets. */
 export function createListOffsetsHandler(
   dependencies: ListOffsetsDependencies,
 ): ApiHandler<ListOffsetsRequest, ListOffsetsResponse> {
-  const out = new Float64Array(3);
+  const out = new Float64Array(LOOKUP_COLUMNS);
   return {
     api: ListOffsetsApi,
     minVersion: 1,
     maxVersion: 11,
-    handle: (request: ListOffsetsRequest, context: RequestContext): ListOffsetsResponse => ({
-      throttleTimeMs: 0,
-      topics: mergedTopics(request.topics).map((topic) => ({
-        name: topic.name,
-        partitions: answerTopic(dependencies, topic, request, context.apiVersion, out),
-      })),
-    }),
+    handle: (
+      request: ListOffsetsRequest,
+      context: RequestContext,
+    ): ListOffsetsResponse | Promise<ListOffsetsResponse> => {
+      const { apiVersion } = context;
+      const work: ListOffsetsWork = { request, apiVersion, inlineBytes: INLINE_BYTES, late: [] };
+      const response: ListOffsetsResponse = {
+        throttleTimeMs: 0,
+        topics: mergedTopics(request.topics).map((topic) => ({
+          name: topic.name,
+          partitions: answerTopic(dependencies, topic, work, out),
+        })),
+      };
+      if (work.late.length === 0) return response;
+      return finishLate(dependencies, work).then(() => response);
+    },
   };
+}
+
+/** Does what is too large for the event loop. One at a time: a request with many partitions takes no more of the queue than one. */
+async function finishLate(
+  { replicas }: ListOffsetsDependencies,
+  { late, apiVersion }: ListOffsetsWork,
+): Promise<void> {
+  for (const { handle, timestamp, isolation, leaderEpoch, response } of late) {
+    await new Promise<void>((resolve) => {
+      replicas.lookUpLater(handle, timestamp, isolation, leaderEpoch, (errorCode, columns) => {
+        response.errorCode = errorCode;
+        if (errorCode === ErrorCode.NONE) fillIn(response, columns, apiVersion);
+        resolve();
+      });
+    });
+  }
+}
+
+/** Writes a lookup that was answered into its response. */
+function fillIn(
+  response: ListOffsetsPartitionResponse,
+  columns: Float64Array,
+  apiVersion: number,
+): void {
+  response.offset = columns[OFFSET] as number;
+  response.timestamp = columns[TIMESTAMP] as number;
+  if (apiVersion >= FIRST_VERSION_WITH_LEADER_EPOCH)
+    response.leaderEpoch = columns[LEADER_EPOCH] as number;
 }
 
 /** Topics with partitions, each once: Kafka groups its answer by topic. */
@@ -67,10 +135,10 @@ function mergedTopics(topics: readonly ListOffsetsTopic[]): readonly ListOffsets
 function answerTopic(
   { directory, log }: ListOffsetsDependencies,
   { name, partitions }: ListOffsetsTopic,
-  request: ListOffsetsRequest,
-  apiVersion: number,
+  work: ListOffsetsWork,
   out: Float64Array,
 ): ListOffsetsPartitionResponse[] {
+  const { request, apiVersion } = work;
   const topic = directory.topicByName(name);
   const byIndex = new Map<number, ListOffsetsPartition>();
   const repeated = new Set<number>();
@@ -94,22 +162,28 @@ function answerTopic(
     // Nothing is ever uploaded, so nothing is pending either: both answer "no such offset".
     const lookup = timestamp === EARLIEST_PENDING_UPLOAD ? LATEST_TIERED : timestamp;
     const isolation = request.replicaId >= 0 ? 0 : request.isolationLevel;
+    const { handle } = entry;
     const lookupError = log.offsetForTimestamp(
-      entry.handle,
+      handle,
       lookup,
       isolation,
       currentLeaderEpoch,
+      work.inlineBytes,
       out,
     );
-    if (lookupError !== ErrorCode.NONE) return unanswered(partitionIndex, lookupError);
-    return {
-      partitionIndex,
-      errorCode: ErrorCode.NONE,
-      oldStyleOffsets: [],
-      offset: out[0] as number,
-      timestamp: out[1] as number,
-      leaderEpoch: apiVersion >= FIRST_VERSION_WITH_LEADER_EPOCH ? (out[2] as number) : -1,
-    };
+    work.inlineBytes -= out[WALKED_BYTES] as number;
+    const response = unanswered(partitionIndex, lookupError);
+    if (lookupError === ErrorCode.NONE) fillIn(response, out, apiVersion);
+    else if (lookupError === LOOKUP_NOT_INLINE) {
+      work.late.push({
+        handle,
+        timestamp: lookup,
+        isolation,
+        leaderEpoch: currentLeaderEpoch,
+        response,
+      });
+    }
+    return response;
   });
 }
 

@@ -1,8 +1,9 @@
 /** The store behind the port: what is appended is read, what is stale is refused, and nobody sleeps through a change. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { Columns } from "#log/log.ts";
-import { openNativeStore, recoveryProgress } from "#log/native-log.ts";
+import { Columns, NOT_INLINE, Origin } from "#log/log.ts";
+import { nativeCodecs, openNativeStore, recoveryProgress } from "#log/native-log.ts";
+import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { until } from "../../support/process.ts";
 import { append, batchOf, openStore, plan, readBytes, readValues, rejectionOf } from "./store.ts";
 
@@ -160,7 +161,7 @@ describe.each([
       });
       expect(store.partitionState(stale, out)).toBe(3);
       expect(store.stateOf(stale)).toBeNull();
-      expect(store.offsetForTimestamp(stale, -1, 0, -1, out)).toBe(3);
+      expect(store.offsetForTimestamp(stale, -1, 0, -1, 1e6, out)).toBe(3);
       expect(store.endOffsetForEpoch(stale, -1, 0, out)).toBe(3);
       expect(store.deleteRecords(stale, 0, out)).toBe(3);
       expect(store.truncateTo(stale, 0)).toBe(3);
@@ -198,15 +199,48 @@ describe.each([
     );
   });
 
+  test("looks up on another thread what would keep this one", async () => {
+    await using opened = await openStore({ inMemory });
+    const { store } = opened;
+    const handle = opened.lead("t");
+    const now = Date.now();
+    const value = new Uint8Array(1 << 20);
+    const bomb = encodeRecordBatch({
+      timestamp: now,
+      records: Array.from({ length: 8 }, (_, at) => ({ key: null, value, timestamp: now + at })),
+      compression: { codec: 1, compressor: nativeCodecs },
+    });
+    const appended = new Float64Array(Columns.APPEND);
+    expect(store.append(handle, bomb, -1, 1, Origin.COORDINATOR, now, appended)).toBe(0);
+    const out = new Float64Array(Columns.OFFSET);
+    expect(store.offsetForTimestamp(handle, now + 6, 0, -1, 1 << 20, out)).toBe(NOT_INLINE);
+    expect([...out]).toEqual([-1, -1, -1, 1 << 20]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const appender = store.openAppender(resolve);
+    const before = store.statistics().later;
+    expect(store.lookUpLater(appender, 77, handle, now + 6, 0, -1)).toBe(true);
+    expect(() => store.lookUpLater(appender, 78, 0, now, 0, -1)).toThrow(
+      expect.objectContaining({ code: "PARTITION_UNKNOWN" }),
+    );
+    await promise;
+    const outcome = new Float64Array(2 + Columns.OFFSET);
+    expect(store.takeAppended(appender, outcome)).toBe(true);
+    expect([...outcome]).toEqual([77, 0, 6, now + 6, 0, 0]);
+    expect(store.takeAppended(appender, outcome)).toBe(false);
+    store.closeAppender(appender);
+    const { doneCount, refusedCount } = store.statistics().later;
+    expect([doneCount > before.doneCount, refusedCount]).toEqual([true, before.refusedCount]);
+  });
+
   test("finds offsets, moves the start and cuts the end", async () => {
     await using opened = await openStore({ inMemory });
     const { store } = opened;
     const handle = opened.lead("t");
     for (const value of ["a", "b", "c", "d"]) append(store, handle, batchOf(value));
-    const out = new Float64Array(3);
-    expect([store.offsetForTimestamp(handle, -1, 0, -1, out), out[0]]).toEqual([0, 4]);
-    expect([store.offsetForTimestamp(handle, -2, 0, -1, out), out[0]]).toEqual([0, 0]);
-    expect([store.offsetForTimestamp(handle, 0, 0, -1, out), out[0]]).toEqual([0, 0]);
+    const out = new Float64Array(Columns.OFFSET);
+    expect([store.offsetForTimestamp(handle, -1, 0, -1, 1e6, out), out[0]]).toEqual([0, 4]);
+    expect([store.offsetForTimestamp(handle, -2, 0, -1, 1e6, out), out[0]]).toEqual([0, 0]);
+    expect([store.offsetForTimestamp(handle, 0, 0, -1, 1e6, out), out[0]]).toEqual([0, 0]);
     expect([store.endOffsetForEpoch(handle, 0, 0, out), out[0], out[1]]).toEqual([0, 0, 4]);
     expect([store.deleteRecords(handle, 1, out), out[0]]).toEqual([0, 1]);
     expect(store.deleteRecords(handle, 9, out)).toBe(1);

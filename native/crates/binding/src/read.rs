@@ -9,7 +9,9 @@ use std::io;
 use std::sync::Arc;
 
 use napi_derive::napi;
-use sluice_log::{AbortedTransaction, FileSlice, Isolation, KafkaCode, ReadPlan, ReadRequest};
+use sluice_log::{
+    AbortedTransaction, FileSlice, Isolation, KafkaCode, OffsetLookup, ReadPlan, ReadRequest,
+};
 use sluice_sys::{Part, SendJob, SliceSource};
 
 use crate::error::{Result, invalid, unknown};
@@ -44,7 +46,7 @@ impl SliceSource for SegmentSource {
     }
 }
 
-fn isolation_of(isolation: f64) -> Result<Isolation> {
+pub(crate) fn isolation_of(isolation: f64) -> Result<Isolation> {
     match isolation as i32 {
         0 => Ok(Isolation::ReadUncommitted),
         1 => Ok(Isolation::ReadCommitted),
@@ -224,24 +226,36 @@ pub fn plan_drop(plan: f64) {
 }
 
 /// Offset of the first record at or after `timestamp`, or of a special: -1 latest, -2 earliest, -3 largest timestamp, -4 earliest
-/// local, -5 latest tiered. Returns a Kafka error code; `out`: offset, timestamp, leader epoch, each -1 for none.
+/// local, -5 latest tiered. At most `inline_bytes` of batches, inflated, are walked; beyond, the answer is -32768 and `lookUpLater`
+/// is for it. Returns a Kafka error code; `out`: offset, timestamp, leader epoch, each -1 for none, and the bytes walked.
 #[napi(catch_unwind)]
 pub fn offset_for_timestamp(
     handle: f64,
     timestamp: f64,
     isolation: f64,
     leader_epoch: f64,
+    inline_bytes: f64,
     #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
 ) -> Result<f64> {
     let isolation = isolation_of(isolation)?;
     let Some(partition) = PARTITIONS.get(handle) else {
-        fill(&mut out, &[-1.0, -1.0, -1.0]);
+        fill(&mut out, &[-1.0, -1.0, -1.0, 0.0]);
         return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
     };
-    let found =
-        partition.log.offset_for_timestamp(timestamp as i64, isolation, leader_epoch as i32);
-    fill(&mut out, &[found.offset as f64, found.timestamp as f64, f64::from(found.leader_epoch)]);
+    let (found, walked_bytes) = partition.log.offset_for_timestamp_within(
+        timestamp as i64,
+        isolation,
+        leader_epoch as i32,
+        inline_bytes as u64,
+    );
+    fill_lookup(&mut out, &found);
+    fill(out.get_mut(3..).unwrap_or_default(), &[walked_bytes as f64]);
     Ok(f64::from(found.code.0))
+}
+
+/// Offset, timestamp and leader epoch of a lookup.
+pub(crate) fn fill_lookup(out: &mut [f64], found: &OffsetLookup) {
+    fill(out, &[found.offset as f64, found.timestamp as f64, f64::from(found.leader_epoch)]);
 }
 
 /// Where a leader epoch ends. Returns a Kafka error code; `out`: epoch, end offset.

@@ -260,8 +260,9 @@ pub fn describe_store(store_id: f64) -> Result<String> {
 }
 
 /// What the store counted, and what is set aside, as JSON: `{ openFileCount, flush: { counts, sumUs, failedCount },
-/// quarantinedCount, quarantined: [{ topic, partition, reason }], directories: [{ path, error, totalBytes, usableBytes }] }`. At most
-/// 100 quarantined partitions are named. Buckets of `counts` are those of `src/common/latency-histogram.ts`.
+/// quarantinedCount, quarantined: [{ topic, partition, reason }], damagedCount, damaged: [{ topic, partition, rangeCount, firstOffset,
+/// lastOffset, unreadableCount }], later: { waitingCount, waitingBytes, doneCount, refusedCount }, directories: [{ path, error,
+/// totalBytes, usableBytes }] }`. At most 100 quarantined and 100 damaged partitions are named. Buckets of `counts` are those of `src/common/latency-histogram.ts`.
 #[napi(catch_unwind)]
 pub fn store_statistics(store_id: f64) -> Result<String> {
     let store = store_of(store_id)?;
@@ -273,7 +274,8 @@ pub fn store_statistics(store_id: f64) -> Result<String> {
             DirectoryState { path, error, total_bytes, usable_bytes }
         })
         .collect();
-    to_json(&Statistics { store: store.statistics(), directories }).map_err(coded)
+    let later = crate::later::later_statistics();
+    to_json(&Statistics { store: store.statistics(), later, directories }).map_err(coded)
 }
 
 #[derive(Serialize)]
@@ -281,6 +283,8 @@ pub fn store_statistics(store_id: f64) -> Result<String> {
 struct Statistics {
     #[serde(flatten)]
     store: sluice_log::statistics::StoreStatistics,
+    /// Of the whole process.
+    later: crate::later::LaterStatistics,
     directories: Vec<DirectoryState>,
 }
 

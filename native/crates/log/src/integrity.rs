@@ -5,7 +5,7 @@
 //! a clean stop makes the next start look only at a log's end; each is looked at again when the partition is opened, so that a
 //! file that was restored heals by itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,11 +85,18 @@ impl Finding {
 pub(crate) struct Integrity {
     next_id: AtomicU64,
     findings: Mutex<VecDeque<Finding>>,
+    /// Partitions of which records could not be read at some time: where to look for what is damaged now.
+    damaged: Mutex<BTreeSet<String>>,
 }
 
 impl Integrity {
     /// Adds a finding, unless the same one is known.
     pub(crate) fn report(&self, mut finding: Finding) {
+        if matches!(finding.kind, FindingKind::Batch | FindingKind::Unreadable)
+            && !finding.partition.is_empty()
+        {
+            self.damaged.lock().insert(finding.partition.clone());
+        }
         let mut findings = self.findings.lock();
         let is_known = findings.iter().any(|known| {
             known.kind == finding.kind
@@ -110,6 +117,11 @@ impl Integrity {
     /// All that is kept, after the finding of this id.
     pub(crate) fn after(&self, id: u64) -> Vec<Finding> {
         self.findings.lock().iter().filter(|finding| finding.id > id).cloned().collect()
+    }
+
+    /// Names of partitions that were found damaged since the start, whether they still are or not.
+    pub(crate) fn once_damaged(&self) -> Vec<String> {
+        self.damaged.lock().iter().cloned().collect()
     }
 
     pub(crate) fn count(&self) -> u64 {

@@ -37,8 +37,8 @@ use crate::types::{
 
 const LOCK_FILE: &str = ".lock";
 const META_BYTES_MAX: u64 = 64 << 10;
-/// Partitions set aside that statistics name.
-const QUARANTINED_NAMED_MAX: usize = 100;
+/// Partitions set aside, and damaged ones, that statistics name.
+const PARTITIONS_NAMED_MAX: usize = 100;
 /// A file of which at most this many bits differ was damaged, not edited.
 const FLIPPED_BITS_MAX: u32 = 16;
 /// Longest file name that file systems take.
@@ -300,14 +300,25 @@ impl LogManager {
             .collect()
     }
 
-    /// What the store counted so far, and which partitions are set aside now.
+    /// What the store counted so far, and which partitions are set aside or damaged now.
     pub fn statistics(&self) -> StoreStatistics {
-        let mut quarantined = Vec::new();
-        let mut quarantined_count = 0;
+        let (mut quarantined, mut quarantined_count) = (Vec::new(), 0);
+        let (mut damaged, mut damaged_count) = (Vec::new(), 0);
+        for name in self.store.integrity.once_damaged() {
+            let found = partition_of(&name)
+                .and_then(|(topic, partition)| self.partition(&topic, partition))
+                .filter(|log| log.quarantined().is_none())
+                .and_then(|log| log.damage());
+            let Some(found) = found else { continue };
+            damaged_count += 1;
+            if damaged.len() < PARTITIONS_NAMED_MAX {
+                damaged.push(found);
+            }
+        }
         for log in self.partitions() {
             let Some(reason) = log.quarantined() else { continue };
             quarantined_count += 1;
-            if quarantined.len() < QUARANTINED_NAMED_MAX {
+            if quarantined.len() < PARTITIONS_NAMED_MAX {
                 quarantined.push(QuarantinedPartition {
                     topic: log.topic().to_owned(),
                     partition: log.partition(),
@@ -320,6 +331,8 @@ impl LogManager {
             flush: self.store.flushes.snapshot(),
             quarantined_count,
             quarantined,
+            damaged_count,
+            damaged,
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) struct Segment {
     has_holes: AtomicBool,
     /// A reader saw something wrong, and the segment was or is being checked for that.
     was_suspected: AtomicBool,
+    /// The disk did not give it when it was last checked.
+    is_unreadable: AtomicBool,
 }
 
 struct State {
@@ -205,7 +207,17 @@ impl Segment {
             holes: RwLock::new(None),
             has_holes: AtomicBool::new(false),
             was_suspected: AtomicBool::new(false),
+            is_unreadable: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the disk did not give it when it was last checked.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.is_unreadable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_unreadable(&self, is_unreadable: bool) {
+        self.is_unreadable.store(is_unreadable, Ordering::Release);
     }
 
     /// Damaged places, if there are any.

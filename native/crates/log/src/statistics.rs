@@ -78,6 +78,24 @@ pub struct QuarantinedPartition {
     pub reason: String,
 }
 
+/// A partition some of whose records cannot be read; the others are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DamagedPartition {
+    /// Its topic.
+    pub topic: String,
+    /// Its index.
+    pub partition: i32,
+    /// Damaged ranges.
+    pub range_count: usize,
+    /// First and last offset that cannot be read, everything between the ranges included; -1 without ranges.
+    pub first_offset: i64,
+    /// See `first_offset`.
+    pub last_offset: i64,
+    /// Segments that the disk did not give when they were last checked.
+    pub unreadable_count: usize,
+}
+
 /// A store at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,6 +108,10 @@ pub struct StoreStatistics {
     pub quarantined_count: usize,
     /// Some of them.
     pub quarantined: Vec<QuarantinedPartition>,
+    /// Partitions with damaged ranges or unreadable segments.
+    pub damaged_count: usize,
+    /// Some of them.
+    pub damaged: Vec<DamagedPartition>,
 }
 
 /// Bucket of a duration in microseconds.

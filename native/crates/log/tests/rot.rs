@@ -119,6 +119,13 @@ fn every_flipped_bit_of_a_segment_is_found_and_harms_its_batch_alone() {
                     let lost = lost.map(|found| (found.first_offset, found.last_offset));
                     assert_eq!(lost, Some((first, first + 1)), "{what}");
                 }
+                let damaged = manager.statistics().damaged;
+                let damaged: Vec<_> = damaged
+                    .iter()
+                    .map(|it| (it.range_count, it.first_offset, it.last_offset))
+                    .collect();
+                let named = if is_epoch { vec![] } else { vec![(1, first, first + 1)] };
+                assert_eq!(damaged, named, "{what}");
                 assert_eq!(readable(&log), rest, "{what}");
                 assert_eq!(crashed.content(Path::new(LOG)).unwrap(), rotten, "the bytes stay");
                 log.set_leader(3).unwrap();

@@ -372,3 +372,29 @@ fn a_record_larger_than_the_topic_takes_is_refused_where_it_is_compressed() {
         assert_eq!(code(&log, &bomb(codec, 1100)), expected, "{codec:?}");
     }
 }
+
+#[test]
+fn a_lookup_by_time_stops_where_its_thread_may_not_go_on() {
+    // Ascending times in one batch: the last record lies behind 8 MiB that inflate from a few KiB.
+    let value = "\0".repeat(1 << 20);
+    let values = [value.as_str(); 8];
+    for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let config = LogConfig { max_message_bytes: 64 << 20, ..config() };
+        let (_files, _manager, log) = store(config);
+        assert_eq!(code(&log, &compressed(codec, &values)), 0, "{codec:?}");
+        let within = |timestamp, bytes| {
+            let isolation = sluice_log::Isolation::ReadUncommitted;
+            let (found, used) = log.offset_for_timestamp_within(timestamp, isolation, -1, bytes);
+            assert!(used <= bytes, "{codec:?}");
+            (found.code.0, found.offset, found.timestamp)
+        };
+        let last = (0, 7, NOW_MS + 7);
+        assert_eq!(within(NOW_MS + 7, u64::MAX), last, "{codec:?}");
+        assert_eq!(within(NOW_MS + 7, 32 << 20), last, "{codec:?}");
+        assert_eq!(within(-3, 32 << 20), last, "{codec:?}");
+        assert_eq!(within(NOW_MS + 7, 4 << 20), (i16::MIN, -1, -1), "{codec:?}");
+        assert_eq!(within(-3, 4 << 20), (i16::MIN, -1, -1), "{codec:?}");
+        assert_eq!(within(NOW_MS + 8, 0), (0, -1, -1), "{codec:?}: no batch has to be opened");
+        assert_eq!(within(-1, 0), (0, 8, -1), "{codec:?}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::check::{
 use crate::integrity::{Finding, FindingKind, Hole, read_holes, write_holes};
 use crate::io::{FileSystem, read_small};
 use crate::segment::{Segment, Store, partition_name};
+use crate::statistics::DamagedPartition;
 use crate::types::TopicId;
 
 const INDEX_BYTES_MAX: u64 = 64 << 20;
@@ -141,6 +142,7 @@ impl PartitionLog {
         if error.kind() == io::ErrorKind::NotFound || self.is_deleted() {
             return;
         }
+        segment.set_unreadable(true);
         self.store.integrity.report(Finding {
             id: 0,
             kind: FindingKind::Unreadable,
@@ -207,6 +209,7 @@ impl PartitionLog {
         drop(inner);
         let mut holes = holes_of(&checked, size, next_base);
         confirm(&mut holes, file, size)?;
+        segment.set_unreadable(false);
         if segment.holes().as_deref().unwrap_or_default() != holes.as_slice() {
             for hole in &holes {
                 self.store.integrity.report(hole_finding(&self.label, segment, hole, found_by));
@@ -242,6 +245,24 @@ impl PartitionLog {
             }
         }
         Ok(true)
+    }
+
+    /// What is damaged now; `None` when everything can be read.
+    pub(crate) fn damage(&self) -> Option<DamagedPartition> {
+        let segments = self.segments();
+        let holes = all_holes(&segments);
+        let unreadable_count = segments.iter().filter(|segment| segment.is_unreadable()).count();
+        if holes.is_empty() && unreadable_count == 0 {
+            return None;
+        }
+        Some(DamagedPartition {
+            topic: self.topic().to_owned(),
+            partition: self.partition(),
+            range_count: holes.len(),
+            first_offset: holes.iter().map(|(_, hole)| hole.first_offset).min().unwrap_or(-1),
+            last_offset: holes.iter().map(|(_, hole)| hole.next_offset - 1).max().unwrap_or(-1),
+            unreadable_count,
+        })
     }
 
     /// Writes what is known to be damaged; kept in memory when the disk does not take it.

@@ -1,6 +1,7 @@
 //! Reading: which bytes of which file may be sent, found without copying any; lookups by time and by epoch.
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -224,6 +225,30 @@ impl PartitionLog {
         isolation: Isolation,
         leader_epoch: i32,
     ) -> OffsetLookup {
+        self.offset_for_timestamp_within(timestamp, isolation, leader_epoch, u64::MAX).0
+    }
+
+    /// As [`Self::offset_for_timestamp`], for a thread that others wait for: once more than `inline_bytes` of batches, inflated, would
+    /// have to be walked, the answer is [`KafkaCode::NOT_INLINE`]. Also answers how many bytes were walked.
+    pub fn offset_for_timestamp_within(
+        &self,
+        timestamp: i64,
+        isolation: Isolation,
+        leader_epoch: i32,
+        inline_bytes: u64,
+    ) -> (OffsetLookup, u64) {
+        let budget = Budget { limit: inline_bytes, used: Cell::new(0) };
+        let found = self.look_up_time(timestamp, isolation, leader_epoch, &budget);
+        (found, budget.used.get().min(inline_bytes))
+    }
+
+    fn look_up_time(
+        &self,
+        timestamp: i64,
+        isolation: Isolation,
+        leader_epoch: i32,
+        budget: &Budget,
+    ) -> OffsetLookup {
         let nothing = |code| OffsetLookup { code, offset: -1, timestamp: -1, leader_epoch: -1 };
         let (end_offset, log_start_offset, segments) = {
             let inner = self.inner.lock();
@@ -265,9 +290,9 @@ impl PartitionLog {
             (end_offset, inner.log_start_offset, inner.segments.clone())
         };
         let found = if timestamp == -3 {
-            max_timestamp_record(&segments)
+            max_timestamp_record(&segments, budget)
         } else {
-            first_record_at(&segments, timestamp, log_start_offset)
+            first_record_at(&segments, timestamp, log_start_offset, budget)
         };
         match found {
             Ok(Some((offset, timestamp, leader_epoch))) if offset < end_offset => {
@@ -275,6 +300,7 @@ impl PartitionLog {
             }
             Ok(_) => nothing(KafkaCode::NONE),
             Err(_) if self.is_deleted() => nothing(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION),
+            Err(_) if budget.is_exceeded() => nothing(KafkaCode::NOT_INLINE),
             Err(_) => nothing(KafkaCode::KAFKA_STORAGE_ERROR),
         }
     }
@@ -378,11 +404,47 @@ fn verified_bytes(slice: &FileSlice, offset: i64, behind: i64) -> io::Result<u64
 
 type RecordFound = Option<(i64, i64, i32)>;
 
+/// How much of batches, inflated, may be walked on the calling thread.
+struct Budget {
+    limit: u64,
+    used: Cell<u64>,
+}
+
+impl Budget {
+    fn is_exceeded(&self) -> bool {
+        self.used.get() > self.limit
+    }
+
+    /// Takes what is about to be walked.
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        self.used.set(self.used.get().saturating_add(bytes as u64));
+        if self.is_exceeded() {
+            return Err(io::Error::other("more than may be walked on this thread"));
+        }
+        Ok(())
+    }
+}
+
+/// What a decompressor yields, counted.
+struct Metered<'a, R> {
+    reader: R,
+    budget: &'a Budget,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(into)?;
+        self.budget.spend(count)?;
+        Ok(count)
+    }
+}
+
 /// First record at or after both `timestamp` and `offset`: (offset, timestamp, epoch).
 fn first_record_at(
     segments: &[Arc<Segment>],
     timestamp: i64,
     offset: i64,
+    budget: &Budget,
 ) -> io::Result<RecordFound> {
     for segment in segments {
         if segment.size() == 0 || segment.max_timestamp()?.0 < timestamp {
@@ -390,9 +452,10 @@ fn first_record_at(
         }
         let mut from = offset.max(segment.base_offset);
         while let Some(Located { position, header }) = segment.locate_time(timestamp, from)? {
-            if let Some((offset, found)) = find_record(segment, position, &header, |at, time| {
-                time >= timestamp && at >= offset
-            })? {
+            let is_wanted = |at, time| time >= timestamp && at >= offset;
+            if let Some((offset, found)) =
+                find_record(segment, position, &header, budget, is_wanted)?
+            {
                 return Ok(Some((offset, found, header.leader_epoch)));
             }
             // The batch's largest time was a record's that compaction removed, or lay below the start.
@@ -403,7 +466,7 @@ fn first_record_at(
 }
 
 /// The record with the largest timestamp of all: (offset, timestamp, epoch).
-fn max_timestamp_record(segments: &[Arc<Segment>]) -> io::Result<RecordFound> {
+fn max_timestamp_record(segments: &[Arc<Segment>], budget: &Budget) -> io::Result<RecordFound> {
     let mut best: Option<(i64, i64, &Arc<Segment>)> = None;
     for segment in segments.iter().filter(|segment| segment.size() > 0) {
         let (timestamp, offset) = segment.max_timestamp()?;
@@ -416,7 +479,7 @@ fn max_timestamp_record(segments: &[Arc<Segment>]) -> io::Result<RecordFound> {
     else {
         return Ok(None);
     };
-    let found = find_record(segment, position, &header, |_, time| time == timestamp)?;
+    let found = find_record(segment, position, &header, budget, |_, time| time == timestamp)?;
     Ok(found.map(|(offset, timestamp)| (offset, timestamp, header.leader_epoch)))
 }
 
@@ -425,6 +488,7 @@ fn find_record(
     segment: &Segment,
     position: u64,
     header: &BatchHeader,
+    budget: &Budget,
     is_wanted: impl Fn(i64, i64) -> bool,
 ) -> io::Result<Option<(i64, i64)>> {
     if header.is_log_append_time() {
@@ -432,11 +496,14 @@ fn find_record(
             .find(|offset| is_wanted(*offset, header.max_timestamp));
         return Ok(first.map(|offset| (offset, header.max_timestamp)));
     }
+    let Some(codec) = header.codec() else { return Ok(None) };
+    // What is compressed hardly shrinks when it is inflated: one that is too large is not even read.
+    budget.spend(header.size())?;
     let mut bytes = vec![0; header.size()];
     let got = crate::io::read_full(&*segment.existing()?, &mut bytes, position)?;
     let payload = bytes.get(HEADER_BYTES..got).unwrap_or_default();
-    let Some(codec) = header.codec() else { return Ok(None) };
-    let mut records = RecordStream::new(open_reader(codec, payload), header.record_count);
+    let reader = Metered { reader: open_reader(codec, payload), budget };
+    let mut records = RecordStream::new(reader, header.record_count);
     while let Some(record) = records.next_summary() {
         let record = record
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
