@@ -23,7 +23,8 @@ export interface HealthReason {
     | "STOPPING"
     | "LOG_DIRECTORY_FAILED"
     | "DISK_FULL"
-    | "PARTITION_QUARANTINED";
+    | "PARTITION_QUARANTINED"
+    | "PARTITION_DAMAGED";
   /** For people: what is wrong, and where. */
   readonly message: string;
 }
@@ -54,6 +55,17 @@ export interface HealthInputs {
     readonly topic: string;
     readonly partition: number;
     readonly reason: string;
+  }[];
+  readonly damagedCount: number;
+  readonly damaged: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    /** Damaged ranges, and the first and last offset in them; -1 without. */
+    readonly rangeCount: number;
+    readonly firstOffset: number;
+    readonly lastOffset: number;
+    /** Segments that the disk does not give. */
+    readonly unreadableCount: number;
   }[];
 }
 
@@ -90,6 +102,12 @@ export function assessHealth(inputs: HealthInputs): HealthReport {
       message: `${count} more partitions are set aside`,
     });
   }
+  for (const partition of inputs.damaged.slice(0, REASONS_OF_A_KIND_MAX))
+    reasons.push({ code: "PARTITION_DAMAGED", message: damageMessage(partition) });
+  if (inputs.damagedCount > REASONS_OF_A_KIND_MAX) {
+    const count = inputs.damagedCount - REASONS_OF_A_KIND_MAX;
+    reasons.push({ code: "PARTITION_DAMAGED", message: `${count} more partitions are damaged` });
+  }
   const isServing = inputs.phase === "serving";
   const hasNoDirectory =
     inputs.directories.length > 0 && failed.length === inputs.directories.length;
@@ -97,6 +115,19 @@ export function assessHealth(inputs: HealthInputs): HealthReport {
   if (inputs.phase !== "serving") status = inputs.phase;
   else if (hasNoDirectory) status = "unavailable";
   return { status, isReady: isServing && !hasNoDirectory, reasons };
+}
+
+function damageMessage(damaged: HealthInputs["damaged"][number]): string {
+  const { topic, partition, rangeCount, firstOffset, lastOffset, unreadableCount } = damaged;
+  const what: string[] = [];
+  if (rangeCount === 1) what.push(`offsets ${firstOffset} to ${lastOffset} cannot be read`);
+  if (rangeCount > 1) {
+    what.push(
+      `${rangeCount} ranges between offsets ${firstOffset} and ${lastOffset} cannot be read`,
+    );
+  }
+  if (unreadableCount > 0) what.push(`the disk does not give ${unreadableCount} of its segments`);
+  return `partition ${topic}-${partition} is damaged: ${what.join("; ")}; the rest is served`;
 }
 
 function phaseReasons({ phase, recovery }: HealthInputs): readonly HealthReason[] {

@@ -9,7 +9,7 @@ import { LogLimiter } from "#common/log-limiter.ts";
 import { describeError, errorFields, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
-import type { DirectoryHealth, LogStore, StoreStatistics } from "#log/log.ts";
+import type { DirectoryHealth, LogStore, ScrubStatus, StoreStatistics } from "#log/log.ts";
 import { recoveryProgress } from "#log/native-log.ts";
 import { EventLoopDelay } from "#metrics/event-loop-delay.ts";
 import type { ExpositionFormat } from "#metrics/exposition.ts";
@@ -53,6 +53,7 @@ export class Observation {
   #admin: AdminServer | null = null;
   #storeStatistics: StoreStatistics | null = null;
   #storeHealth: readonly DirectoryHealth[] = [];
+  #scrub: ScrubStatus | null = null;
   #storeStatisticsMs = 0;
 
   constructor(settings: BrokerSettings, logger: Logger) {
@@ -151,6 +152,8 @@ export class Observation {
       directories: this.#storeHealth,
       quarantinedCount: statistics?.quarantinedCount ?? 0,
       quarantined: statistics?.quarantined ?? [],
+      damagedCount: statistics?.damagedCount ?? 0,
+      damaged: statistics?.damaged ?? [],
     });
   }
 
@@ -199,6 +202,7 @@ export class Observation {
                 health: this.#storeHealth,
                 recoverySeconds: this.#recoverySeconds,
                 wasClean: report.wasClean,
+                scrub: this.#scrub,
               },
         partitions,
         groups: serving?.groups.statistics() ?? null,
@@ -242,6 +246,8 @@ export class Observation {
       return this.#storeStatistics;
     this.#storeStatistics = this.#store.statistics();
     this.#storeHealth = this.#store.health();
+    // The counters without the findings, which the log tells one by one.
+    this.#scrub = this.#store.scrubStatus(Number.MAX_SAFE_INTEGER);
     this.#storeStatisticsMs = nowMs;
     return this.#storeStatistics;
   }

@@ -9,7 +9,7 @@
 import { addLatency, type LatencySnapshot } from "#common/latency-histogram.ts";
 import { errorInfo } from "#common/error-code.ts";
 import type { GroupStatistics } from "#coordinator/group/messages.ts";
-import type { DirectoryHealth, StoreStatistics } from "#log/log.ts";
+import type { DirectoryHealth, ScrubStatus, StoreStatistics } from "#log/log.ts";
 import { API_VERSIONS } from "#protocol/generated/api-table.ts";
 import type { TopicTraffic } from "#replica/partition-directory.ts";
 import type { ApiSnapshot } from "#server/request-statistics.ts";
@@ -42,6 +42,7 @@ export interface BrokerSnapshot {
     readonly health: readonly DirectoryHealth[];
     readonly recoverySeconds: number;
     readonly wasClean: boolean;
+    readonly scrub: ScrubStatus | null;
   } | null;
   readonly partitions: PartitionStatistics | null;
   readonly groups: GroupStatistics | null;
@@ -58,7 +59,11 @@ export function renderMetrics(snapshot: BrokerSnapshot, format: ExpositionFormat
   writeWaiting(writer, threads);
   if (snapshot.groups !== null) writeGroups(writer, snapshot.groups);
   if (snapshot.partitions !== null) writePartitions(writer, snapshot.partitions);
-  if (snapshot.store !== null) writeStore(writer, snapshot.store);
+  if (snapshot.store !== null) {
+    writeStore(writer, snapshot.store);
+    writeIntegrity(writer, snapshot.store);
+    writeLater(writer, snapshot.store.statistics);
+  }
   writeLoops(writer, snapshot.threads);
   writeProcess(writer, snapshot.process);
   return writer.toString();
@@ -348,6 +353,72 @@ function writeStore(
       "1 when the logs had been closed in order before the last start.",
     )
     .sample(wasClean ? 1 : 0);
+}
+
+function writeIntegrity(
+  writer: ExpositionWriter,
+  { statistics, scrub }: NonNullable<BrokerSnapshot["store"]>,
+): void {
+  const { damagedCount, damaged } = statistics;
+  writer
+    .gauge("sluice_log_damaged_partitions", "Partitions some of whose records cannot be read now.")
+    .sample(damagedCount);
+  writer.gauge(
+    "sluice_log_damaged_ranges",
+    "Ranges of offsets that cannot be read, by partition; of 100 damaged partitions at most.",
+  );
+  for (const { topic, partition, rangeCount } of damaged)
+    writer.sample(rangeCount, { topic, partition });
+  writer.gauge(
+    "sluice_log_unreadable_segments",
+    "Segments that the disk did not give when last checked, by partition; of 100 damaged partitions at most.",
+  );
+  for (const { topic, partition, unreadableCount } of damaged)
+    writer.sample(unreadableCount, { topic, partition });
+  if (scrub === null) return;
+  writer
+    .counter(
+      "sluice_log_findings_total",
+      "Damage found by recovery, readers and the background check; each is logged.",
+    )
+    .sample(scrub.findingCount);
+  writer
+    .gauge("sluice_scrub_enabled", "1 when the background check of the logs runs, else 0.")
+    .sample(scrub.isEnabled ? 1 : 0);
+  writer
+    .counter("sluice_scrub_bytes_total", "Bytes of segments that the background check read.")
+    .sample(scrub.bytes);
+  writer
+    .counter("sluice_scrub_passes_total", "Passes of the background check over all logs.")
+    .sample(scrub.passes);
+  if (scrub.lastPassEndedMs < 0) return;
+  writer
+    .gauge(
+      "sluice_scrub_last_pass_timestamp_seconds",
+      "When the last pass ended, in seconds since 1970; missing before the first.",
+    )
+    .sample(scrub.lastPassEndedMs / 1000);
+}
+
+function writeLater(writer: ExpositionWriter, { later }: StoreStatistics): void {
+  writer
+    .gauge(
+      "sluice_inflate_queue_jobs",
+      "Appends and lookups by time that inflate much and wait for a thread.",
+    )
+    .sample(later.waitingCount);
+  writer
+    .gauge("sluice_inflate_queue_bytes", "Bytes of batches that wait there or are worked on.")
+    .sample(later.waitingBytes);
+  writer
+    .counter("sluice_inflate_jobs_total", "Appends and lookups that were done there.")
+    .sample(later.doneCount);
+  writer
+    .counter(
+      "sluice_inflate_refused_total",
+      "Appends and lookups that were refused because too much waited; clients try again.",
+    )
+    .sample(later.refusedCount);
 }
 
 function writeLoops(writer: ExpositionWriter, threads: ReadonlyMap<string, ThreadSnapshot>): void {

@@ -3,7 +3,7 @@
  * of a taken address.
  */
 import { describe, expect, test } from "bun:test";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
@@ -180,6 +180,62 @@ describe("health", () => {
   });
 });
 
+describe("damage on disk", () => {
+  test("is named while it is there, with its offsets, and no longer", async () => {
+    await using directory = await temporaryDirectory();
+    const options = { dataDir: directory.path, config: ADMIN };
+    {
+      await using running = await startBroker(options);
+      const kafka = client(running.bootstrapServers);
+      const admin = kafka.admin();
+      await admin.connect();
+      await admin.createTopics({ topics: [{ topic: "orders", numPartitions: 1 }] });
+      await admin.disconnect();
+      const producer = kafka.producer();
+      await producer.connect();
+      for (const value of ["one", "two", "three", "four"])
+        await producer.send({ topic: "orders", messages: [{ value }] });
+      await producer.disconnect();
+    }
+    const file = join(directory.path, "orders-0", "00000000000000000000.log");
+    const flip = async (): Promise<void> => {
+      const bytes = await Bun.file(file).bytes();
+      bytes[64] = (bytes[64] ?? 0) ^ 1;
+      await writeFile(file, bytes);
+      // An unclean stop, so that the whole log is looked at.
+      await rm(join(directory.path, ".kafka_cleanshutdown"));
+      await rm(join(directory.path, "recovery-point-offset-checkpoint"));
+    };
+    await flip();
+    {
+      await using running = await startBroker(options);
+      const message =
+        "partition orders-0 is damaged: offsets 0 to 0 cannot be read; the rest is served";
+      expect(running.broker.health()).toEqual({
+        status: "degraded",
+        isReady: true,
+        reasons: [{ code: "PARTITION_DAMAGED", message }],
+      });
+      const samples = await scrape(running.broker);
+      expect(
+        [
+          "sluice_degraded",
+          "sluice_log_damaged_partitions",
+          'sluice_log_damaged_ranges{topic="orders",partition="0"}',
+          'sluice_log_unreadable_segments{topic="orders",partition="0"}',
+          "sluice_log_findings_total",
+          "sluice_scrub_enabled",
+          "sluice_inflate_queue_jobs",
+        ].map((name) => samples.get(name)),
+      ).toEqual([1, 1, 1, 0, 1, 1, 0]);
+    }
+    await flip();
+    await using running = await startBroker(options);
+    expect(running.broker.health()).toEqual({ status: "ok", isReady: true, reasons: [] });
+    expect((await scrape(running.broker)).get("sluice_log_damaged_partitions")).toBe(0);
+  }, 30_000);
+});
+
 describe("the admin address", () => {
   test("is not opened unasked in a program, which can ask the broker itself", async () => {
     await using running = await startBroker();
@@ -189,7 +245,13 @@ describe("the admin address", () => {
   });
 
   test("one that was set and is taken keeps the broker from starting", async () => {
-    const taken = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+    // A listener that would share its address.
+    const taken = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      reusePort: true,
+      fetch: () => new Response(),
+    });
     try {
       const failure = await Broker.start({
         port: 0,
@@ -208,7 +270,12 @@ describe("the admin address", () => {
     // Whoever has the port already will do.
     let taken: Bun.Server<undefined> | null = null;
     try {
-      taken = Bun.serve({ hostname: "127.0.0.1", port: 9644, fetch: () => new Response() });
+      taken = Bun.serve({
+        hostname: "127.0.0.1",
+        port: 9644,
+        reusePort: true,
+        fetch: () => new Response(),
+      });
     } catch {
       // Somebody else has it.
     }

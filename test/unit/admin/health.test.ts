@@ -15,6 +15,8 @@ const well: HealthInputs = {
   directories: [directory],
   quarantinedCount: 0,
   quarantined: [],
+  damagedCount: 0,
+  damaged: [],
 };
 const assess = (changes: Partial<HealthInputs>): [string, boolean, string[]] => {
   const { status, isReady, reasons } = assessHealth({ ...well, ...changes });
@@ -53,6 +55,34 @@ test("a full disk and damaged partitions degrade, with the reasons", () => {
     "PARTITION_QUARANTINED partition t-0 is damaged and set aside, its files are kept: bad batch",
   );
   expect(reasons.at(-1)).toBe("PARTITION_QUARANTINED 1990 more partitions are set aside");
+});
+
+test("records that cannot be read degrade, with the partition and the offsets", () => {
+  const one = { topic: "t", partition: 0, firstOffset: 7, lastOffset: 9, unreadableCount: 0 };
+  const damaged = [
+    { ...one, rangeCount: 1 },
+    { ...one, partition: 1, rangeCount: 2, unreadableCount: 1 },
+    { ...one, partition: 2, rangeCount: 0, firstOffset: -1, lastOffset: -1, unreadableCount: 3 },
+  ];
+  expect(assess({ damaged, damagedCount: 3 })).toEqual([
+    "degraded",
+    true,
+    [
+      "PARTITION_DAMAGED partition t-0 is damaged: offsets 7 to 9 cannot be read; the rest is served",
+      "PARTITION_DAMAGED partition t-1 is damaged: 2 ranges between offsets 7 and 9 cannot be read; the disk does not give 1 of its segments; the rest is served",
+      "PARTITION_DAMAGED partition t-2 is damaged: the disk does not give 3 of its segments; the rest is served",
+    ],
+  ]);
+  const many = Array.from({ length: 100 }, (_, partition) => ({
+    ...one,
+    partition,
+    rangeCount: 1,
+  }));
+  const [, , reasons] = assess({ damaged: many, damagedCount: 250 });
+  expect([reasons.length, reasons.at(-1)]).toEqual([
+    11,
+    "PARTITION_DAMAGED 240 more partitions are damaged",
+  ]);
 });
 
 test("before and after serving nothing is ready", () => {

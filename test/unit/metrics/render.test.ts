@@ -111,6 +111,18 @@ async function snapshotOf(
         flush: { counts: Array(LATENCY_BUCKETS).fill(1), sumUs: 5_000_000, failedCount: 0 },
         quarantinedCount: 0,
         quarantined: [],
+        damagedCount: 1,
+        damaged: [
+          {
+            topic: "t0",
+            partition: 3,
+            rangeCount: 2,
+            firstOffset: 7,
+            lastOffset: 20,
+            unreadableCount: 1,
+          },
+        ],
+        later: { waitingCount: 3, waitingBytes: 4000, doneCount: 5, refusedCount: 6 },
         directories: [
           { path: "/data", error: null, totalBytes: 100, usableBytes: 50 },
           { path: "/broken", error: "EIO", totalBytes: -1, usableBytes: -1 },
@@ -129,6 +141,15 @@ async function snapshotOf(
       ],
       recoverySeconds: 0.5,
       wasClean: true,
+      scrub: {
+        isEnabled: true,
+        passes: 2,
+        bytes: 1234,
+        currentPartition: "t0-3",
+        lastPassEndedMs: 1_700_000_001_000,
+        findingCount: 8,
+        findings: [],
+      },
     },
     partitions,
     groups: {
@@ -170,6 +191,14 @@ test("threads are added up, topics and partitions told apart", async () => {
     'sluice_log_directory_full{path="/data"} 1',
     'sluice_log_refused_appends_total{path="/data"} 7',
     'sluice_event_loop_delay_seconds_count{thread="1"} 1',
+    "sluice_log_damaged_partitions 1",
+    'sluice_log_damaged_ranges{topic="t0",partition="3"} 2',
+    'sluice_log_unreadable_segments{topic="t0",partition="3"} 1',
+    "sluice_log_findings_total 8",
+    "sluice_scrub_bytes_total 1234",
+    "sluice_scrub_last_pass_timestamp_seconds 1700000001",
+    "sluice_inflate_queue_bytes 4000",
+    "sluice_inflate_refused_total 6",
   ]) {
     expect(samples).toContain(line);
   }
