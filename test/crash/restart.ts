@@ -4,7 +4,7 @@
  *
  *   bun test/crash/restart.ts [--gib 1] [--partitions 6] [--kafka LIBS] [--port N] [--override key=value]… [--json]
  */
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -18,6 +18,7 @@ import { Wire } from "../differential/wire.ts";
 import { kafkaBroker, sluiceBroker } from "../support/broker-process.ts";
 import { freePort, temporaryDirectory } from "../support/process.ts";
 import { createTopic } from "./load.ts";
+import { processFigures } from "../support/process-figures.ts";
 
 const TOPIC = "restart";
 const BATCH_BYTES = 900_000;
@@ -80,12 +81,6 @@ interface Restart {
   readonly cpu: number;
 }
 
-/** CPU time of a process in milliseconds, as the kernel's clock ticks of 10 ms say. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
 /** Milliseconds from the launch to the first acknowledged write of a partition. */
 async function measureStart(): Promise<Restart> {
   const started = performance.now();
@@ -107,7 +102,12 @@ async function measureStart(): Promise<Restart> {
     if (index === 0) firstWrite = performance.now() - started;
   }
   const allWritable = performance.now() - started;
-  return { port: await port, firstWrite, allWritable, cpu: cpuOf(broker.pid ?? 0) };
+  return {
+    port: await port,
+    firstWrite,
+    allWritable,
+    cpu: processFigures(broker.pid ?? 0).cpuSeconds * 1000,
+  };
 }
 
 const rows: (Restart & { readonly what: string })[] = [];

@@ -38,7 +38,7 @@ import {
   readCommitted,
   readLog,
 } from "../crash/load.ts";
-import { usageOf } from "../many-partitions/harness.ts";
+import { processFigures } from "../support/process-figures.ts";
 import type { BrokerProcess } from "../support/broker-process.ts";
 import { until } from "../support/process.ts";
 import type { SmallDisk } from "./small-disk.ts";
@@ -168,7 +168,7 @@ export async function runDiskFull(
       await progress(1, `${what}, room again`);
       resumeMs.push(performance.now() - started);
       await progress(30, `${what}, going on`);
-      rssMiB.push(usageOf(pid).rssMiB);
+      rssMiB.push(Math.round(processFigures(pid ?? 0).residentMib));
       say(
         `${what}: ${freeBytes} bytes were left, commit ${committed}, CreateTopics ${created}; first append taken ` +
           `${Math.round(resumeMs.at(-1) ?? -1)} ms after there was room; ${log.acknowledgedCount} acknowledged, RSS ${rssMiB.at(-1)} MiB`,

@@ -3,7 +3,6 @@
  * Each write goes into all partitions at once, in a few requests behind one another on one connection; a partition that is refused is asked again until it
  * takes its record, because that is what a producer would do. The clock runs until the last partition has answered.
  */
-import { readdirSync, readFileSync } from "node:fs";
 import {
   CreateTopicsApi,
   makeCreatableTopic,
@@ -25,6 +24,7 @@ import { decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record
 import { insist } from "../crash/load.ts";
 import { Wire } from "../differential/wire.ts";
 import type { BrokerProcess } from "../support/broker-process.ts";
+import { type ProcessFigures, processFigures } from "../support/process-figures.ts";
 
 /** Partitions in one request. */
 const CHUNK = 250;
@@ -45,24 +45,7 @@ export interface ManyPartitionsReport {
   readonly secondReadMs: number;
   readonly findings: readonly string[];
   /** After the writes, and after the restart. */
-  readonly usage: readonly ProcessUsage[];
-}
-
-/** What a process holds. */
-export interface ProcessUsage {
-  readonly descriptors: number;
-  readonly rssMiB: number;
-}
-
-/** Reads what a process holds from `/proc`. */
-export function usageOf(pid: number | null): ProcessUsage {
-  if (pid === null) return { descriptors: -1, rssMiB: -1 };
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  const kibibytes = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? "-1");
-  return {
-    descriptors: readdirSync(`/proc/${pid}/fd`).length,
-    rssMiB: Math.round(kibibytes / 1024),
-  };
+  readonly usage: readonly ProcessFigures[];
 }
 
 /** Runs it on a broker that is not running yet, and leaves it stopped. */
@@ -74,7 +57,7 @@ export async function runManyPartitions(
   const topic = `many-${partitions}`;
   const { bootstrap } = broker;
   const findings: string[] = [];
-  const usage: ProcessUsage[] = [];
+  const usage: ProcessFigures[] = [];
   const startMs = await broker.start();
   try {
     let clock = performance.now();
@@ -102,7 +85,7 @@ export async function runManyPartitions(
     clock = performance.now();
     findings.push(...(await readAll(bootstrap, topic, partitions, ["first", "second"])));
     const readMs = performance.now() - clock;
-    usage.push(usageOf(broker.pid));
+    usage.push(processFigures(broker.pid ?? 0));
     say(`all read in ${ms(readMs)}; ${describeUsage(usage[0])}`);
 
     await broker.stop("SIGKILL");
@@ -118,7 +101,7 @@ export async function runManyPartitions(
     clock = performance.now();
     findings.push(...(await readAll(bootstrap, topic, partitions, ["first", "second", "third"])));
     const secondReadMs = performance.now() - clock;
-    usage.push(usageOf(broker.pid));
+    usage.push(processFigures(broker.pid ?? 0));
     say(`all read in ${ms(secondReadMs)}; ${describeUsage(usage[1])}`);
     return {
       startMs,
@@ -141,8 +124,8 @@ function ms(duration: number): string {
   return `${Math.round(duration)} ms`;
 }
 
-function describeUsage(usage: ProcessUsage | undefined): string {
-  return `${usage?.descriptors} descriptors, RSS ${usage?.rssMiB} MiB`;
+function describeUsage(usage: ProcessFigures | undefined): string {
+  return `${usage?.descriptors} descriptors, RSS ${usage?.residentMib.toFixed(0)} MiB`;
 }
 
 async function writeAll(

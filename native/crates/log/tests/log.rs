@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sluice_log::failpoint::Failpoint;
 use sluice_log::io::MemoryFileSystem;
 use sluice_log::records::BatchOptions;
 use sluice_log::{
@@ -505,4 +506,36 @@ fn a_sync_that_meets_a_deletion_does_not_fail_the_directory() {
     let log = manager.create_partition("t", 0, TopicId([7; 16]), None, config()).unwrap();
     append(&log, &batch(&["value"])).unwrap();
     log.flush().unwrap();
+}
+
+#[test]
+fn a_retry_waits_for_the_sync_that_its_original_waited_for() {
+    for (config, acks, is_awaited) in [
+        (LogConfig { flush_messages: 1, ..config() }, 1, true),
+        (config(), -1, true),
+        (config(), 1, false),
+    ] {
+        let (_files, manager, log) = store(config);
+        let gate = Arc::new(std::sync::Barrier::new(2));
+        let at_gate = Arc::clone(&gate);
+        manager.failpoints().arm(Failpoint::BeforeSync, move || {
+            at_gate.wait();
+            Ok(())
+        });
+        let request = AppendRequest { acks, ..request() };
+        let batch = sequenced(1, 0, 0, &["value"]);
+        let first = log.append(&mut batch.clone(), &request).unwrap();
+        let again = log.append(&mut batch.clone(), &request).unwrap();
+        assert!(again.is_duplicate);
+        assert_eq!((first.await_sync, again.await_sync), (is_awaited, is_awaited), "acks {acks}");
+        if is_awaited {
+            gate.wait();
+            while log.flushed_offset() < 1 {
+                std::thread::yield_now();
+            }
+        }
+        manager.failpoints().clear();
+        let again = log.append(&mut batch.clone(), &request).unwrap();
+        assert_eq!((again.is_duplicate, again.await_sync), (true, false), "acks {acks}, synced");
+    }
 }

@@ -205,13 +205,16 @@ impl PartitionLog {
             .filter(|batch| batch.header.has_producer_id() && request.origin == Origin::Client)?;
         let known = inner.producers.find_duplicate(&batch.header)?;
         let is_synced = self.flushed_offset.load(Ordering::Acquire) > known.last_offset;
+        // Also where the original only waited because of `flush.messages`: its answer may never have been sent.
+        let is_sync_wanted =
+            config.flush_messages < i64::MAX || (request.acks == -1 && config.acks_all_fsync);
         Some(AppendOutcome {
             base_offset: known.first_offset(),
             last_offset: known.last_offset,
             // Kafka tells the original's time whatever kind of time the topic keeps.
             append_time_ms: known.timestamp,
             log_start_offset: inner.log_start_offset,
-            await_sync: !is_synced && request.acks == -1 && config.acks_all_fsync,
+            await_sync: !is_synced && is_sync_wanted,
             is_duplicate: true,
         })
     }
