@@ -1,6 +1,6 @@
 /**
  * Offline work on log directories: `verify` reads everything and changes nothing; `repair` plans, and acts only when told to, with a copy
- * of each changed file in `.quarantine` first. Both take the directory's lock, so never beside a running broker.
+ * of each changed file in `.quarantine` of its partition first. Both take the directory's lock, so never beside a running broker.
  */
 import type { Finding } from "./log.ts";
 import { nativeMaintenance } from "./native-log.ts";

@@ -25,7 +25,7 @@ export function register(program: Command, io: CommandIo): void {
     "after",
     `
 A batch with one flipped bit comes back whole. What cannot be restored is replaced by an empty batch of the
-same offsets (drop), or the log ends before it (cut). Every file is copied to .quarantine in the log
+same offsets (drop), or the log ends before it (cut). Every file is copied to .quarantine in the partition's
 directory before it is changed. Not beside a running broker.`,
   );
   addExamples(command, io, [

@@ -38,7 +38,9 @@ export async function runLogRepair(
     return;
   }
   await withProgress(io, "repairing", () => repair(directory, options.lost));
-  await io.stdout.write(`done; the files as they were are in ${directory}/.quarantine\n`);
+  await io.stdout.write(
+    "done; the files as they were are in .quarantine of each partition's directory\n",
+  );
 }
 
 async function show(plan: readonly RepairAction[], io: CommandIo): Promise<void> {

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::io::{
     DirectoryEntry, DirectoryLock, FileSystem, OpenMode, Space, StoreFile, WholeSync,
-    is_out_of_descriptors,
+    is_out_of_descriptors, sync_failure,
 };
 
 /// The file system and how many of its files may be open.
@@ -135,7 +135,7 @@ impl FileSystem for FileCache {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.with_room(|| self.files.sync_directory(path))
+        self.with_room(|| self.files.sync_directory(path)).map_err(sync_failure)
     }
 
     fn space(&self, path: &Path) -> io::Result<Option<Space>> {

@@ -190,26 +190,24 @@ impl LogManager {
                 }
             }
         }
-        if directories.iter().all(Option::is_none) {
-            let why: Vec<String> =
-                reports.iter().filter_map(|report| report.error.clone()).collect();
-            return Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, why.join("; ")));
-        }
+        check_any(&directories, &reports)?;
         for directory in directories.iter().flatten() {
             directory.start().map_err(|error| {
                 LogError::io("start the sync thread of", &directory.path, &error)
             })?;
         }
         found.sort_by(|(_, a), (_, b)| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        let logs = load_all(&directories, found, options.recovery_threads, progress);
+        let mut logs = load_all(&directories, found, options.recovery_threads, progress);
         for directory in directories.iter().flatten() {
-            // What recovery kept is made durable before it is served. A failure poisons the directory, whose partitions are still read.
+            // What recovery kept is made durable before it is served.
             let unsynced = logs
                 .iter()
                 .map(|(_, log)| log)
                 .filter(|log| Arc::ptr_eq(log.home(), directory) && log.needs_sync());
             directory.sync_all(unsynced.cloned().collect());
         }
+        give_up_poisoned(&mut directories, &mut reports, &mut logs);
+        check_any(&directories, &reports)?;
 
         let mut partitions =
             Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
@@ -936,6 +934,43 @@ fn partition_of(name: &str) -> Option<(String, i32)> {
     (is_number && !topic.is_empty())
         .then(|| Some((topic.to_owned(), partition.parse().ok()?)))
         .flatten()
+}
+
+/// One directory at least is in use.
+fn check_any(
+    directories: &[Option<Arc<Directory>>],
+    reports: &[DirectoryReport],
+) -> Result<(), LogError> {
+    if directories.iter().any(Option::is_some) {
+        return Ok(());
+    }
+    let why: Vec<String> = reports.iter().filter_map(|report| report.error.clone()).collect();
+    Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, why.join("; ")))
+}
+
+/// A directory in which an fsync failed during recovery is left out as one that cannot be opened. What is read of its files may be in memory
+/// only: nothing of it is served, no checkpoint and no clean-shutdown marker is written there, so that the next start recovers all of it again.
+fn give_up_poisoned(
+    directories: &mut [Option<Arc<Directory>>],
+    reports: &mut [DirectoryReport],
+    logs: &mut Vec<Loaded>,
+) {
+    for (index, (slot, report)) in directories.iter_mut().zip(reports).enumerate() {
+        let Some(directory) = slot.take_if(|directory| directory.is_poisoned()) else { continue };
+        let why = directory.failure().unwrap_or_default();
+        logs.retain(|(of, log)| {
+            if *of == index {
+                log.abandon();
+            }
+            *of != index
+        });
+        directory.stop();
+        report.directory_id.clear();
+        report.error = Some(format!(
+            "{} cannot be trusted, check its disk: recovery failed: {why}",
+            directory.path.display()
+        ));
+    }
 }
 
 /// A partition and the index of its directory.

@@ -1,5 +1,6 @@
 //! Offline repair: what verification finds is put right as far as the bytes allow, and nothing is changed before a copy of it lies in
-//! `.quarantine` of the log directory.
+//! `.quarantine` of the partition's directory. (Kafka does not start on a log directory with a folder that is no partition; what lies in a
+//! partition's folder it leaves alone.)
 //!
 //! The header fields that no CRC covers follow from the neighbours, and a single flipped bit anywhere else follows from the CRC: it is linear,
 //! so each bit of a batch changes it in a way of its own. Such batches come back whole. What cannot be restored is replaced by an empty batch of
@@ -25,12 +26,13 @@ use crate::integrity::{DAMAGED_RANGES_FILE, FindingKind, Hole};
 use crate::io::{FileSystem, OpenMode, StoreFile, read_full, read_small, write_full};
 use crate::manager::{LogManager, RecoveryProgress};
 use crate::records::RecordStream;
+use crate::segment::SEGMENT_SUFFIXES;
 use crate::verify::{
     Inspection, VerifyProgress, directory_findings, inspect_partition, lock, outer_of,
     partitions_in,
 };
 
-/// Where copies of what is changed go, inside of the log directory.
+/// Where copies of what is changed go, inside of the partition's directory.
 pub const QUARANTINE_DIRECTORY: &str = ".quarantine";
 /// Largest damaged place that is tried to be restored.
 const RESTORE_BYTES_MAX: u64 = 16 << 20;
@@ -97,11 +99,10 @@ pub fn repair(
         let outer = outer_of(&**files, &partition);
         let inspection =
             inspect_partition(&**files, &partition, None, outer, progress).map_err(io)?;
-        let name = inspection.check.partition.clone();
         let work = Work {
             files: &**files,
             partition: &partition,
-            quarantine: directory.join(QUARANTINE_DIRECTORY).join(format!("{name}.{stamp}")),
+            quarantine: partition.join(QUARANTINE_DIRECTORY).join(stamp.to_string()),
             mode,
             apply,
         };
@@ -181,7 +182,12 @@ impl Work<'_> {
                     None,
                     "moved into quarantine: it is behind the cut".to_owned(),
                 ));
-                self.set_aside(&segment.path, true)?;
+                for suffix in SEGMENT_SUFFIXES {
+                    let path = segment.path.with_extension(suffix);
+                    if self.files.exists(&path) {
+                        self.set_aside(&path, true)?;
+                    }
+                }
                 continue;
             }
             let mut patches: Vec<(u64, u64, Vec<u8>)> = Vec::new();
@@ -302,7 +308,9 @@ impl Work<'_> {
             let to = self.files.open(&target, OpenMode::Truncate)?;
             copy(&*from, 0, from.length()?, &*to, 0)?;
             to.sync_data()?;
-            self.files.sync_directory(&self.quarantine)?;
+            for parent in self.quarantine.ancestors().take(3) {
+                self.files.sync_directory(parent)?;
+            }
         }
         if remove && self.files.exists(path) {
             self.files.remove_file(path)?;

@@ -17,7 +17,8 @@ use crate::failpoint::{Failpoint, Failpoints};
 use crate::index::{Index, OffsetEntry, TimeEntry};
 use crate::integrity::{Finding, FindingKind, Hole, Integrity};
 use crate::io::{
-    FileSystem, StoreFile, is_out_of_descriptors, is_out_of_space, read_small, write_full,
+    FileSystem, StoreFile, is_out_of_descriptors, is_out_of_space, read_small, sync_failure,
+    write_full,
 };
 use crate::scan::{Scanned, Scanner};
 use crate::statistics::FlushStatistics;
@@ -913,7 +914,7 @@ impl Segment {
         let file = self.store.files().open(&path, crate::io::OpenMode::Create)?;
         file.set_length(bytes.len() as u64)?;
         write_full(&*file, &bytes, 0)?;
-        file.sync_data()
+        file.sync_data().map_err(sync_failure)
     }
 
     fn truncate_aborted(&self, offset: i64) -> io::Result<()> {

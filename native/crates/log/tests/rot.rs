@@ -12,7 +12,7 @@ use sluice_log::failpoint::Failpoint;
 use sluice_log::io::{CrashMode, Fault, FaultKind, FileSystem, MemoryFileSystem, Operation};
 use sluice_log::repair::{RepairMode, repair};
 use sluice_log::verify::{VerifyProgress, verify};
-use sluice_log::{FindingKind, LogConfig, LogManager, PartitionLog};
+use sluice_log::{FindingKind, LogConfig, LogManager, PartitionLog, TopicId};
 use support::*;
 
 const LOG: &str = "/d/t-0/00000000000000000000.log";
@@ -218,7 +218,8 @@ fn what_cannot_be_restored_is_dropped_or_cut_as_asked() {
         assert_eq!((plan[0].first_offset, plan[0].last_offset), lost);
         mend(true);
         let copy = crashed.paths().into_iter().find(|path| {
-            path.starts_with("/d/.quarantine") && path.extension().is_some_and(|end| end == "log")
+            path.starts_with("/d/t-0/.quarantine")
+                && path.extension().is_some_and(|end| end == "log")
         });
         assert_eq!(crashed.content(&copy.unwrap()).unwrap(), rotten);
         let (_manager, log) = reopen(&crashed, config());
@@ -539,5 +540,144 @@ fn what_compaction_left_is_finished_or_discarded_as_kafka_does() {
             })
             .collect();
         assert_eq!(left, [] as [PathBuf; 0]);
+    }
+}
+
+/// Two directories that were killed: `t-0` in the first has a damaged end, an aborted transaction and several segments, so that its recovery
+/// syncs in many places.
+fn two_killed() -> MemoryFileSystem {
+    let files = MemoryFileSystem::new();
+    let mut two = options("/d");
+    two.dirs.push("/e".to_owned());
+    let manager = try_open(&files, two).unwrap();
+    let config = LogConfig { segment_bytes: 400, ..config() };
+    let create = |topic: &str, dir| {
+        manager.create_partition(topic, 0, TopicId([7; 16]), Some(dir), config.clone()).unwrap()
+    };
+    let (broken, other) = (create("t", 0), create("u", 1));
+    for at in 0..12 {
+        append(&broken, &sequenced(5, 0, at, &["a value of some length for rolling"])).unwrap();
+    }
+    append(&other, &batch(&["kept"])).unwrap();
+    broken.flush().unwrap();
+    other.flush().unwrap();
+    append(&broken, &batch(&["the last, which is damaged"])).unwrap();
+    drop(manager);
+    let killed = files.crash(CrashMode::ProcessOnly);
+    let last = killed.paths().into_iter().rfind(|path| {
+        path.starts_with("/d/t-0") && path.extension().is_some_and(|end| end == "log")
+    });
+    let last = last.unwrap();
+    let mut bytes = killed.content(&last).unwrap();
+    let end = bytes.len() - 5;
+    bytes[end] ^= 0x10;
+    killed.put(&last, bytes);
+    // A compaction that was not finished.
+    let first = killed.content(Path::new(LOG)).unwrap();
+    killed.put(Path::new("/d/t-0/00000000000000000000.log.swap"), first);
+    killed
+}
+
+#[test]
+fn an_fsync_that_fails_in_recovery_fails_its_directory() {
+    let killed = two_killed();
+    let both = || {
+        let mut options = options("/d");
+        options.dirs.push("/e".to_owned());
+        options
+    };
+    for operation in [Operation::Sync, Operation::SyncDirectory] {
+        let mut hits = 0;
+        for skip in 0.. {
+            let what = format!("{operation:?} number {skip}");
+            let crashed = killed.crash(CrashMode::ProcessOnly);
+            crashed.inject(Fault {
+                operation,
+                path_contains: "/d/t-0".to_owned(),
+                skip,
+                count: 1,
+                kind: FaultKind::InputOutput,
+            });
+            let manager = try_open(&crashed, both()).unwrap();
+            if crashed.planned_failures() > 0 {
+                break;
+            }
+            hits += 1;
+            let errors: Vec<bool> =
+                manager.report().dirs.iter().map(|dir| dir.error.is_some()).collect();
+            assert_eq!(errors, [true, false], "{what}");
+            assert!(manager.health()[0].error.as_ref().unwrap().contains("/d"), "{what}");
+            assert!(manager.partition("t", 0).is_none(), "{what}");
+            let other = manager.partition("u", 0).unwrap();
+            assert_eq!(records_from(&other, 0).len(), 1, "{what}");
+            append(&other, &batch(&["goes on"])).unwrap();
+            manager.close().unwrap();
+            drop(manager);
+            // Nothing there says that its files are good.
+            let left = crashed.crash(CrashMode::LoseUnsynced);
+            assert!(left.content(Path::new("/d/.kafka_cleanshutdown")).is_none(), "{what}");
+            assert!(left.content(Path::new("/e/.kafka_cleanshutdown")).is_some(), "{what}");
+            let manager = try_open(&left, both()).unwrap();
+            let log = manager.partition("t", 0).unwrap();
+            assert_eq!((log.quarantined(), readable(&log).len()), (None, 12), "{what}");
+            assert_eq!(readable(&manager.partition("u", 0).unwrap()).len(), 2, "{what}");
+            drop(manager);
+            // With no other directory there is nothing to start with.
+            let crashed = killed.crash(CrashMode::ProcessOnly);
+            crashed.inject(Fault {
+                operation,
+                path_contains: "/d/t-0".to_owned(),
+                skip,
+                count: 1,
+                kind: FaultKind::InputOutput,
+            });
+            let error = try_open(&crashed, options("/d")).err().unwrap();
+            assert_eq!(error.code, "LOG_DIR_NOT_WRITABLE", "{what}");
+            assert!(error.message.contains("fsync") && error.message.contains("/d"), "{error}");
+        }
+        eprintln!("{operation:?}: {hits} places");
+        assert!(hits > 1, "{operation:?}: recovery has more than one place that syncs");
+    }
+}
+
+/// The broker's own records are checked whenever they are read: a coordinator must not build on wrong ones, nor miss any.
+#[test]
+fn internal_topics_are_checked_on_every_read() {
+    let topic = "__consumer_offsets";
+    let path = format!("/d/{topic}-0/00000000000000000000.log");
+    let files = MemoryFileSystem::new();
+    let manager = open(&files);
+    let log = manager.create_partition(topic, 0, TopicId([7; 16]), None, config()).unwrap();
+    for at in 0..10 {
+        append(&log, &batch(&[&format!("commit {at}")])).unwrap();
+    }
+    manager.close().unwrap();
+    drop(manager);
+    let size = files.content(Path::new(&path)).unwrap().len() / 10;
+    // A value, and a base offset that no checksum covers.
+    for (at, bit) in [(5 * size + 70, 0x40), (5 * size + 7, 0x40), (5 * size + 7, 0x02)] {
+        let crashed = files.crash(CrashMode::ProcessOnly);
+        let mut rotten = crashed.content(Path::new(&path)).unwrap();
+        rotten[at] ^= bit;
+        crashed.put(Path::new(&path), rotten);
+        let manager = open(&crashed);
+        let log = manager.partition(topic, 0).unwrap();
+        assert_eq!(findings(&manager), [], "a clean start reads the end only");
+        let mut offsets = Vec::new();
+        let mut next = 0;
+        let code = loop {
+            let plan = log.read(&read_request(next));
+            if plan.code.0 != 0 {
+                break plan.code.0;
+            }
+            let bytes = bytes_of(&plan);
+            if bytes.is_empty() {
+                break 0;
+            }
+            let bases = headers(&bytes).into_iter().map(|header| header.base_offset);
+            offsets.extend(bases);
+            next = offsets.last().unwrap() + 1;
+        };
+        assert_eq!((offsets, code), ((0..5).collect(), 2), "byte {at} ^ {bit}");
     }
 }

@@ -112,6 +112,11 @@ impl MemoryFileSystem {
         self.state.lock().faults.push(fault);
     }
 
+    /// Failures that were planned and did not happen yet.
+    pub fn planned_failures(&self) -> u64 {
+        self.state.lock().faults.iter().map(|fault| fault.count).sum()
+    }
+
     /// Forgets all planned failures.
     pub fn clear_faults(&self) {
         self.state.lock().faults.clear();

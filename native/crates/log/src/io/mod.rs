@@ -3,6 +3,7 @@
 mod memory;
 mod real;
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -74,20 +75,54 @@ pub trait WholeSync: Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// What an error of an fsync carries, so that it is known for one wherever it ends up.
+#[derive(Debug)]
+struct SyncFailure(io::Error);
+
+impl fmt::Display for SyncFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fsync failed: {}", self.0)
+    }
+}
+
+impl std::error::Error for SyncFailure {}
+
+/// Marks the error of an fsync as such; one that could not even begin, for want of a descriptor, stays what it is.
+pub fn sync_failure(error: io::Error) -> io::Error {
+    if is_out_of_descriptors(&error) || is_sync_failure(&error) {
+        return error;
+    }
+    io::Error::new(error.kind(), SyncFailure(error))
+}
+
+/// An fsync failed: what it was for may never reach the disk, although it can still be read, and another fsync that succeeds would
+/// prove nothing.
+pub fn is_sync_failure(error: &io::Error) -> bool {
+    marked(error).is_some()
+}
+
+fn marked(error: &io::Error) -> Option<&SyncFailure> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<SyncFailure>())
+}
+
+fn os_error(error: &io::Error) -> Option<i32> {
+    marked(error).map_or(error, |failure| &failure.0).raw_os_error()
+}
+
 /// The disk, a quota or a limit is full: nothing is wrong with what is there, and room may come back. (ENOSPC, EFBIG, EDQUOT.)
 pub fn is_out_of_space(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(28 | 27 | 122))
+    matches!(os_error(error), Some(28 | 27 | 122))
 }
 
 /// The process or the machine has no descriptor left. (EMFILE, ENFILE.)
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
+    matches!(os_error(error), Some(23 | 24))
 }
 
 /// The device or the file system is damaged or gone: nothing there is to be trusted until a restart. (EIO, ENXIO, ENODEV, EUCLEAN,
 /// EREMOTEIO.)
 pub fn is_device_failure(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(5 | 6 | 19 | 117 | 121))
+    matches!(os_error(error), Some(5 | 6 | 19 | 117 | 121))
 }
 
 /// A file system.
@@ -170,11 +205,11 @@ pub fn write_atomically(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io
     let temporary = Path::new(&temporary);
     let file = files.open(temporary, OpenMode::Truncate)?;
     write_full(&*file, bytes, 0)?;
-    file.sync_data()?;
+    file.sync_data().map_err(sync_failure)?;
     drop(file);
     files.rename(temporary, path)?;
     match path.parent() {
-        Some(parent) => files.sync_directory(parent),
+        Some(parent) => files.sync_directory(parent).map_err(sync_failure),
         None => Ok(()),
     }
 }

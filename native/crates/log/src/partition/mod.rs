@@ -26,7 +26,10 @@ use crate::directory::Directory;
 use crate::epochs::EpochCache;
 use crate::error::{KafkaCode, LogError};
 use crate::failpoint::Failpoint;
-use crate::io::{OpenMode, WholeSync, is_out_of_descriptors, write_atomically, write_full};
+use crate::io::{
+    OpenMode, WholeSync, is_out_of_descriptors, is_sync_failure, sync_failure, write_atomically,
+    write_full,
+};
 use crate::producer::ProducerStates;
 use crate::segment::{Segment, Store, SyncError};
 use crate::types::{LogListener, PartitionState, ProducerDescription, TopicId};
@@ -404,7 +407,7 @@ impl PartitionLog {
             }
             self.undo_sync(&work);
             let error = match failure {
-                SyncError::Failed(error) => error,
+                SyncError::Failed(error) => sync_failure(error),
                 SyncError::NotBegun(error) => {
                     if !self.is_sync_queued.swap(true, Ordering::AcqRel)
                         && let Some(this) = self.this.upgrade()
@@ -419,12 +422,16 @@ impl PartitionLog {
             self.notify();
             return Err(LogError::new(
                 LogError::LOG_POISONED,
-                format!("fsync of {} failed: {error}", self.label),
+                format!("cannot sync {}: {error}", self.label),
             ));
         }
         let is_moved = self.end_sync(&work);
-        // Epochs are found again in the batches: a failure here loses nothing.
-        let _ = self.write_epochs();
+        // Epochs are found again in the batches: a failure here loses nothing. That of an fsync tells that the disk cannot be trusted.
+        if let Err(error) = self.write_epochs()
+            && is_sync_failure(&error)
+        {
+            self.directory.poison(&format!("{}: {error}", self.label));
+        }
         drop(turn);
         if is_moved {
             self.notify();

@@ -203,7 +203,8 @@ impl PartitionLog {
             return Ok(None);
         }
         let mut slice = FileSlice { file: segment.existing()?, position, length: end - position };
-        if self.store.verify_on_read {
+        // A coordinator builds its state on what it reads here: wrong or missing records there would be silent.
+        if self.store.verify_on_read || self.is_internal {
             let behind = segment.header_at(end)?.map_or(next_base, |header| header.base_offset);
             let good = verified_bytes(&slice, offset, behind)?;
             if good < slice.length {

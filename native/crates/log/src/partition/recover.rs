@@ -27,7 +27,10 @@ use crate::epochs::EpochCache;
 use crate::error::LogError;
 use crate::failpoint::Failpoint;
 use crate::integrity::{Finding, FindingKind, Hole};
-use crate::io::{FileSystem, OpenMode, StoreFile, read_full, read_small, write_full};
+use crate::io::{
+    FileSystem, OpenMode, StoreFile, is_sync_failure, read_full, read_small, sync_failure,
+    write_full,
+};
 use crate::producer::{ProducerStates, parse_end_marker};
 use crate::scan::Scanned;
 use crate::segment::{Segment, Store, file_name, offset_of};
@@ -135,7 +138,7 @@ impl PartitionLog {
         }))
     }
 
-    /// Opens the directory of a partition. Never fails: what cannot be used is quarantined.
+    /// Opens the directory of a partition. Never fails: what cannot be used is quarantined. An fsync that fails poisons the directory.
     pub(crate) fn load(directory: &Arc<Directory>, known: Known) -> Arc<Self> {
         let files = directory.store.files();
         let topic_id =
@@ -152,6 +155,10 @@ impl PartitionLog {
             Ok(()) => (None, known.recovery_point.clamp(0, inner.log_end_offset)),
             Err(Trouble::Quarantine(why)) => (Some(why), known.recovery_point),
             Err(Trouble::Io(error)) => {
+                if is_sync_failure(&error) {
+                    // Whatever else recovery found in the page cache may not be on disk either: the store gives up the directory.
+                    directory.poison(&format!("{}: {error}", known.path.display()));
+                }
                 (Some(format!("cannot be read: {error}")), known.recovery_point)
             }
         };
@@ -665,7 +672,7 @@ fn save_tail(
         write_full(&*to, buffer.get(..got).unwrap_or_default(), at - position)?;
         at += got as u64;
     }
-    to.sync_data()
+    to.sync_data().map_err(sync_failure)
 }
 
 /// A finding about a whole file that was made anew, or is not needed.
