@@ -2,14 +2,15 @@
  * The metadata log in files: `__cluster_metadata-0` of the metadata directory, in Kafka's own layout. Appends are written
  * and synced one at a time; a snapshot begins a new segment and removes what it makes superfluous.
  *
- * After a crash the last batch may be incomplete: it was never acknowledged and is cut off. Damage anywhere before it stops
- * the start, because cutting there would silently undo what clients were told.
+ * After a crash the last batch may be incomplete: it was never acknowledged and is cut off. Everything else that is wrong stops the
+ * start, the last batch included when all of it is there, because cutting would silently undo what clients were told.
  */
 import { mkdir, open, readdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "#common/time.ts";
 import { METADATA_TOPIC_UUID } from "#common/uuid.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import { crc32c } from "#protocol/records/crc32c.ts";
 import { decodeBatchHeader, decodeRecordBatches } from "#protocol/records/record-batch.ts";
 import {
   decodeMetadataBatch,
@@ -44,6 +45,11 @@ const PASSING = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EMFILE", "ENFILE
 class SyncFailure extends Error {
   override readonly name = "SyncFailure";
 }
+
+const SECTOR_BYTES = 512;
+const BATCH_HEADER_BYTES = 61;
+const CRC_AT = 17;
+const ATTRIBUTES_AT = 21;
 
 type OnBatch = (records: readonly MetadataRecord[], last: LogPosition) => void;
 
@@ -187,16 +193,13 @@ export class FileMetadataLog implements MetadataLog {
     const path = `${this.#path}/${name}`;
     const bytes = await readFile(path);
     const { batches, validBytes, failure } = decodeRecordBatches(bytes);
-    const corrupt = (why: string): MetadataLogError =>
-      new MetadataLogError("LOG_CORRUPT", `${name} at byte ${validBytes}: ${why}`);
-    if (validBytes < bytes.length) {
-      const damaged = decodeBatchHeader(bytes, validBytes);
-      const reachesEnd =
-        damaged === null ||
-        (typeof damaged !== "string" && validBytes + damaged.sizeBytes >= bytes.length);
-      if (!isLast || (failure !== null && !reachesEnd && !isZeroed(bytes, validBytes))) {
-        throw corrupt(failure ?? "a batch is cut off before the last segment");
-      }
+    const corrupt = (why: string, position: number): MetadataLogError =>
+      new MetadataLogError(
+        "LOG_CORRUPT",
+        `${path} at byte ${position}: ${why}. "sluice log repair ${this.#options.directory}" restores a flipped bit; anything worse has to come from a copy`,
+      );
+    if (validBytes < bytes.length && (!isLast || !isTorn(bytes, validBytes))) {
+      throw corrupt(failure ?? "a batch is cut off, and was whole once", validBytes);
     }
     if (base > this.#nextOffset) {
       throw new MetadataLogError(
@@ -204,12 +207,24 @@ export class FileMetadataLog implements MetadataLog {
         `offsets ${this.#nextOffset} to ${base - 1} are missing before ${name}`,
       );
     }
+    let position = 0;
+    let expected = base;
     for (const batch of batches) {
+      // No checksum covers these two, but there are no gaps here, and epochs only grow.
+      if (batch.baseOffset !== expected) {
+        throw corrupt(`offset ${batch.baseOffset} where ${expected} belongs`, position);
+      }
+      if (batch.partitionLeaderEpoch < (this.#epochStarts.at(-1)?.epoch ?? 0)) {
+        throw corrupt(`epoch ${batch.partitionLeaderEpoch} after a later one`, position);
+      }
       this.#noteEpoch(batch.partitionLeaderEpoch, batch.baseOffset);
       const lastOffset = batch.baseOffset + batch.lastOffsetDelta;
+      expected = lastOffset + 1;
+      const from = position;
+      position += batch.sizeBytes;
       if (lastOffset < snapshotEnd) continue;
       const { records, error } = decodeMetadataBatch(batch);
-      if (error !== null) throw corrupt(error);
+      if (error !== null) throw corrupt(error, from);
       this.#nextOffset = lastOffset + 1;
       this.#bytesSinceSnapshot += batch.sizeBytes;
       onBatch(records, { offset: lastOffset, epoch: batch.partitionLeaderEpoch });
@@ -392,8 +407,36 @@ async function writeFully(
   }
 }
 
-/** A file extended before its content reached the disk reads as zeros: a torn tail, not damage. */
-function isZeroed(bytes: Uint8Array, from: number): boolean {
-  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+/**
+ * Whether the bytes from `from` on are what a crash leaves of a batch that was being written: too few, or with a sector that never reached the
+ * disk and reads as zeros. A batch that is all there and wrong was right once, and one that good batches follow as well.
+ */
+function isTorn(bytes: Uint8Array, from: number): boolean {
+  if (hasZeroSector(bytes, from)) return true;
+  if (bytes.length - from < BATCH_HEADER_BYTES) return true;
+  // Only its length is wrong.
+  if (isChecksumGood(bytes, from, bytes.length)) return false;
+  if (decodeBatchHeader(bytes, from) !== null) return false;
+  for (let at = from + 1; at + BATCH_HEADER_BYTES <= bytes.length; at += 1) {
+    const header = decodeBatchHeader(bytes, at);
+    if (header === null || typeof header === "string") continue;
+    if (isChecksumGood(bytes, at, at + header.sizeBytes)) return false;
+  }
   return true;
+}
+
+function isChecksumGood(bytes: Uint8Array, from: number, end: number): boolean {
+  const stored = new DataView(bytes.buffer, bytes.byteOffset).getUint32(from + CRC_AT);
+  return crc32c(bytes, from + ATTRIBUTES_AT, end) === stored;
+}
+
+function hasZeroSector(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length;) {
+    const end = Math.min(bytes.length, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+    // The first bytes of a batch are zeros often enough; its length, at 8, never is.
+    const isLongEnough = end - at >= 12 || (at === from && end === bytes.length);
+    if (isLongEnough && bytes.subarray(at, end).every((byte) => byte === 0)) return true;
+    at = end;
+  }
+  return false;
 }

@@ -168,6 +168,39 @@ describe("FileMetadataLog", () => {
     expect(readFileSync(path(FIRST_SEGMENT)).equals(bytes)).toBe(true);
   });
 
+  test("no flipped bit loses a batch: the start is refused, or everything is there", async () => {
+    await write(["a"], ["b"]);
+    await write(["c"]);
+    const whole = readFileSync(path(FIRST_SEGMENT));
+    let refused = 0;
+    for (let at = 0; at < whole.length; at += 1) {
+      for (let bit = 0; bit < 8; bit += 1) {
+        const bytes = Buffer.from(whole);
+        bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+        writeFileSync(path(FIRST_SEGMENT), bytes);
+        const log = new FileMetadataLog({ directory, nodeId: 1, clock });
+        const loaded: string[] = [];
+        let failure: Error | null = null;
+        const onBatch = (records: readonly MetadataRecord[]): void => {
+          for (const entry of records)
+            if (entry.kind === "FeatureLevelRecord") loaded.push(entry.record.name);
+        };
+        await log.load(onBatch).catch((error: Error) => (failure = error));
+        await log.close();
+        if (failure === null) {
+          expect({ at, bit, loaded }).toEqual({ at, bit, loaded: ["a", "b", "c"] });
+        } else {
+          refused += 1;
+          expect(failure).toMatchObject({ code: "LOG_CORRUPT" });
+          expect((failure as Error).message).toContain(`${path(FIRST_SEGMENT)} at byte `);
+          expect(readFileSync(path(FIRST_SEGMENT)).equals(bytes)).toBe(true);
+        }
+      }
+    }
+    // Only the epoch of the last batches can grow unseen.
+    expect(refused).toBeGreaterThan((whole.length - 12) * 8);
+  });
+
   test("a snapshot replaces the log before it", async () => {
     const { log } = await openLog();
     const last = await log.append([feature("a", 1), feature("b", 1)]);
