@@ -104,9 +104,10 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
         replicas.drop(plan);
       }
       const errorCode = rows.result(0, FetchColumn.ERROR);
+      if (errorCode === ErrorCode.CORRUPT_MESSAGE) throw damaged(what, nextOffset);
       if (errorCode !== ErrorCode.NONE) throw new CoordinatorLogError(errorCode, what);
       const reached = this.#deliver(bytes, nextOffset, onRecord);
-      if (reached <= nextOffset) throw new CoordinatorLogError(ErrorCode.CORRUPT_MESSAGE, what);
+      if (reached <= nextOffset) throw damaged(what, nextOffset);
       nextOffset = reached;
       // Other partitions, and clients, get their turn.
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -143,4 +144,12 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
     }
     return entry;
   }
+}
+
+/** Committed offsets would be missing without a word: the groups of the partition wait until somebody decides. */
+function damaged(what: string, offset: number): CoordinatorLogError {
+  return new CoordinatorLogError(
+    ErrorCode.CORRUPT_MESSAGE,
+    `${what}: offset ${offset} is damaged, so its groups are not served; stop the broker, then bring the file back from a copy or run "sluice log repair" on the log directory`,
+  );
 }
