@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { temporaryDirectory } from "../support/process.ts";
 import { formatRows, runBitRot } from "./harness.ts";
+import { formatOwnTopics, runOwnTopics } from "./own-topics.ts";
 
 const FLIPS = Number(process.env["SLUICE_BIT_ROT_FLIPS"] ?? "40");
 
@@ -16,6 +17,15 @@ test(`${FLIPS} flips are found, and harm nothing else`, async () => {
     say: (line) => console.log(line),
   });
   console.log(formatRows(report.rows));
+  expect({ seed, failures: report.failures }).toEqual({ seed, failures: [] });
+  directory.remove();
+}, 300_000);
+
+test("flips in committed offsets and in the cluster's metadata lose nothing silently", async () => {
+  const directory = temporaryDirectory("bit-rot-own");
+  const seed = Number(process.env["SLUICE_BIT_ROT_SEED"] ?? String(Date.now() % 100_000));
+  const report = await runOwnTopics({ flips: 8, seed, directory: directory.path });
+  console.log(formatOwnTopics(report));
   expect({ seed, failures: report.failures }).toEqual({ seed, failures: [] });
   directory.remove();
 }, 300_000);

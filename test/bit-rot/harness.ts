@@ -6,21 +6,13 @@
  * A byte of a batch that a checked path serves must be what was written; a damaged batch must be found and must take no other record with
  * it; files that follow from the log must change no answer.
  */
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readFileSync,
-  readSync,
-  statSync,
-  utimesSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../crash/harness.ts";
 import { Wire } from "../differential/wire.ts";
 import { sluiceBroker, type BrokerProcess } from "../support/broker-process.ts";
 import { until } from "../support/process.ts";
+import { flipBits } from "./flip.ts";
 import {
   appendOne,
   END_OFFSET,
@@ -80,6 +72,8 @@ interface Flip {
   /** Offsets that may be refused. */
   readonly lost: { readonly first: number; readonly last: number } | null;
   readonly mustBeFound: boolean;
+  /** The start itself reads the byte and its checksum: it must not be left to the scrub. */
+  readonly mustBeFoundAtStart?: boolean;
 }
 
 const DIRECTORY_FILES = [
@@ -90,18 +84,6 @@ const DIRECTORY_FILES = [
   ".meta.properties.copy",
   ".kafka_cleanshutdown",
 ] as const;
-
-/** Flips bits of one byte and leaves the time of the file as it was: nobody wrote it. */
-function apply({ path, position, mask }: Flip): void {
-  const { atime, mtime } = statSync(path);
-  const file = openSync(path, "r+");
-  const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, position);
-  byte[0] = (byte[0] ?? 0) ^ mask;
-  writeSync(file, byte, 0, 1, position);
-  closeSync(file);
-  utimesSync(path, atime, mtime);
-}
 
 /** Chooses the flip of a partition. Every third flip goes to a file beside the log; one in ten changes several bits. */
 function choose(
@@ -154,6 +136,9 @@ function choose(
     lost: part === "epoch" ? null : { first, last },
     // A check on reading sees what is served, and an epoch is not wrong by itself.
     mustBeFound: part !== "epoch" || mode !== "read",
+    // After a kill the segment of the recovery point is read whole.
+    mustBeFoundAtStart:
+      mode === "kill -9" && (part === "crc" || part === "checked") && name === logs.at(-1),
   };
 }
 
@@ -219,7 +204,7 @@ export async function runBitRot(options: BitRotOptions): Promise<BitRotReport> {
         mustBeFound: false,
       };
     }
-    for (const flip of flips) apply(flip);
+    for (const { path, position, mask } of flips) flipBits(path, position, mask);
     done += flips.length;
     const where = (flip: Flip): string =>
       `${mode}: ${flip.kind}, byte ${flip.position} ^ ${flip.mask} of ${flip.path.slice(broker.dataDirectory.length + 1)}`;
@@ -274,6 +259,8 @@ export async function runBitRot(options: BitRotOptions): Promise<BitRotReport> {
         row.missed += 1;
         failures.push(`not found: ${where(flip)}`);
       } else row.harmless += 1;
+      if (flip.mustBeFoundAtStart === true && foundBy !== "recovery")
+        failures.push(`not found at start: ${where(flip)}`);
     }
     const ends = await appendOne(broker.bootstrap, partitions);
     for (const [at, end] of ends.entries()) {
