@@ -3,19 +3,11 @@
  * serves the segments that we wrote. Needs Java and Maven; says so and passes nothing where they are missing.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import {
-  cpSync,
-  existsSync,
-  readdirSync,
-  statSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { kafkaBroker, sluiceBroker, type BrokerProcess } from "../../support/broker-process.ts";
 import { temporaryDirectory } from "../../support/process.ts";
-import { javaCommand, runTool } from "../java/console.ts";
+import { javaCommand } from "../java/console.ts";
 import { ProgramClient } from "../support/client.ts";
 import {
   compareRecords,
@@ -25,6 +17,7 @@ import {
   type WantedRecord,
 } from "../support/records.ts";
 import { HERE, java, Unavailable, type JavaLibraries } from "../support/toolchains.ts";
+import { dumpFiles, filesOf } from "./dump.ts";
 
 const ALL_PARTITIONS = Array.from({ length: PARTITIONS }, (_, at) => at);
 const NO_LIMITS = new Set<never>();
@@ -98,72 +91,15 @@ async function readAll(
   );
 }
 
-/** Every file below a log directory, by its path. */
-function filesOf(dataDirectory: string): string[] {
-  return readdirSync(dataDirectory, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .toSorted();
-}
-
-/** What kafka-dump-log has against these files; empty when it accepts them all. */
+/** What kafka-dump-log has against these files; empty when it accepts them all, and all kinds of them were there. */
 async function dumpProblems(tools: JavaLibraries, files: readonly string[]): Promise<string[]> {
-  const problems: string[] = [];
-  const dump = async (wanted: readonly string[], ...words: string[]): Promise<string> => {
-    if (wanted.length === 0) return "";
-    const { output, errors } = await runTool(tools, "kafka-dump-log", [
-      ...words,
-      "--files",
-      wanted.join(","),
-    ]);
-    for (const line of errors.split("\n")) {
-      // The tool compares a segment's first offset with -1 and says so about every segment but the first.
-      if (/ is followed by /.test(line) && !/^\s*-1 is followed by/.test(line)) problems.push(line);
-      if (/mismatch|Exception/i.test(line)) problems.push(line);
-    }
-    return output;
-  };
-  const ending = (suffix: string): string[] => files.filter((file) => file.endsWith(suffix));
-  const logs = ending(".log");
-  const isOffsets = (file: string): boolean => file.includes("__consumer_offsets");
-  const isMetadata = (file: string): boolean => file.includes("__cluster_metadata");
-  const texts = [
-    await dump(
-      logs.filter((file) => !isOffsets(file) && !isMetadata(file)),
-      "--deep-iteration",
-    ),
-    await dump(logs.filter(isOffsets), "--deep-iteration", "--offsets-decoder"),
-    await dump(
-      logs.filter(isMetadata),
-      "--deep-iteration",
-      "--cluster-metadata-decoder",
-      "--skip-record-metadata",
-    ),
-    await dump([...ending(".index"), ...ending(".timeindex")]),
-    await dump(ending(".snapshot")),
-  ];
-  for (const line of texts.join("\n").split("\n")) {
-    if (
-      /isvalid: false|mismatch|corrupt|invalid|Found timestamp|out of order|Exception|Error/i.test(
-        line.replace("isvalid: true", ""),
-      )
-    )
-      problems.push(line);
-  }
-  const sanity = await dump([...ending(".index"), ...ending(".timeindex")], "--index-sanity-check");
-  for (const file of [...ending(".index"), ...ending(".timeindex")]) {
-    // The tool has its own word for an offset index without entries: a segment that one interval spans has none.
-    const isEmpty = statSync(file).size === 0 && sanity.includes(`${file} is empty.`);
-    if (!isEmpty && !sanity.includes(`${file} passed sanity check.`)) {
-      problems.push(`${file} did not pass the sanity check: ${sanity.slice(-2000)}`);
-    }
-  }
-  const batches = texts[0]?.split("\n").filter((line) => line.startsWith("baseOffset:")) ?? [];
+  const { problems, records, offsets, snapshots } = await dumpFiles(tools, files);
+  const batches = records.split("\n").filter((line) => line.startsWith("baseOffset:"));
   const seen = new Set(batches.map((line) => /compresscodec: (\S+)/.exec(line)?.[1]));
   if (seen.size !== CODECS.length) problems.push(`codecs in the log: ${[...seen].join(", ")}`);
-  if (!/payload: .*offset/.test(texts[1] ?? ""))
-    problems.push(`no committed offset was decoded: ${(texts[1] ?? "").slice(0, 500)}`);
-  if (!(texts[4] ?? "").includes("producerId:")) problems.push("no producer snapshot was decoded");
+  if (!/payload: .*offset/.test(offsets))
+    problems.push(`no committed offset was decoded: ${offsets.slice(0, 500)}`);
+  if (!snapshots.includes("producerId:")) problems.push("no producer snapshot was decoded");
   return problems;
 }
 
