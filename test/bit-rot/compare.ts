@@ -250,6 +250,8 @@ export async function compare(options: {
   readonly seed: number;
   readonly directory: string;
   readonly libraries: string;
+  /** Only the kinds that have this in their name; empty for all. */
+  readonly kind: string;
   readonly port?: number;
   readonly say: (line: string) => void;
 }): Promise<void> {
@@ -268,7 +270,10 @@ export async function compare(options: {
     "| file | after | flips | does not start | damaged records served as good | good records lost (records) | good records refused | wrong lookups by time |",
   );
   say("| --- | --- | --- | --- | --- | --- | --- | --- |");
-  for (const kind of [...PARTITION_KINDS, ...DIRECTORY_KINDS]) {
+  const kinds = [...PARTITION_KINDS, ...DIRECTORY_KINDS].filter((kind) =>
+    kind.includes(options.kind),
+  );
+  for (const kind of kinds) {
     for (const [mode, image] of [
       ["clean stop", images.clean],
       ["kill -9", images.killed],

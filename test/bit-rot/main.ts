@@ -3,7 +3,7 @@
  *
  *   bun test/bit-rot/main.ts [--flips 1000] [--seed 1] [--partitions 100] [--port N]
  *   bun test/bit-rot/main.ts --own [--flips 100]       committed offsets and the cluster's metadata instead
- *   bun test/bit-rot/main.ts --compare [--flips 3] [--kafka LIBS]   each kind of file on its own; on real Kafka from the jars in LIBS
+ *   bun test/bit-rot/main.ts --compare [--flips 3] [--kind NAME] [--kafka LIBS]   each kind of file on its own; on real Kafka from the jars in LIBS
  */
 import { temporaryDirectory } from "../support/process.ts";
 import { compare } from "./compare.ts";
@@ -26,7 +26,8 @@ const base = {
 };
 if (words.includes("--compare")) {
   const libraries = value("kafka", "");
-  await compare({ ...base, flipsPerKind: Number(value("flips", "3")), libraries });
+  const kind = value("kind", "");
+  await compare({ ...base, flipsPerKind: Number(value("flips", "3")), libraries, kind });
   directory.remove();
   process.exit(0);
 }
