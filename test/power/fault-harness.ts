@@ -165,13 +165,19 @@ export async function runFault(fault: Fault, port?: number): Promise<FaultReport
       const before = load.acknowledged;
       // Long enough for a wrong acknowledgement; then patience for what must come about, on a machine that may be busy.
       await Bun.sleep(UNDER_WAY_MS + 250);
-      const judgeNow = (): string[] => judgeLive(fault, load, failedAtMs, dirs, before);
+      // A metadata log that cannot be trusted ends the broker on purpose, with its reason: what counts then is the next start.
+      const hasEndedOnPurpose = (): boolean =>
+        isGone(pid) &&
+        /the metadata log failed/.test(readFileSync(join(directory.path, "broker.log"), "utf8"));
+      const judgeNow = (): string[] =>
+        hasEndedOnPurpose() ? [] : judgeLive(fault, load, failedAtMs, dirs, before);
       const patienceEnds = performance.now() + PATIENCE_MS;
       while (judgeNow().length > 0 && performance.now() < patienceEnds) await Bun.sleep(100);
       findings.push(...judgeNow());
       if (isGone(pid)) {
         endedBySelf = 1;
-        if (fault.expectation !== "kills") findings.push(`the broker is gone\n${broker.log()}`);
+        if (fault.expectation !== "kills" && !hasEndedOnPurpose())
+          findings.push(`the broker is gone\n${broker.log()}`);
       }
     }
     const injected = injectedIn(trace) + endedBySelf;
