@@ -132,8 +132,15 @@ interface UnorderedPartition {
 
 /** DeleteTopics answers in no order; its rows are known by a topic id beside an error. */
 function byDeletedTopic(one: unknown, other: unknown): number {
-  const left = one as { readonly topicId?: string; readonly errorCode?: number };
-  return left.topicId !== undefined && left.errorCode !== undefined ? byText(one, other) : 0;
+  const left = one as DeletedTopic;
+  if (left.topicId === undefined || left.errorCode === undefined) return 0;
+  // By error first: the name of a case's own topic is another in each run.
+  return left.errorCode - ((other as DeletedTopic).errorCode ?? 0) || byText(one, other);
+}
+
+interface DeletedTopic {
+  readonly topicId?: string;
+  readonly errorCode?: number;
 }
 
 /** Kafka's sentence for a request that is wrong in no particular way, and ours. */

@@ -198,9 +198,13 @@ fn a_slow_peer_is_waited_for_without_spinning() {
     assert!(read_exact(&mut other_peer, 1000) == content[..1000]);
     assert_eq!(bench.reports(1), [(2, 0)]);
 
-    let still = bench.sender.counters();
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(bench.sender.counters(), still, "the thread works although the socket is full");
+    // The kernel takes a while to say that both of the socket's buffers are full.
+    let is_still = (0..100).any(|_| {
+        let before = bench.sender.counters();
+        std::thread::sleep(Duration::from_millis(50));
+        bench.sender.counters() == before
+    });
+    assert!(is_still, "the thread works although the socket is full");
 
     assert!(read_exact(&mut peer, 4) == b"head");
     assert!(read_exact(&mut peer, content.len()) == content);
