@@ -234,6 +234,7 @@ pub fn close_appender(appender_id: f64) {
 /// Appends as `append` does, on another thread and without a limit of inflated bytes. `records` is copied. The outcome comes with
 /// `token` through `takeAppended`. Returns false, and does nothing, when too much waits already.
 #[napi(catch_unwind)]
+// Plain values cross from JavaScript without an object to read them from.
 #[allow(clippy::too_many_arguments)]
 pub fn append_later(
     appender_id: f64,

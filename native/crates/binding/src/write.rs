@@ -77,6 +77,7 @@ pub(crate) fn remember_refusal(refusal: AppendError) {
 /// `out`: base offset, last offset, append time in ms or -1, log start offset, 1 when the answer must wait until the flushed
 /// offset is beyond the last offset, count of record errors (see `takeAppendErrors`), workers woken.
 #[napi(catch_unwind)]
+// Plain values cross from JavaScript without an object to read them from.
 #[allow(clippy::too_many_arguments)]
 pub fn append(
     handle: f64,

@@ -1,5 +1,6 @@
 //! Crashes and failing disks: what was acknowledged as durable survives, the rest is cut cleanly, damage is never served and never
 //! makes good records vanish.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

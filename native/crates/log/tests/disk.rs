@@ -1,5 +1,6 @@
 //! Disks that are full, descriptors that run out, many partitions at once: what was acknowledged is there, what was refused is not, and
 //! everything goes on when there is room again.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

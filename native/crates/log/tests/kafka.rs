@@ -1,5 +1,6 @@
 //! Exchange with real Kafka: fixtures that Kafka 4.4 wrote open here, and `SLUICE_WRITE_SAMPLE=<dir>` leaves a directory for
 //! Kafka's own tools to judge.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! The life of a log: append, roll, read, look up, truncate, retain, close and open.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

@@ -1,4 +1,5 @@
 //! Random operations against a model: a list of batches. After each, the log must say what the model says.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

@@ -1,5 +1,6 @@
 //! Bit rot: every flipped bit is found where it is looked for, nothing good is cut because of it, nothing wrong is served, and repair
 //! brings back what the bytes allow.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;

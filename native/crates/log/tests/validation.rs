@@ -1,4 +1,5 @@
 //! What producers are told: the corpus of bad batches with Kafka 4.4's answers, idempotence, timestamps, codecs.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod support;
