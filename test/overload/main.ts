@@ -36,10 +36,13 @@ function ms(value: number): string {
   return Number.isFinite(value) ? value.toFixed(1) : "no answer";
 }
 
-function row(name: string, { before, during, grownMib }: Outcome): string {
+function row(name: string, { before, coming, during, grownMib }: Outcome): string {
   const cells = [
     name,
     `${ms(before.p50Ms)} / ${ms(before.p99Ms)}`,
+    coming.rounds === 0
+      ? ""
+      : `${ms(coming.p50Ms)} / ${ms(coming.p99Ms)} / ${ms(coming.maxMs)}`,
     `${ms(during.p50Ms)} / ${ms(during.p99Ms)} / ${ms(during.maxMs)}`,
     `${during.rounds}`,
     during.cpu.toFixed(2),
@@ -75,14 +78,14 @@ for (const name of values.scenario.split(",")) {
     areAllGood = false;
     const message = error instanceof Error ? error.message : String(error);
     console.log(`${name}: FAIL ${message}`);
-    rows.push(`| ${name} | ${message.split("\n")[0]} | | | | |`);
+    rows.push(`| ${name} | ${message.split("\n")[0]} | | | | | |`);
   }
 }
 console.log(
   [
     "",
-    "| scenario | before p50 / p99 ms | during p50 / p99 / max ms | rounds | processors | memory |",
-    "| --- | --- | --- | --- | --- | --- |",
+    "| scenario | before p50 / p99 ms | coming p50 / p99 / max ms | during p50 / p99 / max ms | rounds | processors | memory |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows,
   ].join("\n"),
 );

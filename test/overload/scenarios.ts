@@ -31,6 +31,9 @@ export interface Check {
 /** What a scenario saw. */
 export interface Outcome {
   readonly before: Window;
+  /** While the attackers come: they connect and send what they send at once. */
+  readonly coming: Window;
+  /** While they are there. */
   readonly during: Window;
   /** Most resident memory during the attack over that before it, MiB. */
   readonly grownMib: number;
@@ -77,12 +80,10 @@ async function attacked(
   const watcher = setInterval(() => {
     peakMib = Math.max(peakMib, subject.residentMib);
   }, 50);
-  const window = await subject.measure(async () => {
-    await attack();
-    await (typeof during === "number" ? Bun.sleep(during) : during());
-  });
+  const coming = await subject.measure(attack);
+  const window = await subject.measure(during);
   clearInterval(watcher);
-  return { before, during: window, grownMib: peakMib - residentBefore };
+  return { before, coming, during: window, grownMib: peakMib - residentBefore };
 }
 
 /** Sluice's own keys would be warned about by Kafka. */
@@ -158,13 +159,17 @@ async function idle(target: Target, scale: Scale): Promise<Outcome> {
       await crowd.open(subject.address, count);
       openedMs = performance.now() - started;
       idleGrownMib = subject.residentMib - residentMib;
+      await active.open(subject.address, activeCount);
     },
     async () => {
-      await active.open(subject.address, activeCount);
+      // A thousand clients do not ask at the same moment: a fiftieth of them asks every fiftieth of a second.
+      const frame = apiVersionsFrame();
       const until = performance.now() + scale.duringMs;
-      while (performance.now() < until) {
-        active.send(apiVersionsFrame());
-        await Bun.sleep(1000);
+      for (let tick = 0; performance.now() < until; tick++) {
+        for (let index = tick % 50; index < activeCount; index += 50) {
+          active.members[index]?.socket.write(frame);
+        }
+        await Bun.sleep(20);
       }
       answeredCount = active.members.filter(({ receivedBytes }) => receivedBytes > 0).length;
     },
