@@ -40,9 +40,7 @@ function row(name: string, { before, coming, during, grownMib }: Outcome): strin
   const cells = [
     name,
     `${ms(before.p50Ms)} / ${ms(before.p99Ms)}`,
-    coming.rounds === 0
-      ? ""
-      : `${ms(coming.p50Ms)} / ${ms(coming.p99Ms)} / ${ms(coming.maxMs)}`,
+    coming.rounds === 0 ? "" : `${ms(coming.p50Ms)} / ${ms(coming.p99Ms)} / ${ms(coming.maxMs)}`,
     `${ms(during.p50Ms)} / ${ms(during.p99Ms)} / ${ms(during.maxMs)}`,
     `${during.rounds}`,
     during.cpu.toFixed(2),
