@@ -5,8 +5,9 @@
  *
  *   bun test/differential/corpus.ts --reference HOST:PORT --bootstrap HOST:PORT [--only PATTERN] [--json] [--print] [--heavy]
  *   bun test/differential/corpus.ts --recorded --bootstrap HOST:PORT
- *   bun test/differential/corpus.ts --reference HOST:PORT --record VERSION
+ *   bun test/differential/corpus.ts --reference HOST:PORT --record VERSION [--only PATTERN]
  *
+ * Recording renews the answers of the cases that ran and drops those of cases that are no more.
  * `--heavy` adds the cases that cost a broker much memory or time; give them a Kafka of their own. Exits with 1 when an answer
  * differs that `corpus/differences.ts` does not list, when one that it lists no longer differs, or when our side was silent.
  */
@@ -14,7 +15,7 @@ import { parseArgs } from "node:util";
 import { CASES } from "./corpus/cases/index.ts";
 import { compareOutcomes, printReport } from "./corpus/report.ts";
 import { readRecorded, writeRecorded } from "./corpus/recorded.ts";
-import { runCases, servedKeys } from "./corpus/run.ts";
+import { advertisedRanges, runCases } from "./corpus/run.ts";
 
 const PATIENCE_MS = 3000;
 const CONCURRENCY = 12;
@@ -41,21 +42,18 @@ async function main(): Promise<number> {
   const run = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
   const options = { run, patienceMs: PATIENCE_MS, concurrency: CONCURRENCY };
   if (record !== undefined && reference !== undefined) {
-    const served = await servedKeys(bootstrap ?? reference);
-    writeRecorded(record, await runCases(reference, cases, { ...options, served }));
+    const ranges = await advertisedRanges(reference);
+    writeRecorded(record, ranges, await runCases(reference, cases, options));
     return 0;
   }
   if (bootstrap === undefined || (reference === undefined && !values.recorded)) {
     console.error("usage: corpus.ts --reference HOST:PORT --bootstrap HOST:PORT (see the file)");
     return 2;
   }
-  const served = await servedKeys(bootstrap);
   const started = performance.now();
-  const ours = runCases(bootstrap, cases, { ...options, served });
+  const ours = runCases(bootstrap, cases, options);
   const theirs =
-    reference === undefined
-      ? readRecorded().outcomes
-      : await runCases(reference, cases, { ...options, served });
+    reference === undefined ? readRecorded().outcomes : await runCases(reference, cases, options);
   const report = compareOutcomes(cases, await ours, theirs, reference === undefined);
   printReport(report, {
     asJson: values.json,

@@ -55,8 +55,6 @@ export interface Outcome {
 /** How to run. */
 export interface RunOptions {
   readonly run: string;
-  /** Keys of the APIs whose versions are compared. */
-  readonly served: ReadonlySet<number>;
   /** Time after which a connection counts as silent. */
   readonly patienceMs: number;
   readonly concurrency: number;
@@ -66,11 +64,16 @@ const PROBE_CORRELATION_ID = 0x70000001;
 const QUIET_MS = 250;
 const TOPICS_PER_REQUEST = 100;
 
-/** Keys a broker advertises. */
-export async function servedKeys(address: string): Promise<Set<number>> {
+/** Ranges a broker advertises, as "min-max" by the API's key. */
+export async function advertisedRanges(address: string): Promise<Map<number, string>> {
   using wire = await Wire.connect(address);
   const answer = await wire.send(ApiVersionsApi, 0, makeApiVersionsRequest());
-  return new Set(answer.apiKeys.map(({ apiKey }) => apiKey));
+  return new Map(
+    answer.apiKeys.map(({ apiKey, minVersion, maxVersion }) => [
+      apiKey,
+      `${minVersion}-${maxVersion}`,
+    ]),
+  );
 }
 
 /** Runs `cases` at `address` and returns their outcomes by name. */
@@ -124,7 +127,7 @@ async function runCase(
   address: string,
   { play, ending }: Case,
   place: Place,
-  { served, patienceMs }: RunOptions,
+  { patienceMs }: RunOptions,
 ): Promise<Outcome> {
   using exchange = await Exchange.connect(address);
   const sent = new Map<number, SentRequest>();
@@ -139,7 +142,7 @@ async function runCase(
   const take = (): Reply[] =>
     exchange.frames.splice(0).map((frame) => {
       const reply = decodeReply(frame, sent);
-      lines.push(describeReply(reply, frame, place, served));
+      lines.push(describeReply(reply, frame, place));
       return reply;
     });
 
@@ -166,8 +169,7 @@ async function runCase(
   const late = exchange.frames
     .splice(0)
     .filter((frame) => correlationOf(frame) !== PROBE_CORRELATION_ID);
-  for (const frame of late)
-    lines.push(describeReply(decodeReply(frame, sent), frame, place, served));
+  for (const frame of late) lines.push(describeReply(decodeReply(frame, sent), frame, place));
   if (exchange.leftoverBytes > 0) lines.push("half a frame");
   while (lines.at(-1) === "/") lines.pop();
   return { text: [...lines, socket].join(" "), socket, slowestMs };
