@@ -2,6 +2,7 @@
  * Writes the golden samples anew: `KAFKA_LIBS=… KAFKA_OLD_LIBS=… bun test/golden/regenerate.ts [SEED]`.
  */
 import { writeFileSync } from "node:fs";
+import { ASSIGNORS_FILE, makeGroupLives } from "./assignors.ts";
 import { BATCHES_FILE } from "./batches.ts";
 import { runReferee, whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
 import { loadMessages } from "./messages.ts";
@@ -9,6 +10,7 @@ import { makeSamples, SAMPLES_FILE, type SampleOrigin } from "./samples.ts";
 
 const SAMPLES_PER_VERSION = 6;
 const BATCHES = 120;
+const GROUP_LIVES = 100;
 
 const missing = whyNoReferee() ?? whyNoPredecessor();
 if (missing !== null) {
@@ -27,6 +29,9 @@ const lines = makeSamples(await loadMessages(), seed, SAMPLES_PER_VERSION, true)
 writeLines(SAMPLES_FILE, [JSON.stringify(origin), ...lines]);
 const batches = runReferee("current", ["sample", `${seed}`, `${BATCHES}`], "", "KafkaBatches");
 writeLines(BATCHES_FILE, batches.trimEnd().split("\n"));
+const lives = makeGroupLives(seed, GROUP_LIVES).map((life) => JSON.stringify(life));
+const targets = runReferee("current", ["assign"], `${lives.join("\n")}\n`, "KafkaAssignors");
+writeLines(ASSIGNORS_FILE, targets.trimEnd().split("\n"));
 
 function writeLines(path: string, all: readonly string[]): void {
   const packed = Bun.zstdCompressSync(Buffer.from(`${all.join("\n")}\n`), { level: 19 });
