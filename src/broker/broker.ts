@@ -15,6 +15,7 @@ import {
   brokerSettings,
   connectionLimitSettings,
 } from "#config/broker-settings.ts";
+import { GroupSettingsCache } from "#config/group-config.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
 import { Controller } from "#controller/controller.ts";
 import { SecurityProtocolId } from "#controller/registration.ts";
@@ -32,7 +33,7 @@ import {
   recoveryProgress,
 } from "#log/native-log.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
-import type { ClusterImage } from "#metadata/cluster-image.ts";
+import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
 import { MetadataLoader, type MetadataPublisher } from "#metadata/metadata-loader.ts";
 import { MemoryMetadataLog, type MetadataLog } from "#metadata/metadata-log.ts";
@@ -347,11 +348,14 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     log: store,
     decompressor: nativeCodecs,
   });
+  const settingsOfGroups = new GroupSettingsCache(() => current.config);
   const groups = createGroupCoordinator({
     config: {
       ...settings,
       offsetsRetentionMs: settings.offsetsRetentionMinutes * 60_000,
     },
+    groupSettings: (groupId) =>
+      settingsOfGroups.of(configValues(loader.image, ResourceType.GROUP, groupId)),
     writer: offsetsLog,
     loader: offsetsLog,
     topics,

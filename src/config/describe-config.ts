@@ -4,9 +4,10 @@
  */
 import type { BrokerConfig, ConfigValues } from "./broker-config.ts";
 import { BROKER_KEYS, brokerKey, brokerSynonyms } from "./broker-keys.ts";
+import { GROUP_KEY_LISTING, groupKey } from "./group-keys.ts";
 import type { KeyDefinition, KeyType } from "./key-definition.ts";
 import { isSensitive } from "./key-definition.ts";
-import { formatValue } from "./parse-value.ts";
+import { formatValue, parseValue } from "./parse-value.ts";
 import { resolveTopicConfig } from "./topic-config.ts";
 import { TOPIC_KEYS } from "./topic-keys.ts";
 
@@ -18,6 +19,9 @@ export const ConfigSource = {
   DYNAMIC_DEFAULT_BROKER_CONFIG: 3,
   STATIC_BROKER_CONFIG: 4,
   DEFAULT_CONFIG: 5,
+  DYNAMIC_BROKER_LOGGER_CONFIG: 6,
+  CLIENT_METRICS_CONFIG: 7,
+  GROUP_CONFIG: 8,
 } as const;
 
 /** Kafka's numbers for types in DescribeConfigs. */
@@ -68,6 +72,31 @@ export function describeTopicConfig(
       ? [{ name: definition.name, value, source: ConfigSource.TOPIC_CONFIG }]
       : [];
     described.push(describe(definition, value, [...own, ...layers], false));
+  }
+  return described;
+}
+
+/** Every listed key of a group; internal ones where the group sets them. */
+export function describeGroupConfig(
+  broker: BrokerConfig,
+  overrides: ConfigValues,
+): DescribedConfig[] {
+  const described: DescribedConfig[] = [];
+  for (const name of GROUP_KEY_LISTING) {
+    const definition = groupKey(name);
+    const own = overrides.get(name);
+    if (definition === undefined || (definition.isInternal === true && own === undefined)) continue;
+    const { type, synonym } = definition;
+    const shown = (text: string | null): string | null =>
+      text === null ? null : formatValue(type, parseValue(definition, text).value);
+    const layers =
+      synonym === undefined
+        ? [{ name, value: definition.default, source: ConfigSource.DEFAULT_CONFIG }]
+        : brokerLayers(broker, synonym);
+    const inherited = shown(synonym === undefined ? definition.default : broker.text(synonym));
+    const value = own === undefined ? inherited : shown(own);
+    if (own !== undefined) layers.unshift({ name, value, source: ConfigSource.GROUP_CONFIG });
+    described.push(describe(definition, value, layers, false));
   }
   return described;
 }

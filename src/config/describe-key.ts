@@ -51,6 +51,10 @@ export function describeValidValues({ type, valid }: KeyDefinition): string {
       return `a list of ${valid.values.join(", ")}`;
     case "non-empty":
       return "any text but the empty one";
+    case "no-empty-elements":
+      return `${words} without empty elements`;
+    case "offset-reset":
+      return "earliest, latest, or by_duration: and a duration such as PT1H";
     case "throttled-replicas":
       return "*, or a list of partition:broker";
     default:

@@ -13,7 +13,9 @@ import { SERVER_KEYS } from "./broker-keys/server.ts";
 import { SHARE_GROUPS_KEYS } from "./broker-keys/share-groups.ts";
 import { TIERED_STORAGE_KEYS } from "./broker-keys/tiered-storage.ts";
 import { TRANSACTIONS_KEYS } from "./broker-keys/transactions.ts";
+import { CLIENT_METRICS_KEYS } from "./client-metrics-keys.ts";
 import { describeStatus, describeValidValues } from "./describe-key.ts";
+import { GROUP_KEYS } from "./group-keys.ts";
 import type { KeyDefinition } from "./key-definition.ts";
 import { TOPIC_KEYS } from "./topic-keys.ts";
 
@@ -38,6 +40,8 @@ const SECTIONS: readonly Section[] = [
   { title: "Quotas and metrics", keys: QUOTAS_AND_METRICS_KEYS },
   { title: "Tiered storage", keys: TIERED_STORAGE_KEYS },
   { title: "Topic keys", keys: TOPIC_KEYS },
+  { title: "Group keys", keys: GROUP_KEYS },
+  { title: "Client-metrics keys", keys: CLIENT_METRICS_KEYS },
 ];
 
 const OPENING = `# Configuration
@@ -71,28 +75,36 @@ becomes of the key here. Kafka's own default is given where ours differs. Kafka'
 export function referencePage(): string {
   const parts = [OPENING, "<!-- prettier-ignore-start -->\n"];
   for (const { title, keys } of SECTIONS) {
-    const isTopic = keys === TOPIC_KEYS;
+    const isBroker = !RESOURCE_KEYS.has(keys);
     parts.push(`## ${title}\n`);
-    parts.push(isTopic ? TOPIC_TABLE_HEAD : BROKER_TABLE_HEAD);
-    for (const key of keys) if (key.isInternal !== true) parts.push(row(key, isTopic));
+    parts.push(isBroker ? BROKER_TABLE_HEAD : RESOURCE_TABLE_HEAD);
+    for (const key of keys) if (key.isInternal !== true) parts.push(row(key, isBroker));
     parts.push("");
   }
   parts.push("<!-- prettier-ignore-end -->\n");
   return parts.join("\n");
 }
 
+/** Keys of what a broker serves: each may change at any time, and has the broker's value by default. */
+const RESOURCE_KEYS: ReadonlySet<readonly KeyDefinition[]> = new Set<readonly KeyDefinition[]>([
+  TOPIC_KEYS,
+  GROUP_KEYS,
+  CLIENT_METRICS_KEYS,
+]);
+
 const BROKER_TABLE_HEAD =
   "| key | type | default | valid | while running | what it does | status |\n| --- | --- | --- | --- | --- | --- | --- |";
-const TOPIC_TABLE_HEAD =
+const RESOURCE_TABLE_HEAD =
   "| key | type | default | valid | broker's default | what it does | status |\n| --- | --- | --- | --- | --- | --- | --- |";
 
 function row(
-  key: KeyDefinition & { synonyms?: readonly { name: string }[] },
-  isTopic: boolean,
+  key: KeyDefinition & { synonyms?: readonly { name: string }[]; synonym?: string },
+  isBroker: boolean,
 ): string {
   const { name, type, update, doc, valid } = key;
-  const middle = isTopic
-    ? (key.synonyms ?? []).map((synonym) => code(synonym.name)).join(", ")
+  const inherited = key.synonym === undefined ? (key.synonyms ?? []) : [{ name: key.synonym }];
+  const middle = !isBroker
+    ? inherited.map((synonym) => code(synonym.name)).join(", ")
     : update === undefined
       ? "–"
       : update === "cluster-wide"

@@ -16,7 +16,9 @@ export type ValidValues =
   | { readonly kind: "one-of"; readonly values: readonly string[]; readonly ignoreCase: boolean }
   | { readonly kind: "list-of"; readonly values: readonly string[] }
   | { readonly kind: "non-empty" }
-  | { readonly kind: "throttled-replicas" };
+  | { readonly kind: "throttled-replicas" }
+  | { readonly kind: "no-empty-elements" }
+  | { readonly kind: "offset-reset" };
 
 /** At least `min`. */
 export function atLeast(min: number): ValidValues {
@@ -52,6 +54,12 @@ export const NON_EMPTY: ValidValues = { kind: "non-empty" };
 
 /** `*`, or a list of `partition:broker`. */
 export const THROTTLED_REPLICAS: ValidValues = { kind: "throttled-replicas" };
+
+/** A list without empty elements. */
+export const NO_EMPTY_ELEMENTS: ValidValues = { kind: "no-empty-elements" };
+
+/** `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration. */
+export const OFFSET_RESET: ValidValues = { kind: "offset-reset" };
 
 /** A value as its type reads it. Numbers of type long beyond 2^53-1 arrive as `bigint`. */
 export type ParsedValue = string | number | bigint | boolean | readonly string[] | null;
@@ -93,9 +101,17 @@ export function checkValue(name: string, value: ParsedValue, valid: ValidValues)
         : "String must be one of: ";
       return invalid(value, hint + valid.values.join(", "));
     }
+    case "no-empty-elements":
+      return isList(value) && value.includes("") ? emptyElementError(name) : null;
+    case "offset-reset":
+      if (typeof value !== "string" || OFFSET_RESET_FORM.test(value)) return null;
+      return invalid(
+        value,
+        `Invalid value \`${value}\` for configuration ${name}. The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.`,
+      );
     case "list-of": {
       if (!isList(value)) return null;
-      if (value.includes("")) return `Configuration '${name}' values must not be empty.`;
+      if (value.includes("")) return emptyElementError(name);
       for (const element of value) {
         if (!valid.values.includes(element)) {
           return invalid(element, `String must be one of: ${valid.values.join(", ")}`);
@@ -118,6 +134,14 @@ export function checkValue(name: string, value: ParsedValue, valid: ValidValues)
     default:
       return unreachable(valid);
   }
+}
+
+/** A duration has at least one part, and one after its T. Numbers have at most 18 digits, which no clock needs more of. */
+const OFFSET_RESET_FORM =
+  /^(?:earliest|latest|by_duration:\+?[Pp](?=.)(?:[+]?\d{1,18}[Dd])?(?:[Tt](?=.)(?:[+]?\d{1,18}[Hh])?(?:[+]?\d{1,18}[Mm])?(?:[+]?\d{1,18}(?:[.,]\d{0,9})?[Ss])?)?)$/;
+
+function emptyElementError(name: string): string {
+  return `Configuration '${name}' values must not be empty.`;
 }
 
 function isList(value: ParsedValue): value is readonly string[] {

@@ -7,6 +7,7 @@
 import { ErrorCode } from "#common/error-code.ts";
 import { brokerKey } from "#config/broker-keys.ts";
 import { parsePerIpOverrides } from "#config/broker-settings.ts";
+import { validateGroupConfig } from "#config/group-config.ts";
 import { parseValue } from "#config/parse-value.ts";
 import { topicDefaultError, validateTopicConfig } from "#config/topic-config.ts";
 import { topicKey } from "#config/topic-keys.ts";
@@ -96,7 +97,7 @@ function changeResource(resource: ResourceChange, input: DecisionInput): Changed
     case ResourceType.CLIENT_METRICS:
       return invalidRequest("Client metrics subscriptions are not offered.");
     case ResourceType.GROUP:
-      return invalidRequest("Group configurations are not offered.");
+      return changeGroup(resource, input);
     default:
       return invalidRequest(`Unknown resource type ${resource.resourceType}`);
   }
@@ -131,6 +132,17 @@ function changeTopic(resource: ResourceChange, { image }: DecisionInput): Change
   const next = nextValues(resource, current, (name) => topicKey(name));
   if (!(next instanceof Map)) return next;
   const error = validateTopicConfig(next);
+  return error === null ? { records: difference(resource, current, next) } : invalidConfig(error);
+}
+
+/** A group need not exist: its values wait for it. Kafka counts none of its keys as a list here. */
+function changeGroup(resource: ResourceChange, { image, config }: DecisionInput): Changed {
+  const { resourceName } = resource;
+  if (resourceName === "") return invalidRequest("Default group resources are not allowed.");
+  const current = configValues(image, ResourceType.GROUP, resourceName);
+  const next = nextValues(resource, current, () => undefined);
+  if (!(next instanceof Map)) return next;
+  const error = validateGroupConfig(next, config);
   return error === null ? { records: difference(resource, current, next) } : invalidConfig(error);
 }
 

@@ -14,6 +14,7 @@ import { errorInfo } from "#common/error-code.ts";
 import { uuidFromBytes, ZERO_UUID } from "#common/uuid.ts";
 import {
   GROUP_COORDINATOR_DEFAULTS,
+  GROUP_SETTINGS_DEFAULTS,
   type GroupCoordinatorConfig,
 } from "#coordinator/group/config.ts";
 import {
@@ -331,6 +332,7 @@ export class GroupContext {
   #newCoordinator(): GroupCoordinator {
     return createGroupCoordinator({
       config: this.#config,
+      groupSettings: () => GROUP_SETTINGS_DEFAULTS,
       writer: this.log,
       loader: this.log,
       topics: {

@@ -13,6 +13,7 @@ import type { Clock, Random, Scheduler } from "#common/time.ts";
 import { uuidFromBytes } from "#common/uuid.ts";
 import {
   GROUP_COORDINATOR_DEFAULTS,
+  GROUP_SETTINGS_DEFAULTS,
   type GroupCoordinatorConfig,
 } from "#coordinator/group/config.ts";
 import {
@@ -74,6 +75,7 @@ export class MemoryGroups {
     };
     const groups = createGroupCoordinator({
       config,
+      groupSettings: () => GROUP_SETTINGS_DEFAULTS,
       writer: this.log,
       loader: this.log,
       topics,

@@ -3,6 +3,8 @@
  * them.
  */
 
+import type { GroupSettings } from "#config/group-config.ts";
+
 /** Resolved settings; all broker-wide. */
 export interface GroupCoordinatorConfig {
   /** `group.initial.rebalance.delay.ms`: how long an empty group waits for more members before its first rebalance. */
@@ -38,6 +40,13 @@ export const GROUP_COORDINATOR_DEFAULTS: GroupCoordinatorConfig = {
   offsetsRetentionCheckIntervalMs: 600_000,
   offsetsTopicNumPartitions: 50,
   offsetsCommitTimeoutMs: 5_000,
+};
+
+/** Kafka 4.4's defaults of a group's own settings. */
+export const GROUP_SETTINGS_DEFAULTS: GroupSettings = {
+  consumerSessionTimeoutMs: 45_000,
+  consumerHeartbeatIntervalMs: 5_000,
+  consumerAssignmentIntervalMs: 1_000,
 };
 
 /**

@@ -15,6 +15,7 @@ import { coordinatorPartition } from "../runtime/java-hash.ts";
 import type { PartitionLoader, PartitionWriter } from "../runtime/ports.ts";
 import type { AppendToken } from "./classic/context.ts";
 import { joinRefused, syncRefused } from "./classic/context.ts";
+import type { GroupSettings } from "#config/group-config.ts";
 import type { GroupCoordinatorConfig } from "./config.ts";
 import { GroupShard } from "./group-shard.ts";
 import type {
@@ -52,6 +53,8 @@ export interface TopicLookup {
 /** What `createGroupCoordinator` needs; supplied by `broker/`. */
 export interface GroupCoordinatorDeps {
   readonly config: GroupCoordinatorConfig;
+  /** What is configured for a group at this moment, with the broker's values behind its own. Cheap enough for every heartbeat. */
+  groupSettings(groupId: string): GroupSettings;
   readonly writer: PartitionWriter;
   readonly loader: PartitionLoader;
   readonly topics: TopicLookup;

@@ -12,6 +12,7 @@ import {
   ConfigSource,
   describeBrokerConfig,
   describeDynamicDefaults,
+  describeGroupConfig,
   describeTopicConfig,
 } from "#config/describe-config.ts";
 import type { DescribedConfig } from "#config/describe-config.ts";
@@ -100,7 +101,9 @@ function describe(
       if (resourceName === "") return invalidRequest("Broker id must not be empty");
       return checkNodeId(resourceName, nodeId, "") ?? [];
     case ResourceType.GROUP:
-      return resourceName === "" ? invalidRequest("Group name must not be empty") : [];
+      return resourceName === ""
+        ? invalidRequest("Group name must not be empty")
+        : describeGroupConfig(config, configValues(image, ResourceType.GROUP, resourceName));
     case ResourceType.CLIENT_METRICS:
       return resourceName === ""
         ? invalidRequest("Client metrics subscription name must not be empty")

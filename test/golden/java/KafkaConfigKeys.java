@@ -1,8 +1,10 @@
 import java.util.List;
 import java.util.Map;
 import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.coordinator.group.GroupConfig;
 import org.apache.kafka.server.config.AbstractKafkaConfig;
 import org.apache.kafka.server.config.DynamicBrokerConfig;
+import org.apache.kafka.server.metrics.ClientMetricsConfigs;
 import org.apache.kafka.storage.internals.log.LogConfig;
 
 /**
@@ -15,6 +17,8 @@ public class KafkaConfigKeys {
     public static void main(String[] arguments) {
         print("broker", AbstractKafkaConfig.CONFIG_DEF, DynamicBrokerConfig.dynamicConfigUpdateModes());
         print("topic", LogConfig.configDefCopy(), Map.of());
+        print("group", GroupConfig.CONFIG_DEF, Map.of());
+        print("client-metrics", ClientMetricsConfigs.configDef(), Map.of());
     }
 
     private static void print(String table, ConfigDef definition, Map<String, ?> updateModes) {

@@ -7,6 +7,8 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BROKER_KEYS } from "#config/broker-keys.ts";
+import { CLIENT_METRICS_KEYS } from "#config/client-metrics-keys.ts";
+import { GROUP_KEYS } from "#config/group-keys.ts";
 import type { KeyDefinition } from "#config/key-definition.ts";
 import { REFERENCE_PATH, referencePage } from "#config/reference-page.ts";
 import { TOPIC_KEYS } from "#config/topic-keys.ts";
@@ -47,6 +49,10 @@ function kafkaText(valid: ValidValues | undefined): string {
       return `[${valid.values.join(", ")}]`;
     case "non-empty":
       return "non-empty string";
+    case "no-empty-elements":
+      return "";
+    case "offset-reset":
+      return "[latest, earliest, by_duration:PnDTnHnMn.nS]";
     case "throttled-replicas":
       return "[partitionId]:[brokerId],[partitionId]:[brokerId],...";
   }
@@ -70,6 +76,8 @@ function columns(table: string, definition: KeyDefinition): Record<string, strin
 const tables: readonly (readonly [string, readonly KeyDefinition[]])[] = [
   ["broker", BROKER_KEYS],
   ["topic", TOPIC_KEYS],
+  ["group", GROUP_KEYS],
+  ["client-metrics", CLIENT_METRICS_KEYS],
 ];
 
 test("every key of Kafka is in the table as Kafka has it, and no other but ours", () => {
