@@ -5,6 +5,7 @@
  * After a crash the last batch may be incomplete: it was never acknowledged and is cut off. Everything else that is wrong stops the
  * start, the last batch included when all of it is there, because cutting would silently undo what clients were told.
  */
+import { writeFileSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "#common/time.ts";
@@ -27,6 +28,9 @@ import type { LogPosition, MetadataLog } from "./metadata-log.ts";
 
 /** Name of the directory inside the metadata directory. */
 export const METADATA_LOG_DIRECTORY = "__cluster_metadata-0";
+
+/** The mark of a failed sync; `distrust.rs` of the log store acts on it. */
+const SYNC_FAILED_FILE = ".sluice-sync-failed";
 
 /** What a file-backed metadata log needs. */
 export interface FileMetadataLogOptions {
@@ -370,6 +374,15 @@ export class FileMetadataLog implements MetadataLog {
     }
   }
 
+  /** The next start of the log store in this directory drops what the page cache holds of it, this log included, and reads the disk. */
+  #markDirectory(): void {
+    try {
+      writeFileSync(`${this.#options.directory}/${SYNC_FAILED_FILE}`, "");
+    } catch {
+      // A disk that takes no file is refused by the next start.
+    }
+  }
+
   /** Runs a write. Once one has failed other than for want of room, what is on disk is unknown and nothing more is written. */
   async #guard<T>(write: () => Promise<T>): Promise<T> {
     if (this.#poison !== null) throw this.#poison;
@@ -389,6 +402,7 @@ export class FileMetadataLog implements MetadataLog {
         `the metadata log failed: ${String(error)}`,
         error,
       );
+      this.#markDirectory();
       this.#options.onPoisoned?.(this.#poison);
       throw this.#poison;
     }

@@ -236,6 +236,8 @@ describe("FileMetadataLog", () => {
     await log.close();
     await expect(log.append([feature("a", 1)])).rejects.toMatchObject({ code: "LOG_POISONED" });
     await expect(log.append([feature("a", 1)])).rejects.toMatchObject({ code: "LOG_POISONED" });
+    // The next start is told to believe the disk only.
+    expect(readdirSync(directory)).toContain(".sluice-sync-failed");
   });
 });
 

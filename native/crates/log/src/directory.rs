@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::distrust;
 use crate::error::LogError;
 use crate::io::WholeSync;
 use crate::partition::PartitionLog;
@@ -144,6 +145,7 @@ impl Directory {
         let mut failure = self.failure.write();
         if failure.is_none() {
             *failure = Some(why.to_owned());
+            distrust::mark(self.store.files(), &self.path);
         }
         self.is_poisoned.store(true, Ordering::Release);
     }

@@ -16,6 +16,7 @@ pub mod checkpoint;
 pub mod compress;
 pub mod config;
 mod directory;
+mod distrust;
 pub mod epochs;
 pub mod error;
 pub mod failpoint;

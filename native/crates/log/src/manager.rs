@@ -20,6 +20,7 @@ use crate::checkpoint::{
 };
 use crate::config::{LogConfig, StoreOptions};
 use crate::directory::Directory;
+use crate::distrust;
 use crate::error::LogError;
 use crate::failpoint::{Failpoint, Failpoints};
 use crate::integrity::{Finding, FindingKind, Integrity};
@@ -208,6 +209,10 @@ impl LogManager {
         }
         give_up_poisoned(&mut directories, &mut reports, &mut logs);
         check_any(&directories, &reports)?;
+        for directory in directories.iter().flatten() {
+            distrust::unmark(store.files(), &directory.path)
+                .map_err(|error| LogError::io("trust", &directory.path, &error))?;
+        }
 
         let mut partitions =
             Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
@@ -878,8 +883,13 @@ fn open_directory(
         )
     };
     let marker = path.join(CLEAN_SHUTDOWN_FILE);
-    let was_clean = files.exists(&marker);
-    if was_clean {
+    let is_distrusted = distrust::is_marked(files, path);
+    if is_distrusted {
+        distrust::forget_cached(files, path).map_err(unusable)?;
+    }
+    let has_marker = files.exists(&marker);
+    let was_clean = has_marker && !is_distrusted;
+    if has_marker {
         files.remove_file(&marker).and_then(|()| files.sync_directory(path)).map_err(unusable)?;
     }
     let read = |name: &str| {

@@ -230,6 +230,10 @@ impl StoreFile for Passing {
         Ok(())
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        self.0.forget_cached()
+    }
+
     fn as_file(&self) -> Option<&std::fs::File> {
         None
     }

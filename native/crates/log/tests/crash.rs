@@ -267,6 +267,40 @@ fn a_failed_fsync_poisons_the_directory() {
     append(&log, &batch(&["works again"])).unwrap();
 }
 
+/// The kernel calls pages clean that never reached the disk: what a restart keeps must be what a power cut after it leaves.
+#[test]
+fn after_a_failed_fsync_only_the_disk_is_believed() {
+    for whole in [false, true] {
+        let (files, manager, log) = store(config());
+        append(&log, &batch(&["durable"])).unwrap();
+        log.flush().unwrap();
+        append(&log, &batch(&["lost"])).unwrap();
+        files.inject(Fault {
+            operation: Operation::Sync,
+            path_contains: ".log".to_owned(),
+            skip: 0,
+            count: 1,
+            kind: FaultKind::InputOutput,
+        });
+        assert!(log.flush().is_err());
+        drop((manager, log));
+        let killed = if whole { files.crash(CrashMode::ProcessOnly) } else { files };
+        let (manager, log) = reopen(&killed, config());
+        assert!(!manager.report().was_clean);
+        assert_eq!(records_from(&log, 0), [(0, "durable".to_owned())]);
+        append(&log, &batch(&["after"])).unwrap();
+        log.flush().unwrap();
+        let expected = [(0, "durable".to_owned()), (1, "after".to_owned())];
+        assert_eq!(records_from(&log, 0), expected);
+        manager.close().unwrap();
+        drop((manager, log));
+        // The distrust is over: a clean stop is a clean stop again, and nothing was promised that the disk does not have.
+        let (manager, log) = reopen(&killed.crash(CrashMode::LoseUnsynced), config());
+        assert!(manager.report().was_clean);
+        assert_eq!(records_from(&log, 0), expected);
+    }
+}
+
 /// Who waits for another partition of the directory must not wait for its time to run out.
 #[test]
 fn a_failed_fsync_is_told_to_all_partitions() {

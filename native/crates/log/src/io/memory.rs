@@ -74,7 +74,30 @@ pub enum CrashMode {
 struct Inode {
     content: Vec<u8>,
     durable: Vec<u8>,
+    /// Content at the last sync that failed: what did not change since is called clean, and never was written.
+    lost: Option<Vec<u8>>,
     modified_ms: i64,
+}
+
+impl Inode {
+    /// What is on the disk once everything that is dirty is written: bytes that a failed sync called clean are not.
+    fn written(&self) -> Vec<u8> {
+        let Some(lost) = &self.lost else { return self.content.clone() };
+        let is_clean = |index: usize, byte: u8| lost.get(index) == Some(&byte);
+        let bytes = self.content.iter().enumerate().map(|(index, &byte)| {
+            let held = self.durable.get(index).copied().unwrap_or(0);
+            if is_clean(index, byte) { held } else { byte }
+        });
+        bytes.collect()
+    }
+
+    fn sync(&mut self) {
+        self.durable = self.written();
+    }
+
+    fn fail_to_sync(&mut self) {
+        self.lost = Some(self.content.clone());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -214,7 +237,15 @@ impl MemoryFileSystem {
                 CrashMode::LoseUnsynced => inode.durable.clone(),
                 CrashMode::KeepSome(_) => mix(inode, &mut random),
             };
-            let inode = Inode { durable: content.clone(), content, modified_ms: inode.modified_ms };
+            let lost = match mode {
+                CrashMode::ProcessOnly => inode.lost.clone(),
+                CrashMode::LoseUnsynced | CrashMode::KeepSome(_) => None,
+            };
+            let durable = match &lost {
+                Some(_) => inode.durable.clone(),
+                None => content.clone(),
+            };
+            let inode = Inode { durable, content, lost, modified_ms: inode.modified_ms };
             after.inodes.insert(inode_id, inode);
             let mut parent = path.parent();
             while let Some(directory) = parent {
@@ -419,12 +450,21 @@ impl StoreFile for MemoryFile {
         let result = state.check(Operation::Sync, &self.path);
         if let Some(inode) = state.inodes.get_mut(&self.inode) {
             if result.is_err() {
-                // As Linux does: the pages are clean now, and a later sync would falsely succeed.
+                // As Linux does: the pages are clean now, and a later sync falsely succeeds.
+                inode.fail_to_sync();
                 return Err(io::Error::from_raw_os_error(5));
             }
-            inode.durable.clone_from(&inode.content);
+            inode.sync();
         }
         result.map(|_| ())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        if let Some(inode) = self.files.state.lock().inodes.get_mut(&self.inode) {
+            inode.content = inode.written();
+            inode.lost = None;
+        }
+        Ok(())
     }
 
     fn as_file(&self) -> Option<&File> {
@@ -440,11 +480,16 @@ struct MemoryWholeSync {
 impl WholeSync for MemoryWholeSync {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.files.state.lock();
-        state.check(Operation::SyncWhole, &self.path)?;
+        let result = state.check(Operation::SyncWhole, &self.path);
         let state = &mut *state;
         for inode in state.inodes.values_mut() {
-            inode.durable.clone_from(&inode.content);
+            if result.is_err() {
+                inode.fail_to_sync();
+            } else {
+                inode.sync();
+            }
         }
+        result?;
         state.durable_names.clone_from(&state.names);
         state.durable_directories.clone_from(&state.directories);
         Ok(())

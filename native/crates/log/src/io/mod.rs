@@ -50,6 +50,8 @@ pub trait StoreFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// The operating system's file, for sendfile; `None` in memory.
     fn as_file(&self) -> Option<&File>;
+    /// Drops what the page cache holds of the file and calls clean: the next read takes it from the disk.
+    fn forget_cached(&self) -> io::Result<()>;
     /// Reads as `read_at`, and leaves the page cache as it was found: what was not in it is dropped again.
     fn read_in_passing(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
         self.read_at(into, position)

@@ -40,6 +40,10 @@ impl StoreFile for RealFile {
         Some(&self.0)
     }
 
+    fn forget_cached(&self) -> io::Result<()> {
+        sluice_sys::drop_cached(&self.0, 0, 0)
+    }
+
     fn read_in_passing(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
         let length = into.len() as u64;
         // Without the answer nothing is dropped: rather a page too many in the cache than a client's page gone.
