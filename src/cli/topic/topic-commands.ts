@@ -9,11 +9,11 @@ import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
-import { ExitCode } from "../failure.ts";
 import { readInteger, readPairs } from "../option-values.ts";
-import { formatFailure, printJson, printTable, styleOf } from "../output.ts";
+import { forEachName } from "../outcomes.ts";
+import { printJson, printTable, styleOf } from "../output.ts";
 import { formatBytes, formatCount, formatPlural } from "../units.ts";
-import { asCommandError, withCluster } from "../with-cluster.ts";
+import { withCluster } from "../with-cluster.ts";
 
 /** Options of `topic create`, as commander gives them. */
 export interface TopicCreateOptions extends ClusterArguments {
@@ -48,10 +48,8 @@ const MAX_PARTITIONS = 1_000_000;
 const MAX_REPLICATION_FACTOR = 32_767;
 
 /** What became of one of several topics. */
-interface Outcome {
-  readonly topic: string;
-  readonly result: "created" | "existed" | "deleted" | "absent" | "failed";
-  readonly error?: string;
+interface TopicOutcome {
+  readonly result: "created" | "existed" | "deleted" | "absent";
   readonly partitions?: number;
   readonly replicationFactor?: number;
 }
@@ -78,11 +76,11 @@ export async function createTopics(
     forEachTopic(names, options.json === true, io, async (name) => {
       try {
         const made = await createTopic(cluster, { name, partitions, replicationFactor, configs });
-        return { topic: name, result: "created", ...made };
+        return { result: "created", ...made };
       } catch (error) {
         const doesExist =
           error instanceof ClientError && error.errorCode === ErrorCode.TOPIC_ALREADY_EXISTS;
-        if (doesExist && options.ifNotExists === true) return { topic: name, result: "existed" };
+        if (doesExist && options.ifNotExists === true) return { result: "existed" };
         throw error;
       }
     }),
@@ -99,42 +97,30 @@ export async function deleteTopics(
     forEachTopic(names, options.json === true, io, async (name) => {
       try {
         await deleteTopic(cluster, name);
-        return { topic: name, result: "deleted" };
+        return { result: "deleted" };
       } catch (error) {
         const isAbsent =
           error instanceof ClientError && error.errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        if (isAbsent && options.ifExists === true) return { topic: name, result: "absent" };
+        if (isAbsent && options.ifExists === true) return { result: "absent" };
         throw error;
       }
     }),
   );
 }
 
-/** Does the work for each name in turn and tells each outcome; refusals are told, and the exit code says so. */
-async function forEachTopic(
+function forEachTopic(
   names: readonly string[],
   isJson: boolean,
   io: CommandIo,
-  work: (name: string) => Promise<Outcome>,
+  work: (name: string) => Promise<TopicOutcome>,
 ): Promise<void> {
-  const outcomes: Outcome[] = [];
-  for (const name of names) {
-    try {
-      const outcome = await work(name);
-      outcomes.push(outcome);
-      if (!isJson) await io.stdout.write(`${sentenceOf(outcome)}\n`);
-    } catch (error) {
-      if (!(error instanceof ClientError) || error.code !== "REFUSED") throw error;
-      io.setExitCode(ExitCode.FAILED);
-      outcomes.push({ topic: name, result: "failed", error: error.message });
-      const { message, remedies } = asCommandError(error);
-      await io.stderr.write(formatFailure(message, remedies, styleOf(io.stderr)));
-    }
-  }
-  if (isJson) await printJson(io.stdout, outcomes);
+  return forEachName({ names, noun: "topic", isJson, work, sentence: sentenceOf }, io);
 }
 
-function sentenceOf({ topic, result, partitions, replicationFactor }: Outcome): string {
+function sentenceOf(
+  topic: string,
+  { result, partitions, replicationFactor }: TopicOutcome,
+): string {
   switch (result) {
     case "created":
       return partitions === undefined || partitions < 0
@@ -146,8 +132,6 @@ function sentenceOf({ topic, result, partitions, replicationFactor }: Outcome): 
       return `Deleted topic ${topic}.`;
     case "absent":
       return `There is no topic ${topic}.`;
-    case "failed":
-      return `Topic ${topic} failed.`;
   }
 }
 
