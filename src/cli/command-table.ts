@@ -26,6 +26,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["topic", "list"], load: () => import("./commands/topic-list.ts") },
   { words: ["topic", "describe"], load: () => import("./commands/topic-describe.ts") },
   { words: ["topic", "delete"], load: () => import("./commands/topic-delete.ts") },
+  { words: ["group", "list"], load: () => import("./commands/group-list.ts") },
+  { words: ["group", "describe"], load: () => import("./commands/group-describe.ts") },
+  { words: ["group", "reset-offsets"], load: () => import("./commands/group-reset-offsets.ts") },
+  { words: ["group", "delete"], load: () => import("./commands/group-delete.ts") },
+  { words: ["group", "delete-offsets"], load: () => import("./commands/group-delete-offsets.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },
@@ -35,6 +40,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 /** What the groups are for: the first word of a command of two. */
 export const GROUPS: Readonly<Record<string, string>> = {
   topic: "create, list, describe and delete topics",
+  group: "show groups and their lag, reset offsets, delete",
   log: "look into log directories without a broker",
 };
 

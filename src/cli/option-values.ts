@@ -43,6 +43,44 @@ export function readChoice<T extends string>(
   return choice;
 }
 
+/** A date and time as ISO 8601 writes it, in milliseconds; UTC where it names no zone, as in Kafka's tools. Null when it is none. */
+export function parseTime(text: string): number | null {
+  const match =
+    /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)(Z|[+-]\d\d:?\d\d)?)?$/i.exec(
+      text,
+    );
+  if (match === null) return null;
+  const [, date = "", time = "00:00", zone = "Z"] = match;
+  const timestampMs = Date.parse(`${date}T${time.replace(",", ".")}${zone.toUpperCase()}`);
+  return Number.isNaN(timestampMs) ? null : timestampMs;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** A time span in milliseconds: `P1DT2H30M5S` as ISO 8601 writes it, or `90s`, `15m`, `2h`, `1d`. Null when it is none. */
+export function parseDuration(text: string): number | null {
+  const short = /^(\d{1,12})(ms|s|m|h|d)$/i.exec(text);
+  if (short !== null) return Number(short[1]) * (UNIT_MS[(short[2] ?? "").toLowerCase()] ?? 0);
+  const iso =
+    /^P(?=\d|T\d)(?:(\d{1,6})D)?(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,12}(?:\.\d{1,9})?)S)?)?$/i.exec(
+      text,
+    );
+  if (iso === null) return null;
+  const [, days = "0", hours = "0", minutes = "0", seconds = "0"] = iso;
+  return (
+    Number(days) * 86_400_000 +
+    Number(hours) * 3_600_000 +
+    Number(minutes) * 60_000 +
+    Math.round(Number(seconds) * 1000)
+  );
+}
+
 /** `\n`, `\t`, `\r`, `\\`, `\0` and `\xNN` as the characters they stand for. */
 export function unescapeText(text: string): string {
   return text.replaceAll(/\\(x[0-9a-fA-F]{2}|.)/g, (whole, code: string) => {

@@ -51,21 +51,31 @@ export interface Column {
   readonly heading: string;
   /** Numbers go to the right; "left" unless said otherwise. */
   readonly align?: "left" | "right";
+  /** Its cells give up their middle where the table is wider than the terminal: for ids, never coloured. */
+  readonly canShrink?: true;
 }
 
 const COLUMN_GAP = "  ";
+/** Narrower than this a shortened id tells nothing. */
+const MIN_SHRUNK_WIDTH = 11;
+const ELLIPSIS = "…";
 
 /**
  * Rows as aligned lines under headings, ending in a line break; cells may be coloured. A line never ends in spaces, and is never cut:
- * a terminal wraps it, a program needs it whole.
+ * a terminal wraps it, a program needs it whole. Only columns that say so give way to `maxWidth`.
  */
 export function formatTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   style: Style = PLAIN_STYLE,
+  maxWidth: number = Infinity,
 ): string {
-  const widths = columns.map(({ heading }, index) =>
+  const natural = columns.map(({ heading }, index) =>
     Math.max(heading.length, ...rows.map((row) => Bun.stringWidth(row[index] ?? ""))),
+  );
+  const widths = shrunkWidths(columns, natural, maxWidth);
+  const fitted = rows.map((row) =>
+    row.map((cell, index) => shortened(cell, widths[index] ?? cell.length)),
   );
   const line = (cells: readonly string[]): string =>
     cells
@@ -79,16 +89,45 @@ export function formatTable(
   const headings = line(columns.map(({ heading }) => heading)).split(/( {2,})/);
   // Each heading alone is coloured: the gaps stay plain, and the line can be trimmed.
   const top = headings.map((part) => (part.trim() === "" ? part : style.bold(part))).join("");
-  return `${[top, ...rows.map(line)].join("\n")}\n`;
+  return `${[top, ...fitted.map(line)].join("\n")}\n`;
 }
 
-/** Writes a table; see {@link formatTable}. */
+/** Takes what is too much from the widest of the columns that may shrink, again and again. */
+function shrunkWidths(
+  columns: readonly Column[],
+  natural: readonly number[],
+  maxWidth: number,
+): readonly number[] {
+  const widths = [...natural];
+  const total = (): number =>
+    widths.reduce((sum, width) => sum + width, COLUMN_GAP.length * (widths.length - 1));
+  for (let excess = total() - maxWidth; excess > 0; excess--) {
+    let widest = -1;
+    for (const [index, { canShrink, heading }] of columns.entries()) {
+      const width = widths[index] ?? 0;
+      if (canShrink !== true || width <= Math.max(MIN_SHRUNK_WIDTH, heading.length)) continue;
+      if (width > (widths[widest] ?? 0)) widest = index;
+    }
+    if (widest < 0) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+  return widths;
+}
+
+function shortened(cell: string, width: number): string {
+  if (Bun.stringWidth(cell) <= width) return cell;
+  const tail = Math.floor((width - 1) / 2);
+  return cell.slice(0, width - 1 - tail) + ELLIPSIS + cell.slice(cell.length - tail);
+}
+
+/** Writes a table, shrunk to a terminal's width where columns allow it; see {@link formatTable}. */
 export function printTable(
   stream: OutputStream,
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
 ): Promise<void> {
-  return stream.write(formatTable(columns, rows, styleOf(stream)));
+  const maxWidth = stream.isTerminal ? stream.width : Infinity;
+  return stream.write(formatTable(columns, rows, styleOf(stream), maxWidth));
 }
 
 function forJson(_key: string, value: unknown): unknown {

@@ -35,3 +35,17 @@ export function formatDuration(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
+
+/** Partition numbers as ranges: `0-3,7`. */
+export function formatPartitions(partitions: readonly number[]): string {
+  const sorted = partitions.toSorted((a, b) => a - b);
+  const ranges: [first: number, last: number][] = [];
+  for (const partition of sorted) {
+    const range = ranges.at(-1);
+    if (range !== undefined && partition === range[1] + 1) range[1] = partition;
+    else ranges.push([partition, partition]);
+  }
+  return ranges
+    .map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`))
+    .join(",");
+}

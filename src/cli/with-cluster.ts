@@ -55,6 +55,14 @@ const REMEDIES: Readonly<Record<number, readonly string[]>> = {
   [ErrorCode.INVALID_REPLICATION_FACTOR]: [
     "The replication factor cannot be larger than the number of brokers.",
   ],
+  [ErrorCode.GROUP_ID_NOT_FOUND]: ["'sluice group list' shows what exists."],
+  [ErrorCode.NON_EMPTY_GROUP]: [
+    "It has members: stop them first, 'sluice group describe GROUP --members' shows who they are.",
+  ],
+  [ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC]: [
+    "Members of the group read the topic: stop them first, or let them subscribe to something else.",
+  ],
+  [ErrorCode.UNKNOWN_MEMBER_ID]: ["The group has members: only they commit its offsets."],
   [ErrorCode.MESSAGE_TOO_LARGE]: [
     "The topic's max.message.bytes says how large a batch may be; --compression makes batches smaller.",
   ],

@@ -201,8 +201,13 @@ export class Cluster implements Disposable {
     return brokers.has(controllerId) ? this.node(controllerId) : this.any();
   }
 
+  /** A connection to an address that the cluster told, shared with whoever else asks for it. */
+  connectionTo(address: Address): Promise<Connection> {
+    return this.#connectionTo(address);
+  }
+
   /** Who coordinates a group. */
-  coordinatorOf(groupId: string): Promise<Address> {
+  coordinatorOf(groupId: string): Promise<Address & { readonly nodeId: number }> {
     return retrying(async () => {
       const answer = await (
         await this.any()
@@ -213,7 +218,7 @@ export class Cluster implements Disposable {
       );
       if (answer.errorCode !== 0)
         throw refused(`group '${groupId}'`, answer.errorCode, answer.errorMessage);
-      return { host: answer.host, port: answer.port };
+      return { nodeId: answer.nodeId, host: answer.host, port: answer.port };
     }, this.retryTimeoutMs);
   }
 

@@ -1,4 +1,5 @@
 /** Where partitions begin and end, and where in them a time lies: ListOffsets, asked of each leader once. */
+import { ErrorCode } from "#common/error-code.ts";
 import {
   ListOffsetsApi,
   makeListOffsetsPartition,
@@ -73,6 +74,79 @@ export function listOffsets(
     );
     return offsets;
   }, cluster.retryTimeoutMs);
+}
+
+/** An offset by topic, then by partition. */
+export type TopicOffsets = ReadonlyMap<string, ReadonlyMap<number, number>>;
+
+/**
+ * Offset of partitions of many topics for one time or special, with one request a leader. Left out is what does not exist, has no
+ * leader, or whose leader cannot be reached; -1 says that no record is that late.
+ *
+ * @param wanted - partitions by topic; null for all of a topic.
+ */
+export function listTopicOffsets(
+  cluster: Cluster,
+  wanted: ReadonlyMap<string, readonly number[] | null>,
+  timestamp: number,
+): Promise<TopicOffsets> {
+  if (wanted.size === 0) return Promise.resolve(new Map());
+  return retrying(async () => {
+    const { topics } = await cluster.refresh({ topics: [...wanted.keys()] });
+    const requests = new Map<number, Map<string, PartitionOfLeader[]>>();
+    for (const topic of topics) {
+      const name = topic.name ?? "";
+      const only = wanted.get(name) ?? null;
+      for (const { partitionIndex, leaderId, leaderEpoch } of topic.partitions) {
+        if (leaderId < 0 || (only !== null && !only.includes(partitionIndex))) continue;
+        const ofLeader = requests.get(leaderId) ?? new Map<string, PartitionOfLeader[]>();
+        requests.set(leaderId, ofLeader);
+        const rows = ofLeader.get(name) ?? [];
+        ofLeader.set(name, rows);
+        rows.push({ partitionIndex, leaderEpoch });
+      }
+    }
+    const offsets = new Map<string, Map<number, number>>();
+    await Promise.all(
+      [...requests].map(async ([leader, byTopic]) => {
+        const connection = await cluster.node(leader).catch(() => null);
+        if (connection === null) return;
+        const answer = await connection.send(
+          ListOffsetsApi,
+          makeListOffsetsRequest({
+            replicaId: CONSUMER_REPLICA_ID,
+            topics: [...byTopic].map(([name, partitions]) =>
+              makeListOffsetsTopic({
+                name,
+                partitions: partitions.map(({ partitionIndex, leaderEpoch }) =>
+                  makeListOffsetsPartition({
+                    partitionIndex,
+                    currentLeaderEpoch: leaderEpoch,
+                    timestamp,
+                  }),
+                ),
+              }),
+            ),
+          }),
+        );
+        for (const { name, partitions } of answer.topics) {
+          const known = offsets.get(name) ?? new Map<number, number>();
+          offsets.set(name, known);
+          for (const { partitionIndex, errorCode, offset } of partitions) {
+            if (errorCode === 0) known.set(partitionIndex, offset);
+            else if (errorCode !== ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+              throw refused(`topic '${name}', partition ${partitionIndex}`, errorCode);
+          }
+        }
+      }),
+    );
+    return offsets;
+  }, cluster.retryTimeoutMs);
+}
+
+interface PartitionOfLeader {
+  readonly partitionIndex: number;
+  readonly leaderEpoch: number;
 }
 
 /**

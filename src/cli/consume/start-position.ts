@@ -2,6 +2,7 @@
 import type { Cluster } from "#client/cluster.ts";
 import { type IsolationLevel, listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { UsageError } from "../failure.ts";
+import { parseTime } from "../option-values.ts";
 
 /** A value of `--from`. */
 export type StartPosition =
@@ -19,9 +20,8 @@ export function parseStartPosition(text: string): StartPosition {
   if (text === "end") return { kind: "end" };
   if (/^\d{1,15}$/.test(text)) return { kind: "offset", offset: Number(text) };
   if (/^-\d{1,15}$/.test(text)) return { kind: "last", count: -Number(text) };
-  // A date has dashes; `Date.parse` takes much that is none.
-  const timestampMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(timestampMs)) {
+  const timestampMs = parseTime(text);
+  if (timestampMs === null) {
     throw new UsageError(
       `--from wants beginning, end, an offset, -N for the last N, or a date such as 2026-01-31T12:00:00Z, not '${text}'`,
     );
