@@ -347,6 +347,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     partitions,
     log: store,
     decompressor: nativeCodecs,
+    clock: SYSTEM_CLOCK,
   });
   const settingsOfGroups = new GroupSettingsCache(() => current.config);
   const groups = createGroupCoordinator({

@@ -4,8 +4,10 @@
  */
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { LogStore } from "#log/log.ts";
-import type { LoadedRecord, PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
-import { type Decompressor, decodeRecordBatches } from "#protocol/records/record-batch.ts";
+import type { Clock } from "#common/time.ts";
+import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
+import type { Decompressor } from "#protocol/records/record-batch.ts";
+import { RecordWalker, type StoredRecord } from "#protocol/records/record-walk.ts";
 import { AppendOrigin, FetchColumn } from "#replica/log-port.ts";
 import type { PartitionDirectory, PartitionEntry } from "#replica/partition-directory.ts";
 import { type FetchParameters, FetchRows, type ReplicaManager } from "#replica/replica-manager.ts";
@@ -13,6 +15,8 @@ import type { PartitionStore } from "./partition-store.ts";
 
 /** Bytes read at a time while loading. */
 const LOAD_BYTES = 1 << 20;
+/** How long loading keeps the event loop to itself, ms. */
+const LOAD_TURN_MS = 5;
 /** How long a batch may take to be flushed before its fate counts as unknown. */
 const FLUSH_TIMEOUT_MS = 60_000;
 const DEFAULT_BATCH_BYTES_MAX = 1_048_588;
@@ -37,11 +41,14 @@ export interface CoordinatorLogOptions {
   readonly partitions: PartitionStore;
   readonly log: LogStore;
   readonly decompressor: Decompressor;
+  readonly clock: Clock;
 }
 
 /** Reads and writes one internal topic. */
 export class CoordinatorLog implements PartitionWriter, PartitionLoader {
   readonly #options: CoordinatorLogOptions;
+  #loads: Promise<void> = Promise.resolve();
+  #turnEndsMs = 0;
 
   constructor(options: CoordinatorLogOptions) {
     this.#options = options;
@@ -79,14 +86,22 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
     );
   }
 
-  async load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void> {
-    const { replicas, log, topic } = this.#options;
+  /** Partitions are loaded one after another, a few milliseconds of the event loop at a time. */
+  load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+    const loaded = this.#loads.then(() => this.#load(partition, onRecord));
+    this.#loads = loaded.catch(() => {});
+    return loaded;
+  }
+
+  async #load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+    const { replicas, log, topic, clock } = this.#options;
     const { handle } = this.#entry(partition);
     const what = `load ${topic}-${partition}`;
     const state = log.stateOf(handle);
     if (state === null) throw new CoordinatorLogError(ErrorCode.NOT_LEADER_OR_FOLLOWER, what);
     let nextOffset = state.logStartOffset;
     let endOffset = state.highWatermark;
+    const walker = new RecordWalker(this.#options.decompressor);
     const rows = new FetchRows();
     const parameters: FetchParameters = {
       minBytes: 0,
@@ -106,34 +121,25 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
       const errorCode = rows.result(0, FetchColumn.ERROR);
       if (errorCode === ErrorCode.CORRUPT_MESSAGE) throw damaged(what, nextOffset);
       if (errorCode !== ErrorCode.NONE) throw new CoordinatorLogError(errorCode, what);
-      const reached = this.#deliver(bytes, nextOffset, onRecord);
-      if (reached <= nextOffset) throw damaged(what, nextOffset);
-      nextOffset = reached;
-      // Other partitions, and clients, get their turn.
-      await new Promise<void>((resolve) => setImmediate(resolve));
       endOffset = Math.max(endOffset, rows.result(0, FetchColumn.HIGH_WATERMARK));
-    }
-  }
-
-  /** Hands the records of whole batches over. @returns the offset after the last of them. */
-  #deliver(
-    bytes: Uint8Array,
-    fromOffset: number,
-    onRecord: (record: LoadedRecord) => void,
-  ): number {
-    const { batches, failure } = decodeRecordBatches(bytes, {
-      decompressor: this.#options.decompressor,
-    });
-    let nextOffset = fromOffset;
-    for (const batch of batches) {
-      nextOffset = batch.baseOffset + batch.lastOffsetDelta + 1;
-      if (batch.isControl) continue;
-      for (const { offset, timestamp, key, value } of batch.records) {
-        if (offset >= fromOffset) onRecord({ offset, timestampMs: timestamp, key, value });
+      const chunkOffset = nextOffset;
+      // A batch may begin before the offset asked for.
+      const visit = (record: StoredRecord): void => {
+        if (record.offset >= chunkOffset) onRecord(record);
+      };
+      for (let at = 0; at < bytes.length;) {
+        const batch = walker.walkBatch(bytes, at, visit);
+        if (typeof batch === "string") throw damaged(what, nextOffset);
+        if (batch.sizeBytes === 0) break;
+        at += batch.sizeBytes;
+        nextOffset = batch.nextOffset;
+        if (clock.monotonicMs() < this.#turnEndsMs) continue;
+        // Clients get their turn.
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        this.#turnEndsMs = clock.monotonicMs() + LOAD_TURN_MS;
       }
+      if (nextOffset <= chunkOffset) throw damaged(what, nextOffset);
     }
-    if (failure !== null && batches.length === 0) return fromOffset;
-    return nextOffset;
   }
 
   #entry(partition: number): PartitionEntry {

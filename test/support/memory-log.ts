@@ -9,8 +9,9 @@
  * log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
  * ```
  */
-import type { LoadedRecord, PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
+import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
 import { decodeRecordBatches } from "#protocol/records/record-batch.ts";
+import type { StoredRecord } from "#protocol/records/record-walk.ts";
 
 interface HeldAppend {
   readonly partition: number;
@@ -18,10 +19,18 @@ interface HeldAppend {
   resolve(offset: number): void;
 }
 
+/** A record in the log. */
+export interface LoggedRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+}
+
 /** Partitions of one internal topic. */
 export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
   /** Records in the log, by partition. */
-  readonly records: Map<number, LoadedRecord[]> = new Map();
+  readonly records: Map<number, LoggedRecord[]> = new Map();
   /** Number of batches appended. */
   batchCount = 0;
   maxBytes = 1_048_588;
@@ -42,8 +51,19 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
     return this.maxBytes;
   }
 
-  load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void> {
-    for (const record of this.records.get(partition) ?? []) onRecord(record);
+  load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+    for (const { offset, key, value } of this.records.get(partition) ?? []) {
+      const keyBytes = key ?? new Uint8Array(0);
+      const bytes = new Uint8Array(Buffer.concat([keyBytes, value ?? new Uint8Array(0)]));
+      onRecord({
+        offset,
+        bytes,
+        keyStart: 0,
+        keyEnd: key === null ? -1 : keyBytes.length,
+        valueStart: keyBytes.length,
+        valueEnd: value === null ? -1 : bytes.length,
+      });
+    }
     return Promise.resolve();
   }
 

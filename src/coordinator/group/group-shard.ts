@@ -8,6 +8,7 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
+import type { StoredRecord } from "#protocol/records/record-walk.ts";
 import { TimerBook } from "../runtime/step.ts";
 import { Timeline, VersionedMap } from "../runtime/timeline.ts";
 import { ClassicGroup } from "./classic/classic-group.ts";
@@ -51,6 +52,7 @@ import type {
   SyncInput,
 } from "./messages.ts";
 import { isOffsetExpired } from "./offset-expiry.ts";
+import { OffsetRecordReader } from "./offset-record-reader.ts";
 import type { View } from "./offset-store.ts";
 import { OffsetStore } from "./offset-store.ts";
 import type { GroupCoordinatorRecord, GroupRecordValue } from "./records.ts";
@@ -66,6 +68,8 @@ export class GroupShard {
   readonly #context: ClassicContext;
   readonly #groups: VersionedMap<string, ClassicGroup>;
   readonly #offsets = new OffsetStore(this.timeline);
+  /** There while the log is loaded. */
+  #reader: OffsetRecordReader | null = null;
   /** Groups whose creation was undone, with requests parked in them. */
   #orphans: ClassicGroup[] = [];
 
@@ -99,8 +103,21 @@ export class GroupShard {
     }
   }
 
+  /** Applies an offset commit straight from its bytes; false for any other record. */
+  replayStored(record: StoredRecord, nowMs: number): boolean {
+    this.#reader ??= new OffsetRecordReader();
+    const reader = this.#reader;
+    if (!reader.read(record)) return false;
+    if (!reader.isTombstone && this.#groups.get(reader.groupId) === undefined) {
+      this.#groups.set(reader.groupId, new ClassicGroup(reader.groupId, nowMs));
+    }
+    this.#offsets.load(reader);
+    return true;
+  }
+
   /** Everything in the log has been replayed: sessions start to run, offsets to age. */
   onLoaded(step: GroupStep): void {
+    this.#reader = null;
     for (const [, group] of this.#groups.entries()) {
       for (const member of group.members()) resetSession(this.#context, step, group, member);
       if (group.memberCount > this.#config.groupMaxSize) {
@@ -258,9 +275,9 @@ export class GroupShard {
   onTopicsDeleted(step: GroupStep, names: ReadonlySet<string>): void {
     step.isAtomic = false;
     for (const groupId of this.#offsets.groupIds()) {
-      for (const [topic, rows] of this.#offsets.topics(groupId)) {
-        if (!names.has(topic)) continue;
-        for (const [partition] of rows) this.#buryOffset(step, groupId, topic, partition);
+      for (const topic of names) {
+        for (const [partition] of this.#offsets.rows(groupId, topic))
+          this.#buryOffset(step, groupId, topic, partition);
       }
     }
   }

@@ -17,6 +17,7 @@
 import { assert } from "#common/assert.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
+import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk.ts";
 import { appendError, operationError } from "./append-errors.ts";
 import type { PartitionLoader, PartitionWriter } from "./ports.ts";
 import { errorCodeOf } from "./ports.ts";
@@ -28,6 +29,8 @@ import type { Timeline } from "./timeline.ts";
 export interface CoordinatorShard<CoordinatorRecord, Parked, AppendToken> {
   readonly timeline: Timeline;
   replay(record: CoordinatorRecord, nowMs: number): void;
+  /** While loading: applies a record straight from its bytes; false for one that has to be decoded first. */
+  replayStored(record: StoredRecord, nowMs: number): boolean;
   onLoaded(step: Step<CoordinatorRecord, Parked, AppendToken>): void;
   onTimer(step: Step<CoordinatorRecord, Parked, AppendToken>, key: string, token: number): void;
   /** @param errorCode - NONE, or the failure as members are told of it. */
@@ -150,9 +153,9 @@ export class CoordinatorRuntime<
     this.#contexts.set(partition, context);
     const nowMs = clock.nowMs();
     try {
-      await loader.load(partition, ({ key, value }) => {
-        if (context.state !== "loading") return;
-        const record = format.decode(key, value);
+      await loader.load(partition, (stored) => {
+        if (context.state !== "loading" || shard.replayStored(stored, nowMs)) return;
+        const record = format.decode(keyOf(stored), valueOf(stored));
         if (record !== null) shard.replay(record, nowMs);
       });
     } catch (error) {

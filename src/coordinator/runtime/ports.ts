@@ -2,6 +2,7 @@
  * What the coordinator runtime needs from the rest of the broker, as narrow ports. `broker/` supplies the adapters; tests
  * supply memory.
  */
+import type { StoredRecord } from "#protocol/records/record-walk.ts";
 
 /** Writes to the internal topic of a coordinator. */
 export interface PartitionWriter {
@@ -18,18 +19,10 @@ export interface PartitionWriter {
   maxBatchBytes(partition: number): number;
 }
 
-/** One record as read back from the log. */
-export interface LoadedRecord {
-  readonly offset: number;
-  readonly timestampMs: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array | null;
-}
-
 /** Reads the internal topic of a coordinator from its log start to its high watermark. */
 export interface PartitionLoader {
-  /** Calls `onRecord` in offset order, control batches left out; bytes are only valid during the call. */
-  load(partition: number, onRecord: (record: LoadedRecord) => void): Promise<void>;
+  /** Calls `onRecord` in offset order, control batches left out; the record is only valid during the call. */
+  load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void>;
 }
 
 /** What went wrong with an append, as a Kafka error code; -1 (UNKNOWN_SERVER_ERROR) for an error without one. */

@@ -20,7 +20,7 @@ interface Version<V> {
 }
 
 /** One change that is not committed yet. */
-interface Change {
+export interface Change {
   readonly sequence: number;
   settle(): void;
   undo(): void;
