@@ -31,6 +31,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["group", "reset-offsets"], load: () => import("./commands/group-reset-offsets.ts") },
   { words: ["group", "delete"], load: () => import("./commands/group-delete.ts") },
   { words: ["group", "delete-offsets"], load: () => import("./commands/group-delete-offsets.ts") },
+  { words: ["config", "describe"], load: () => import("./commands/config-describe.ts") },
+  { words: ["config", "set"], load: () => import("./commands/config-set.ts") },
+  { words: ["config", "unset"], load: () => import("./commands/config-unset.ts") },
+  { words: ["config", "append"], load: () => import("./commands/config-append.ts") },
+  { words: ["config", "subtract"], load: () => import("./commands/config-subtract.ts") },
+  { words: ["config", "list"], load: () => import("./commands/config-list.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },
@@ -41,6 +47,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 export const GROUPS: Readonly<Record<string, string>> = {
   topic: "create, list, describe and delete topics",
   group: "show groups and their lag, reset offsets, delete",
+  config: "show and change configurations of topics, brokers, groups and client metrics",
   log: "look into log directories without a broker",
 };
 

@@ -6,6 +6,7 @@ import { Command } from "commander";
 import type { CommandIo } from "./command-io.ts";
 import { GROUPS } from "./command-table.ts";
 import { styleOf } from "./output.ts";
+import { wrapText } from "./wrap-text.ts";
 
 const MAX_HELP_WIDTH = 100;
 
@@ -79,18 +80,6 @@ export function addExamples(command: Command, io: CommandIo, examples: readonly 
 export function addNotes(command: Command, io: CommandIo, paragraphs: readonly string[]): void {
   const width = helpWidth(io.stdout.width);
   command.addHelpText("after", `\n${paragraphs.map((text) => wrapText(text, width)).join("\n")}`);
-}
-
-/** Breaks a paragraph between words, so that no line is wider than `width` unless a word is. */
-export function wrapText(text: string, width: number): string {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= width)
-      lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines.join("\n");
 }
 
 /** Long lines are hard to read, however wide the terminal is. */

@@ -11,11 +11,6 @@ import {
   makeDeleteTopicState,
 } from "#protocol/generated/delete-topics.ts";
 import {
-  DescribeConfigsApi,
-  makeDescribeConfigsRequest,
-  makeDescribeConfigsResource,
-} from "#protocol/generated/describe-configs.ts";
-import {
   DescribeLogDirsApi,
   makeDescribableLogDirTopic,
   makeDescribeLogDirsRequest,
@@ -33,17 +28,7 @@ export interface NewTopic {
   readonly configs: ReadonlyMap<string, string>;
 }
 
-/** A configuration value and where it comes from. */
-export interface ConfigEntry {
-  readonly name: string;
-  readonly value: string | null;
-  readonly isDefault: boolean;
-  /** As DescribeConfigs numbers them: 1 topic, 2 broker, 3 default broker, 4 static broker, 5 default. */
-  readonly source: number;
-}
-
 const TIMEOUT_MS = 30_000;
-const TOPIC_RESOURCE = 2;
 /** DeleteTopics by name alone. */
 const DELETE_BY_NAME_VERSION = 5;
 /** Since version 4 partitions and replication factor may be left to the broker. */
@@ -100,37 +85,6 @@ export async function deleteTopic(cluster: Cluster, name: string): Promise<void>
   const row = answer.responses[0];
   if (row === undefined || row.errorCode !== 0)
     throw refused(`topic '${name}'`, row?.errorCode ?? -1, row?.errorMessage ?? null);
-}
-
-/** Every configuration key of a topic, sorted by name. */
-export async function describeTopicConfigs(
-  cluster: Cluster,
-  name: string,
-): Promise<readonly ConfigEntry[]> {
-  const connection = await cluster.any();
-  const answer = await connection.send(
-    DescribeConfigsApi,
-    makeDescribeConfigsRequest({
-      resources: [
-        makeDescribeConfigsResource({
-          resourceType: TOPIC_RESOURCE,
-          resourceName: name,
-          configurationKeys: null,
-        }),
-      ],
-    }),
-  );
-  const row = answer.results[0];
-  if (row === undefined || row.errorCode !== 0)
-    throw refused(`topic '${name}'`, row?.errorCode ?? -1, row?.errorMessage ?? null);
-  return row.configs
-    .map((config) => ({
-      name: config.name,
-      value: config.value,
-      isDefault: config.configSource !== 1,
-      source: config.configSource,
-    }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /**

@@ -14,12 +14,19 @@ const MISTAKES_MAX = 3;
 export function nearestKey(unknown: string): string | null {
   const topicDefault = topicKey(unknown)?.synonyms?.[0]?.name;
   if (topicDefault !== undefined && brokerKey(topicDefault) !== undefined) return topicDefault;
+  return nearestName(
+    unknown,
+    BROKER_KEYS.filter(({ isInternal }) => isInternal !== true).map(({ name }) => name),
+  );
+}
+
+/** The name nearest to an unknown one among those that exist, or null when none is near. */
+export function nearestName(unknown: string, names: Iterable<string>): string | null {
   const letters = lettersOf(unknown);
   const limit = Math.min(MISTAKES_MAX, Math.floor(letters.length / LETTERS_A_MISTAKE));
   let best: string | null = null;
   let bestDistance = limit + 1;
-  for (const { name, isInternal } of BROKER_KEYS) {
-    if (isInternal === true) continue;
+  for (const name of names) {
     const distance = editDistance(letters, lettersOf(name), bestDistance);
     if (distance >= bestDistance) continue;
     best = name;

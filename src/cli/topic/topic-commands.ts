@@ -2,9 +2,10 @@
  * `sluice topic …` at work: one request or a few, shown as a table or as JSON. A command over several names does what it can for each
  * and fails at the end when one of them failed.
  */
-import { createTopic, deleteTopic, describeSizes, describeTopicConfigs } from "#client/admin.ts";
+import { createTopic, deleteTopic, describeSizes } from "#client/admin.ts";
 import { ClientError } from "#client/client-error.ts";
 import type { Cluster, TopicMetadata } from "#client/cluster.ts";
+import { describeConfigs } from "#client/configs.ts";
 import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
@@ -233,7 +234,7 @@ async function describeTopic(cluster: Cluster, name: string): Promise<TopicDescr
     offsets(OffsetSpec.EARLIEST),
     offsets(OffsetSpec.LATEST),
     describeSizes(cluster, [topic]),
-    describeTopicConfigs(cluster, name),
+    describeConfigs(cluster, { type: "topic", name }),
   ]);
   return {
     name: topic.name,
@@ -250,7 +251,11 @@ async function describeTopic(cluster: Cluster, name: string): Promise<TopicDescr
       endOffset: ends.get(partition) ?? null,
       sizeBytes: sizes.get(name)?.get(partition) ?? null,
     })),
-    configs: configs.map(({ name: key, value, isDefault }) => ({ name: key, value, isDefault })),
+    configs: configs.map(({ name: key, value, source }) => ({
+      name: key,
+      value,
+      isDefault: source !== "topic",
+    })),
   };
 }
 

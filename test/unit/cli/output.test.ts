@@ -11,7 +11,7 @@ import {
   styleOf,
 } from "#cli/output.ts";
 import { formatBytes, formatCount, formatDuration, formatPlural } from "#cli/units.ts";
-import { wrapText } from "#cli/program.ts";
+import { wrapText } from "#cli/wrap-text.ts";
 import { fakeIo } from "../../support/fake-io.ts";
 
 const columns = [{ heading: "TOPIC" }, { heading: "SIZE", align: "right" }] as const;
