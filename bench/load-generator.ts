@@ -81,10 +81,12 @@ export function loadArguments(
       `${key}=${value}`,
     ]),
   ];
-  return [
-    verb,
-    ...pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)])),
-  ];
+  return [verb, ...flatten(pairs)];
+}
+
+/** Options as arguments; what has no value is left out. */
+function flatten(pairs: readonly [string, string | number | undefined][]): string[] {
+  return pairs.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)]));
 }
 
 async function runGenerator(
@@ -142,6 +144,28 @@ export async function runLoad(
   const timeoutMs = (options.seconds + options.warmSeconds + 120) * 1000;
   const result = await runGenerator(loadArguments(workload, options, verb), timeoutMs);
   return { ...failed, ...result };
+}
+
+/** What a replay needs. */
+export interface ReplayOptions extends Pick<
+  LoadOptions,
+  "bootstrap" | "pid" | "seconds" | "warmSeconds"
+> {
+  /** File of requests and answers, laid out as `bench/load/src/replay.rs` says. */
+  readonly script: string;
+}
+
+/** Sends the requests of a script round and round. Never throws for a failed run. */
+export async function replayScript(options: ReplayOptions): Promise<LoadResult> {
+  const pairs: [string, string | number | undefined][] = [
+    ["--bootstrap", options.bootstrap],
+    ["--script", options.script],
+    ["--warm-seconds", options.warmSeconds],
+    ["--seconds", options.seconds],
+    ["--pid", options.pid],
+  ];
+  const timeoutMs = (options.seconds + options.warmSeconds + 60) * 1000;
+  return { ...failed, ...(await runGenerator(["replay", ...flatten(pairs)], timeoutMs)) };
 }
 
 /** Fills a topic for later fetches and keeps it. */

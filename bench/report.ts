@@ -8,10 +8,13 @@ import { costOf, spreadOfRuns, type BenchRecord, type CaseRecord } from "./recor
 import { formatNumber } from "./statistics.ts";
 import { caseColumns, caseRows, wholeRows } from "./table.ts";
 
-const markdownTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+export const markdownTable = (
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function latencyRows(cases: readonly CaseRecord[]): string[][] {

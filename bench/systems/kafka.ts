@@ -100,6 +100,7 @@ function serverProperties(options: StartOptions, controllerPort: number): Record
     "log.segment.bytes": "1073741824",
     "log.retention.check.interval.ms": "300000",
     "log.segment.delete.delay.ms": "500",
+    ...options.settings,
   };
 }
 

@@ -46,6 +46,7 @@ export const self: System = {
       "log.dirs": join(options.directory, "data"),
       listeners: `PLAINTEXT://127.0.0.1:${options.port}`,
       "log.segment.delete.delay.ms": "500",
+      ...options.settings,
       ...Object.fromEntries(extraSettings()),
     };
   },

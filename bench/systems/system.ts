@@ -18,6 +18,8 @@ export interface StartOptions {
   /** Emptied or created by the caller. */
   readonly directory: string;
   readonly port: number;
+  /** Broker settings beyond the adapter's own, in Kafka's names; the same for all sides of a comparison. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** A broker that answers. */

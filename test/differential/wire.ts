@@ -13,6 +13,36 @@ import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { decodeResponseHeader, encodeRequestHeader } from "#protocol/headers.ts";
 
+/** A request as it goes over the wire: length, header, body. */
+export function encodeFrame<Req>(
+  api: ApiMessages<Req, unknown>,
+  version: number,
+  request: Req,
+  clientId: string,
+  correlationId = 0,
+): Buffer {
+  const body = new Writer();
+  encodeRequestHeader(body, { apiKey: api.key, apiVersion: version, correlationId, clientId });
+  api.request.encode(body, request, version);
+  const frame = Buffer.alloc(4 + body.length);
+  frame.writeInt32BE(body.length, 0);
+  frame.set(body.bytes(), 4);
+  return frame;
+}
+
+/** Decodes an answer that begins with its header; throws where it is cut short or malformed. */
+export function decodeAnswer<Res>(
+  api: ApiMessages<unknown, Res>,
+  version: number,
+  bytes: Uint8Array,
+): Res {
+  const reader = new Reader(bytes);
+  decodeResponseHeader(reader, api.key, version);
+  const response = api.response.decode(reader, version);
+  if (reader.failure !== null) throw new Error(`${api.name} v${version}: ${reader.failure}`);
+  return response;
+}
+
 /** A connection that sends requests one after another. */
 export class Wire implements Disposable {
   readonly #socket: Socket;
@@ -49,27 +79,17 @@ export class Wire implements Disposable {
   /** Sends a request and returns its decoded answer; rejects when the broker closes the connection instead. */
   async send<Req, Res>(api: ApiMessages<Req, Res>, version: number, request: Req): Promise<Res> {
     this.#correlationId += 1;
-    const body = new Writer();
-    const header = {
-      apiKey: api.key,
-      apiVersion: version,
-      correlationId: this.#correlationId,
-      clientId: this.#clientId,
-    };
-    encodeRequestHeader(body, header);
-    api.request.encode(body, request, version);
-    const frame = Buffer.alloc(4 + body.length);
-    frame.writeInt32BE(body.length, 0);
-    frame.set(body.bytes(), 4);
+    const frame = encodeFrame(api, version, request, this.#clientId, this.#correlationId);
+    return decodeAnswer(api, version, await this.exchange(frame));
+  }
+
+  /** Sends a whole frame and returns the answer without its length prefix; rejects when the connection closes instead. */
+  exchange(frame: Uint8Array): Promise<Uint8Array> {
     const answer = new Promise<Uint8Array>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
     });
     this.#socket.write(frame);
-    const reader = new Reader(await answer);
-    decodeResponseHeader(reader, api.key, version);
-    const response = api.response.decode(reader, version);
-    if (reader.failure !== null) throw new Error(`${api.name} v${version}: ${reader.failure}`);
-    return response;
+    return answer;
   }
 
   [Symbol.dispose](): void {

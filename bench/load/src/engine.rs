@@ -58,8 +58,8 @@ pub struct Done {
 pub trait Work {
     /// The encoded first request of a connection.
     fn request(&mut self, connection: usize) -> Vec<u8>;
-    /// Patches the request that is about to be sent.
-    fn prepare(&mut self, connection: usize, request: &mut [u8]);
+    /// Patches or replaces the request that is about to be sent.
+    fn prepare(&mut self, connection: usize, request: &mut Vec<u8>);
     /// How much of the connection's next response is wanted.
     fn wanted(&self, connection: usize) -> Wanted;
     /// Checks a response. An error means that the run has no score.

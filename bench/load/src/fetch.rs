@@ -72,7 +72,7 @@ impl Work for Fetch {
         frame
     }
 
-    fn prepare(&mut self, connection: usize, request: &mut [u8]) {
+    fn prepare(&mut self, connection: usize, request: &mut Vec<u8>) {
         let cursor = &self.cursors[connection];
         request[cursor.offset_at..cursor.offset_at + 8]
             .copy_from_slice(&cursor.offset.to_be_bytes());

@@ -13,6 +13,7 @@ mod fetch;
 mod options;
 mod process;
 mod produce;
+mod replay;
 mod report;
 mod sys;
 mod wire;
@@ -28,6 +29,7 @@ use crate::engine::{Measured, Plan};
 use crate::fetch::Fetch;
 use crate::options::{Options, Verb};
 use crate::produce::Produce;
+use crate::replay::Replay;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -71,11 +73,18 @@ fn plan(options: &Options) -> Result<Plan, String> {
 
 fn run(options: &Options) -> Result<Value, String> {
     let plan = plan(options)?;
+    if let Some(path) = &options.script {
+        let mut work = Replay::read(path)?;
+        let connections = work.connections();
+        let measured = engine::run(&plan, connections, &mut work)?;
+        return Ok(report::of(options, "", &measured));
+    }
     let mut admin = Admin::connect(plan.address)?;
     let own_name = format!("load-{}-{}", std::process::id(), produce::wall_ms());
     let name = options.topic.clone().unwrap_or(own_name);
     let is_own = options.topic.is_none();
     match options.verb {
+        Verb::Replay => Err("--script is missing".to_owned()),
         Verb::Delete => {
             admin.delete_topic(&name)?;
             Ok(json!({ "isValid": true, "deleted": name }))

@@ -1,5 +1,6 @@
 //! The command line: one verb, then `--name value` pairs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::Arrivals;
@@ -15,6 +16,8 @@ pub enum Verb {
     Fill,
     /// Deletes the topic named by `--topic`.
     Delete,
+    /// Sends the requests of `--script` round and round, and compares the answers.
+    Replay,
 }
 
 pub const USAGE: &str = "\
@@ -26,6 +29,7 @@ verbs
   end-to-end   one producer, one long-polling consumer
   fill         creates a topic, fills each partition, keeps it
   delete       deletes --topic
+  replay       sends the requests of --script, expects the answers in it
 
 load
   --connections N     default 1; connection i uses partition i mod P
@@ -36,6 +40,7 @@ load
   --acks A            1 or -1, default 1
   --fetch-bytes N     fetch limit, default: one batch
   --fill-mib N        log to fetch from, MiB of values a partition, default 64
+  --script FILE       replay: connections, requests and answers (see replay.rs)
   --rate R            open loop: requests a second in all; without it a closed loop
   --arrivals X        constant (default) or poisson
   --seed N            values and arrivals, default 1
@@ -76,6 +81,8 @@ pub struct Options {
     pub topic: Option<String>,
     pub topic_config: Vec<(String, String)>,
     pub pid: Option<u32>,
+    /// File of a replay.
+    pub script: Option<PathBuf>,
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -97,6 +104,7 @@ impl Options {
             "end-to-end" => Verb::EndToEnd,
             "fill" => Verb::Fill,
             "delete" => Verb::Delete,
+            "replay" => Verb::Replay,
             other => return Err(format!("unknown verb {other}")),
         };
         let mut options = Self {
@@ -120,6 +128,7 @@ impl Options {
             topic: None,
             topic_config: Vec::new(),
             pid: None,
+            script: None,
         };
         let mut rest = pairs.iter();
         while let Some(name) = rest.next() {
@@ -154,6 +163,7 @@ impl Options {
                     value.split_once('=').ok_or("--topic-config needs KEY=VALUE")?;
                 self.topic_config.push((key.to_owned(), setting.to_owned()));
             }
+            "--script" => self.script = Some(PathBuf::from(value)),
             "--pid" => self.pid = Some(number(name, value)?),
             other => return Err(format!("unknown option {other}")),
         }
@@ -180,6 +190,10 @@ impl Options {
             (
                 self.verb != Verb::Fetch || self.inflight == 1,
                 "fetch has one request outstanding a connection",
+            ),
+            (
+                (self.verb == Verb::Replay) == self.script.is_some(),
+                "--script belongs to replay, and replay to it",
             ),
             (
                 !matches!(self.verb, Verb::Fill | Verb::Delete) || self.topic.is_some(),
@@ -231,6 +245,8 @@ mod tests {
             "fill --bootstrap h:1",
             "produce --bootstrap h:1 --rate 0",
             "produce --bootstrap h:1 --seconds -1",
+            "produce --bootstrap h:1 --script f",
+            "replay --bootstrap h:1",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -101,7 +101,7 @@ impl Work for Produce {
         frame
     }
 
-    fn prepare(&mut self, _connection: usize, _request: &mut [u8]) {}
+    fn prepare(&mut self, _connection: usize, _request: &mut Vec<u8>) {}
 
     fn wanted(&self, _connection: usize) -> Wanted {
         Wanted::Whole

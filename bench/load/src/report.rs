@@ -49,6 +49,7 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
     let verb = match options.verb {
         Verb::Fetch => "fetch",
         Verb::EndToEnd => "end-to-end",
+        Verb::Replay => "replay",
         _ => "produce",
     };
     let generator = measured.after.generator.since(measured.before.generator);
