@@ -25,6 +25,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["topic", "create"], load: () => import("./commands/topic-create.ts") },
   { words: ["topic", "list"], load: () => import("./commands/topic-list.ts") },
   { words: ["topic", "describe"], load: () => import("./commands/topic-describe.ts") },
+  { words: ["topic", "alter"], load: () => import("./commands/topic-alter.ts") },
+  {
+    words: ["topic", "delete-records"],
+    load: () => import("./commands/topic-delete-records.ts"),
+  },
   { words: ["topic", "delete"], load: () => import("./commands/topic-delete.ts") },
   { words: ["group", "list"], load: () => import("./commands/group-list.ts") },
   { words: ["group", "describe"], load: () => import("./commands/group-describe.ts") },
@@ -37,6 +42,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["config", "append"], load: () => import("./commands/config-append.ts") },
   { words: ["config", "subtract"], load: () => import("./commands/config-subtract.ts") },
   { words: ["config", "list"], load: () => import("./commands/config-list.ts") },
+  { words: ["cluster"], load: () => import("./commands/cluster.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },
@@ -45,7 +51,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 
 /** What the groups are for: the first word of a command of two. */
 export const GROUPS: Readonly<Record<string, string>> = {
-  topic: "create, list, describe and delete topics",
+  topic: "create, list, describe, alter and delete topics",
   group: "show groups and their lag, reset offsets, delete",
   config: "show and change configurations of topics, brokers, groups and client metrics",
   log: "look into log directories without a broker",

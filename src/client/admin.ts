@@ -1,4 +1,10 @@
-/** Topics from the operator's side: made, described, deleted; each function is one request to the broker that answers it. */
+/** Topics from the operator's side: made, grown, emptied, deleted; each function is a request to the broker that answers it. */
+import { errorInfo } from "#common/error-code.ts";
+import {
+  CreatePartitionsApi,
+  makeCreatePartitionsRequest,
+  makeCreatePartitionsTopic,
+} from "#protocol/generated/create-partitions.ts";
 import {
   CreateTopicsApi,
   makeCreatableTopic,
@@ -6,17 +12,19 @@ import {
   makeCreateTopicsRequest,
 } from "#protocol/generated/create-topics.ts";
 import {
+  DeleteRecordsApi,
+  makeDeleteRecordsPartition,
+  makeDeleteRecordsRequest,
+  makeDeleteRecordsTopic,
+} from "#protocol/generated/delete-records.ts";
+import {
   DeleteTopicsApi,
   makeDeleteTopicsRequest,
   makeDeleteTopicState,
 } from "#protocol/generated/delete-topics.ts";
-import {
-  DescribeLogDirsApi,
-  makeDescribableLogDirTopic,
-  makeDescribeLogDirsRequest,
-} from "#protocol/generated/describe-log-dirs.ts";
 import { refused } from "./client-error.ts";
-import type { Cluster, TopicMetadata } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { byLeader } from "./offsets.ts";
 
 /** A topic to be made. */
 export interface NewTopic {
@@ -88,42 +96,78 @@ export async function deleteTopic(cluster: Cluster, name: string): Promise<void>
 }
 
 /**
- * Bytes on disk of partitions, largest replica of each; of the topics given, or of all. Brokers that do not answer are left out: sizes
- * are told where they can be had.
+ * Adds partitions to a topic: `count` is how many it has then.
  *
- * @returns by topic, then by partition.
+ * @throws ClientError REFUSED, among others with INVALID_PARTITIONS when it has as many already.
  */
-export async function describeSizes(
+export async function createPartitions(
   cluster: Cluster,
-  topics: readonly TopicMetadata[] | null,
-): Promise<ReadonlyMap<string, ReadonlyMap<number, number>>> {
-  const sizes = new Map<string, Map<number, number>>();
-  const request = makeDescribeLogDirsRequest({
-    topics:
-      topics?.map(({ name, partitions }) =>
-        makeDescribableLogDirTopic({
-          topic: name,
-          partitions: partitions.map(({ partition }) => partition),
-        }),
-      ) ?? null,
-  });
-  await Promise.all(
-    [...cluster.metadata.brokers.keys()].map(async (nodeId) => {
-      const answer = await cluster
-        .node(nodeId)
-        .then((connection) => connection.send(DescribeLogDirsApi, request))
-        .catch(() => null);
-      for (const directory of answer?.results ?? []) {
-        for (const topic of directory.topics) {
-          const known = sizes.get(topic.name) ?? new Map<number, number>();
-          sizes.set(topic.name, known);
-          for (const { partitionIndex, partitionSize, isFutureKey } of topic.partitions) {
-            if (!isFutureKey)
-              known.set(partitionIndex, Math.max(partitionSize, known.get(partitionIndex) ?? 0));
-          }
-        }
-      }
+  topic: string,
+  count: number,
+  options: { readonly isValidateOnly?: boolean } = {},
+): Promise<void> {
+  const connection = await cluster.controller();
+  const answer = await connection.send(
+    CreatePartitionsApi,
+    makeCreatePartitionsRequest({
+      topics: [makeCreatePartitionsTopic({ name: topic, count, assignments: null })],
+      timeoutMs: TIMEOUT_MS,
+      validateOnly: options.isValidateOnly ?? false,
     }),
   );
-  return sizes;
+  const row = answer.results[0];
+  if (row === undefined || row.errorCode !== 0)
+    throw refused(`topic '${topic}'`, row?.errorCode ?? -1, row?.errorMessage ?? null);
+}
+
+/** What became of the records of one partition. */
+export interface DeletedRecords {
+  readonly partition: number;
+  /** Where the partition begins now; null when nothing was deleted. */
+  readonly startOffset: number | null;
+  /** Kafka's name of the code; null when it worked. */
+  readonly error: string | null;
+}
+
+/**
+ * Deletes the records of partitions before an offset each.
+ *
+ * @throws ClientError when a leader cannot be asked; others may have deleted then.
+ */
+export async function deleteRecords(
+  cluster: Cluster,
+  topicName: string,
+  before: ReadonlyMap<number, number>,
+): Promise<readonly DeletedRecords[]> {
+  const topic = await cluster.topic(topicName);
+  const answers = await Promise.all(
+    [...byLeader(topic, [...before.keys()])].map(async ([leader, partitions]) => {
+      const connection = await cluster.node(leader);
+      const answer = await connection.send(
+        DeleteRecordsApi,
+        makeDeleteRecordsRequest({
+          topics: [
+            makeDeleteRecordsTopic({
+              name: topicName,
+              partitions: partitions.map(({ partition }) =>
+                makeDeleteRecordsPartition({
+                  partitionIndex: partition,
+                  offset: before.get(partition) ?? 0,
+                }),
+              ),
+            }),
+          ],
+          timeoutMs: TIMEOUT_MS,
+        }),
+      );
+      return (answer.topics[0]?.partitions ?? []).map(
+        ({ partitionIndex, lowWatermark, errorCode }) => ({
+          partition: partitionIndex,
+          startOffset: errorCode === 0 ? lowWatermark : null,
+          error: errorCode === 0 ? null : errorInfo(errorCode).name,
+        }),
+      );
+    }),
+  );
+  return answers.flat().sort((a, b) => a.partition - b.partition);
 }

@@ -103,14 +103,14 @@ export interface ConfigChange {
 const OPERATIONS = { set: 0, unset: 1, append: 2, subtract: 3 } as const;
 
 /**
- * Every key of a resource with the value in force, sorted by name.
+ * Every key of a resource, or those given that it has, with the value in force, sorted by name.
  *
  * @throws ClientError REFUSED, with UNKNOWN_TOPIC_OR_PARTITION for a topic that does not exist.
  */
 export async function describeConfigs(
   cluster: Cluster,
   resource: ConfigResource,
-  options: { readonly hasDocumentation?: boolean } = {},
+  options: { readonly hasDocumentation?: boolean; readonly keys?: readonly string[] } = {},
 ): Promise<readonly ConfigEntry[]> {
   const connection = await connectionFor(cluster, resource);
   const answer = await connection.send(
@@ -120,7 +120,7 @@ export async function describeConfigs(
         makeDescribeConfigsResource({
           resourceType: CONFIG_RESOURCE_TYPES[resource.type],
           resourceName: resource.name,
-          configurationKeys: null,
+          configurationKeys: options.keys === undefined ? null : [...options.keys],
         }),
       ],
       includeSynonyms: true,

@@ -2,10 +2,11 @@
  * `sluice topic …` at work: one request or a few, shown as a table or as JSON. A command over several names does what it can for each
  * and fails at the end when one of them failed.
  */
-import { createTopic, deleteTopic, describeSizes } from "#client/admin.ts";
+import { createTopic, deleteTopic } from "#client/admin.ts";
 import { ClientError } from "#client/client-error.ts";
 import type { Cluster, TopicMetadata } from "#client/cluster.ts";
 import { describeConfigs } from "#client/configs.ts";
+import { describeSizes } from "#client/log-dirs.ts";
 import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
