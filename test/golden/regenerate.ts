@@ -1,7 +1,8 @@
 /**
  * Writes the golden samples anew: `KAFKA_LIBS=… KAFKA_OLD_LIBS=… bun test/golden/regenerate.ts [SEED]`.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { ASSIGNORS_FILE, makeGroupLives } from "./assignors.ts";
 import { BATCHES_FILE } from "./batches.ts";
 import { runReferee, whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
@@ -32,6 +33,11 @@ writeLines(BATCHES_FILE, batches.trimEnd().split("\n"));
 const lives = makeGroupLives(seed, GROUP_LIVES).map((life) => JSON.stringify(life));
 const targets = runReferee("current", ["assign"], `${lives.join("\n")}\n`, "KafkaAssignors");
 writeLines(ASSIGNORS_FILE, targets.trimEnd().split("\n"));
+
+// The names and patterns of the page itself, answered anew.
+const patternsFile = join(import.meta.dirname, "patterns.tsv");
+const patterns = readFileSync(patternsFile, "utf8").replaceAll(/\t[^\t\n]*$/gm, "");
+writeFileSync(patternsFile, runReferee("current", ["match"], patterns, "KafkaPatterns"));
 
 function writeLines(path: string, all: readonly string[]): void {
   const packed = Bun.zstdCompressSync(Buffer.from(`${all.join("\n")}\n`), { level: 19 });

@@ -22,6 +22,7 @@ mod bytes;
 mod error;
 mod later;
 mod maintenance;
+mod pattern;
 mod read;
 mod slots;
 mod socket;
