@@ -314,7 +314,7 @@ export class GroupShard {
         clientId: member.clientId,
         clientHost: member.clientHost,
         memberMetadata: isStable ? group.metadataOf(member) : EMPTY_BYTES,
-        memberAssignment: isStable ? member.assignment : EMPTY_BYTES,
+        memberAssignment: member.assignment,
       })),
     };
   }

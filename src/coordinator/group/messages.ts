@@ -20,7 +20,7 @@ export interface GroupCaller {
 export interface JoinInput {
   readonly groupId: string;
   readonly sessionTimeoutMs: number;
-  /** -1 before v1: the session timeout is used. */
+  /** The session timeout before v1, which has no other. */
   readonly rebalanceTimeoutMs: number;
   readonly memberId: string;
   readonly groupInstanceId: string | null;

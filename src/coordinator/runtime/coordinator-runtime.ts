@@ -17,6 +17,7 @@
 import { assert } from "#common/assert.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
+import { BATCH_HEADER_BYTES, recordSizeBytes } from "#protocol/records/record-batch.ts";
 import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk.ts";
 import { appendError, operationError } from "./append-errors.ts";
 import type { PartitionLoader, PartitionWriter } from "./ports.ts";
@@ -105,9 +106,8 @@ interface Context<Shard, AppendToken> {
   isAppending: boolean;
 }
 
-/** Bytes of a batch header, and the most that frames one record's key and value. */
-const BATCH_OVERHEAD_BYTES = 61;
-const RECORD_OVERHEAD_BYTES = 32;
+/** The most bytes by which a record grows when it lies further back in a batch than in its chunk. */
+const OFFSET_DELTA_GROWTH_BYTES = 2;
 
 /** The shards of one coordinator. */
 export class CoordinatorRuntime<
@@ -292,7 +292,7 @@ export class CoordinatorRuntime<
       }
       return;
     }
-    const maxBytes = this.#deps.writer.maxBatchBytes(context.partition) - BATCH_OVERHEAD_BYTES;
+    const maxBytes = this.#deps.writer.maxBatchBytes(context.partition) - BATCH_HEADER_BYTES;
     const chunks = this.#encode(step, maxBytes);
     if (chunks === null) {
       // Undone before it counted: nothing of it is visible, and nothing behind it is affected.
@@ -330,7 +330,9 @@ export class CoordinatorRuntime<
       } catch {
         return null;
       }
-      const sizeBytes = bytes.key.length + (bytes.value?.length ?? 0) + RECORD_OVERHEAD_BYTES;
+      const { key, value } = bytes;
+      const index = chunk.encoded.length;
+      const sizeBytes = recordSizeBytes(index, key.length, value === null ? -1 : value.length);
       if (sizeBytes > maxBytes) return null;
       if (chunk.sizeBytes + sizeBytes > maxBytes) {
         if (step.isAtomic) return null;
@@ -354,7 +356,8 @@ export class CoordinatorRuntime<
   ): void {
     let batch = context.batches.at(-1);
     const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
-    if (batch === undefined || !isOpen || batch.sizeBytes + chunk.sizeBytes > maxBytes) {
+    const addedBytes = chunk.sizeBytes + chunk.records.length * OFFSET_DELTA_GROWTH_BYTES;
+    if (batch === undefined || !isOpen || batch.sizeBytes + addedBytes > maxBytes) {
       const opened: Batch<AppendToken> = {
         records: [],
         operations: [],
@@ -369,7 +372,7 @@ export class CoordinatorRuntime<
       context.batches.push(opened);
     }
     for (const bytes of chunk.encoded) batch.records.push(bytes);
-    batch.sizeBytes += chunk.sizeBytes;
+    batch.sizeBytes += addedBytes;
     batch.lastSequence = sequence;
     batch.operations.push(operation);
   }

@@ -176,6 +176,32 @@ export function encodeRecordBatch(batch: NewRecordBatch): Uint8Array {
   return bytes;
 }
 
+/**
+ * Bytes of a record without headers, written at the time of its batch.
+ *
+ * @param offsetDelta - how many records come before it in its batch.
+ * @param valueBytes - -1: null.
+ */
+export function recordSizeBytes(offsetDelta: number, keyBytes: number, valueBytes: number): number {
+  // Attributes, timestamp delta and header count are a byte each.
+  const body =
+    3 +
+    varintBytes(offsetDelta) +
+    varintBytes(keyBytes) +
+    keyBytes +
+    varintBytes(valueBytes) +
+    Math.max(0, valueBytes);
+  return varintBytes(body) + body;
+}
+
+/** Bytes of a zigzag varint. */
+function varintBytes(value: number): number {
+  let rest = ((value << 1) ^ (value >> 31)) >>> 0;
+  let bytes = 1;
+  for (; rest >= 0x80; rest >>>= 7) bytes += 1;
+  return bytes;
+}
+
 function attributesOf(batch: NewRecordBatch): number {
   return (
     (batch.compression?.codec ?? Compression.NONE) |

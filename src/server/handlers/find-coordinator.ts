@@ -19,7 +19,7 @@ import {
   makeCoordinator,
   makeFindCoordinatorResponse,
 } from "#protocol/generated/find-coordinator.ts";
-import type { ApiHandler, ConnectionInfo } from "../handler.ts";
+import type { ApiHandler, ConnectionInfo, RequestContext } from "../handler.ts";
 
 const KEY_TYPE_GROUP = 0;
 const KEY_TYPE_TRANSACTION = 1;
@@ -54,12 +54,15 @@ export function createFindCoordinatorHandler(
     key: string,
     keyType: number,
     errorCode: number,
-    connection: ConnectionInfo,
+    { connection, apiVersion }: RequestContext,
   ): Coordinator => {
+    const isBatched = apiVersion >= FIRST_BATCHED_VERSION;
     if (errorCode === ErrorCode.NONE) {
       return makeCoordinator({ key, ...deps.thisBroker(connection), errorMessage: "" });
     }
-    const errorMessage = keyType === KEY_TYPE_SHARE ? "" : errorInfo(errorCode).description;
+    const { description } = errorInfo(errorCode);
+    // In a list, Kafka refuses share keys without a word.
+    const errorMessage = isBatched && keyType === KEY_TYPE_SHARE ? "" : description;
     return makeCoordinator({ key, nodeId: -1, host: "", port: -1, errorCode, errorMessage });
   };
   return {
@@ -71,16 +74,11 @@ export function createFindCoordinatorHandler(
       const errorCode = await readiness(request.keyType);
       if (context.apiVersion >= FIRST_BATCHED_VERSION) {
         const coordinators = request.coordinatorKeys.map((key) =>
-          located(key, request.keyType, errorCode, context.connection),
+          located(key, request.keyType, errorCode, context),
         );
         return makeFindCoordinatorResponse({ coordinators });
       }
-      const { errorMessage, ...found } = located(
-        request.key,
-        request.keyType,
-        errorCode,
-        context.connection,
-      );
+      const { errorMessage, ...found } = located(request.key, request.keyType, errorCode, context);
       // Kafka fills the message of a success with the error's name where there is one answer, and leaves it empty in lists.
       const message = errorCode === ErrorCode.NONE ? "NONE" : errorMessage;
       return makeFindCoordinatorResponse({ ...found, errorMessage: message });

@@ -16,6 +16,7 @@ import {
 import { groupCaller } from "../group-caller.ts";
 import type { ApiHandler } from "../handler.ts";
 
+const FIRST_VERSION_WITH_REBALANCE_TIMEOUT = 1;
 const FIRST_VERSION_WITH_MEMBER_ID_REQUIRED = 4;
 const FIRST_VERSION_WITH_PROTOCOL_TYPE = 7;
 const FIRST_VERSION_WITH_SKIPPED_ASSIGNMENT = 9;
@@ -33,17 +34,22 @@ export function createJoinGroupHandler(deps: {
       const version = context.apiVersion;
       const output = await deps.groups.joinGroup({
         ...request,
+        rebalanceTimeoutMs:
+          version >= FIRST_VERSION_WITH_REBALANCE_TIMEOUT
+            ? request.rebalanceTimeoutMs
+            : request.sessionTimeoutMs,
         isMemberIdRequired: version >= FIRST_VERSION_WITH_MEMBER_ID_REQUIRED,
         canSkipAssignment: version >= FIRST_VERSION_WITH_SKIPPED_ASSIGNMENT,
         caller: groupCaller(context),
       });
-      // Before v7 the protocol name could not be null.
+      // Before v7 the protocol name could not be null; since then an empty one is.
       const isNullable = version >= FIRST_VERSION_WITH_PROTOCOL_TYPE;
+      const protocolName = output.protocolName ?? "";
       return makeJoinGroupResponse({
         errorCode: output.errorCode,
         generationId: output.generationId,
         protocolType: output.protocolType,
-        protocolName: isNullable ? output.protocolName : (output.protocolName ?? ""),
+        protocolName: isNullable && protocolName === "" ? null : protocolName,
         leader: output.leader,
         skipAssignment: output.skipAssignment,
         memberId: output.memberId,

@@ -2,7 +2,7 @@
  * ListGroups (key 16): all groups this broker coordinates.
  *
  * - v0. v1: throttle time. v2: as v1. v3: flexible. v4: filter by state, state answered (KIP-518).
- * - v5: filter by type, type answered (KIP-848). Filters ignore case; a name that means nothing matches nothing.
+ * - v5: filter by type, type answered (KIP-848). Filters ignore case, that of states also space around; a name that means nothing matches nothing.
  */
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
 import {
@@ -23,7 +23,7 @@ export function createListGroupsHandler(deps: {
     maxVersion: 5,
     isFrameReleased: true,
     handle(request) {
-      const states = new Set(request.statesFilter.map((state) => state.toLowerCase()));
+      const states = new Set(request.statesFilter.map((state) => state.trim().toLowerCase()));
       const types = new Set(request.typesFilter.map((type) => type.toLowerCase()));
       const { errorCode, groups } = deps.groups.listGroups();
       const matching = groups.filter(

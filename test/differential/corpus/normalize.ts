@@ -188,6 +188,11 @@ function normalizedArray(
       return values
         .filter((each) => COMPARED_RANGES.has((each as Named).apiKey ?? -1))
         .map((each) => (isOldest ? each : { ...(each as Named), minVersion: undefined }));
+    case "results":
+      // DeleteGroups answers by coordinator partition; its rows have no order.
+      return values.every((each) => (each as Named).groupId !== undefined)
+        ? values.toSorted(byText)
+        : values;
     case "partitions":
     case "partitionResponses":
       return values.toSorted(byUnorderedPartition);

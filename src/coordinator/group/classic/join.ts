@@ -115,7 +115,7 @@ function joinKnown(
   if (group.pendingJoins.has(memberId)) {
     // Ids are only handed out to dynamic members; Kafka treats an instance id here as a fault of its own.
     if (input.groupInstanceId === null) addMember(context, step, group, memberId, input);
-    else step.reply(waiter, joinRefused(memberId, ErrorCode.UNKNOWN_SERVER_ERROR));
+    else step.reply(waiter, joinRefused("", ErrorCode.UNKNOWN_SERVER_ERROR));
     return;
   }
   const error = checkMember(group, memberId, input.groupInstanceId);
@@ -266,12 +266,11 @@ type StaticMemberReplaced = Extract<
   { kind: "static-member-replaced" }
 >;
 
-function timeoutsOf(input: JoinInput): { rebalanceTimeoutMs: number; sessionTimeoutMs: number } {
-  const { rebalanceTimeoutMs, sessionTimeoutMs } = input;
-  return {
-    rebalanceTimeoutMs: rebalanceTimeoutMs === -1 ? sessionTimeoutMs : rebalanceTimeoutMs,
-    sessionTimeoutMs,
-  };
+function timeoutsOf({ rebalanceTimeoutMs, sessionTimeoutMs }: JoinInput): {
+  rebalanceTimeoutMs: number;
+  sessionTimeoutMs: number;
+} {
+  return { rebalanceTimeoutMs, sessionTimeoutMs };
 }
 
 /** Protocols with bytes of their own: the request's live only as long as its frame. A name given twice counts once. */

@@ -3,10 +3,12 @@ import type { Case } from "../case.ts";
 import { API_VERSIONS_CASES } from "./api-versions.ts";
 import { BOMB_CASES } from "./bombs.ts";
 import { CLUSTER_CASES } from "./cluster.ts";
+import { COMMITTED_OFFSET_CASES } from "./committed-offsets.ts";
 import { CONFIG_CASES } from "./configs.ts";
 import { EVERY_API_CASES } from "./every-api.ts";
 import { FETCH_CASES } from "./fetch.ts";
 import { FRAMING_CASES } from "./framing.ts";
+import { GROUP_LIFE_CASES } from "./group-lives.ts";
 import { GROUP_CASES } from "./groups.ts";
 import { IDEMPOTENCE_CASES } from "./idempotence.ts";
 import { OFFSET_CASES } from "./offsets.ts";
@@ -24,6 +26,8 @@ export const CASES: readonly Case[] = [
   ...FETCH_CASES,
   ...OFFSET_CASES,
   ...GROUP_CASES,
+  ...GROUP_LIFE_CASES,
+  ...COMMITTED_OFFSET_CASES,
   ...CLUSTER_CASES,
   ...EVERY_API_CASES,
 ];

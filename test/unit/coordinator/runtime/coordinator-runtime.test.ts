@@ -64,7 +64,7 @@ describe("the coordinator runtime", () => {
   test("deletes a group over several batches when it has to", async () => {
     const group = await GroupContext.start();
     await group.coordinator.commitOffsets(commitOf(100));
-    group.log.maxBytes = 2_000;
+    group.log.maxBytes = 1_000;
     const before = group.log.batchCount;
     await group.deleteGroup();
     expect(group.takeEvents()).toEqual(["delete: NONE"]);

@@ -12,6 +12,7 @@ import {
   decodeBatchHeader,
   decodeRecordBatches,
   encodeRecordBatch,
+  recordSizeBytes,
   type NewRecordBatch,
 } from "#protocol/records/record-batch.ts";
 import { BUN_DECOMPRESSOR, describeBatch, readBatches } from "../../../golden/batches.ts";
@@ -276,5 +277,29 @@ describe("crc32c", () => {
       ),
       { seed },
     );
+  });
+});
+
+describe("the size of a record", () => {
+  test("is what encoding takes", () => {
+    for (const count of [1, 64, 65, 8192, 8193]) {
+      for (const [keyBytes, valueBytes] of [
+        [0, -1],
+        [63, 64],
+        [64, 63],
+        [8191, 0],
+        [20, 8192],
+      ] as const) {
+        if (count > 100 && keyBytes + valueBytes > 200) continue;
+        const key = new Uint8Array(keyBytes);
+        const value = valueBytes < 0 ? null : new Uint8Array(valueBytes);
+        const records = Array.from({ length: count }, () => ({ key, value }));
+        const size = records.reduce(
+          (sum, _, index) => sum + recordSizeBytes(index, keyBytes, valueBytes),
+          BATCH_HEADER_BYTES,
+        );
+        expect(encodeRecordBatch({ records, timestamp: 9 }).length).toBe(size);
+      }
+    }
   });
 });
