@@ -23,7 +23,6 @@ import {
   createGroupCoordinator,
   type GroupCoordinator,
   OFFSETS_TOPIC,
-  type TopicLookup,
 } from "#coordinator/group/group-coordinator.ts";
 import type { LogStore } from "#log/log.ts";
 import {
@@ -52,6 +51,7 @@ import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
+import { GroupTopics } from "./group-topics.ts";
 import { DirectoryWatch } from "./directory-watch.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Observation } from "./observation.ts";
@@ -339,7 +339,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       return frontend.publish(changes);
     },
   });
-  const topics = topicLookup(loader);
+  const topics = new GroupTopics();
+  loader.addPublisher(topics);
   const offsetsLog = new CoordinatorLog({
     topic: OFFSETS_TOPIC,
     directory,
@@ -360,6 +361,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     writer: offsetsLog,
     loader: offsetsLog,
     topics,
+    xxh3: (bytes) => Bun.hash.xxHash3(bytes),
     clock: SYSTEM_CLOCK,
     scheduler: SYSTEM_SCHEDULER,
     random: SYSTEM_RANDOM,
@@ -518,14 +520,6 @@ async function openStore(
   } finally {
     clearInterval(timer);
   }
-}
-
-function topicLookup(loader: MetadataLoader): TopicLookup {
-  return {
-    nameOf: (topicId) => loader.image.topicsById.get(topicId)?.name,
-    idOf: (name) => loader.image.topicsByName.get(name)?.id,
-    partitionCount: (name) => loader.image.topicsByName.get(name)?.partitions.length,
-  };
 }
 
 async function createInternalTopic(controller: Controller, name: string): Promise<void> {

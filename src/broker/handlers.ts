@@ -18,6 +18,8 @@ import type { AnyApiHandler, ApiHandler, ConnectionInfo } from "#server/handler.
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
 import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
+import { createConsumerGroupDescribeHandler } from "#server/handlers/consumer-group-describe.ts";
+import { createConsumerGroupHeartbeatHandler } from "#server/handlers/consumer-group-heartbeat.ts";
 import { createCreatePartitionsHandler } from "#server/handlers/create-partitions.ts";
 import { createCreateTopicsHandler } from "#server/handlers/create-topics.ts";
 import { createDeleteGroupsHandler } from "#server/handlers/delete-groups.ts";
@@ -78,6 +80,9 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
       port: address?.port ?? connection.localPort,
     };
   };
+  const isConsumerNamed = settings.groupCoordinatorRebalanceProtocols.includes("consumer");
+  const servesConsumerGroups = (): boolean =>
+    isConsumerNamed && (image().features.get("group.version") ?? 0) >= 1;
   const producerIds = new ProducerIdSource(() => controller.allocateProducerIds());
   table.add(
     erased(createProduceHandler({ directory, replicas, isInternalTopic })),
@@ -116,6 +121,8 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(createLeaveGroupHandler({ groups })),
     erased(createSyncGroupHandler({ groups })),
     erased(createDescribeGroupsHandler({ groups })),
+    erased(createConsumerGroupHeartbeatHandler({ groups, isEnabled: servesConsumerGroups })),
+    erased(createConsumerGroupDescribeHandler({ groups, isEnabled: servesConsumerGroups })),
     erased(createListGroupsHandler({ groups })),
     erased(
       createApiVersionsHandler({

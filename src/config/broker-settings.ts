@@ -51,6 +51,11 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly groupMaxSessionTimeoutMs: number;
   readonly groupInitialRebalanceDelayMs: number;
   readonly groupMaxSize: number;
+  readonly groupConsumerMaxSize: number;
+  readonly groupConsumerAssignors: readonly string[];
+  readonly groupConsumerMigrationPolicy: "disabled" | "upgrade" | "downgrade" | "bidirectional";
+  readonly groupConsumerRegexRefreshIntervalMs: number;
+  readonly groupCoordinatorRebalanceProtocols: readonly string[];
   readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
   readonly metadataLogMaxSnapshotIntervalMs: number;
   readonly sluiceFrameDeadlineMs: number;
@@ -91,6 +96,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     const error = topicDefaultError(name, config.value(name));
     if (error !== null) errors.push(error);
   }
+  const assignors = consumerAssignors(config.list("group.consumer.assignors"), errors);
   const roles = config.list("process.roles");
   if (!roles.includes("broker") || !roles.includes("controller")) {
     errors.push(
@@ -138,6 +144,11 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     groupMaxSessionTimeoutMs: number("group.max.session.timeout.ms"),
     groupInitialRebalanceDelayMs: number("group.initial.rebalance.delay.ms"),
     groupMaxSize: number("group.max.size"),
+    groupConsumerMaxSize: number("group.consumer.max.size"),
+    groupConsumerAssignors: assignors,
+    groupConsumerMigrationPolicy: migrationPolicy(config),
+    groupCoordinatorRebalanceProtocols: config.list("group.coordinator.rebalance.protocols"),
+    groupConsumerRegexRefreshIntervalMs: number("group.consumer.regex.refresh.interval.ms"),
     metadataLogMaxRecordBytesBetweenSnapshots: number(
       "metadata.log.max.record.bytes.between.snapshots",
     ),
@@ -175,6 +186,40 @@ export function parseAdminListener(text: string): AdminListenerResult {
     return { address: null, error };
   }
   return { address: { host: parts[1] ?? parts[2] ?? "", port }, error: null };
+}
+
+/** The assignors there are, under their names and those of Kafka's classes. */
+const CONSUMER_ASSIGNORS: ReadonlyMap<string, string> = new Map([
+  ["uniform", "uniform"],
+  ["range", "range"],
+  ["org.apache.kafka.coordinator.group.assignor.UniformAssignor", "uniform"],
+  ["org.apache.kafka.coordinator.group.assignor.RangeAssignor", "range"],
+]);
+
+function consumerAssignors(names: readonly string[], errors: string[]): string[] {
+  const known: string[] = [];
+  for (const name of names) {
+    const assignor = CONSUMER_ASSIGNORS.get(name);
+    if (assignor === undefined) {
+      errors.push(`group.consumer.assignors: '${name}' is not one of uniform, range`);
+    } else {
+      known.push(assignor);
+    }
+  }
+  if (names.length === 0) errors.push("group.consumer.assignors: at least one is needed");
+  return known;
+}
+
+function migrationPolicy(config: BrokerConfig): BrokerSettings["groupConsumerMigrationPolicy"] {
+  const policy = config.string("group.consumer.migration.policy")?.toLowerCase();
+  switch (policy) {
+    case "disabled":
+    case "upgrade":
+    case "downgrade":
+      return policy;
+    default:
+      return "bidirectional";
+  }
 }
 
 /** The limits on connections now in force; exceptions that do not read, which no check lets through, count as none. */

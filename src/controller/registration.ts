@@ -19,7 +19,14 @@ export const METADATA_VERSION = 33;
 
 /** Ranges of the features this broker can work with. Only what is finished has its place here. */
 export const SUPPORTED_FEATURES: readonly FeatureRange[] = [
+  { name: "group.version", min: 0, max: 1 },
   { name: "metadata.version", min: 7, max: METADATA_VERSION },
+];
+
+/** Levels of features in an empty log: `group.version` 1 is the consumer protocol (KIP-848). */
+const FIRST_LEVELS: readonly (readonly [name: string, level: number])[] = [
+  ["metadata.version", METADATA_VERSION],
+  ["group.version", 1],
 ];
 
 /** Numbers of security protocols in registrations. */
@@ -41,11 +48,10 @@ export function decideStart(
   const { image, nodeId, random } = input;
   const records: MetadataRecord[] = [];
   if (image.features.size === 0) {
-    const record = makeFeatureLevelRecord({
-      name: "metadata.version",
-      featureLevel: METADATA_VERSION,
-    });
-    records.push({ kind: "FeatureLevelRecord", record });
+    for (const [name, featureLevel] of FIRST_LEVELS) {
+      const record = makeFeatureLevelRecord({ name, featureLevel });
+      records.push({ kind: "FeatureLevelRecord", record });
+    }
   }
   const before = image.brokers.get(nodeId);
   const now: BrokerImage = {
@@ -69,6 +75,7 @@ export function decideStart(
 
 function describe({
   endpoints,
+  features,
   rack,
   isFenced,
   isInControlledShutdown,
@@ -80,7 +87,9 @@ function describe({
     port,
     securityProtocol,
   ]);
-  return JSON.stringify([addresses, rack, isFenced, isInControlledShutdown, [...logDirs].sort()]);
+  const ranges = features.map(({ name, min, max }) => [name, min, max].join(" ")).sort();
+  const state = [isFenced, isInControlledShutdown];
+  return JSON.stringify([addresses, ranges, rack, state, [...logDirs].sort()]);
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   type GroupCoordinator,
 } from "#coordinator/group/group-coordinator.ts";
 import type { JoinOutput, SyncOutput } from "#coordinator/group/messages.ts";
+import { xxh3 } from "./consumer-group-ports.ts";
 import { ManualTime } from "./manual-time.ts";
 import { MemoryInternalTopic } from "./memory-log.ts";
 
@@ -222,7 +223,7 @@ export class GroupContext {
   /** All offsets the group shows, as `topic-partition@offset`. */
   async offsets(isStable = false): Promise<string[]> {
     const output = await this.coordinator.fetchOffsets(
-      { groupId: GROUP_ID, topics: null },
+      { groupId: GROUP_ID, memberId: null, memberEpoch: -1, topics: null },
       isStable,
     );
     return output.topics
@@ -339,7 +340,13 @@ export class GroupContext {
         nameOf: () => undefined,
         idOf: () => undefined,
         partitionCount: () => this.#config.offsetsTopicNumPartitions,
+        names: () => [],
+        racks: () => [],
+        version: () => 1,
+        topicsVersion: () => 1,
+        creationVersion: () => 1,
       },
+      xxh3,
       clock: this.time,
       scheduler: this.time,
       random: this.#random,

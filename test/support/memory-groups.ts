@@ -25,6 +25,8 @@ import {
 import type { ApiMessages } from "#protocol/api.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
+import { createConsumerGroupDescribeHandler } from "#server/handlers/consumer-group-describe.ts";
+import { createConsumerGroupHeartbeatHandler } from "#server/handlers/consumer-group-heartbeat.ts";
 import { createDeleteGroupsHandler } from "#server/handlers/delete-groups.ts";
 import { createDescribeGroupsHandler } from "#server/handlers/describe-groups.ts";
 import { createFindCoordinatorHandler } from "#server/handlers/find-coordinator.ts";
@@ -38,6 +40,7 @@ import { createOffsetFetchHandler } from "#server/handlers/offset-fetch.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
 import type { ApiHandler, RequestContext } from "#server/handler.ts";
 import { MemoryInternalTopic } from "./memory-log.ts";
+import { xxh3 } from "./consumer-group-ports.ts";
 
 type AnyHandler = ApiHandler<unknown, unknown>;
 
@@ -72,6 +75,11 @@ export class MemoryGroups {
         const isThere = name === OFFSETS_TOPIC && this.#hasOffsetsTopic;
         return isThere ? config.offsetsTopicNumPartitions : undefined;
       },
+      names: () => [this.topic],
+      racks: () => [],
+      version: () => 1,
+      topicsVersion: () => 1,
+      creationVersion: () => 1,
     };
     const groups = createGroupCoordinator({
       config,
@@ -79,6 +87,7 @@ export class MemoryGroups {
       writer: this.log,
       loader: this.log,
       topics,
+      xxh3,
       clock: options.clock ?? REAL_CLOCK,
       scheduler: options.scheduler ?? REAL_SCHEDULER,
       random: options.random ?? REAL_RANDOM,
@@ -104,6 +113,8 @@ export class MemoryGroups {
       createOffsetFetchHandler({ groups, topics }),
       createDescribeGroupsHandler({ groups }),
       createListGroupsHandler({ groups }),
+      createConsumerGroupHeartbeatHandler({ groups, isEnabled: () => true }),
+      createConsumerGroupDescribeHandler({ groups, isEnabled: () => true }),
       createDeleteGroupsHandler({ groups }),
       createOffsetDeleteHandler({ groups, topics }),
     ] as readonly unknown[] as AnyHandler[];

@@ -3,15 +3,7 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import {
-  CLASSIC_ONLY,
-  CONSUMER_GROUPS,
-  LATER,
-  NO_POOL,
-  STREAMS_GROUPS,
-  accepted,
-  unsupported,
-} from "../key-status.ts";
+import { LATER, NO_POOL, STREAMS_GROUPS, accepted, unsupported } from "../key-status.ts";
 import { atLeast, listOf, oneOfIgnoringCase } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -21,8 +13,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "list",
     default: "classic,consumer,streams",
     valid: listOf("consumer", "classic", "share", "streams"),
-    status: accepted(CLASSIC_ONLY),
-    doc: "Kinds of groups the coordinator serves. Here classic groups, whatever this says.",
+    doc: "Kinds of groups the coordinator serves. Here classic groups always, and those of the new consumer protocol when named.",
   },
   {
     name: "group.coordinator.threads",
@@ -150,7 +141,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "45000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Silence after which a member of a new-protocol consumer group is removed.",
   },
   {
@@ -158,7 +148,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "45000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Lowest session timeout a consumer group may be given.",
   },
   {
@@ -166,7 +155,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "60000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Highest session timeout a consumer group may be given.",
   },
   {
@@ -174,7 +162,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "5000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "How often members of a new-protocol consumer group report.",
   },
   {
@@ -182,7 +169,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "5000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Lowest heartbeat interval a consumer group may be given.",
   },
   {
@@ -190,7 +176,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "15000",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Highest heartbeat interval a consumer group may be given.",
   },
   {
@@ -198,14 +183,12 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "2147483647",
     valid: atLeast(1),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Most members of a new-protocol consumer group.",
   },
   {
     name: "group.consumer.assignors",
     type: "list",
     default: "uniform,range",
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Strategies by which the coordinator shares out partitions; the first is the default.",
   },
   {
@@ -213,7 +196,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "string",
     default: "bidirectional",
     valid: oneOfIgnoringCase("DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"),
-    status: unsupported(CONSUMER_GROUPS),
+    status: accepted(LATER),
     doc: "Whether groups may move between the classic and the new protocol, and in which direction.",
   },
   {
@@ -222,7 +205,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "1000",
     valid: atLeast(0),
     update: "cluster-wide",
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Shortest time between two assignments of a consumer group.",
   },
   {
@@ -230,7 +212,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "0",
     valid: atLeast(0),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Lowest assignment interval a consumer group may be given.",
   },
   {
@@ -238,7 +219,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "15000",
     valid: atLeast(0),
-    status: unsupported(CONSUMER_GROUPS),
     doc: "Highest assignment interval a consumer group may be given.",
   },
   {
@@ -247,7 +227,7 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "true",
     update: "cluster-wide",
     isInternal: true,
-    status: unsupported(CONSUMER_GROUPS),
+    status: accepted(NO_POOL),
     doc: "Whether assignments of consumer groups are computed on a background thread.",
   },
   {
@@ -256,7 +236,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     default: "600000",
     valid: atLeast(10000),
     isInternal: true,
-    status: unsupported(CONSUMER_GROUPS),
     doc: "How often subscriptions by pattern are matched against the topics anew.",
   },
   {

@@ -27,7 +27,18 @@ export interface GroupCoordinatorConfig {
    * COORDINATOR_NOT_AVAILABLE; its records may still be committed later.
    */
   readonly offsetsCommitTimeoutMs: number;
+  /** `group.consumer.max.size`: members of a consumer group. */
+  readonly groupConsumerMaxSize: number;
+  /** `group.consumer.assignors`, the default first. */
+  readonly groupConsumerAssignors: readonly string[];
+  /** `group.consumer.migration.policy`. */
+  readonly groupConsumerMigrationPolicy: MigrationPolicy;
+  /** `group.consumer.regex.refresh.interval.ms`. */
+  readonly groupConsumerRegexRefreshIntervalMs: number;
 }
+
+/** Which way groups may go between the classic and the consumer protocol while they have members. */
+export type MigrationPolicy = "disabled" | "upgrade" | "downgrade" | "bidirectional";
 
 /** Kafka 4.4's defaults. */
 export const GROUP_COORDINATOR_DEFAULTS: GroupCoordinatorConfig = {
@@ -40,6 +51,10 @@ export const GROUP_COORDINATOR_DEFAULTS: GroupCoordinatorConfig = {
   offsetsRetentionCheckIntervalMs: 600_000,
   offsetsTopicNumPartitions: 50,
   offsetsCommitTimeoutMs: 5_000,
+  groupConsumerMaxSize: 2_147_483_647,
+  groupConsumerAssignors: ["uniform", "range"],
+  groupConsumerMigrationPolicy: "bidirectional",
+  groupConsumerRegexRefreshIntervalMs: 600_000,
 };
 
 /** Kafka 4.4's defaults of a group's own settings. */

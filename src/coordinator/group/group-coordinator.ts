@@ -17,12 +17,21 @@ import type { AppendToken } from "./classic/context.ts";
 import { joinRefused, syncRefused } from "./classic/context.ts";
 import type { GroupSettings } from "#config/group-config.ts";
 import type { GroupCoordinatorConfig } from "./config.ts";
-import { GroupShard } from "./group-shard.ts";
+import { assignors } from "./consumer/assignor/index.ts";
+import type { PatternMatcher } from "./consumer/context.ts";
+import { checkHeartbeat } from "./consumer/heartbeat.ts";
+import { TopicHashes, type Xxh3 } from "./consumer/topic-hashes.ts";
+import { compilePattern, InvalidPatternError, matchingNames } from "./consumer/topic-pattern.ts";
+import { GroupError } from "./group-error.ts";
+import { consumerHeartbeatRefused, GroupShard, noConsumerGroup } from "./group-shard.ts";
 import type {
   CommitInput,
   CommitOutput,
+  ConsumerHeartbeatInput,
+  ConsumerHeartbeatOutput,
   DeleteOffsetsInput,
   DeleteOffsetsOutput,
+  DescribedConsumerGroup,
   DescribedGroup,
   FetchOffsetsInput,
   FetchOffsetsOutput,
@@ -39,16 +48,12 @@ import type {
 } from "./messages.ts";
 import { decodeGroupRecord, encodeGroupRecord } from "./record-codec.ts";
 import type { GroupCoordinatorRecord } from "./records.ts";
+import type { TopicLookup } from "./topic-lookup.ts";
+
+export type { TopicLookup } from "./topic-lookup.ts";
 
 /** Topic that holds groups and committed offsets. */
 export const OFFSETS_TOPIC = "__consumer_offsets";
-
-/** What the coordinator and its handlers ask the cluster's metadata. */
-export interface TopicLookup {
-  nameOf(topicId: string): string | undefined;
-  idOf(name: string): string | undefined;
-  partitionCount(name: string): number | undefined;
-}
 
 /** What `createGroupCoordinator` needs; supplied by `broker/`. */
 export interface GroupCoordinatorDeps {
@@ -58,6 +63,7 @@ export interface GroupCoordinatorDeps {
   readonly writer: PartitionWriter;
   readonly loader: PartitionLoader;
   readonly topics: TopicLookup;
+  readonly xxh3: Xxh3;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -68,6 +74,19 @@ export interface GroupCoordinatorDeps {
    */
   ensureOffsetsTopic(): Promise<void>;
 }
+
+const TOPIC_PATTERNS: PatternMatcher = {
+  check(pattern) {
+    try {
+      compilePattern(pattern);
+      return null;
+    } catch (error) {
+      if (error instanceof InvalidPatternError) return error.message;
+      throw error;
+    }
+  },
+  match: (pattern, names) => matchingNames({ source: pattern }, names),
+};
 
 type GroupRuntime = CoordinatorRuntime<
   GroupShard,
@@ -93,6 +112,14 @@ export class GroupCoordinator {
   constructor(deps: GroupCoordinatorDeps) {
     this.#deps = deps;
     this.#partitionCount = deps.config.offsetsTopicNumPartitions;
+    const { topics, xxh3 } = deps;
+    const surroundings = {
+      topics,
+      patterns: TOPIC_PATTERNS,
+      hashes: new TopicHashes(topics, xxh3),
+      assignors,
+      settings: (groupId: string) => deps.groupSettings(groupId),
+    };
     this.#runtime = new CoordinatorRuntime<
       GroupShard,
       GroupCoordinatorRecord,
@@ -104,7 +131,7 @@ export class GroupCoordinator {
       clock: deps.clock,
       scheduler: deps.scheduler,
       commitTimeoutMs: deps.config.offsetsCommitTimeoutMs,
-      createShard: () => new GroupShard(deps.config),
+      createShard: () => new GroupShard(deps.config, surroundings),
       format: {
         encode: encodeGroupRecord,
         decode: decodeGroupRecord,
@@ -238,6 +265,26 @@ export class GroupCoordinator {
     return outcome.kind === "done" ? outcome.output : refused(outcome.errorCode);
   }
 
+  /** ConsumerGroupHeartbeat. */
+  async consumerHeartbeat(
+    input: Omit<ConsumerHeartbeatInput, "freshId">,
+  ): Promise<ConsumerHeartbeatOutput> {
+    const failed = (errorCode: number): ConsumerHeartbeatOutput =>
+      consumerHeartbeatRefused({ errorCode, message: null });
+    if (!this.#isStarted) return failed(ErrorCode.COORDINATOR_NOT_AVAILABLE);
+    try {
+      checkHeartbeat(input, this.#deps.config.groupConsumerAssignors);
+    } catch (error) {
+      if (error instanceof GroupError) return consumerHeartbeatRefused(error);
+      throw error;
+    }
+    const freshId = this.#deps.random.uuid();
+    const outcome = await this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
+      shard.consumerHeartbeat(step, { ...input, freshId }),
+    );
+    return outcome.kind === "done" ? outcome.output : failed(outcome.errorCode);
+  }
+
   // ---- offsets
 
   /** Commits offsets; settles when they are in the log. The empty group id is as good as any other here. */
@@ -291,6 +338,19 @@ export class GroupCoordinator {
       shard.describeGroup(groupId),
     );
     return outcome.kind === "done" ? outcome.output : outcome.errorCode;
+  }
+
+  /** ConsumerGroupDescribe for one group; what is wrong with it is part of the answer. */
+  describeConsumerGroup(groupId: string): DescribedConsumerGroup {
+    if (!this.#isStarted) {
+      return noConsumerGroup(groupId, ErrorCode.COORDINATOR_NOT_AVAILABLE, null);
+    }
+    if (groupId === "") return noConsumerGroup(groupId, ErrorCode.INVALID_GROUP_ID, null);
+    const outcome = this.#runtime.read(this.partitionFor(groupId), (shard) =>
+      shard.describeConsumerGroup(groupId),
+    );
+    if (outcome.kind === "done") return outcome.output;
+    return noConsumerGroup(groupId, outcome.errorCode, null);
   }
 
   /** All groups of this broker; an error while any partition is loading, since the list would have holes. */

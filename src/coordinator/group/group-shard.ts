@@ -34,11 +34,25 @@ import {
 } from "./classic/rebalance.ts";
 import { onAssignmentStored, sync } from "./classic/sync.ts";
 import type { GroupCoordinatorConfig } from "./config.ts";
+import type { ConsumerContext } from "./consumer/context.ts";
+import { endTimers, resetConsumerSession, startRevocation } from "./consumer/context.ts";
+import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import { describeConsumerGroup } from "./consumer/describe.ts";
+import { tombstones } from "./consumer/bury.ts";
+import { heartbeat as consumerHeartbeat } from "./consumer/heartbeat.ts";
+import { fence, leave as consumerLeave } from "./consumer/leave.ts";
+import { MemberEpoch, MemberState } from "./consumer/member.ts";
+import { checkConsumerCommit, checkConsumerFetch } from "./consumer/offsets.ts";
+import { resolvePatterns } from "./consumer/patterns.ts";
+import { GroupError } from "./group-error.ts";
 import type {
   CommitInput,
   CommitOutput,
+  ConsumerHeartbeatInput,
+  ConsumerHeartbeatOutput,
   DeleteOffsetsInput,
   DeleteOffsetsOutput,
+  DescribedConsumerGroup,
   DescribedGroup,
   FetchedOffset,
   FetchOffsetsInput,
@@ -55,10 +69,16 @@ import { isOffsetExpired } from "./offset-expiry.ts";
 import { OffsetRecordReader } from "./offset-record-reader.ts";
 import type { View } from "./offset-store.ts";
 import { OffsetStore } from "./offset-store.ts";
-import type { GroupCoordinatorRecord, GroupRecordValue } from "./records.ts";
+import type { ConsumerGroupRecord, GroupCoordinatorRecord, GroupRecordValue } from "./records.ts";
 
 const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 const RETENTION_TIMER_KEY = "offset-retention";
+
+/** A group of either protocol, told apart by `type`. */
+export type Group = ClassicGroup | ConsumerGroup;
+
+/** What a shard shares with the other shards of its coordinator. */
+export type ShardSurroundings = Omit<ConsumerContext, "config" | "timers" | "emit">;
 
 /** All groups of one coordinator partition. */
 export class GroupShard {
@@ -66,17 +86,30 @@ export class GroupShard {
   readonly #config: GroupCoordinatorConfig;
   readonly #timers = new TimerBook<TimerAction>();
   readonly #context: ClassicContext;
-  readonly #groups: VersionedMap<string, ClassicGroup>;
+  readonly #consumers: ConsumerContext;
+  readonly #groups: VersionedMap<string, Group>;
   readonly #offsets = new OffsetStore(this.timeline);
   /** There while the log is loaded. */
   #reader: OffsetRecordReader | null = null;
   /** Groups whose creation was undone, with requests parked in them. */
-  #orphans: ClassicGroup[] = [];
+  #orphans: Group[] = [];
+  /** Members of consumer groups whose removal was undone. */
+  #membersBack: { readonly groupId: string; readonly memberId: string }[] = [];
 
-  constructor(config: GroupCoordinatorConfig) {
+  constructor(config: GroupCoordinatorConfig, surroundings: ShardSurroundings) {
     this.#config = config;
     this.#context = { config, timers: this.#timers };
-    this.#groups = new VersionedMap<string, ClassicGroup>(this.timeline, (undone, restored) => {
+    this.#consumers = {
+      ...surroundings,
+      config,
+      timers: this.#timers,
+      emit: (step, record) => {
+        step.records.push(record);
+        step.isReplayed = false;
+        this.replay(record, step.nowMs);
+      },
+    };
+    this.#groups = new VersionedMap<string, Group>(this.timeline, (undone, restored) => {
       if (undone !== undefined && undone !== restored) this.#orphans.push(undone);
     });
   }
@@ -96,11 +129,30 @@ export class GroupShard {
       }
       case "group-metadata": {
         const { groupId, value } = record;
-        const group = value === null ? undefined : ClassicGroup.fromRecord(groupId, value);
-        this.#groups.set(groupId, group);
+        if (value !== null) this.#groups.set(groupId, ClassicGroup.fromRecord(groupId, value));
+        else if (this.#groups.get(groupId)?.type === "classic")
+          this.#groups.set(groupId, undefined);
         break;
       }
+      default:
+        this.#replayConsumerGroup(record);
     }
+  }
+
+  #replayConsumerGroup(record: ConsumerGroupRecord): void {
+    const { groupId, value } = record;
+    const known = this.#groups.get(groupId);
+    let group = known?.type === "consumer" ? known : undefined;
+    if (record.kind === "consumer-epoch" && value === null) {
+      if (group !== undefined) this.#groups.set(groupId, undefined);
+      return;
+    }
+    if (group === undefined) {
+      // What is left of a group that is gone, or of one that has become a classic group.
+      if (value === null) return;
+      group = this.#createConsumerGroup(groupId);
+    }
+    group.replay(record);
   }
 
   /** Applies an offset commit straight from its bytes; false for any other record. */
@@ -118,7 +170,13 @@ export class GroupShard {
   /** Everything in the log has been replayed: sessions start to run, offsets to age. */
   onLoaded(step: GroupStep): void {
     this.#reader = null;
-    for (const [, group] of this.#groups.entries()) {
+    for (const [groupId, group] of this.#groups.entries()) {
+      if (group.type === "consumer") {
+        for (const [memberId] of group.memberEntries()) {
+          this.#startMember(step, groupId, memberId);
+        }
+        continue;
+      }
       for (const member of group.members()) resetSession(this.#context, step, group, member);
       if (group.memberCount > this.#config.groupMaxSize) {
         prepareRebalance(this.#context, step, group);
@@ -127,21 +185,99 @@ export class GroupShard {
     this.#scheduleRetention(step);
   }
 
+  // ---- members of the consumer protocol
+
+  /** ConsumerGroupHeartbeat: joins, stays, leaves. */
+  consumerHeartbeat(step: GroupStep, input: ConsumerHeartbeatInput): ConsumerHeartbeatOutput {
+    const { groupId, memberEpoch } = input;
+    return this.#attempt(
+      step,
+      () => {
+        if (memberEpoch < MemberEpoch.JOIN) {
+          const group = this.#consumerGroup(groupId, `Group ${groupId} not found.`);
+          return consumerLeave(this.#consumers, step, group, input, () => false);
+        }
+        const group =
+          memberEpoch === MemberEpoch.JOIN
+            ? this.#consumerGroupToJoin(step, groupId)
+            : this.#consumerGroup(groupId, `Consumer group ${groupId} not found.`);
+        return consumerHeartbeat(this.#consumers, step, group, input);
+      },
+      consumerHeartbeatRefused,
+    );
+  }
+
+  #consumerGroup(groupId: string, notFound: string): ConsumerGroup {
+    const group = this.#groups.get(groupId);
+    if (group?.type === "consumer") return group;
+    const reason = group === undefined ? notFound : `Group ${groupId} is not a consumer group.`;
+    throw new GroupError(ErrorCode.GROUP_ID_NOT_FOUND, reason);
+  }
+
+  #consumerGroupToJoin(step: GroupStep, groupId: string): ConsumerGroup {
+    const group = this.#groups.get(groupId);
+    if (group?.type === "consumer") return group;
+    if (group !== undefined) {
+      if (group.state !== "Empty") {
+        const reason = `Group ${groupId} is not a consumer group.`;
+        throw new GroupError(ErrorCode.GROUP_ID_NOT_FOUND, reason);
+      }
+      this.#consumers.emit(step, { kind: "group-metadata", groupId, value: null });
+    }
+    return this.#createConsumerGroup(groupId);
+  }
+
+  /** Runs a decision that may be refused half-way; a refusal takes back what was emitted. */
+  #attempt<Output>(
+    step: GroupStep,
+    run: () => Output,
+    refused: (error: GroupError) => Output,
+  ): Output {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof GroupError)) throw error;
+      this.timeline.rollback(this.timeline.current - 1);
+      step.records.length = 0;
+      this.buryOrphans(step, ErrorCode.COORDINATOR_NOT_AVAILABLE);
+      return refused(error);
+    }
+  }
+
+  #startMember(step: GroupStep, groupId: string, memberId: string): void {
+    const group = this.#groups.get(groupId);
+    const member = group?.type === "consumer" ? group.member(memberId) : undefined;
+    if (member === undefined) return;
+    resetConsumerSession(this.#consumers, step, groupId, memberId);
+    if (member.state === MemberState.UNREVOKED_PARTITIONS && member.classic === null) {
+      startRevocation(this.#consumers, step, groupId, member);
+    }
+  }
+
   // ---- classic members
 
   /** JoinGroup: answered by a reply to `input.waiter`. */
   join(step: GroupStep, input: JoinInput): void {
     let group = this.#groups.get(input.groupId);
-    const isNew = group === undefined;
-    if (group === undefined) {
+    if (group?.type === "consumer" && !group.isEmpty) {
+      step.reply(input.waiter, joinRefused("", ErrorCode.INCONSISTENT_GROUP_PROTOCOL));
+      return;
+    }
+    const isNew = group?.type !== "classic";
+    if (group?.type !== "classic") {
       if (input.memberId !== "") {
         step.reply(input.waiter, joinRefused(input.memberId, ErrorCode.UNKNOWN_MEMBER_ID));
         return;
       }
+      // An empty group takes on the protocol of whoever comes first.
+      if (group !== undefined) {
+        for (const record of tombstones(group)) this.#consumers.emit(step, record);
+      }
       group = this.#createGroup(step, input.groupId);
     }
+    const recordCount = step.records.length;
     join(this.#context, step, group, input);
-    if (isNew && step.records.length === 0) {
+    if (isNew && step.records.length === recordCount) {
       const value = emptyGroupRecord(group);
       step.records.push({ kind: "group-metadata", groupId: input.groupId, value });
       step.isReplayed = false;
@@ -152,7 +288,7 @@ export class GroupShard {
   /** SyncGroup: answered by a reply to `input.waiter`. */
   sync(step: GroupStep, input: SyncInput): void {
     const group = this.#groups.get(input.groupId);
-    if (group === undefined) {
+    if (group?.type !== "classic") {
       step.reply(input.waiter, syncRefused(ErrorCode.UNKNOWN_MEMBER_ID));
     } else {
       sync(this.#context, step, group, input);
@@ -161,13 +297,13 @@ export class GroupShard {
 
   heartbeat(step: GroupStep, input: HeartbeatInput): number {
     const group = this.#groups.get(input.groupId);
-    if (group === undefined) return ErrorCode.UNKNOWN_MEMBER_ID;
+    if (group?.type !== "classic") return ErrorCode.UNKNOWN_MEMBER_ID;
     return heartbeat(this.#context, step, group, input);
   }
 
   leave(step: GroupStep, input: LeaveInput): LeaveOutput {
     const group = this.#groups.get(input.groupId);
-    if (group !== undefined) return leave(this.#context, step, group, input);
+    if (group?.type === "classic") return leave(this.#context, step, group, input);
     const errorCode = ErrorCode.UNKNOWN_MEMBER_ID;
     const members = input.members.map(({ memberId, groupInstanceId }) => ({
       memberId,
@@ -191,12 +327,15 @@ export class GroupShard {
       }
       group = this.#createGroup(step, groupId);
     }
-    const errorCode = checkCommit(group, input);
+    const errorCode =
+      group.type === "consumer" ? checkConsumerCommit(group, input) : checkCommit(group, input);
     if (errorCode !== ErrorCode.NONE) return { errorCode, topics: [] };
-    const member = group.member(memberId);
-    const isSessionKept = group.state === "Stable" || group.state === "PreparingRebalance";
-    // A commit proves that the member is alive.
-    if (isSessionKept && member !== undefined) resetSession(this.#context, step, group, member);
+    if (group.type === "classic") {
+      const member = group.member(memberId);
+      const isSessionKept = group.state === "Stable" || group.state === "PreparingRebalance";
+      // A commit proves that the member is alive.
+      if (isSessionKept && member !== undefined) resetSession(this.#context, step, group, member);
+    }
     const expireTimestampMs =
       input.retentionTimeMs === -1 ? -1 : step.nowMs + input.retentionTimeMs;
     const topics = input.topics.map(({ name, topicId, partitions }) => ({
@@ -231,6 +370,10 @@ export class GroupShard {
   /** Offsets as of the given view; what was never committed answers -1, also for unknown groups. */
   fetchOffsets(input: FetchOffsetsInput, view: View): FetchOffsetsOutput {
     const { groupId } = input;
+    const group = this.#groups.getCommitted(groupId);
+    const errorCode =
+      group?.type === "consumer" ? checkConsumerFetch(group, input) : ErrorCode.NONE;
+    if (errorCode !== ErrorCode.NONE) return { groupId, errorCode, topics: [] };
     const topics =
       input.topics === null
         ? this.#offsets.topics(groupId, view).map(([name, rows]) => ({
@@ -255,7 +398,7 @@ export class GroupShard {
     if (group === undefined || group.state === "Dead") {
       return { errorCode: ErrorCode.GROUP_ID_NOT_FOUND, topics: [] };
     }
-    if (group.state !== "Empty" && !group.isConsumerGroup) {
+    if (group.type === "classic" && group.state !== "Empty" && !group.isConsumerGroup) {
       return { errorCode: ErrorCode.NON_EMPTY_GROUP, topics: [] };
     }
     const topics = input.topics.map(({ name, partitions }) => {
@@ -292,7 +435,7 @@ export class GroupShard {
     for (const [topic, rows] of this.#offsets.topics(groupId)) {
       for (const [partition] of rows) this.#buryOffset(step, groupId, topic, partition);
     }
-    step.records.push({ kind: "group-metadata", groupId, value: null });
+    this.#buryEmptyGroup(step, group);
     step.isAtomic = false;
     return ErrorCode.NONE;
   }
@@ -301,9 +444,11 @@ export class GroupShard {
   describeGroup(groupId: string): DescribedGroup | null {
     const group = this.#groups.getCommitted(groupId);
     if (group === undefined) return null;
+    if (group.type === "consumer") return notClassic(groupId);
     const isStable = group.state === "Stable";
     return {
       errorCode: ErrorCode.NONE,
+      errorMessage: null,
       groupId,
       groupState: group.state,
       protocolType: group.protocolType ?? "",
@@ -323,10 +468,18 @@ export class GroupShard {
   listGroups(): ListedGroup[] {
     return Array.from(this.#groups.committedEntries(), ([groupId, group]) => ({
       groupId,
-      protocolType: group.protocolType ?? "",
-      groupState: group.state,
-      groupType: "classic",
+      protocolType: group.type === "consumer" ? "consumer" : (group.protocolType ?? ""),
+      groupState: group.type === "consumer" ? group.stateIn("committed") : group.state,
+      groupType: group.type,
     }));
+  }
+
+  /** ConsumerGroupDescribe for one group, as committed. */
+  describeConsumerGroup(groupId: string): DescribedConsumerGroup {
+    const group = this.#groups.getCommitted(groupId);
+    if (group?.type === "consumer") return describeConsumerGroup(this.#consumers, group);
+    const reason = group === undefined ? "not found" : "is not a consumer group";
+    return noConsumerGroup(groupId, ErrorCode.GROUP_ID_NOT_FOUND, `Group ${groupId} ${reason}.`);
   }
 
   /** Groups by state, and members of all of them. */
@@ -335,7 +488,8 @@ export class GroupShard {
     let memberCount = 0;
     for (const [, group] of this.#groups.committedEntries()) {
       memberCount += group.memberCount;
-      groupsByState.set(group.state, (groupsByState.get(group.state) ?? 0) + 1);
+      const state = group.type === "consumer" ? group.stateIn("committed") : group.state;
+      groupsByState.set(state, (groupsByState.get(state) ?? 0) + 1);
     }
     return { groupsByState, memberCount };
   }
@@ -353,6 +507,14 @@ export class GroupShard {
     }
     const group = this.#groups.get(action.groupId);
     if (group === undefined) return;
+    if (group.type === "consumer") {
+      this.#attempt(
+        step,
+        () => this.#onConsumerTimer(step, group, action),
+        () => {},
+      );
+      return;
+    }
     switch (action.kind) {
       case "session":
         onSessionEnd(this.#context, step, group, action.memberId);
@@ -366,13 +528,36 @@ export class GroupShard {
       case "sync-deadline":
         onSyncDeadline(this.#context, step, group, action.generationId);
         break;
+      default:
+        // The group spoke the consumer protocol when the timer was set.
+        break;
+    }
+  }
+
+  #onConsumerTimer(step: GroupStep, group: ConsumerGroup, action: TimerAction): void {
+    switch (action.kind) {
+      case "consumer-patterns":
+        resolvePatterns(this.#consumers, step, group);
+        break;
+      case "consumer-rebalance":
+      case "consumer-session":
+      case "consumer-round": {
+        const member = group.member(action.memberId);
+        if (member === undefined) return;
+        const isLate =
+          action.kind !== "consumer-rebalance" || member.memberEpoch === action.memberEpoch;
+        if (isLate) fence(this.#consumers, step, group, [member], () => false);
+        break;
+      }
+      default:
+        break;
     }
   }
 
   /** The records of an earlier step are in the log, or could not be written; `errorCode` is already the members' view. */
   onAppended(step: GroupStep, token: AppendToken, errorCode: number): void {
     const group = this.#groups.get(token.groupId);
-    if (group === undefined) return;
+    if (group?.type !== "classic") return;
     switch (token.kind) {
       case "group-created":
         break;
@@ -390,6 +575,9 @@ export class GroupShard {
     const orphans = this.#orphans;
     this.#orphans = [];
     for (const group of orphans) this.#bury(step, group, errorCode);
+    const membersBack = this.#membersBack;
+    this.#membersBack = [];
+    for (const { groupId, memberId } of membersBack) this.#startMember(step, groupId, memberId);
   }
 
   /** This broker stops coordinating the partition: everything parked is answered. */
@@ -411,7 +599,27 @@ export class GroupShard {
     return group;
   }
 
-  #bury(step: GroupStep, group: ClassicGroup, errorCode: number): void {
+  #createConsumerGroup(groupId: string): ConsumerGroup {
+    const group = new ConsumerGroup(groupId, this.timeline, (memberId) => {
+      this.#membersBack.push({ groupId, memberId });
+    });
+    this.#groups.set(groupId, group);
+    return group;
+  }
+
+  #buryEmptyGroup(step: GroupStep, group: Group): void {
+    const { groupId } = group;
+    if (group.type === "consumer") step.records.push(...tombstones(group));
+    else step.records.push({ kind: "group-metadata", groupId, value: null });
+  }
+
+  #bury(step: GroupStep, group: Group, errorCode: number): void {
+    if (group.type === "consumer") {
+      for (const [memberId] of group.memberEntries()) {
+        endTimers(this.#consumers, step, group.groupId, memberId);
+      }
+      return;
+    }
     for (const member of group.members()) {
       completeJoin(step, group, member, joinRefused(member.memberId, errorCode));
       completeSync(step, member, syncRefused(errorCode));
@@ -451,10 +659,58 @@ export class GroupShard {
         }
       }
       if (areAllGone && group.state === "Empty") {
-        step.records.push({ kind: "group-metadata", groupId, value: null });
+        this.#buryEmptyGroup(step, group);
       }
     }
   }
+}
+
+/** A refused heartbeat. */
+export function consumerHeartbeatRefused({
+  errorCode,
+  message,
+}: {
+  readonly errorCode: number;
+  readonly message: string | null;
+}): ConsumerHeartbeatOutput {
+  return {
+    errorCode,
+    errorMessage: message,
+    memberId: null,
+    memberEpoch: 0,
+    heartbeatIntervalMs: 0,
+    assignment: null,
+  };
+}
+
+/** A group that can't be described. */
+export function noConsumerGroup(
+  groupId: string,
+  errorCode: number,
+  errorMessage: string | null,
+): DescribedConsumerGroup {
+  return {
+    errorCode,
+    errorMessage,
+    groupId,
+    groupState: "",
+    groupEpoch: 0,
+    assignmentEpoch: 0,
+    assignorName: "",
+    members: [],
+  };
+}
+
+function notClassic(groupId: string): DescribedGroup {
+  return {
+    errorCode: ErrorCode.GROUP_ID_NOT_FOUND,
+    errorMessage: `Group ${groupId} is not a classic group.`,
+    groupId,
+    groupState: "Dead",
+    protocolType: "",
+    protocolData: "",
+    members: [],
+  };
 }
 
 function checkCommit(group: ClassicGroup, input: CommitInput): number {

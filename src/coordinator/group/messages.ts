@@ -101,6 +101,79 @@ export interface LeaveOutput {
   }[];
 }
 
+export interface ConsumerHeartbeatInput {
+  readonly groupId: string;
+  /** Empty: v0 clients are given one. */
+  readonly memberId: string;
+  /** 0: join; -1: leave; -2: leave for a moment, as a static member. */
+  readonly memberEpoch: number;
+  readonly instanceId: string | null;
+  readonly rackId: string | null;
+  /** -1 and `null`: as before. */
+  readonly rebalanceTimeoutMs: number;
+  readonly subscribedTopicNames: readonly string[] | null;
+  readonly subscribedTopicRegex: string | null;
+  readonly serverAssignor: string | null;
+  /** What the member holds; `null`: as before. */
+  readonly topicPartitions:
+    readonly { readonly topicId: string; readonly partitions: readonly number[] }[] | null;
+  /** v1+: members choose their ids. */
+  readonly isMemberIdRequired: boolean;
+  readonly caller: GroupCaller;
+  /** Fresh id, should one be needed. */
+  readonly freshId: string;
+}
+
+export interface ConsumerHeartbeatOutput {
+  readonly errorCode: number;
+  readonly errorMessage: string | null;
+  readonly memberId: string | null;
+  readonly memberEpoch: number;
+  readonly heartbeatIntervalMs: number;
+  /** `null`: as before. */
+  readonly assignment: {
+    readonly topicPartitions: readonly {
+      readonly topicId: string;
+      readonly partitions: readonly number[];
+    }[];
+  } | null;
+}
+
+/** A consumer group as ConsumerGroupDescribe shows it. */
+export interface DescribedConsumerGroup {
+  readonly errorCode: number;
+  readonly errorMessage: string | null;
+  readonly groupId: string;
+  readonly groupState: string;
+  readonly groupEpoch: number;
+  readonly assignmentEpoch: number;
+  readonly assignorName: string;
+  readonly members: readonly DescribedConsumerMember[];
+}
+
+export interface DescribedConsumerMember {
+  readonly memberId: string;
+  readonly instanceId: string | null;
+  readonly rackId: string | null;
+  readonly memberEpoch: number;
+  readonly clientId: string;
+  readonly clientHost: string;
+  readonly subscribedTopicNames: readonly string[];
+  readonly subscribedTopicRegex: string | null;
+  readonly assignment: DescribedAssignment;
+  readonly targetAssignment: DescribedAssignment;
+  /** 0: classic, 1: consumer. */
+  readonly memberType: number;
+}
+
+export interface DescribedAssignment {
+  readonly topicPartitions: readonly {
+    readonly topicId: string;
+    readonly topicName: string;
+    readonly partitions: readonly number[];
+  }[];
+}
+
 export interface CommitInput {
   readonly groupId: string;
   /** -1 with an empty member id: a client that manages its own partitions. */
@@ -109,7 +182,7 @@ export interface CommitInput {
   readonly groupInstanceId: string | null;
   /** v2–v4 only; -1: the broker's retention. */
   readonly retentionTimeMs: number;
-  /** v9+: an unknown group with a generation is GROUP_ID_NOT_FOUND instead of ILLEGAL_GENERATION. */
+  /** v9+: an unknown group with a generation is GROUP_ID_NOT_FOUND instead of ILLEGAL_GENERATION, and members of the consumer protocol may commit. */
   readonly isUnknownGroupNamed: boolean;
   readonly topics: readonly {
     readonly name: string;
@@ -137,6 +210,9 @@ export interface CommitOutput {
 
 export interface FetchOffsetsInput {
   readonly groupId: string;
+  /** v9+: who asks, and in which epoch; `null` and -1: an administrator, or an older client. */
+  readonly memberId: string | null;
+  readonly memberEpoch: number;
   /** `null`: everything the group has committed. */
   readonly topics:
     | readonly {
@@ -183,6 +259,8 @@ export interface DeleteOffsetsOutput {
 
 export interface DescribedGroup {
   readonly errorCode: number;
+  /** Why not, in Kafka's words; only clients since v6 are told. */
+  readonly errorMessage: string | null;
   readonly groupId: string;
   readonly groupState: string;
   readonly protocolType: string;

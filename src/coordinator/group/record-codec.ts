@@ -2,13 +2,15 @@
  * Bytes of the records in `__consumer_offsets`, exactly as Kafka 4.4 writes them and as far back as Kafka reads them.
  *
  * ```
- * key    type int16 | message             type 0, 1: offset commit; 2: group metadata; others: newer kinds of groups
+ * key    type int16 | message             type 0, 1: offset commit; 2: classic group; 3 to 8, 16: consumer group
  * value  version int16 | message          null: tombstone
  * ```
  * Written: OffsetCommitValue v4, or v1 when the client chose a retention time (later versions can't hold it);
- * GroupMetadataValue v3.
+ * GroupMetadataValue v3; the values of consumer groups have a version 0 only.
  */
 import { ZERO_UUID } from "#common/uuid.ts";
+import type { ConsumerGroupMemberMetadataValue } from "#protocol/generated/records/consumer-group-member-metadata.ts";
+import type { GroupCoordinatorRecord as StoredRecord } from "#protocol/generated/records/coordinator-record-table.ts";
 import {
   type GroupMetadataValue,
   GroupMetadataKeyCodec,
@@ -23,9 +25,15 @@ import {
 import {
   decodeGroupRecord as decodeStored,
   encodeCoordinatorKey,
+  encodeGroupRecord as encodeStored,
   encodeVersioned,
 } from "#protocol/records/framing.ts";
-import type { GroupCoordinatorRecord, GroupRecordValue, OffsetRecordValue } from "./records.ts";
+import type {
+  ConsumerGroupRecord,
+  GroupCoordinatorRecord,
+  GroupRecordValue,
+  OffsetRecordValue,
+} from "./records.ts";
 
 /** Key and value as they go into a record batch. */
 export interface EncodedRecord {
@@ -84,6 +92,40 @@ export function encodeGroupRecord(record: GroupCoordinatorRecord): EncodedRecord
       };
       return { key, value: encodeVersioned(GroupMetadataValueCodec, message, version) };
     }
+    default:
+      return encodeStored(consumerGroupRecord(record), 0);
+  }
+}
+
+function consumerGroupRecord(record: ConsumerGroupRecord): StoredRecord {
+  const { groupId } = record;
+  switch (record.kind) {
+    case "consumer-member": {
+      const { memberId, value } = record;
+      return { kind: "ConsumerGroupMemberMetadata", key: { groupId, memberId }, value };
+    }
+    case "consumer-epoch":
+      return { kind: "ConsumerGroupMetadata", key: { groupId }, value: record.value };
+    case "consumer-topics":
+      return { kind: "ConsumerGroupPartitionMetadata", key: { groupId }, value: record.value };
+    case "consumer-target-member": {
+      const { memberId, value } = record;
+      return { kind: "ConsumerGroupTargetAssignmentMember", key: { groupId, memberId }, value };
+    }
+    case "consumer-target":
+      return {
+        kind: "ConsumerGroupTargetAssignmentMetadata",
+        key: { groupId },
+        value: record.value,
+      };
+    case "consumer-current": {
+      const { memberId, value } = record;
+      return { kind: "ConsumerGroupCurrentMemberAssignment", key: { groupId, memberId }, value };
+    }
+    case "consumer-pattern": {
+      const key = { groupId, regularExpression: record.pattern };
+      return { kind: "ConsumerGroupRegularExpression", key, value: record.value };
+    }
   }
 }
 
@@ -117,9 +159,38 @@ export function decodeGroupRecord(
       const stored = record.value === null ? null : groupValue(record.value);
       return { kind: "group-metadata", groupId, value: stored };
     }
+    case "ConsumerGroupMemberMetadata": {
+      const value = record.value === null ? null : ownedMember(record.value);
+      return { kind: "consumer-member", ...record.key, value };
+    }
+    case "ConsumerGroupMetadata":
+      return { kind: "consumer-epoch", ...record.key, value: record.value };
+    case "ConsumerGroupPartitionMetadata":
+      return { kind: "consumer-topics", ...record.key, value: record.value };
+    case "ConsumerGroupTargetAssignmentMember":
+      return { kind: "consumer-target-member", ...record.key, value: record.value };
+    case "ConsumerGroupTargetAssignmentMetadata":
+      return { kind: "consumer-target", ...record.key, value: record.value };
+    case "ConsumerGroupCurrentMemberAssignment":
+      return { kind: "consumer-current", ...record.key, value: record.value };
+    case "ConsumerGroupRegularExpression": {
+      const { groupId, regularExpression: pattern } = record.key;
+      return { kind: "consumer-pattern", groupId, pattern, value: record.value };
+    }
     default:
       return null;
   }
+}
+
+/** The only bytes inside a consumer group's records are what classic members said when they joined. */
+function ownedMember(message: ConsumerGroupMemberMetadataValue): ConsumerGroupMemberMetadataValue {
+  const classic = message.classicMemberMetadata;
+  if (classic === null) return message;
+  const supportedProtocols = classic.supportedProtocols.map(({ name, metadata }) => ({
+    name,
+    metadata: metadata.slice(),
+  }));
+  return { ...message, classicMemberMetadata: { ...classic, supportedProtocols } };
 }
 
 function offsetValue(message: OffsetCommitValue): OffsetRecordValue {

@@ -3,6 +3,14 @@
  * look like in the log is the business of `record-codec.ts`.
  */
 
+import type { ConsumerGroupCurrentMemberAssignmentValue } from "#protocol/generated/records/consumer-group-current-member-assignment.ts";
+import type { ConsumerGroupMemberMetadataValue } from "#protocol/generated/records/consumer-group-member-metadata.ts";
+import type { ConsumerGroupMetadataValue } from "#protocol/generated/records/consumer-group-metadata.ts";
+import type { ConsumerGroupPartitionMetadataValue } from "#protocol/generated/records/consumer-group-partition-metadata.ts";
+import type { ConsumerGroupRegularExpressionValue } from "#protocol/generated/records/consumer-group-regular-expression.ts";
+import type { ConsumerGroupTargetAssignmentMemberValue } from "#protocol/generated/records/consumer-group-target-assignment-member.ts";
+import type { ConsumerGroupTargetAssignmentMetadataValue } from "#protocol/generated/records/consumer-group-target-assignment-metadata.ts";
+
 /** A committed position, as stored. */
 export interface OffsetRecordValue {
   readonly offset: number;
@@ -39,8 +47,58 @@ export interface GroupRecordValue {
   readonly members: readonly GroupMemberRecord[];
 }
 
+/** What a consumer group (KIP-848) is made of, as stored; the values have one version each, so they are the messages themselves. */
+export type ConsumerGroupRecord =
+  /** A member's subscription and what else it says of itself. */
+  | {
+      readonly kind: "consumer-member";
+      readonly groupId: string;
+      readonly memberId: string;
+      readonly value: ConsumerGroupMemberMetadataValue | null;
+    }
+  /** The group's epoch; its tombstone ends the group. */
+  | {
+      readonly kind: "consumer-epoch";
+      readonly groupId: string;
+      readonly value: ConsumerGroupMetadataValue | null;
+    }
+  /** Topics as the group saw them: written by Kafka before 4.1, since then only buried. */
+  | {
+      readonly kind: "consumer-topics";
+      readonly groupId: string;
+      readonly value: ConsumerGroupPartitionMetadataValue | null;
+    }
+  /** What one member shall have. */
+  | {
+      readonly kind: "consumer-target-member";
+      readonly groupId: string;
+      readonly memberId: string;
+      readonly value: ConsumerGroupTargetAssignmentMemberValue | null;
+    }
+  /** The epoch whose target the target records hold. */
+  | {
+      readonly kind: "consumer-target";
+      readonly groupId: string;
+      readonly value: ConsumerGroupTargetAssignmentMetadataValue | null;
+    }
+  /** What one member has. */
+  | {
+      readonly kind: "consumer-current";
+      readonly groupId: string;
+      readonly memberId: string;
+      readonly value: ConsumerGroupCurrentMemberAssignmentValue | null;
+    }
+  /** Topics that a pattern matched. */
+  | {
+      readonly kind: "consumer-pattern";
+      readonly groupId: string;
+      readonly pattern: string;
+      readonly value: ConsumerGroupRegularExpressionValue | null;
+    };
+
 /** One record; a `null` value is a tombstone. */
 export type GroupCoordinatorRecord =
+  | ConsumerGroupRecord
   | {
       readonly kind: "offset-commit";
       readonly groupId: string;

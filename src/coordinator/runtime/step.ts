@@ -74,6 +74,11 @@ export class TimerBook<Action> {
     return armed.action;
   }
 
+  /** True while the timer `key` is set. */
+  isSet(key: string): boolean {
+    return this.#armed.has(key);
+  }
+
   /** Number of timers set. */
   get size(): number {
     return this.#armed.size;

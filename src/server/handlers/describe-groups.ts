@@ -14,12 +14,10 @@ import {
   makeDescribedGroup,
   makeDescribeGroupsResponse,
 } from "#protocol/generated/describe-groups.ts";
+import { ALL_GROUP_OPERATIONS } from "../group-operations.ts";
 import type { ApiHandler } from "../handler.ts";
 
 const FIRST_VERSION_NAMING_UNKNOWN_GROUPS = 6;
-
-/** READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS as bits: all there is to do with a group, when nothing is forbidden. */
-const ALL_GROUP_OPERATIONS = (1 << 3) | (1 << 6) | (1 << 8) | (1 << 10) | (1 << 11);
 
 /** Serves DescribeGroups. */
 export function createDescribeGroupsHandler(deps: {
@@ -46,7 +44,9 @@ export function createDescribeGroupsHandler(deps: {
 function describe(groups: GroupCoordinator, groupId: string, version: number): DescribedGroup {
   const found = groups.describeGroup(groupId);
   if (typeof found === "number") return makeDescribedGroup({ groupId, errorCode: found });
-  if (found !== null) return makeDescribedGroup({ ...found, members: [...found.members] });
+  if (found !== null && found.errorCode === ErrorCode.NONE) {
+    return makeDescribedGroup({ ...found, members: [...found.members] });
+  }
   if (version < FIRST_VERSION_NAMING_UNKNOWN_GROUPS) {
     return makeDescribedGroup({ groupId, groupState: "Dead" });
   }
@@ -54,6 +54,6 @@ function describe(groups: GroupCoordinator, groupId: string, version: number): D
     groupId,
     groupState: "Dead",
     errorCode: ErrorCode.GROUP_ID_NOT_FOUND,
-    errorMessage: `Group ${groupId} not found.`,
+    errorMessage: found?.errorMessage ?? `Group ${groupId} not found.`,
   });
 }

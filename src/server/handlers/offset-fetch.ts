@@ -30,6 +30,9 @@ const FIRST_VERSION_WITH_GROUP_ERROR = 2;
 const FIRST_BATCHED_VERSION = 8;
 const FIRST_VERSION_WITH_TOPIC_IDS = 10;
 
+/** Before v9 nobody says who asks. */
+const NO_MEMBER = { memberId: null, memberEpoch: -1 };
+
 /** Serves OffsetFetch. */
 export function createOffsetFetchHandler(deps: {
   readonly groups: GroupCoordinator;
@@ -63,7 +66,7 @@ async function fetchOne(
 ): Promise<OffsetFetchResponse> {
   const { groupId, requireStable } = request;
   const asked = request.topics?.map((topic) => ({ ...topic, topicId: ZERO_UUID })) ?? null;
-  const output = await groups.fetchOffsets({ groupId, topics: asked }, requireStable);
+  const output = await groups.fetchOffsets({ ...NO_MEMBER, groupId, topics: asked }, requireStable);
   const { errorCode } = output;
   if (errorCode === ErrorCode.NONE || version >= FIRST_VERSION_WITH_GROUP_ERROR) {
     const topics = output.topics.map(({ name, partitions }) =>
@@ -83,8 +86,7 @@ async function fetchByName(
   group: OffsetFetchRequestGroup,
   requireStable: boolean,
 ): Promise<OffsetFetchResponseGroup> {
-  const { groupId, topics } = group;
-  return response(await groups.fetchOffsets({ groupId, topics }, requireStable));
+  return response(await groups.fetchOffsets(group, requireStable));
 }
 
 async function fetchById(
@@ -93,9 +95,8 @@ async function fetchById(
   group: OffsetFetchRequestGroup,
   requireStable: boolean,
 ): Promise<OffsetFetchResponseGroup> {
-  const { groupId } = group;
   if (group.topics === null) {
-    const output = await groups.fetchOffsets({ groupId, topics: null }, requireStable);
+    const output = await groups.fetchOffsets(group, requireStable);
     // Topics that are gone have no id to be named by.
     const topics = output.topics.flatMap((topic) => {
       const topicId = lookup.idOf(topic.name);
@@ -114,7 +115,7 @@ async function fetchById(
     const partitions = failedRows(topic.partitionIndexes, ErrorCode.UNKNOWN_TOPIC_ID);
     unknown.push(makeOffsetFetchResponseTopics({ topicId: topic.topicId, partitions }));
   }
-  const output = await groups.fetchOffsets({ groupId, topics: known }, requireStable);
+  const output = await groups.fetchOffsets({ ...group, topics: known }, requireStable);
   const answer = response(output);
   if (output.errorCode === ErrorCode.NONE) answer.topics = [...answer.topics, ...unknown];
   return answer;

@@ -23,6 +23,7 @@ const VALIDATE = "native/crates/log/src/validate.rs";
 const BROKER = "src/broker/broker.ts";
 const FRONTEND = "src/broker/frontend.ts";
 const SETTINGS = "src/config/broker-settings.ts";
+const GROUP_KEYS = "src/config/group-keys.ts";
 const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
 const INTERNAL_TOPICS = "src/controller/internal-topics.ts";
 const TOPICS = "src/controller/topics.ts";
@@ -128,6 +129,43 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "group.initial.rebalance.delay.ms": [
     "src/coordinator/group/classic/rebalance.ts",
     "groupInitialRebalanceDelayMs",
+  ],
+  "group.coordinator.rebalance.protocols": [
+    "src/broker/handlers.ts",
+    "settings.groupCoordinatorRebalanceProtocols",
+  ],
+  "group.consumer.max.size": [
+    "src/coordinator/group/consumer/heartbeat.ts",
+    "groupConsumerMaxSize",
+  ],
+  "group.consumer.assignors": [
+    "src/coordinator/group/consumer/subscription.ts",
+    "config.groupConsumerAssignors",
+  ],
+  "group.consumer.regex.refresh.interval.ms": [
+    "src/coordinator/group/consumer/patterns.ts",
+    "config.groupConsumerRegexRefreshIntervalMs",
+  ],
+  "group.consumer.session.timeout.ms": [GROUP_KEYS, "group.consumer.session.timeout.ms"],
+  "group.consumer.min.session.timeout.ms": [GROUP_KEYS, "group.consumer.min.session.timeout.ms"],
+  "group.consumer.max.session.timeout.ms": [GROUP_KEYS, "group.consumer.max.session.timeout.ms"],
+  "group.consumer.heartbeat.interval.ms": [GROUP_KEYS, "group.consumer.heartbeat.interval.ms"],
+  "group.consumer.min.heartbeat.interval.ms": [
+    GROUP_KEYS,
+    "group.consumer.min.heartbeat.interval.ms",
+  ],
+  "group.consumer.max.heartbeat.interval.ms": [
+    GROUP_KEYS,
+    "group.consumer.max.heartbeat.interval.ms",
+  ],
+  "group.consumer.assignment.interval.ms": [GROUP_KEYS, "group.consumer.assignment.interval.ms"],
+  "group.consumer.min.assignment.interval.ms": [
+    GROUP_KEYS,
+    "group.consumer.min.assignment.interval.ms",
+  ],
+  "group.consumer.max.assignment.interval.ms": [
+    GROUP_KEYS,
+    "group.consumer.max.assignment.interval.ms",
   ],
   "group.max.size": ["src/coordinator/group/classic/join.ts", "config.groupMaxSize"],
   "max.connection.creation.rate": [FRONTEND, "settings.maxConnectionCreationRate"],

@@ -52,6 +52,7 @@ export interface ClassicMember {
 
 /** State of one group. */
 export class ClassicGroup {
+  readonly type = "classic";
   readonly groupId: string;
   #state: ClassicGroupState;
   #previousState: ClassicGroupState;

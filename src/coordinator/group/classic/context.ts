@@ -20,7 +20,20 @@ export type TimerAction =
     }
   | { readonly kind: "join-deadline"; readonly groupId: string }
   | { readonly kind: "sync-deadline"; readonly groupId: string; readonly generationId: number }
-  | { readonly kind: "offset-retention" };
+  | { readonly kind: "offset-retention" }
+  /** A member of a consumer group was silent for too long. */
+  | { readonly kind: "consumer-session"; readonly groupId: string; readonly memberId: string }
+  /** A member of a consumer group did not give back its partitions in time. */
+  | {
+      readonly kind: "consumer-rebalance";
+      readonly groupId: string;
+      readonly memberId: string;
+      readonly memberEpoch: number;
+    }
+  /** A classic member of a consumer group did not join, or sync, in time. */
+  | { readonly kind: "consumer-round"; readonly groupId: string; readonly memberId: string }
+  /** Patterns of a consumer group are to be matched. */
+  | { readonly kind: "consumer-patterns"; readonly groupId: string };
 
 /** What must happen when the records of a step are in the log, or can't be written. */
 export type AppendToken =
