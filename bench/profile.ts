@@ -1,5 +1,6 @@
 /**
- * Shows where the broker's CPU goes under one case: `bun bench/profile.ts CASE [--seconds 5] [--out DIR] [--children]`.
+ * Shows where the broker's CPU goes under one case: `bun bench/profile.ts CASE [--seconds 5] [--out DIR] [--children]`. Cases of
+ * commits and heartbeats (`bench/groups/workloads.ts`) are known too.
  *
  * Starts the broker of this checkout with names for compiled JavaScript, loads it until it is warm, records with perf while
  * the load goes on, and prints the top symbols: JavaScript (`JS …`), the addon, Bun, the kernel. Names inside the
@@ -8,6 +9,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { runSteady } from "./groups/steady.ts";
+import { type CommitWorkload, groupWorkloads, type HeartbeatWorkload } from "./groups/workloads.ts";
 import { perfMap, readJitDump } from "./jit-dump.ts";
 import { buildLoadGenerator, fillTopic, runLoad, type LoadOptions } from "./load-generator.ts";
 import { self } from "./systems/self.ts";
@@ -26,8 +29,10 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const [workload] = selectWorkloads(positionals.length > 0 ? positionals : ["produce-100B-64conn"]);
-if (workload === undefined) throw new Error("no case");
+const caseName = positionals[0] ?? "produce-100B-64conn";
+const steady = groupWorkloads
+  .filter((each) => each.kind === "commit" || each.kind === "heartbeat")
+  .find(({ name }) => name === caseName);
 const seconds = Number(values.seconds);
 mkdirSync(values.out, { recursive: true });
 const directory = mkdtempSync(join(values.out, "run-"));
@@ -39,7 +44,11 @@ const running = await self.start({ directory, port: await freePort() }).catch((e
   rmSync(directory, { recursive: true, force: true });
   throw error;
 });
-try {
+
+/** Fills what has to be filled and starts the load. @returns how to wait for what it says of itself. */
+async function startCase(): Promise<() => Promise<string>> {
+  const [workload] = selectWorkloads([caseName]);
+  if (workload === undefined) throw new Error("no case");
   const options: LoadOptions = {
     bootstrap: running.bootstrap,
     pid: running.pid,
@@ -52,6 +61,26 @@ try {
   };
   if (workload.verb === "fetch") await fillTopic(workload, options);
   const load = runLoad(workload, options);
+  return async () => {
+    const result = await load;
+    return result.isValid
+      ? `${result.requestsPerSecond} requests/s, ${result.valueMibPerSecond} MiB/s, ${result.broker?.cores ?? 0} cores of the broker`
+      : `the load failed: ${result.firstError}`;
+  };
+}
+
+function startSteady(workload: CommitWorkload | HeartbeatWorkload): () => Promise<string> {
+  const { bootstrap, pid } = running;
+  const phases = { seconds: seconds + 2, warmSeconds: 3, partitions: 200 };
+  const load = runSteady({ bootstrap, pid, system: self, workload, ...phases });
+  return async () => {
+    const { isValid, firstError, figures } = await load;
+    return isValid ? JSON.stringify(figures) : `the load failed: ${firstError}`;
+  };
+}
+
+try {
+  const load = steady === undefined ? await startCase() : startSteady(steady);
   await Bun.sleep(4000);
   const data = join(values.out, "perf.data");
   const pid = String(running.pid);
@@ -72,8 +101,7 @@ try {
     "sleep",
     values.seconds,
   ]);
-  const result = await load;
-  if (!result.isValid) console.log(`the load failed: ${result.firstError}`);
+  console.log(`${caseName}: ${await load()}`);
   const functions = readdirSync(directory)
     .filter((name) => name.startsWith("jit-"))
     .flatMap((name) => readJitDump(readFileSync(join(directory, name))));
@@ -108,9 +136,6 @@ try {
   ]);
   const lines = (text: string): string[] =>
     text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
-  console.log(
-    `${workload.name}: ${result.requestsPerSecond} requests/s, ${result.valueMibPerSecond} MiB/s, ${result.broker?.cores ?? 0} cores of the broker`,
-  );
   console.log(`\nby object\n${lines(objects).slice(0, 8).join("\n")}`);
   console.log(`\nby symbol\n${lines(report).slice(0, Number(values.top)).join("\n")}`);
   console.log(`\ncall graphs: perf report -i ${data}`);
