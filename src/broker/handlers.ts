@@ -14,7 +14,7 @@ import type { PartitionDirectory } from "#replica/partition-directory.ts";
 import type { ReplicaManager } from "#replica/replica-manager.ts";
 import { addressFor } from "#server/cluster-view.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
-import type { AnyApiHandler, ApiHandler, ConnectionInfo } from "#server/handler.ts";
+import { type ConnectionInfo, erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
 import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
@@ -46,6 +46,7 @@ import { createOffsetFetchHandler } from "#server/handlers/offset-fetch.ts";
 import { createOffsetForLeaderEpochHandler } from "#server/handlers/offset-for-leader-epoch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
+import { addAdminHandlers } from "./admin-handlers.ts";
 
 /** What the handlers are made of. */
 export interface BrokerParts {
@@ -161,9 +162,5 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
       }),
     ),
   );
-}
-
-/** Forgets the message types; the dispatcher pairs codec and handler again. */
-function erased<Req, Res>(handler: ApiHandler<Req, Res>): AnyApiHandler {
-  return handler as unknown as AnyApiHandler;
+  addAdminHandlers(table, parts);
 }

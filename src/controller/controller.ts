@@ -27,6 +27,10 @@ import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
 import type {
+  AlterPartitionReassignmentsRequest,
+  AlterPartitionReassignmentsResponse,
+} from "#protocol/generated/alter-partition-reassignments.ts";
+import type {
   CreatePartitionsRequest,
   CreatePartitionsResponse,
 } from "#protocol/generated/create-partitions.ts";
@@ -39,15 +43,27 @@ import type {
   DeleteTopicsRequest,
   DeleteTopicsResponse,
 } from "#protocol/generated/delete-topics.ts";
+import type {
+  ElectLeadersRequest,
+  ElectLeadersResponse,
+} from "#protocol/generated/elect-leaders.ts";
+import { decideClientQuotas, refuseClientQuotas } from "./client-quotas.ts";
+import type { QuotaChange, QuotaOutcome } from "./client-quotas.ts";
 import { decideConfigChanges } from "./configs.ts";
 import type { ResourceChange, ResourceOutcome } from "./configs.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
+import { decideElectLeaders, refuseElectLeaders } from "./elections.ts";
+import { decideUpdateFeatures } from "./features.ts";
+import type { FeatureUpdate } from "./features.ts";
 import { automaticTopic } from "./internal-topics.ts";
 import { decideCreatePartitions, refuseCreatePartitions } from "./partitions.ts";
 import { decideProducerIdBlock } from "./producer-ids.ts";
 import type { ProducerIdBlock } from "./producer-ids.ts";
-import { decideStart } from "./registration.ts";
+import { decideReassignments, refuseReassignments } from "./reassignments.ts";
+import { decideStart, decideUnregisterBroker } from "./registration.ts";
 import type { BrokerRegistration } from "./registration.ts";
+import { decideScramCredentials } from "./scram.ts";
+import type { ScramDeletion, ScramOutcome, ScramUpsertion } from "./scram.ts";
 import {
   decideCreateTopics,
   decideDeleteTopics,
@@ -148,6 +164,70 @@ export class Controller {
           resourceName,
           ...refusal,
         })),
+    );
+  }
+
+  /** Serves AlterClientQuotas. */
+  async changeClientQuotas(
+    changes: readonly QuotaChange[],
+    validateOnly: boolean,
+  ): Promise<readonly QuotaOutcome[]> {
+    return this.#submitOr(
+      (input) => decideClientQuotas(changes, validateOnly, input),
+      (refusal) => refuseClientQuotas(changes, refusal),
+    );
+  }
+
+  /** Serves AlterUserScramCredentials. */
+  async changeScramCredentials(
+    deletions: readonly ScramDeletion[],
+    upsertions: readonly ScramUpsertion[],
+  ): Promise<readonly ScramOutcome[]> {
+    return this.#submitOr(
+      (input) => decideScramCredentials(deletions, upsertions, input),
+      (refusal) => {
+        const users = new Set([...deletions, ...upsertions].map(({ name }) => name));
+        return [...users].map((user) => ({ user, ...refusal }));
+      },
+    );
+  }
+
+  /** Serves UpdateFeatures; null when all levels are as asked. */
+  async updateFeatures(
+    updates: readonly FeatureUpdate[],
+    validateOnly: boolean,
+  ): Promise<Refusal | null> {
+    return this.#submitOr(
+      (input) => decideUpdateFeatures(updates, validateOnly, input),
+      (refusal) => refusal,
+    );
+  }
+
+  /** Serves UnregisterBroker; null when it is done. */
+  async unregisterBroker(brokerId: number): Promise<Refusal | null> {
+    return this.#submitOr(
+      (input) => decideUnregisterBroker(brokerId, input),
+      (refusal) => refusal,
+    );
+  }
+
+  /** Serves ElectLeaders. */
+  async electLeaders(request: ElectLeadersRequest): Promise<ElectLeadersResponse> {
+    if (request.timeoutMs <= 0) return refuseElectLeaders(request, TIMED_OUT);
+    return this.#submitOr(
+      (input) => decideElectLeaders(request, input),
+      (refusal) => refuseElectLeaders(request, refusal),
+    );
+  }
+
+  /** Serves AlterPartitionReassignments. */
+  async alterReassignments(
+    request: AlterPartitionReassignmentsRequest,
+  ): Promise<AlterPartitionReassignmentsResponse> {
+    if (request.timeoutMs <= 0) return refuseReassignments(request, TIMED_OUT);
+    return this.#submitOr(
+      (input) => decideReassignments(request, input),
+      (refusal) => refuseReassignments(request, refusal),
     );
   }
 

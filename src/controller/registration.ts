@@ -12,7 +12,8 @@ import type {
 } from "#metadata/cluster-image.ts";
 import { registerBrokerEntry } from "#metadata/image-records.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
-import type { Decision, DecisionInput } from "./decision.ts";
+import { ErrorCode } from "#common/error-code.ts";
+import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 
 /** Level of the metadata format of Kafka 4.4 (`metadata.version` 4.4-IV…), which our records keep to. */
 export const METADATA_VERSION = 33;
@@ -110,6 +111,54 @@ function* reclaimLeadership(image: ClusterImage, nodeId: number): Generator<Meta
         topicId: topic.id,
         leader: nodeId,
         isr: [nodeId],
+      });
+      yield { kind: "PartitionChangeRecord", record };
+    }
+  }
+}
+
+/** Decides UnregisterBroker: a broker that will not come back is forgotten, and is in sync with nothing any more. Null when it is done. */
+export function decideUnregisterBroker(
+  brokerId: number,
+  { image, nodeId }: DecisionInput,
+): Decision<Refusal | null> {
+  const refused = (errorCode: number, errorMessage: string): Decision<Refusal | null> => ({
+    response: { errorCode, errorMessage },
+    records: [],
+  });
+  const broker = image.brokers.get(brokerId);
+  if (broker === undefined) {
+    return refused(
+      ErrorCode.BROKER_ID_NOT_REGISTERED,
+      `Broker ID ${brokerId} is not currently registered`,
+    );
+  }
+  if (brokerId === nodeId) {
+    return refused(
+      ErrorCode.INVALID_REQUEST,
+      `Broker ID ${brokerId} is the one that serves this request; without it the cluster would be none`,
+    );
+  }
+  const record = { brokerId, brokerEpoch: broker.epoch };
+  return {
+    response: null,
+    records: [{ kind: "UnregisterBrokerRecord", record }, ...leaveInSync(image, brokerId)],
+  };
+}
+
+/** Takes a broker out of the ISRs it is in, but for those it is alone in: who was the last one in sync may still be needed. */
+function* leaveInSync(image: ClusterImage, brokerId: number): Generator<MetadataRecord> {
+  for (const topic of image.topicsById.values()) {
+    for (const { partitionId, isr, leader } of topic.partitions) {
+      if (!isr.includes(brokerId)) continue;
+      const others = isr.filter((id) => id !== brokerId);
+      if (others.length === 0 && leader !== brokerId) continue;
+      const next = others.find((id) => image.brokers.get(id)?.isFenced === false) ?? -1;
+      const record = makePartitionChangeRecord({
+        partitionId,
+        topicId: topic.id,
+        isr: others.length === 0 ? null : others,
+        ...(leader === brokerId && { leader: next }),
       });
       yield { kind: "PartitionChangeRecord", record };
     }

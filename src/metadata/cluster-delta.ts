@@ -10,8 +10,11 @@ import type { MetadataRecord } from "#protocol/generated/records/metadata-record
 import type { PartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import type { PartitionRecord } from "#protocol/generated/records/partition-record.ts";
 import type { RegisterBrokerRecord } from "#protocol/generated/records/register-broker-record.ts";
+import type { UserScramCredentialRecord } from "#protocol/generated/records/user-scram-credential-record.ts";
+import { ClientQuotasDelta } from "./client-quotas.ts";
 import { resourceKey, ResourceType } from "./cluster-image.ts";
 import type { BrokerImage, ClusterImage, PartitionImage, TopicImage } from "./cluster-image.ts";
+import { scramKey } from "./scram-credentials.ts";
 
 /** Leader value of a PartitionChangeRecord that leaves the leader alone. */
 export const NO_LEADER_CHANGE = -2;
@@ -24,11 +27,14 @@ export class ClusterDelta {
   readonly #configs = new Map<string, Map<string, string>>();
   readonly #features = new Map<string, number>();
   readonly #carried = new Map<string, MetadataRecord | null>();
+  readonly #clientQuotas: ClientQuotasDelta;
+  readonly #scramCredentials = new Map<string, UserScramCredentialRecord | null>();
   #nextProducerId: bigint | null = null;
   #recordCount = 0;
 
   constructor(base: ClusterImage) {
     this.base = base;
+    this.#clientQuotas = new ClientQuotasDelta(base.clientQuotas);
   }
 
   /** Records replayed so far. */
@@ -136,21 +142,20 @@ export class ClusterDelta {
       case "RemoveAccessControlEntryRecord":
         return this.#carry(`acl:${entry.record.id}`, null);
       case "UserScramCredentialRecord":
-        return this.#carry(`scram:${entry.record.mechanism}:${entry.record.name}`, entry);
+        this.#scramCredentials.set(
+          scramKey(entry.record.mechanism, entry.record.name),
+          entry.record,
+        );
+        return;
       case "RemoveUserScramCredentialRecord":
-        return this.#carry(`scram:${entry.record.mechanism}:${entry.record.name}`, null);
+        this.#scramCredentials.set(scramKey(entry.record.mechanism, entry.record.name), null);
+        return;
       case "DelegationTokenRecord":
         return this.#carry(`token:${entry.record.tokenId}`, entry);
       case "RemoveDelegationTokenRecord":
         return this.#carry(`token:${entry.record.tokenId}`, null);
-      case "ClientQuotaRecord": {
-        const { entity, key, remove } = entry.record;
-        const identity = entity
-          .map(({ entityType, entityName }) => JSON.stringify([entityType, entityName]))
-          .sort((left, right) => (left < right ? -1 : 1))
-          .join();
-        return this.#carry(`quota:${identity}:${key}`, remove ? null : entry);
-      }
+      case "ClientQuotaRecord":
+        return this.#clientQuotas.replay(entry.record);
       case "RegisterControllerRecord":
         return this.#carry(`controller:${entry.record.controllerId}`, entry);
       case "UnregisterControllerRecord":
@@ -191,6 +196,8 @@ export class ClusterDelta {
       configs: this.#configs.size === 0 ? base.configs : configs,
       features: overlayFeatures(base.features, this.#features),
       nextProducerId: this.#nextProducerId ?? base.nextProducerId,
+      clientQuotas: this.#clientQuotas.apply(),
+      scramCredentials: overlay(base.scramCredentials, this.#scramCredentials),
       carried: overlay(base.carried, this.#carried),
     };
   }

@@ -3,6 +3,8 @@
  * consistent view and never a lock; a change makes a new image through a {@link ClusterDelta}.
  */
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import type { ClientQuotas } from "./client-quotas.ts";
+import type { ScramCredentials } from "./scram-credentials.ts";
 
 /** One replica set and its leader. Arrays are never modified. */
 export interface PartitionImage {
@@ -87,9 +89,12 @@ export interface ClusterImage {
   readonly features: ReadonlyMap<string, number>;
   /** First producer id that no broker has been given. */
   readonly nextProducerId: bigint;
+  /** Stored; nothing is throttled by them yet. */
+  readonly clientQuotas: ClientQuotas;
+  /** Stored; no listener asks for them yet. */
+  readonly scramCredentials: ScramCredentials;
   /**
-   * Records of concerns that this build does not act on (ACLs, credentials, quotas, tokens, controllers), by identity: they
-   * survive in snapshots, so that nothing of an adopted directory is lost.
+   * Records of concerns that this build does not act on (ACLs, tokens, controllers), by identity: they survive in snapshots, so that nothing of an adopted directory is lost.
    */
   readonly carried: ReadonlyMap<string, MetadataRecord>;
 }
@@ -104,6 +109,8 @@ export const EMPTY_IMAGE: ClusterImage = {
   configs: new Map(),
   features: new Map(),
   nextProducerId: 0n,
+  clientQuotas: new Map(),
+  scramCredentials: new Map(),
   carried: new Map(),
 };
 

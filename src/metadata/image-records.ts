@@ -7,6 +7,7 @@ import type { MetadataRecord } from "#protocol/generated/records/metadata-record
 import { makePartitionRecord } from "#protocol/generated/records/partition-record.ts";
 import { makeProducerIdsRecord } from "#protocol/generated/records/producer-ids-record.ts";
 import { makeRegisterBrokerRecord } from "#protocol/generated/records/register-broker-record.ts";
+import { quotaEntry } from "./client-quotas.ts";
 import type { BrokerImage, ClusterImage, PartitionImage } from "./cluster-image.ts";
 
 /** Records of an image, `metadata.version` first as Kafka wants it, topics before their partitions. */
@@ -41,6 +42,12 @@ export function* imageRecords(image: ClusterImage): Generator<MetadataRecord> {
       nextProducerId: image.nextProducerId,
     });
     yield { kind: "ProducerIdsRecord", record };
+  }
+  for (const { entity, values } of image.clientQuotas.values()) {
+    for (const [key, value] of values) yield quotaEntry(entity, key, value);
+  }
+  for (const record of image.scramCredentials.values()) {
+    yield { kind: "UserScramCredentialRecord", record };
   }
   yield* image.carried.values();
 }

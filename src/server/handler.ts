@@ -90,3 +90,8 @@ export interface ApiHandler<Req, Res> {
 
 // The table holds handlers of many message types; only the dispatcher, which pairs codec and handler, sees this erased form.
 export type AnyApiHandler = ApiHandler<never, unknown>;
+
+/** Forgets the message types of a handler, for the table. */
+export function erased<Req, Res>(handler: ApiHandler<Req, Res>): AnyApiHandler {
+  return handler as unknown as AnyApiHandler;
+}

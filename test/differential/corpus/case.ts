@@ -43,6 +43,9 @@ export interface Turn {
   readonly replies: number;
 }
 
+/** A turn that waits a moment: what Kafka's controller has answered reaches its brokers a little later. */
+export const SETTLE: Turn = { writes: [], replies: 0 };
+
 /** Turns in order; each `yield` gives the replies of the turn. */
 export type Play = Generator<Turn, void, readonly Reply[]>;
 

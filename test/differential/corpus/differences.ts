@@ -89,6 +89,19 @@ export const DECISIONS: readonly Decision[] = [
   },
   {
     reason:
+      "The voters of a cluster of one node are fixed, so kraft.version is no feature here; Kafka supports 0 to 1.",
+    cases: ["features/kraft.version to 2 v1", "features/kraft.version to 2 v2"],
+  },
+  {
+    reason:
+      "Kafka fails inside and answers UNKNOWN_SERVER_ERROR; we say what is wrong, or what is answered without it.",
+    cases: [
+      "scram/without salt and password",
+      "every-api/CreateDelegationToken v3 compactString 1 null",
+    ],
+  },
+  {
+    reason:
       "Not served yet, so not advertised: the connection closes, as Kafka closes it for any API it does not know.",
     cases: [
       "cluster/SaslHandshake",
@@ -97,25 +110,8 @@ export const DECISIONS: readonly Decision[] = [
       "cluster/EndTxn",
       "cluster/WriteTxnMarkers",
       "cluster/TxnOffsetCommit",
-      "cluster/CreateAcls",
-      "cluster/DeleteAcls",
       "cluster/AlterReplicaLogDirs",
       "cluster/SaslAuthenticate",
-      "cluster/CreateDelegationToken",
-      "cluster/RenewDelegationToken",
-      "cluster/ExpireDelegationToken",
-      "cluster/DescribeDelegationToken",
-      "cluster/ElectLeaders",
-      "cluster/AlterPartitionReassignments",
-      "cluster/ListPartitionReassignments",
-      "cluster/DescribeClientQuotas",
-      "cluster/AlterClientQuotas",
-      "cluster/DescribeUserScramCredentials",
-      "cluster/AlterUserScramCredentials",
-      "cluster/DescribeQuorum",
-      "cluster/UpdateFeatures",
-      "cluster/DescribeProducers",
-      "cluster/UnregisterBroker",
       "cluster/DescribeTransactions",
       "cluster/ListTransactions",
       "cluster/ConsumerGroupHeartbeat",

@@ -52,6 +52,7 @@ const OWN_VALUES: ReadonlyMap<string, string> = new Map([
   ["totalBytes", "<bytes>"],
   ["usableBytes", "<bytes>"],
   ["finalizedFeaturesEpoch", "<epoch>"],
+  ["replicaDirectoryId", "<directory>"],
   ["producerId", "<producer>"],
   ["memberId", "<member>"],
   ["documentation", "<text>"],
@@ -86,6 +87,7 @@ export function describeReply(reply: Reply, frame: Uint8Array, place: Place): st
       // Numbered by the place of the case among all of them.
       .replaceAll(place.group, "<group>")
       .replaceAll(place.run, "<run>")
+      .replaceAll(/corpus-<run>-[gt][0-9]{3}(?![0-9])/g, "<damaged name>")
       .replaceAll(place.clusterId, "<cluster>")
       .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<uuid>")
       .replaceAll(/\b1[0-9]{12}\b/g, "<time>")
@@ -120,6 +122,19 @@ function byUnorderedPartition(one: unknown, other: unknown): number {
   if (left.index !== undefined) return left.index - (right.index ?? 0);
   const isUnordered = left.isFutureKey !== undefined || left.oldStyleOffsets !== undefined;
   return isUnordered ? left.partitionIndex - right.partitionIndex : 0;
+}
+
+/** The parts of a quota's entity come in the order of a hash table. */
+function withEntityInOrder(entry: unknown): unknown {
+  const { entity = [] } = entry as { readonly entity?: readonly unknown[] };
+  return { ...(entry as object), entity: entity.toSorted(byText) };
+}
+
+/** How long a broker's own metadata log is differs. */
+function withoutOwnOffsets(partition: unknown): unknown {
+  const { currentVoters = [] } = partition as { readonly currentVoters?: readonly unknown[] };
+  if (currentVoters.length === 0) return partition;
+  return { ...(partition as object), leaderEpoch: "<epoch>", highWatermark: "<offset>" };
 }
 
 interface UnorderedPartition {
@@ -158,6 +173,7 @@ interface Named {
   readonly isInternal?: boolean;
   readonly transactionalId?: string;
   readonly apiKey?: number;
+  readonly user?: string;
 }
 
 function normalizedArray(
@@ -195,7 +211,18 @@ function normalizedArray(
         : values;
     case "partitions":
     case "partitionResponses":
-      return values.toSorted(byUnorderedPartition);
+      return values.map(withoutOwnOffsets).toSorted(byUnorderedPartition);
+    case "currentVoters":
+      return values.map((each) => ({ ...(each as object), logEndOffset: "<offset>" }));
+    case "listeners":
+      return values.length;
+    case "results":
+      // Users come in the order of a hash table.
+      return values.toSorted((one, other) =>
+        (one as Named).user === undefined ? 0 : byText(one, other),
+      );
+    case "credentialInfos":
+      return values.toSorted(byText);
     case "responses":
       return values.toSorted(byDeletedTopic);
     case "supportedFeatures":
@@ -207,6 +234,14 @@ function normalizedArray(
       return values.filter((each) => (each as Named).transactionalId === place.group);
     case "configs":
       return values.length > 0 ? "<configs>" : [];
+    case "replicaElectionResults":
+      return values.filter((each) => !isOthers((each as { topic: string }).topic, place));
+    case "entries":
+      return values.map(withEntityInOrder).toSorted(byText);
+    case "entity":
+    case "values":
+    case "activeProducers":
+      return values.toSorted(byText);
     case "replicaNodes":
     case "isrNodes":
       return values.length;
@@ -216,7 +251,9 @@ function normalizedArray(
 }
 
 function byText(one: unknown, other: unknown): number {
-  const [left, right] = [JSON.stringify(one), JSON.stringify(other)];
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? `${each}` : each));
+  const [left, right] = [text(one), text(other)];
   return left < right ? -1 : Number(left > right);
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ZERO_UUID } from "#common/uuid.ts";
+import { quotaEntry } from "#metadata/client-quotas.ts";
 import { ClusterDelta } from "#metadata/cluster-delta.ts";
 import { EMPTY_IMAGE } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
@@ -9,6 +10,8 @@ import type { MetadataRecord } from "#protocol/generated/records/metadata-record
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import { makePartitionRecord } from "#protocol/generated/records/partition-record.ts";
 import { makeRegisterBrokerRecord } from "#protocol/generated/records/register-broker-record.ts";
+import { makeUserScramCredentialRecord } from "#protocol/generated/records/user-scram-credential-record.ts";
+import type { UserScramCredentialRecord } from "#protocol/generated/records/user-scram-credential-record.ts";
 
 const ID = "AAAAAAAAAAAAAAAAAAAAcw";
 const OTHER_ID = "AAAAAAAAAAAAAAAAAAAAdA";
@@ -34,6 +37,9 @@ const config = (name: string, value: string | null, resourceName = "t"): Metadat
   kind: "ConfigRecord",
   record: { resourceType: 2, resourceName, name, value },
 });
+
+const scram = (name: string, mechanism: number): UserScramCredentialRecord =>
+  makeUserScramCredentialRecord({ name, mechanism, iterations: 4096, salt: new Uint8Array([1]) });
 
 function replay(
   base: ClusterImage,
@@ -165,38 +171,21 @@ test("an image is what replaying its records gives, records of other concerns in
         tokenId: "k",
       },
     },
-    {
-      kind: "ClientQuotaRecord",
-      record: {
-        entity: [{ entityType: "user", entityName: null }],
-        key: "x",
-        value: 1.5,
-        remove: false,
-      },
-    },
-    {
-      kind: "ClientQuotaRecord",
-      record: {
-        entity: [{ entityType: "user", entityName: null }],
-        key: "y",
-        value: 1,
-        remove: false,
-      },
-    },
-    {
-      kind: "ClientQuotaRecord",
-      record: {
-        entity: [{ entityType: "user", entityName: null }],
-        key: "y",
-        value: 1,
-        remove: true,
-      },
-    },
+    quotaEntry(new Map([["user", null]]), "x", 1.5),
+    quotaEntry(new Map([["user", null]]), "y", 1),
+    quotaEntry(new Map([["user", null]]), "y", null),
+    { kind: "UserScramCredentialRecord", record: scram("anna", 1) },
+    { kind: "UserScramCredentialRecord", record: scram("anna", 2) },
+    { kind: "RemoveUserScramCredentialRecord", record: { name: "anna", mechanism: 1 } },
   );
   const records = [...imageRecords(image)];
   expect(records[0]?.record).toEqual({ name: "metadata.version", featureLevel: 33 });
   const delta = new ClusterDelta(EMPTY_IMAGE);
   for (const record of records) delta.replay(record);
   expect(delta.apply(image.offset, image.epoch)).toEqual(image);
-  expect(image.carried.size).toBe(2);
+  expect(image.carried.size).toBe(1);
+  expect([...image.clientQuotas.values()]).toEqual([
+    { entity: new Map([["user", null]]), values: new Map([["x", 1.5]]) },
+  ]);
+  expect([...image.scramCredentials.keys()]).toEqual(["2:anna"]);
 });

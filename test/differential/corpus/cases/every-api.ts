@@ -22,7 +22,8 @@ import {
   header,
 } from "../bytes.ts";
 import type { Place } from "../case.ts";
-import { type Sample, SAMPLES } from "./samples.ts";
+import type { Sample } from "./sample.ts";
+import { SAMPLES } from "./samples.ts";
 
 /** What the length or count of a field becomes. */
 type Damage = readonly [label: string, prefix: Uint8Array];

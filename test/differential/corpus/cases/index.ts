@@ -1,5 +1,11 @@
 /** All cases of the corpus, by subject. */
 import type { Case } from "../case.ts";
+import { ASSIGNMENT_CASES } from "./assignments.ts";
+import { FEATURE_CASES } from "./features.ts";
+import { INSPECTION_CASES } from "./inspection.ts";
+import { QUOTA_CASES } from "./quotas.ts";
+import { SCRAM_CASES } from "./scram.ts";
+import { SECURITY_CASES } from "./security.ts";
 import { API_VERSIONS_CASES } from "./api-versions.ts";
 import { BOMB_CASES } from "./bombs.ts";
 import { CLUSTER_CASES } from "./cluster.ts";
@@ -29,5 +35,11 @@ export const CASES: readonly Case[] = [
   ...GROUP_LIFE_CASES,
   ...COMMITTED_OFFSET_CASES,
   ...CLUSTER_CASES,
+  ...ASSIGNMENT_CASES,
+  ...FEATURE_CASES,
+  ...INSPECTION_CASES,
+  ...QUOTA_CASES,
+  ...SCRAM_CASES,
+  ...SECURITY_CASES,
   ...EVERY_API_CASES,
 ];

@@ -2,8 +2,6 @@
  * A sound request of every served API, harmless wherever it is sent: it asks about what does not exist, or only validates. The
  * damage of `every-api.ts` is done to these.
  */
-import { ZERO_UUID } from "#common/uuid.ts";
-import type { ApiMessages } from "#protocol/api.ts";
 import { AlterConfigsApi, makeAlterConfigsRequest } from "#protocol/generated/alter-configs.ts";
 import { ApiVersionsApi, makeApiVersionsRequest } from "#protocol/generated/api-versions.ts";
 import {
@@ -99,32 +97,9 @@ import {
   ProduceApi,
 } from "#protocol/generated/produce.ts";
 import { makeSyncGroupRequest, SyncGroupApi } from "#protocol/generated/sync-group.ts";
-import type { Place } from "../case.ts";
 import { repeat, utf8 } from "../bytes.ts";
-
-/** One API with a request of any served version. */
-export interface Sample {
-  readonly api: ApiMessages<unknown, unknown>;
-  /** Lowest version sent; Kafka 4.4 serves it. */
-  readonly minVersion: number;
-  readonly maxVersion: number;
-  make(version: number, place: Place): unknown;
-}
-
-/** Forgets the message types; a sample pairs codec and message again. */
-function erased<Req>(api: ApiMessages<Req, unknown>): ApiMessages<unknown, unknown> {
-  const unknownApi: unknown = api;
-  return unknownApi as ApiMessages<unknown, unknown>;
-}
-
-function sample<Req>(
-  api: ApiMessages<Req, unknown>,
-  minVersion: number,
-  maxVersion: number,
-  make: (version: number, place: Place) => Req,
-): Sample {
-  return { api: erased(api), minVersion, maxVersion, make };
-}
+import { ADMIN_SAMPLES } from "./admin-samples.ts";
+import { type Sample, sample } from "./sample.ts";
 
 /** A topic that nobody makes. */
 const MISSING = "corpus-missing";
@@ -358,7 +333,5 @@ export const SAMPLES: readonly Sample[] = [
       cursor: { topicName: topic, partitionIndex: 0 },
     }),
   ),
+  ...ADMIN_SAMPLES,
 ];
-
-/** The id of no topic at all. */
-export const NO_TOPIC_ID: string = ZERO_UUID;

@@ -1,0 +1,52 @@
+/**
+ * APIs of administrators that need no more than the cluster's image, its controller and the logs: a part of the table in
+ * `handlers.ts`.
+ */
+import { erased } from "#server/handler.ts";
+import type { HandlerTable } from "#server/handler-table.ts";
+import { createAlterClientQuotasHandler } from "#server/handlers/alter-client-quotas.ts";
+import { createAlterPartitionReassignmentsHandler } from "#server/handlers/alter-partition-reassignments.ts";
+import { createAlterUserScramCredentialsHandler } from "#server/handlers/alter-user-scram-credentials.ts";
+import { createCreateAclsHandler } from "#server/handlers/create-acls.ts";
+import { createCreateDelegationTokenHandler } from "#server/handlers/create-delegation-token.ts";
+import { createDeleteAclsHandler } from "#server/handlers/delete-acls.ts";
+import { createDescribeAclsHandler } from "#server/handlers/describe-acls.ts";
+import { createDescribeClientQuotasHandler } from "#server/handlers/describe-client-quotas.ts";
+import { createDescribeDelegationTokenHandler } from "#server/handlers/describe-delegation-token.ts";
+import { createDescribeProducersHandler } from "#server/handlers/describe-producers.ts";
+import { createDescribeQuorumHandler } from "#server/handlers/describe-quorum.ts";
+import { createDescribeUserScramCredentialsHandler } from "#server/handlers/describe-user-scram-credentials.ts";
+import { createElectLeadersHandler } from "#server/handlers/elect-leaders.ts";
+import { createExpireDelegationTokenHandler } from "#server/handlers/expire-delegation-token.ts";
+import { createListPartitionReassignmentsHandler } from "#server/handlers/list-partition-reassignments.ts";
+import { createRenewDelegationTokenHandler } from "#server/handlers/renew-delegation-token.ts";
+import { createUnregisterBrokerHandler } from "#server/handlers/unregister-broker.ts";
+import { createUpdateFeaturesHandler } from "#server/handlers/update-features.ts";
+import type { BrokerParts } from "./handlers.ts";
+import { SYSTEM_CLOCK } from "./system-ports.ts";
+
+/** Adds them to `table`. */
+export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void {
+  const { settings, controller, directory, store } = parts;
+  const image = (): ReturnType<BrokerParts["image"]> => parts.image();
+  table.add(
+    erased(createDescribeAclsHandler()),
+    erased(createCreateAclsHandler()),
+    erased(createDeleteAclsHandler()),
+    erased(createCreateDelegationTokenHandler()),
+    erased(createRenewDelegationTokenHandler()),
+    erased(createExpireDelegationTokenHandler()),
+    erased(createDescribeDelegationTokenHandler()),
+    erased(createElectLeadersHandler({ controller })),
+    erased(createAlterPartitionReassignmentsHandler({ controller })),
+    erased(createListPartitionReassignmentsHandler({ image })),
+    erased(createDescribeClientQuotasHandler({ image })),
+    erased(createAlterClientQuotasHandler({ controller })),
+    erased(createDescribeUserScramCredentialsHandler({ image })),
+    erased(createAlterUserScramCredentialsHandler({ controller })),
+    erased(createDescribeQuorumHandler({ nodeId: settings.nodeId, clock: SYSTEM_CLOCK, image })),
+    erased(createUpdateFeaturesHandler({ controller })),
+    erased(createDescribeProducersHandler({ directory, log: store })),
+    erased(createUnregisterBrokerHandler({ controller })),
+  );
+}

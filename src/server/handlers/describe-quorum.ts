@@ -1,0 +1,115 @@
+/**
+ * DescribeQuorum (key 55): who keeps the cluster's metadata, and how far each of them is (KIP-595).
+ *
+ * - v0: flexible from the start. v1: times of the last fetch and of being caught up (KIP-836). v2: directory ids, addresses of the
+ *   voters, error messages (KIP-853).
+ *
+ * One node is the whole quorum: its leader, and caught up with itself at any time. Its voters are fixed, so the directory has no id;
+ * its address is the broker's own, since there is no listener of controllers to reach.
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import type { Clock } from "#common/time.ts";
+import { ZERO_UUID } from "#common/uuid.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import {
+  DescribeQuorumApi,
+  makeDescribeQuorumResponse,
+  makeDescribeQuorumResponsePartitionData,
+  makeDescribeQuorumResponseTopicData,
+  makeListener,
+  makeNode,
+  makeReplicaState,
+} from "#protocol/generated/describe-quorum.ts";
+import type {
+  DescribeQuorumRequest,
+  DescribeQuorumResponse,
+} from "#protocol/generated/describe-quorum.ts";
+import type { ApiHandler, RequestContext } from "../handler.ts";
+
+const METADATA_TOPIC = "__cluster_metadata";
+const METADATA_PARTITION = 0;
+const FIRST_VERSION_WITH_NODES = 2;
+
+/** What the handler works with. */
+export interface DescribeQuorumDependencies {
+  readonly nodeId: number;
+  readonly clock: Pick<Clock, "nowMs">;
+  readonly image: () => ClusterImage;
+}
+
+/** Serves DescribeQuorum. */
+export function createDescribeQuorumHandler(
+  dependencies: DescribeQuorumDependencies,
+): ApiHandler<DescribeQuorumRequest, DescribeQuorumResponse> {
+  return {
+    api: DescribeQuorumApi,
+    minVersion: 0,
+    maxVersion: 2,
+    handle: (request, context) =>
+      asksForMetadata(request) ? describe(dependencies, context) : refuse(request),
+  };
+}
+
+/** True for a request of the metadata's one partition, and nothing else. */
+function asksForMetadata({ topics }: DescribeQuorumRequest): boolean {
+  const [topic] = topics;
+  return (
+    topics.length === 1 &&
+    topic?.topicName === METADATA_TOPIC &&
+    topic.partitions.length === 1 &&
+    topic.partitions[0]?.partitionIndex === METADATA_PARTITION
+  );
+}
+
+function refuse({ topics }: DescribeQuorumRequest): DescribeQuorumResponse {
+  return makeDescribeQuorumResponse({
+    topics: topics.map(({ topicName, partitions }) =>
+      makeDescribeQuorumResponseTopicData({
+        topicName,
+        partitions: partitions.map(({ partitionIndex }) =>
+          makeDescribeQuorumResponsePartitionData({
+            partitionIndex,
+            errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+            errorMessage: "This server does not host this topic-partition.",
+          }),
+        ),
+      }),
+    ),
+  });
+}
+
+function describe(
+  { nodeId, clock, image }: DescribeQuorumDependencies,
+  { apiVersion, connection }: RequestContext,
+): DescribeQuorumResponse {
+  const { offset, epoch, brokers } = image();
+  const nowMs = clock.nowMs();
+  const endOffset = offset + 1;
+  const leader = makeReplicaState({
+    replicaId: nodeId,
+    replicaDirectoryId: ZERO_UUID,
+    logEndOffset: endOffset,
+    lastFetchTimestamp: nowMs,
+    lastCaughtUpTimestamp: nowMs,
+  });
+  const partition = makeDescribeQuorumResponsePartitionData({
+    partitionIndex: METADATA_PARTITION,
+    leaderId: nodeId,
+    leaderEpoch: epoch,
+    highWatermark: endOffset,
+    currentVoters: [leader],
+  });
+  const listeners = (brokers.get(nodeId)?.endpoints ?? []).map(({ name, host, port }) =>
+    makeListener({
+      name,
+      host: host === "" ? connection.localHost : host,
+      port: port === 0 ? connection.localPort : port,
+    }),
+  );
+  return makeDescribeQuorumResponse({
+    topics: [
+      makeDescribeQuorumResponseTopicData({ topicName: METADATA_TOPIC, partitions: [partition] }),
+    ],
+    nodes: apiVersion >= FIRST_VERSION_WITH_NODES ? [makeNode({ nodeId, listeners })] : [],
+  });
+}
