@@ -13,6 +13,10 @@ import {
   makeCreateTopicsRequest,
 } from "#protocol/generated/create-topics.ts";
 import {
+  DescribeGroupsApi,
+  makeDescribeGroupsRequest,
+} from "#protocol/generated/describe-groups.ts";
+import {
   FindCoordinatorApi,
   makeFindCoordinatorRequest,
 } from "#protocol/generated/find-coordinator.ts";
@@ -33,19 +37,29 @@ async function remoteTarget(address: string, run: string): Promise<Target> {
   const created = await wire.send(CreateTopicsApi, 7, request);
   const topicId = created.topics[0]?.topicId ?? ZERO_UUID;
   if (topicId === ZERO_UUID) throw new Error(`no topic on ${address}: ${JSON.stringify(created)}`);
-  await awaitCoordinator(wire);
+  await awaitGroups(
+    wire,
+    Object.keys(SCENARIOS).map((name) => `${name}-${run}`),
+  );
   return { topic, topicId, connect: () => Wire.connect(address) };
 }
 
-/** A fresh broker makes its internal topic when it is first asked for a coordinator. */
-async function awaitCoordinator(wire: Wire): Promise<void> {
-  const request = makeFindCoordinatorRequest({ coordinatorKeys: ["any"] });
-  for (let attempt = 0; attempt < 100; attempt++) {
+/** Waits until a fresh broker, which makes its internal topic when it is first asked, serves `groups`. */
+export async function awaitGroups(wire: Wire, groups: readonly string[]): Promise<void> {
+  const coordinatorKeys = [...groups];
+  for (let attempt = 0; attempt < 600; attempt++) {
+    const request = makeFindCoordinatorRequest({ coordinatorKeys });
     const found = await wire.send(FindCoordinatorApi, 4, request);
-    if (found.coordinators[0]?.errorCode === 0) return;
+    const described = await wire.send(
+      DescribeGroupsApi,
+      0,
+      makeDescribeGroupsRequest({ groups: coordinatorKeys }),
+    );
+    const isFound = found.coordinators.every(({ errorCode }) => errorCode === 0);
+    if (isFound && described.groups.every(({ errorCode }) => errorCode === 0)) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("no coordinator after 10 s");
+  throw new Error("no coordinator after a minute");
 }
 
 async function tell(
