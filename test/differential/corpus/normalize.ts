@@ -205,8 +205,10 @@ function normalizedArray(
         .filter((each) => COMPARED_RANGES.has((each as Named).apiKey ?? -1))
         .map((each) => (isOldest ? each : { ...(each as Named), minVersion: undefined }));
     case "results":
-      // DeleteGroups answers by coordinator partition; its rows have no order.
-      return values.every((each) => (each as Named).groupId !== undefined)
+      // DeleteGroups answers by coordinator partition, users come out of a hash table: such rows have no order.
+      return values.every(
+        (each) => (each as Named).groupId !== undefined || (each as Named).user !== undefined,
+      )
         ? values.toSorted(byText)
         : values;
     case "partitions":
@@ -216,11 +218,6 @@ function normalizedArray(
       return values.map((each) => ({ ...(each as object), logEndOffset: "<offset>" }));
     case "listeners":
       return values.length;
-    case "results":
-      // Users come in the order of a hash table.
-      return values.toSorted((one, other) =>
-        (one as Named).user === undefined ? 0 : byText(one, other),
-      );
     case "credentialInfos":
       return values.toSorted(byText);
     case "responses":

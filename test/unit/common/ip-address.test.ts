@@ -48,7 +48,10 @@ test.each([
 });
 
 test("agrees with the runtime about every full address, and about texts like one", () => {
-  const like = fc.string({ unit: fc.constantFrom(..."0123456789abf:."), maxLength: 20 });
+  const like = fc.string({
+    unit: fc.constantFrom(...Array.from("0123456789abf:.")),
+    maxLength: 20,
+  });
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6(), like), (text) => {
       // Shorter forms of v4, which the runtime does not know, and zeros in front, which it refuses.

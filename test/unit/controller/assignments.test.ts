@@ -226,7 +226,7 @@ describe("unregistering a broker", () => {
       { replicas: [2, 1], isr: [2, 1], leader: 2 },
     );
     expect(await cluster.controller.unregisterBroker(2)).toBeNull();
-    expect([...cluster.controller.image.brokers.keys()].toSorted()).toEqual([1, 3]);
+    expect(new Set(cluster.controller.image.brokers.keys())).toEqual(new Set([1, 3]));
     expect(partitionOf(cluster, 0)).toMatchObject({ isr: [1], leader: 1, leaderEpoch: 4 });
     expect(partitionOf(cluster, 1)).toMatchObject({ isr: [2], leader: -1, partitionEpoch: 9 });
     expect(partitionOf(cluster, 2)).toMatchObject({ isr: [1], leader: 1, leaderEpoch: 5 });
