@@ -16,6 +16,7 @@ import {
   connectionLimitSettings,
 } from "#config/broker-settings.ts";
 import { GroupSettingsCache } from "#config/group-config.ts";
+import { LoggerLevels } from "#config/logger-levels.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
 import { Controller } from "#controller/controller.ts";
 import { SecurityProtocolId } from "#controller/registration.ts";
@@ -31,6 +32,10 @@ import {
   raiseOpenFileLimit,
   recoveryProgress,
 } from "#log/native-log.ts";
+import {
+  compilePattern,
+  InvalidPatternError,
+} from "#coordinator/group/consumer/topic-pattern.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
@@ -324,11 +329,14 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     },
   });
   undo.push(() => directories.stop());
+  const loggers = new LoggerLevels(logger);
   const controller = new Controller({
     nodeId,
     loader,
     config: () => current.config,
     random: SYSTEM_RANDOM,
+    loggers,
+    isPattern,
     creationRefusal: () => directories.creationRefusal(),
   });
   const partitions = new PartitionStore({
@@ -431,6 +439,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     replicas,
     store,
     isDirectoryOnline: (id) => directories.isOnline(id),
+    loggers,
     sessions,
   });
   const housekeeping = new Housekeeping({
@@ -519,6 +528,17 @@ async function openStore(
     return store;
   } finally {
     clearInterval(timer);
+  }
+}
+
+/** Whether names can be matched against a text. */
+function isPattern(source: string): boolean {
+  try {
+    compilePattern(source);
+    return true;
+  } catch (error) {
+    if (error instanceof InvalidPatternError) return false;
+    throw error;
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { BrokerConfig } from "#config/broker-config.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { LoggerLevels } from "#config/logger-levels.ts";
 import type { Controller } from "#controller/controller.ts";
 import { ProducerIdSource } from "#controller/producer-ids.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";
@@ -61,6 +62,7 @@ export interface BrokerParts {
   readonly replicas: ReplicaManager;
   readonly store: LogStore;
   isDirectoryOnline(directoryId: string): boolean;
+  readonly loggers: LoggerLevels;
   readonly sessions: FetchSessionCache;
 }
 
@@ -146,7 +148,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(createDeleteRecordsHandler({ directory, log: store, isInternalTopic })),
     erased(createInitProducerIdHandler({ producerIds })),
     erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
-    erased(createDescribeConfigsHandler({ nodeId, image, config })),
+    erased(createDescribeConfigsHandler({ nodeId, image, config, loggers: parts.loggers })),
     erased(createAlterConfigsHandler({ controller })),
     erased(createDescribeLogDirsHandler({ logDirs: store })),
     erased(createCreatePartitionsHandler({ controller })),

@@ -27,23 +27,41 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
 }
 
-/** A logger that hands every line of at least `threshold` to one function. */
+/** A logger whose threshold may move: lines below `level` are dropped. */
+export interface LeveledLogger extends Logger {
+  level: LogLevel;
+}
+
+/** A logger that hands every line of at least `threshold`, which is its level from then on, to one function. */
 export function createLogger(
   threshold: LogLevel,
   take: (level: LogLevel, message: string, fields: LogFields) => void,
-): Logger {
-  const from = LOG_LEVELS.indexOf(threshold);
-  const of = (level: LogLevel): Logger["info"] =>
-    LOG_LEVELS.indexOf(level) < from
-      ? () => {}
-      : (message, fields = NO_FIELDS) => take(level, message, fields);
+): LeveledLogger {
+  let from = LOG_LEVELS.indexOf(threshold);
+  const of = (level: LogLevel): Logger["info"] => {
+    const rank = LOG_LEVELS.indexOf(level);
+    return (message, fields = NO_FIELDS) => {
+      if (rank >= from) take(level, message, fields);
+    };
+  };
   return {
+    get level(): LogLevel {
+      return LOG_LEVELS[from] ?? threshold;
+    },
+    set level(level: LogLevel) {
+      from = LOG_LEVELS.indexOf(level);
+    },
     trace: of("trace"),
     debug: of("debug"),
     info: of("info"),
     warn: of("warn"),
     error: of("error"),
   };
+}
+
+/** True where the threshold can be asked for and moved. */
+export function isLeveled(logger: Logger): logger is LeveledLogger {
+  return "level" in logger && typeof logger.level === "string" && isLogLevel(logger.level);
 }
 
 const NO_FIELDS: LogFields = {};

@@ -246,7 +246,9 @@ export function parsePerIpOverrides(text: string): PerIpOverridesResult {
     const at = entry.lastIndexOf(":");
     const count = entry.slice(at + 1).trim();
     if (at <= 0 || !/^\d{1,9}$/.test(count)) {
-      const error = `Error parsing configuration property 'max.connections.per.ip.overrides': ${entry.trim()}`;
+      // What is wrong with an entry without a colon is told in the words of Java's substring.
+      const why = at === -1 ? `begin 0, end -1, length ${entry.trim().length}` : entry.trim();
+      const error = `Error parsing configuration property 'max.connections.per.ip.overrides': ${why}`;
       return { overrides: null, error };
     }
     overrides.set(entry.slice(0, at).trim(), Number(count));

@@ -2,9 +2,11 @@
  * What DescribeConfigs tells of a key: the value in force, where it comes from, and every layer that has a say, best
  * first. The layers of a topic key are its own value and then those of the broker key behind it.
  */
+import { javaHashMapOrder } from "#common/java-hash.ts";
 import type { BrokerConfig, ConfigValues } from "./broker-config.ts";
 import { BROKER_KEYS, brokerKey, brokerSynonyms } from "./broker-keys.ts";
-import { GROUP_KEY_LISTING, groupKey } from "./group-keys.ts";
+import { CLIENT_METRICS_KEY_LISTING } from "./client-metrics-keys.ts";
+import { GROUP_KEY_LISTING } from "./group-keys.ts";
 import type { KeyDefinition, KeyType } from "./key-definition.ts";
 import { isSensitive } from "./key-definition.ts";
 import { formatValue, parseValue } from "./parse-value.ts";
@@ -37,6 +39,18 @@ const TYPE_IDS: Readonly<Record<KeyType, number>> = {
   password: 9,
 };
 
+const UNKNOWN_TYPE = 0;
+
+/** Keys that are listed, Kafka's in the order of its maps and then ours. */
+function listing<Row extends KeyDefinition>(keys: readonly Row[]): readonly Row[] {
+  const listed = keys.filter(({ isInternal }) => isInternal !== true);
+  const isOurs = ({ name }: Row): boolean => name.startsWith("sluice.");
+  return [...javaHashMapOrder(listed.filter((key) => !isOurs(key))), ...listed.filter(isOurs)];
+}
+
+const TOPIC_LISTING = listing(TOPIC_KEYS);
+const BROKER_LISTING = listing(BROKER_KEYS);
+
 /** One layer that has a value for the key or for a synonym of it. */
 export interface DescribedSynonym {
   readonly name: string;
@@ -63,8 +77,7 @@ export function describeTopicConfig(
 ): DescribedConfig[] {
   const config = resolveTopicConfig(broker, overrides);
   const described: DescribedConfig[] = [];
-  for (const definition of TOPIC_KEYS) {
-    if (definition.isInternal === true) continue;
+  for (const definition of TOPIC_LISTING) {
     const value = formatValue(definition.type, config.get(definition.name) ?? null);
     const [synonym] = definition.synonyms ?? [];
     const layers = synonym === undefined ? [] : brokerLayers(broker, synonym.name);
@@ -82,11 +95,10 @@ export function describeGroupConfig(
   overrides: ConfigValues,
 ): DescribedConfig[] {
   const described: DescribedConfig[] = [];
-  for (const name of GROUP_KEY_LISTING) {
-    const definition = groupKey(name);
+  for (const definition of GROUP_KEY_LISTING) {
+    const { name, type, synonym, isInternal } = definition;
     const own = overrides.get(name);
-    if (definition === undefined || (definition.isInternal === true && own === undefined)) continue;
-    const { type, synonym } = definition;
+    if (isInternal === true && own === undefined) continue;
     const shown = (text: string | null): string | null =>
       text === null ? null : formatValue(type, parseValue(definition, text).value);
     const layers =
@@ -101,11 +113,39 @@ export function describeGroupConfig(
   return described;
 }
 
-/** Every listed key of this broker. */
+/** The keys of a client-metrics subscription; one that nobody made has the defaults. */
+export function describeClientMetricsConfig(values: ConfigValues): DescribedConfig[] {
+  return CLIENT_METRICS_KEY_LISTING.map((definition) => {
+    const { name, type } = definition;
+    const own = values.get(name);
+    const text = own ?? definition.default ?? "";
+    const value = formatValue(type, parseValue(definition, text).value);
+    const layers =
+      own === undefined ? [] : [{ name, value, source: ConfigSource.CLIENT_METRICS_CONFIG }];
+    return describe(definition, value, layers, false);
+  });
+}
+
+/** Loggers and their levels. */
+export function describeLoggers(levels: ReadonlyMap<string, string>): DescribedConfig[] {
+  return [...levels].map(([name, value]) => ({
+    name,
+    value,
+    source: ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG,
+    isReadOnly: false,
+    isSensitive: false,
+    synonyms: [],
+    typeId: UNKNOWN_TYPE,
+    doc: "",
+  }));
+}
+
+/** Every listed key of this broker, those that somebody stored and nobody knows first. */
 export function describeBrokerConfig(broker: BrokerConfig): DescribedConfig[] {
-  const described: DescribedConfig[] = [];
-  for (const definition of BROKER_KEYS) {
-    if (definition.isInternal === true) continue;
+  const described = foreignNames([broker.dynamicValues, broker.dynamicDefaults]).map((name) =>
+    describeForeign(broker, name),
+  );
+  for (const definition of BROKER_LISTING) {
     const layers = brokerLayers(broker, definition.name);
     const value = formatValue(definition.type, broker.value(definition.name));
     described.push(describe(definition, value, layers, definition.update === undefined));
@@ -115,16 +155,61 @@ export function describeBrokerConfig(broker: BrokerConfig): DescribedConfig[] {
 
 /** What is stored for all brokers: only keys that are set there. */
 export function describeDynamicDefaults(broker: BrokerConfig): DescribedConfig[] {
+  const isDefault = ({ source }: DescribedSynonym): boolean =>
+    source === ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG;
   const described: DescribedConfig[] = [];
   for (const [name, text] of broker.dynamicDefaults) {
     const definition = brokerKey(name);
-    if (definition === undefined) continue;
-    const layers = brokerLayers(broker, name).filter(
-      (layer) => layer.source === ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG,
-    );
-    described.push(describe(definition, text, layers, definition.update === undefined));
+    if (definition === undefined) {
+      const foreign = describeForeign(broker, name);
+      const synonyms = foreign.synonyms.filter(isDefault);
+      const value = synonyms[0]?.value ?? null;
+      described.push({
+        ...foreign,
+        value,
+        synonyms,
+        source: synonyms[0]?.source ?? foreign.source,
+      });
+      continue;
+    }
+    const layers = brokerLayers(broker, name).filter(isDefault);
+    const value = formatValue(definition.type, parseValue(definition, text).value);
+    described.push(describe(definition, value, layers, definition.update === undefined));
   }
   return described;
+}
+
+/** Names in any of the layers that are no row of the table. */
+function foreignNames(layers: readonly ConfigValues[]): string[] {
+  const names = layers.flatMap((values) => [...values.keys()]);
+  return [...new Set(names)].filter((name) => brokerKey(name) === undefined);
+}
+
+/**
+ * A stored key that is no row of the table. With a listener's prefix it is of the type of the key behind the prefix, which also has a say;
+ * anything else is of unknown type and, who knows, a secret.
+ */
+function describeForeign(broker: BrokerConfig, name: string): DescribedConfig {
+  const base = /^listener\.name\.[^.]+\.(.+)$/.exec(name)?.[1];
+  const definition = base === undefined ? undefined : brokerKey(base);
+  const hidden = definition === undefined || isSensitive(definition);
+  const own: DescribedSynonym[] = [];
+  const add = (source: number, text: string | undefined): void => {
+    if (text !== undefined) own.push({ name, value: hidden ? null : text, source });
+  };
+  add(ConfigSource.DYNAMIC_BROKER_CONFIG, broker.dynamicValues.get(name));
+  add(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, broker.dynamicDefaults.get(name));
+  const behind = definition === undefined ? [] : brokerLayers(broker, definition.name);
+  return {
+    name,
+    value: own[0]?.value ?? null,
+    source: own[0]?.source ?? ConfigSource.UNKNOWN,
+    isReadOnly: true,
+    isSensitive: hidden,
+    synonyms: [...own, ...behind],
+    typeId: definition === undefined ? UNKNOWN_TYPE : TYPE_IDS[definition.type],
+    doc: null,
+  };
 }
 
 function describe(

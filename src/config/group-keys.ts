@@ -4,6 +4,7 @@
  *
  * @see KIP-848 (consumer), KIP-932 (share), KIP-1071 (streams)
  */
+import { javaHashMapOrder } from "#common/java-hash.ts";
 import type { KeyDefinition } from "./key-definition.ts";
 import { NO_POOL, SHARE_GROUPS, STREAMS_GROUPS, accepted, unsupported } from "./key-status.ts";
 import { atLeast, NO_EMPTY_ELEMENTS, OFFSET_RESET, oneOf } from "./valid-values.ts";
@@ -312,33 +313,14 @@ export function groupKey(name: string): GroupKeyDefinition | undefined {
   return KEY_BY_NAME.get(name);
 }
 
-/** Names in the order in which DescribeConfigs lists them; internal ones, first here, only where the group sets them. */
-export const GROUP_KEY_LISTING: readonly string[] = [
-  "share.assignor.offload.enable",
-  "streams.num.warmup.replicas",
-  "consumer.assignor.offload.enable",
-  "streams.acceptable.recovery.lag",
-  "streams.assignor.offload.enable",
-  "streams.task.offset.interval.ms",
-  "consumer.session.timeout.ms",
-  "streams.assignor.name",
-  "consumer.assignment.interval.ms",
-  "errors.deadletterqueue.copy.record.enable",
-  "share.auto.offset.reset",
-  "streams.rack.aware.assignment.tags",
-  "share.renew.acknowledge.enable",
-  "streams.initial.rebalance.delay.ms",
-  "share.session.timeout.ms",
-  "streams.assignment.interval.ms",
-  "share.heartbeat.interval.ms",
-  "streams.heartbeat.interval.ms",
-  "share.delivery.count.limit",
-  "errors.deadletterqueue.topic.name",
-  "consumer.heartbeat.interval.ms",
-  "share.record.lock.duration.ms",
-  "share.assignment.interval.ms",
-  "share.isolation.level",
-  "streams.session.timeout.ms",
-  "share.partition.max.record.locks",
-  "streams.num.standby.replicas",
+/**
+ * The keys in the order in which DescribeConfigs lists them: internal ones, which are listed where a group sets them, and then the rest. Kafka
+ * walks two maps, the first of 32 buckets.
+ */
+export const GROUP_KEY_LISTING: readonly GroupKeyDefinition[] = [
+  ...javaHashMapOrder(
+    GROUP_KEYS.filter(({ isInternal }) => isInternal === true),
+    32,
+  ),
+  ...javaHashMapOrder(GROUP_KEYS.filter(({ isInternal }) => isInternal !== true)),
 ];

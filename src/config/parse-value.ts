@@ -4,7 +4,7 @@
  */
 import { unreachable } from "#common/assert.ts";
 import type { KeyDefinition, KeyType } from "./key-definition.ts";
-import { checkValue } from "./valid-values.ts";
+import { checkValue, isList } from "./valid-values.ts";
 import type { ParsedValue } from "./valid-values.ts";
 
 /** A parsed value, or the sentence that says why there is none. */
@@ -28,8 +28,13 @@ const LIMITS: Readonly<Record<"short" | "int" | "long", readonly [bigint, bigint
 export function parseValue(definition: KeyDefinition, text: string): ParseResult {
   const parsed = parseType(definition.name, definition.type, text);
   if (parsed.error !== null || definition.valid === undefined) return parsed;
-  const error = checkValue(definition.name, parsed.value, definition.valid);
-  return error === null ? parsed : { value: null, error };
+  const { name, valid } = definition;
+  const error = checkValue(name, parsed.value, valid);
+  if (error !== null) return { value: null, error };
+  const isSet = valid.kind === "list-of" || valid.kind === "no-empty-elements";
+  return isSet && isList(parsed.value)
+    ? { value: [...new Set(parsed.value)], error: null }
+    : parsed;
 }
 
 function parseType(name: string, type: KeyType, text: string): ParseResult {

@@ -2,6 +2,7 @@
  * The configuration of a topic: its own values over the broker's over the defaults. `toLogConfig` turns it into what the
  * native log takes.
  */
+import { javaHashMapOrder } from "#common/java-hash.ts";
 import type { BrokerConfig, ConfigValues } from "./broker-config.ts";
 import { clampToNumber } from "./broker-config.ts";
 import { formatValue, parseValue } from "./parse-value.ts";
@@ -82,9 +83,11 @@ export function topicValueText(config: TopicConfig, name: string): string | null
  * in the order of the table, then what concerns several keys.
  */
 export function validateTopicConfig(overrides: ConfigValues): string | null {
-  for (const name of overrides.keys()) {
-    if (topicKey(name) === undefined) return `Unknown topic config name: ${name}`;
-  }
+  const unknown = [...overrides.keys()]
+    .filter((name) => topicKey(name) === undefined)
+    .map((name) => ({ name }));
+  const [first] = javaHashMapOrder(unknown);
+  if (first !== undefined) return `Unknown topic config name: ${first.name}`;
   const values = new Map<string, ParsedValue>();
   for (const definition of TOPIC_KEYS) {
     const text = overrides.get(definition.name);

@@ -144,7 +144,8 @@ function emptyElementError(name: string): string {
   return `Configuration '${name}' values must not be empty.`;
 }
 
-function isList(value: ParsedValue): value is readonly string[] {
+/** True for the value of a list. */
+export function isList(value: ParsedValue): value is readonly string[] {
   return Array.isArray(value);
 }
 

@@ -22,7 +22,8 @@
 import { ErrorCode } from "#common/error-code.ts";
 import type { Random } from "#common/time.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
-import { isInternalTopic, liveBrokers } from "#metadata/cluster-image.ts";
+import type { LoggerLevels } from "#config/logger-levels.ts";
+import { isInternalTopic, liveBrokers, ResourceType } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
@@ -49,8 +50,8 @@ import type {
 } from "#protocol/generated/elect-leaders.ts";
 import { decideClientQuotas, refuseClientQuotas } from "./client-quotas.ts";
 import type { QuotaChange, QuotaOutcome } from "./client-quotas.ts";
-import { decideConfigChanges } from "./configs.ts";
-import type { ResourceChange, ResourceOutcome } from "./configs.ts";
+import { ConfigOperation, type ResourceChange } from "./config-values.ts";
+import { decideConfigChanges, refuseConfigChanges, type ResourceOutcome } from "./configs.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 import { decideElectLeaders, refuseElectLeaders } from "./elections.ts";
 import { decideUpdateFeatures } from "./features.ts";
@@ -78,6 +79,10 @@ export interface ControllerOptions {
   /** The configuration in force. */
   readonly config: () => BrokerConfig;
   readonly random: Random;
+  /** The loggers of this process, as far as their level can be set. */
+  readonly loggers: Pick<LoggerLevels, "levels" | "set">;
+  /** Whether a text is a pattern that names can be matched against. */
+  readonly isPattern: (source: string) => boolean;
   /** Why no partition can be created now, or null: asked before any is. Partitions of the broker's own topics are created all the same. */
   readonly creationRefusal?: () => Refusal | null;
 }
@@ -156,15 +161,23 @@ export class Controller {
     resources: readonly ResourceChange[],
     validateOnly: boolean,
   ): Promise<readonly ResourceOutcome[]> {
-    return this.#submitOr(
+    const outcomes = await this.#submitOr(
       (input) => decideConfigChanges(resources, validateOnly, input),
-      (refusal) =>
-        resources.map(({ resourceType, resourceName }) => ({
-          resourceType,
-          resourceName,
-          ...refusal,
-        })),
+      (refusal) => refuseConfigChanges(resources, refusal),
     );
+    if (!validateOnly) this.#setLevels(resources, outcomes);
+    return outcomes;
+  }
+
+  /** Levels of loggers are no part of the metadata: they are set once they were found right. */
+  #setLevels(resources: readonly ResourceChange[], outcomes: readonly ResourceOutcome[]): void {
+    for (const [index, { resourceType, changes }] of resources.entries()) {
+      if (resourceType !== ResourceType.BROKER_LOGGER) continue;
+      if (outcomes[index]?.errorCode !== ErrorCode.NONE) continue;
+      for (const { name, operation, value } of changes) {
+        if (operation === ConfigOperation.SET) this.#options.loggers.set(name, value ?? "");
+      }
+    }
   }
 
   /** Serves AlterClientQuotas. */
@@ -278,12 +291,14 @@ export class Controller {
   /** Decides and commits after everything submitted before. */
   #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
     return this.#enqueue(async () => {
-      const { nodeId, loader, config, random } = this.#options;
+      const { nodeId, loader, config, random, loggers, isPattern } = this.#options;
       const { response, records } = decide({
         image: loader.image,
         config: config(),
         nodeId,
         random,
+        loggers: new Set(loggers.levels().keys()),
+        isPattern,
       });
       if (records.length > 0) await loader.commit(records);
       return response;

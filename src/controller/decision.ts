@@ -2,6 +2,7 @@
  * The shape of every decision of the controller: it reads an image and says what to answer and what to write. Nothing has
  * happened until the records are committed; only then does the answer leave.
  */
+import { ErrorCode } from "#common/error-code.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { Random } from "#common/time.ts";
@@ -19,6 +20,10 @@ export interface DecisionInput {
   readonly config: BrokerConfig;
   readonly nodeId: number;
   readonly random: Random;
+  /** Names of the loggers whose level can be set. */
+  readonly loggers: ReadonlySet<string>;
+  /** Whether a text is a pattern that names can be matched against. */
+  readonly isPattern: (source: string) => boolean;
 }
 
 /** An error code and the sentence a person is told. */
@@ -29,3 +34,9 @@ export interface Refusal {
 
 /** Records one request may make: beyond it the whole request is refused, as in Kafka. */
 export const MAX_RECORDS_PER_REQUEST = 10_000;
+
+/** The answer to a request that would make more. */
+export const EXCESSIVE_BATCH: Refusal = {
+  errorCode: ErrorCode.POLICY_VIOLATION,
+  errorMessage: "Unable to perform excessively large batch operation.",
+};

@@ -32,7 +32,7 @@ import type {
   DeleteTopicState,
 } from "#protocol/generated/delete-topics.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
-import { MAX_RECORDS_PER_REQUEST } from "./decision.ts";
+import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 import { checkManualReplicas, DirectoryChooser, newPartition, placeReplicas } from "./placement.ts";
 import { canCollide, collisionKey, topicNameError } from "./topic-name.ts";
@@ -41,7 +41,6 @@ import { canCollide, collisionKey, topicNameError } from "./topic-name.ts";
 const METADATA_TOPIC = "__cluster_metadata";
 
 const EXCESSIVE = "Excessively large number of partitions per request.";
-const EXCESSIVE_BATCH = "Unable to perform excessively large batch operation.";
 
 /** Decides CreateTopics. With `validateOnly` the answer is the same and there are no records. */
 export function decideCreateTopics(
@@ -69,8 +68,7 @@ export function decideCreateTopics(
       }
     }
     if (records.length > MAX_RECORDS_PER_REQUEST) {
-      const refusal = { errorCode: ErrorCode.POLICY_VIOLATION, errorMessage: EXCESSIVE_BATCH };
-      results.splice(0, results.length, ...rows.map(({ name }) => refuse(name, refusal)));
+      results.splice(0, results.length, ...rows.map(({ name }) => refuse(name, EXCESSIVE_BATCH)));
       records = [];
     }
   }

@@ -1,16 +1,8 @@
 /**
- * Java's `String.hashCode` and what Kafka derives from it. Clients never see the hash, but every broker and tool that
+ * What Kafka derives from Java's `String.hashCode`. Clients never see the hash, but every broker and tool that
  * reads `__consumer_offsets` expects a group in the partition that Kafka would have chosen, so this must agree bit for bit.
  */
-
-/** Java's `String.hashCode`: a signed 32-bit polynomial over UTF-16 code units. */
-export function javaStringHash(text: string): number {
-  let hash = 0;
-  for (let index = 0; index < text.length; index++) {
-    hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0;
-  }
-  return hash;
-}
+import { javaHashBucketOf, javaStringHash } from "#common/java-hash.ts";
 
 /**
  * Partition of an internal topic that coordinates `key` (a group id or a transactional id).
@@ -25,6 +17,5 @@ export function coordinatorPartition(key: string, partitionCount: number): numbe
 
 /** Position of a key in a Java `HashMap` of 16 buckets: the order in which Kafka walks small string-keyed maps. */
 export function javaHashBucket(text: string): number {
-  const hash = javaStringHash(text);
-  return (hash ^ (hash >>> 16)) & 15;
+  return javaHashBucketOf(text, 16);
 }

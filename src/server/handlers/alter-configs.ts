@@ -3,7 +3,7 @@
  *
  * - v0, v1: alike. v2: flexible.
  */
-import { ConfigOperation } from "#controller/configs.ts";
+import { ConfigOperation } from "#controller/config-values.ts";
 import type { Controller } from "#controller/controller.ts";
 import { AlterConfigsApi, makeAlterConfigsResponse } from "#protocol/generated/alter-configs.ts";
 import type {

@@ -4,17 +4,20 @@
  * - v0: gone from Kafka 4, kept for clients that still send it; is_default instead of a source.
  * - v1: sources and synonyms (KIP-226). v2: as v1. v3: type and documentation (KIP-569). v4: flexible.
  *
- * Groups, client metrics and loggers have no values of their own here: the answer for them is an empty list.
+ * Kafka answers for any group and any subscription of client metrics, whether it exists or not.
  */
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
 import {
   ConfigSource,
   describeBrokerConfig,
+  describeClientMetricsConfig,
   describeDynamicDefaults,
   describeGroupConfig,
+  describeLoggers,
   describeTopicConfig,
 } from "#config/describe-config.ts";
+import type { LoggerLevels } from "#config/logger-levels.ts";
 import type { DescribedConfig } from "#config/describe-config.ts";
 import type { Refusal } from "#controller/decision.ts";
 import { topicNameError } from "#controller/topic-name.ts";
@@ -43,6 +46,7 @@ export interface DescribeConfigsDependencies {
   image(): ClusterImage;
   /** The broker's configuration in force. */
   config(): BrokerConfig;
+  readonly loggers: Pick<LoggerLevels, "levels">;
 }
 
 /** Serves DescribeConfigs. */
@@ -99,7 +103,9 @@ function describe(
       return checkNodeId(resourceName, nodeId, " or empty string,") ?? describeBrokerConfig(config);
     case ResourceType.BROKER_LOGGER:
       if (resourceName === "") return invalidRequest("Broker id must not be empty");
-      return checkNodeId(resourceName, nodeId, "") ?? [];
+      return (
+        checkNodeId(resourceName, nodeId, "") ?? describeLoggers(dependencies.loggers.levels())
+      );
     case ResourceType.GROUP:
       return resourceName === ""
         ? invalidRequest("Group name must not be empty")
@@ -107,7 +113,9 @@ function describe(
     case ResourceType.CLIENT_METRICS:
       return resourceName === ""
         ? invalidRequest("Client metrics subscription name must not be empty")
-        : [];
+        : describeClientMetricsConfig(
+            configValues(image, ResourceType.CLIENT_METRICS, resourceName),
+          );
     default:
       return invalidRequest(errorInfo(ErrorCode.INVALID_REQUEST).description);
   }

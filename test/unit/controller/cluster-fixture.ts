@@ -7,8 +7,10 @@
  * cluster.controller.image.topicsByName.get("orders");
  * ```
  */
+import { createLogger } from "#common/logger.ts";
 import type { Random } from "#common/time.ts";
 import { resolveBrokerConfig } from "#config/broker-config.ts";
+import { LoggerLevels } from "#config/logger-levels.ts";
 import { Controller } from "#controller/controller.ts";
 import type { Refusal } from "#controller/decision.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
@@ -51,6 +53,8 @@ export interface Cluster {
   readonly loader: MetadataLoader;
   readonly log: MetadataLog;
   readonly current: CurrentBrokerConfig;
+  /** The logger `root` and its level. */
+  readonly loggers: LoggerLevels;
   createTopic(
     name: string,
     numPartitions?: number,
@@ -83,11 +87,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     );
   }
   await loader.load();
+  const logger = createLogger("info", () => {});
+  const loggers = new LoggerLevels(logger);
   const controller = new Controller({
     nodeId: 1,
     loader,
     config: () => current.config,
     random: new CountingRandom(),
+    loggers,
+    isPattern: (source) => !source.includes("["),
     ...(options.creationRefusal === undefined ? {} : { creationRefusal: options.creationRefusal }),
   });
   await controller.start({
@@ -100,6 +108,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     loader,
     log,
     current,
+    loggers,
     async createTopic(name, numPartitions = 1, configs = {}) {
       const row = makeCreatableTopic({
         name,

@@ -176,6 +176,8 @@ describe("CreateTopics", () => {
       config: cluster.current.config,
       nodeId: 1,
       random: new CountingRandom(),
+      loggers: new Set<string>(),
+      isPattern: () => true,
     };
     const request = makeCreateTopicsRequest({
       topics: [

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { coordinatorPartition, javaStringHash } from "#coordinator/runtime/java-hash.ts";
+import { javaStringHash } from "#common/java-hash.ts";
+import { coordinatorPartition } from "#coordinator/runtime/java-hash.ts";
 
 describe("placement by Java's String.hashCode", () => {
   test("hashes as Java does", () => {

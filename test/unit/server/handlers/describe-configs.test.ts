@@ -29,6 +29,7 @@ async function ask(
     nodeId: 1,
     image: () => cluster.controller.image,
     config: () => cluster.current.config,
+    loggers: cluster.loggers,
   });
   const resource = makeDescribeConfigsResource({
     resourceType,
@@ -56,12 +57,65 @@ describe("DescribeConfigs", () => {
   test("lists every key of a topic and of this broker", async () => {
     const cluster = await startCluster();
     await cluster.createTopic("t");
-    expect((await ask(cluster, 2, "t")).configs.map(({ name }) => name)).toEqual(
-      listed(TOPIC_KEYS),
+    const names = ({ configs }: DescribeConfigsResult): string[] => configs.map(({ name }) => name);
+    expect(names(await ask(cluster, 2, "t")).toSorted()).toEqual(listed(TOPIC_KEYS).toSorted());
+    expect(names(await ask(cluster, 4, "1", { keys: [] })).toSorted()).toEqual(
+      listed(BROKER_KEYS).toSorted(),
     );
-    expect((await ask(cluster, 4, "1", { keys: [] })).configs.map(({ name }) => name)).toEqual(
-      listed(BROKER_KEYS),
-    );
+  });
+
+  test("lists in the order of Kafka's maps, ours at the end", async () => {
+    const cluster = await startCluster();
+    await cluster.createTopic("t");
+    const { configs } = await ask(cluster, 2, "t");
+    const names = configs.map(({ name }) => name);
+    expect(names.slice(0, 3)).toEqual([
+      "compression.type",
+      "errors.deadletterqueue.group.enable",
+      "remote.copy.lag.bytes",
+    ]);
+    expect(names.slice(-2)).toEqual(["segment.index.bytes", "sluice.acks.all.fsync"]);
+  });
+
+  test("lists what was stored and nobody knows first, as a secret", async () => {
+    const cluster = await startCluster();
+    const changes = [
+      { name: "foo.bar", operation: 0, value: "12" },
+      { name: "listener.name.plaintext.max.connections", operation: 0, value: "100" },
+    ];
+    const resource = { resourceType: 4, resourceName: "1", replacesAll: false, changes };
+    await cluster.controller.changeConfigs([resource], false);
+    const { configs } = await ask(cluster, 4, "1", { includeSynonyms: true });
+    expect(configs.slice(0, 2)).toMatchObject([
+      { name: "foo.bar", value: null, configSource: 2, readOnly: true, isSensitive: true },
+      {
+        name: "listener.name.plaintext.max.connections",
+        value: "100",
+        configSource: 2,
+        readOnly: true,
+        isSensitive: false,
+        configType: 3,
+        documentation: null,
+        synonyms: [
+          { name: "listener.name.plaintext.max.connections", value: "100", source: 2 },
+          { name: "max.connections", value: "2147483647", source: 5 },
+        ],
+      },
+    ]);
+  });
+
+  test("tells of subscriptions and loggers", async () => {
+    const cluster = await startCluster();
+    const subscription = await ask(cluster, 16, "s");
+    expect(subscription.configs).toMatchObject([
+      { name: "interval.ms", value: "300000", configSource: 5, configType: 3 },
+      { name: "match", value: "", configSource: 5, configType: 7 },
+      { name: "metrics", value: "", configSource: 5, configType: 7 },
+    ]);
+    const loggers = await ask(cluster, 8, "1");
+    expect(loggers.configs).toMatchObject([
+      { name: "root", value: "INFO", configSource: 6, configType: 0, readOnly: false },
+    ]);
   });
 
   test("tells a value, its source, its synonyms, type and documentation in every version that has them", async () => {
@@ -137,6 +191,7 @@ describe("DescribeConfigs", () => {
         return cluster.controller.image;
       },
       config: () => cluster.current.config,
+      loggers: cluster.loggers,
     });
     const resource = makeDescribeConfigsResource({ resourceType: 2, resourceName: "t" });
     const resources = Array.from({ length: 500 }, () => resource);
