@@ -32,10 +32,7 @@ import {
   raiseOpenFileLimit,
   recoveryProgress,
 } from "#log/native-log.ts";
-import {
-  compilePattern,
-  InvalidPatternError,
-} from "#coordinator/group/consumer/topic-pattern.ts";
+import { compilePattern, InvalidPatternError } from "#coordinator/group/consumer/topic-pattern.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";

@@ -21,6 +21,8 @@ function decide(
     config,
     nodeId: 7,
     random: new CountingRandom(),
+    loggers: new Set<string>(),
+    isPattern: () => true,
   });
 }
 
