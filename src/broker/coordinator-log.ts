@@ -3,6 +3,7 @@
  * `coordinator/runtime/ports.ts`.
  */
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
+import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { LogStore } from "#log/log.ts";
 import type { Clock } from "#common/time.ts";
 import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
@@ -54,9 +55,9 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
     this.#options = options;
   }
 
-  async append(partition: number, batch: Uint8Array): Promise<number> {
+  append(partition: number, batch: Uint8Array): MaybePromise<number> {
     const { replicas, topic } = this.#options;
-    const what = `append to ${topic}-${partition}`;
+    const what = (): string => `append to ${topic}-${partition}`;
     const entry = this.#entry(partition);
     const outcome = replicas.append(
       entry.handle,
@@ -66,17 +67,17 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
       AppendOrigin.COORDINATOR,
     );
     if (outcome.errorCode !== ErrorCode.NONE) {
-      throw new CoordinatorLogError(outcome.errorCode, what);
+      throw new CoordinatorLogError(outcome.errorCode, what());
     }
     const { baseOffset, lastOffset } = outcome;
-    if (outcome.mustWait) {
-      const pending = { handle: entry.handle, lastOffset, errorCode: ErrorCode.NONE as number };
-      await replicas.awaitFlushed([pending], FLUSH_TIMEOUT_MS);
+    if (!outcome.mustWait) return baseOffset;
+    const pending = { handle: entry.handle, lastOffset, errorCode: ErrorCode.NONE as number };
+    return replicas.awaitFlushed([pending], FLUSH_TIMEOUT_MS).then(() => {
       if (pending.errorCode !== ErrorCode.NONE) {
-        throw new CoordinatorLogError(pending.errorCode, what);
+        throw new CoordinatorLogError(pending.errorCode, what());
       }
-    }
-    return baseOffset;
+      return baseOffset;
+    });
   }
 
   maxBatchBytes(partition: number): number {

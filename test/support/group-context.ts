@@ -165,7 +165,8 @@ export class GroupContext {
   }
 
   heartbeat(name: string): void {
-    void this.coordinator.heartbeat(this.#identity(name)).then((errorCode) => {
+    const answer = Promise.resolve(this.coordinator.heartbeat(this.#identity(name)));
+    void answer.then((errorCode) => {
       this.#event(`${name} heartbeat: ${errorInfo(errorCode).name}`);
     });
   }

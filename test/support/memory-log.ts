@@ -9,6 +9,7 @@
  * log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
  * ```
  */
+import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
 import { decodeRecordBatches } from "#protocol/records/record-batch.ts";
 import type { StoredRecord } from "#protocol/records/record-walk.ts";
@@ -34,16 +35,23 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
   /** Number of batches appended. */
   batchCount = 0;
   maxBytes = 1_048_588;
+  /** Appends that are not held end at once, as where no flush is waited for. */
+  isImmediate = false;
   readonly #held: HeldAppend[] = [];
   readonly #failures: number[] = [];
   #isHolding = false;
 
-  append(partition: number, batch: Uint8Array): Promise<number> {
+  append(partition: number, batch: Uint8Array): MaybePromise<number> {
     const errorCode = this.#failures.shift();
     if (errorCode !== undefined) {
-      return Promise.reject(Object.assign(new Error("append failed"), { errorCode }));
+      const error = Object.assign(new Error("append failed"), { errorCode });
+      if (this.isImmediate) throw error;
+      return Promise.reject(error);
     }
-    if (!this.#isHolding) return Promise.resolve(this.#store(partition, batch));
+    if (!this.#isHolding) {
+      const offset = this.#store(partition, batch);
+      return this.isImmediate ? offset : Promise.resolve(offset);
+    }
     return new Promise((resolve) => this.#held.push({ partition, batch, resolve }));
   }
 

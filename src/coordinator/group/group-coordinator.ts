@@ -6,6 +6,7 @@
  * Which versions carry which fields is the handlers' business.
  */
 import { ErrorCode } from "#common/error-code.ts";
+import { type MaybePromise, whenKnown } from "#common/maybe-promise.ts";
 import type { Clock, Random, Scheduler } from "#common/time.ts";
 import { UUID_BYTES, uuidToBytes } from "#common/uuid.ts";
 import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
@@ -241,17 +242,14 @@ export class GroupCoordinator {
   }
 
   /** Heartbeat; returns its error code. */
-  async heartbeat(input: HeartbeatInput): Promise<number> {
+  heartbeat(input: HeartbeatInput): MaybePromise<number> {
     const { groupId } = input;
     if (!this.#isStarted) return ErrorCode.COORDINATOR_NOT_AVAILABLE;
     if (groupId === "") return ErrorCode.INVALID_GROUP_ID;
-    const outcome = await this.#runtime.write(this.partitionFor(groupId), (shard, step) =>
+    const outcome = this.#runtime.write(this.partitionFor(groupId), (shard, step) =>
       shard.heartbeat(step, input),
     );
-    if (outcome.kind === "done") return outcome.output;
-    // A member must not rebalance because its coordinator is only just loading.
-    const isLoading = outcome.errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
-    return isLoading ? ErrorCode.NONE : outcome.errorCode;
+    return whenKnown(outcome, heartbeatCode);
   }
 
   async leaveGroup(input: LeaveInput): Promise<LeaveOutput> {
@@ -288,11 +286,15 @@ export class GroupCoordinator {
   // ---- offsets
 
   /** Commits offsets; settles when they are in the log. The empty group id is as good as any other here. */
-  async commitOffsets(input: CommitInput): Promise<CommitOutput> {
+  commitOffsets(input: CommitInput): MaybePromise<CommitOutput> {
     if (!this.#isStarted) return { errorCode: ErrorCode.COORDINATOR_NOT_AVAILABLE, topics: [] };
-    const outcome = await this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
+    const outcome = this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
       shard.commitOffsets(step, input),
     );
+    return whenKnown(outcome, (settled) => this.#committed(settled));
+  }
+
+  #committed(outcome: Outcome<CommitOutput>): CommitOutput {
     if (outcome.kind !== "done") return { errorCode: outcome.errorCode, topics: [] };
     for (const { partitions } of outcome.output.topics) {
       for (const { errorCode } of partitions) {
@@ -391,6 +393,13 @@ export class GroupCoordinator {
     );
     return outcome.kind === "done" ? outcome.output : outcome.errorCode;
   }
+}
+
+function heartbeatCode(outcome: Outcome<number>): number {
+  if (outcome.kind === "done") return outcome.output;
+  // A member must not rebalance because its coordinator is only just loading.
+  const isLoading = outcome.errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
+  return isLoading ? ErrorCode.NONE : outcome.errorCode;
 }
 
 /** An id in the form member ids have in Kafka: `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`. */

@@ -16,6 +16,7 @@
  */
 import { assert } from "#common/assert.ts";
 import { ErrorCode } from "#common/error-code.ts";
+import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
 import { BATCH_HEADER_BYTES, recordSizeBytes } from "#protocol/records/record-batch.ts";
 import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk.ts";
@@ -92,7 +93,8 @@ interface Batch<AppendToken> {
   readonly timestampMs: number;
   sizeBytes: number;
   lastSequence: number;
-  deadline: Timer;
+  /** Answers the operations when the commit takes too long; null while nothing keeps it waiting. */
+  deadline: Timer | null;
 }
 
 interface Context<Shard, AppendToken> {
@@ -203,27 +205,37 @@ export class CoordinatorRuntime<
 
   // ---- operations
 
-  /** Runs an operation that may write; settles when all it decided, and all it built on, is committed. */
+  /**
+   * Runs an operation that may write. Its outcome is there when all it decided, and all it built on, is committed: at once
+   * where nothing has to be waited for, otherwise as a promise.
+   */
   write<Output>(
     partition: number,
     run: (shard: Shard, step: Step<CoordinatorRecord, Parked, AppendToken>) => Output,
-  ): Promise<Outcome<Output>> {
+  ): MaybePromise<Outcome<Output>> {
     const context = this.#contexts.get(partition);
     if (context === undefined || context.state !== "active") {
-      return Promise.resolve({ kind: "failed", errorCode: this.stateError(partition) });
+      return { kind: "failed", errorCode: this.stateError(partition) };
     }
-    return new Promise((resolve) => {
-      const step = this.#newStep();
-      const sequence = context.shard.timeline.begin();
-      const output = run(context.shard, step);
-      this.#finish(context, step, sequence, (errorCode) => {
-        resolve(
-          errorCode === ErrorCode.NONE
-            ? { kind: "done", output }
-            : { kind: "failed", errorCode: operationError(errorCode) },
-        );
-      });
+    const step = this.#newStep();
+    const sequence = context.shard.timeline.begin();
+    const output = run(context.shard, step);
+    let known: Outcome<Output> | null = null;
+    let resolve: ((outcome: Outcome<Output>) => void) | null = null;
+    this.#finish(context, step, sequence, (errorCode) => {
+      // A late commit after a timeout, or a second chunk after the first one failed, changes nothing.
+      known ??=
+        errorCode === ErrorCode.NONE
+          ? { kind: "done", output }
+          : { kind: "failed", errorCode: operationError(errorCode) };
+      resolve?.(known);
     });
+    return (
+      known ??
+      new Promise<Outcome<Output>>((whenSettled) => {
+        resolve = whenSettled;
+      })
+    );
   }
 
   /** Runs an operation whose answer comes as a reply, maybe much later; writing is as in `write`. */
@@ -358,18 +370,16 @@ export class CoordinatorRuntime<
     const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
     const addedBytes = chunk.sizeBytes + chunk.records.length * OFFSET_DELTA_GROWTH_BYTES;
     if (batch === undefined || !isOpen || batch.sizeBytes + addedBytes > maxBytes) {
-      const opened: Batch<AppendToken> = {
+      batch = {
         records: [],
         operations: [],
         timestampMs: nowMs,
         sizeBytes: 0,
         lastSequence: sequence,
-        deadline: this.#deps.scheduler.after(this.#deps.commitTimeoutMs, () => {
-          for (const late of opened.operations) late.settle(ErrorCode.REQUEST_TIMED_OUT);
-        }),
+        deadline: null,
       };
-      batch = opened;
-      context.batches.push(opened);
+      if (context.isAppending) this.#limit(batch);
+      context.batches.push(batch);
     }
     for (const bytes of chunk.encoded) batch.records.push(bytes);
     batch.sizeBytes += addedBytes;
@@ -377,16 +387,43 @@ export class CoordinatorRuntime<
     batch.operations.push(operation);
   }
 
-  /** Appends the first batch unless one is under way. */
+  /** From now on the batch waits: limits how long, unless that was done. */
+  #limit(batch: Batch<AppendToken>): void {
+    batch.deadline ??= this.#deps.scheduler.after(this.#deps.commitTimeoutMs, () => {
+      for (const late of batch.operations) late.settle(ErrorCode.REQUEST_TIMED_OUT);
+    });
+  }
+
+  /** Appends batch after batch, until one has to be waited for. */
   #pump(context: Context<Shard, AppendToken>): void {
-    const batch = context.batches[0];
-    if (batch === undefined || context.isAppending || context.state !== "active") return;
-    context.isAppending = true;
-    const bytes = this.#deps.format.encodeBatch(batch.records, batch.timestampMs);
-    this.#deps.writer.append(context.partition, bytes).then(
-      () => this.#onCommitted(context),
-      (error: unknown) => this.#onAppendFailed(context, errorCodeOf(error)),
-    );
+    while (!context.isAppending && context.state === "active") {
+      const [batch] = context.batches;
+      if (batch === undefined) return;
+      context.isAppending = true;
+      const bytes = this.#deps.format.encodeBatch(batch.records, batch.timestampMs);
+      let appended: MaybePromise<number>;
+      try {
+        appended = this.#deps.writer.append(context.partition, bytes);
+      } catch (error) {
+        this.#onAppendFailed(context, errorCodeOf(error));
+        continue;
+      }
+      if (typeof appended === "number") {
+        this.#onCommitted(context);
+        continue;
+      }
+      for (const waiting of context.batches) this.#limit(waiting);
+      appended.then(
+        () => {
+          this.#onCommitted(context);
+          this.#pump(context);
+        },
+        (error: unknown) => {
+          this.#onAppendFailed(context, errorCodeOf(error));
+          this.#pump(context);
+        },
+      );
+    }
   }
 
   #onCommitted(context: Context<Shard, AppendToken>): void {
@@ -400,7 +437,6 @@ export class CoordinatorRuntime<
       this.#event(context, (step) => context.shard.onAppended(step, token, ErrorCode.NONE));
     }
     this.#settleBatch(batch, ErrorCode.NONE);
-    this.#pump(context);
   }
 
   #onAppendFailed(context: Context<Shard, AppendToken>, errorCode: number): void {
@@ -410,10 +446,9 @@ export class CoordinatorRuntime<
     context.batches = [];
     const { timeline } = context.shard;
     timeline.rollback(timeline.committed);
-    for (const { deadline } of batches) deadline.cancel();
+    for (const { deadline } of batches) deadline?.cancel();
     const operations = batches.flatMap((batch) => batch.operations);
     this.#fail(context, operations, errorCode);
-    this.#pump(context);
   }
 
   /** Tells the shard and the callers of operations that were undone. */
@@ -434,7 +469,7 @@ export class CoordinatorRuntime<
   }
 
   #settleBatch(batch: Batch<AppendToken>, errorCode: number): void {
-    batch.deadline.cancel();
+    batch.deadline?.cancel();
     for (const operation of batch.operations) operation.settle(errorCode);
   }
 

@@ -2,6 +2,7 @@
  * What the coordinator runtime needs from the rest of the broker, as narrow ports. `broker/` supplies the adapters; tests
  * supply memory.
  */
+import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { StoredRecord } from "#protocol/records/record-walk.ts";
 
 /** Writes to the internal topic of a coordinator. */
@@ -10,11 +11,11 @@ export interface PartitionWriter {
    * Appends one record batch to a partition this broker leads.
    *
    * @param batch - complete v2 batch with base offset 0; owned by the writer from here on.
-   * @returns base offset, once the batch is committed (and flushed, where the topic says so).
-   *   Rejects with an error that carries a Kafka error code as `errorCode` (see {@link errorCodeOf}); the batch may or may
+   * @returns base offset, once the batch is committed (and flushed, where the topic says so): at once when nothing is left to
+   *   wait for. Throws or rejects with an error that carries a Kafka error code as `errorCode` (see {@link errorCodeOf}); the batch may or may
    *   not be in the log then. Its operations were answered with the error; loading may bring them back, as in Kafka.
    */
-  append(partition: number, batch: Uint8Array): Promise<number>;
+  append(partition: number, batch: Uint8Array): MaybePromise<number>;
   /** Largest batch that `append` takes, in bytes: `max.message.bytes` of the topic. */
   maxBatchBytes(partition: number): number;
 }

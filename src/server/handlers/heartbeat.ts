@@ -3,6 +3,7 @@
  *
  * - v0. v1: throttle time. v2: as v1. v3: group instance id (KIP-345). v4: flexible.
  */
+import { whenKnown } from "#common/maybe-promise.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
 import {
   HeartbeatApi,
@@ -21,8 +22,9 @@ export function createHeartbeatHandler(deps: {
     minVersion: 0,
     maxVersion: 4,
     isFrameReleased: true,
-    async handle(request) {
-      return makeHeartbeatResponse({ errorCode: await deps.groups.heartbeat(request) });
-    },
+    handle: (request) =>
+      whenKnown(deps.groups.heartbeat(request), (errorCode) =>
+        makeHeartbeatResponse({ errorCode }),
+      ),
   };
 }

@@ -8,6 +8,7 @@
  * - v10: topics by id, no longer by name; unknown ids answer UNKNOWN_TOPIC_ID.
  */
 import { ErrorCode } from "#common/error-code.ts";
+import { whenKnown } from "#common/maybe-promise.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import type { GroupCoordinator, TopicLookup } from "#coordinator/group/group-coordinator.ts";
 import {
@@ -34,7 +35,7 @@ export function createOffsetCommitHandler(deps: {
     minVersion: 0,
     maxVersion: 10,
     isFrameReleased: true,
-    async handle(request, context) {
+    handle(request, context) {
       const version = context.apiVersion;
       const answers: OffsetCommitResponseTopic[] = [];
       const known: OffsetCommitRequestTopic[] = [];
@@ -57,18 +58,20 @@ export function createOffsetCommitHandler(deps: {
         known.push({ name, topicId, partitions: inRange });
       }
       if (known.length === 0) return makeOffsetCommitResponse({ topics: answers });
-      const output = await deps.groups.commitOffsets({
+      const output = deps.groups.commitOffsets({
         ...request,
         topics: known,
         isUnknownGroupNamed: version >= FIRST_VERSION_NAMING_UNKNOWN_GROUPS,
       });
-      const committed =
-        output.errorCode === ErrorCode.NONE
-          ? output.topics.map(({ name, topicId, partitions }) =>
-              makeOffsetCommitResponseTopic({ name, topicId, partitions: [...partitions] }),
-            )
-          : known.map((topic) => refuse(topic, topic.name, output.errorCode));
-      return makeOffsetCommitResponse({ topics: merge(answers, committed) });
+      return whenKnown(output, ({ errorCode, topics }) => {
+        const committed =
+          errorCode === ErrorCode.NONE
+            ? topics.map(({ name, topicId, partitions }) =>
+                makeOffsetCommitResponseTopic({ name, topicId, partitions: [...partitions] }),
+              )
+            : known.map((topic) => refuse(topic, topic.name, errorCode));
+        return makeOffsetCommitResponse({ topics: merge(answers, committed) });
+      });
     },
   };
 }

@@ -30,6 +30,10 @@ const command = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
   {
     weight: 1,
+    arbitrary: fc.record({ do: fc.constant("flush" as const), isWaitedFor: fc.boolean() }),
+  },
+  {
+    weight: 1,
     arbitrary: fc.record({
       do: fc.constant("fail" as const),
       errorCode: fc.constantFrom(ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.NOT_ENOUGH_REPLICAS),
@@ -124,6 +128,9 @@ async function play(commands: readonly Command[]): Promise<number> {
         break;
       case "fail":
         group.log.failNext(step.errorCode);
+        break;
+      case "flush":
+        group.log.isImmediate = !step.isWaitedFor;
         break;
     }
     await check();

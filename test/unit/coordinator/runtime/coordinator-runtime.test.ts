@@ -52,6 +52,43 @@ describe("the coordinator runtime", () => {
     expect(await group.offsets()).toEqual(["orders-0@1", "orders-1@3"]);
   });
 
+  test("answers at once where nothing has to be waited for, and in order where something has", async () => {
+    const group = await GroupContext.start();
+    group.log.isImmediate = true;
+    const { coordinator } = group;
+    expect(coordinator.commitOffsets(commitOf(2))).toMatchObject({ errorCode: ErrorCode.NONE });
+    expect(await group.offsets()).toEqual(["orders-0@1", "orders-1@1"]);
+    group.log.hold();
+    const first = coordinator.commitOffsets(commitOf(1));
+    const second = coordinator.commitOffsets(commitOf(3));
+    expect([first, second].map((answer) => answer instanceof Promise)).toEqual([true, true]);
+    group.log.release();
+    expect((await second).errorCode).toBe(ErrorCode.NONE);
+    expect(coordinator.commitOffsets(commitOf(1))).toMatchObject({ errorCode: ErrorCode.NONE });
+    expect(await group.offsets()).toHaveLength(3);
+  });
+
+  test("an append that fails at once is undone at once", async () => {
+    const group = await GroupContext.start();
+    group.log.isImmediate = true;
+    const { coordinator, log } = group;
+    await group.commit(null, "orders", 0, 1);
+    log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
+    const failed = coordinator.commitOffsets(commitOf(2));
+    expect(failed).toEqual({ errorCode: ErrorCode.NOT_COORDINATOR, topics: [] });
+    expect(await group.offsets()).toEqual(["orders-0@1"]);
+    expect(coordinator.commitOffsets(commitOf(2))).toMatchObject({ errorCode: ErrorCode.NONE });
+  });
+
+  test("a commit that waits too long is answered, whether it is the first in line or not", async () => {
+    const group = await GroupContext.start({ offsetsCommitTimeoutMs: 100 });
+    group.log.hold();
+    const answers = [1, 2].map((rows) => group.coordinator.commitOffsets(commitOf(rows)));
+    await group.advance(100);
+    const late = { errorCode: ErrorCode.COORDINATOR_NOT_AVAILABLE, topics: [] };
+    expect(await Promise.all(answers)).toEqual([late, late]);
+  });
+
   test("refuses a commit that fits no batch, and goes on", async () => {
     const group = await GroupContext.start();
     group.log.maxBytes = 2_000;
