@@ -18,6 +18,11 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
       await io.stdout.write(`sluice ${io.version}\n`);
       return;
     }
+    if (words[0] === "__complete") {
+      const { runComplete } = await import("./completion/run-completion.ts");
+      await runComplete(words.slice(1), io);
+      return;
+    }
     const start = readPlainStart(words);
     if (start !== null) {
       const { runStart } = await import("./start/run-start.ts");

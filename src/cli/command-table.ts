@@ -47,6 +47,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },
   { words: ["log", "repair"], load: () => import("./commands/log-repair.ts") },
+  { words: ["completion"], load: () => import("./commands/completion.ts") },
 ];
 
 /** What the groups are for: the first word of a command of two. */

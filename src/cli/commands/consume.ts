@@ -15,7 +15,7 @@ export function register(program: Command, io: CommandIo): void {
     .option("-f, --follow", "wait for more at the end, until Ctrl-C")
     .option("--no-follow", "stop at the end (the default)")
     .option(
-      "-g, --group <name>",
+      "-g, --group <group>",
       "read as a member of this group, from where it committed, and commit",
     )
     .option("-p, --partition <number>", "only this partition; repeatable", collect)

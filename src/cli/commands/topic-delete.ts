@@ -10,7 +10,7 @@ export function register(program: Command, io: CommandIo): void {
   const command = groupOf(program, "topic")
     .command("delete")
     .description("delete topics and their data")
-    .argument("<name...>", "names of the topics")
+    .argument("<topic...>", "names of the topics")
     .option("--if-exists", "a topic that does not exist is no failure")
     .option("--json", "one JSON document");
   addClusterOptions(command).action(async (names: string[], options: TopicDeleteOptions) => {

@@ -10,7 +10,7 @@ export function register(program: Command, io: CommandIo): void {
   const command = groupOf(program, "topic")
     .command("describe")
     .description("show a topic's partitions, leaders, offsets, size and configuration")
-    .argument("<name...>", "names of the topics")
+    .argument("<topic...>", "names of the topics")
     .option("--all-configs", "also the keys that have their default")
     .option("--json", "one JSON document");
   addClusterOptions(command).action(async (names: string[], options: TopicDescribeOptions) => {

@@ -1,0 +1,13 @@
+// The scripts are files of their own languages, imported as text.
+declare module "*.bash" {
+  const text: string;
+  export default text;
+}
+declare module "*.fish" {
+  const text: string;
+  export default text;
+}
+declare module "*.zsh" {
+  const text: string;
+  export default text;
+}
