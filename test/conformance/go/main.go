@@ -52,8 +52,13 @@ var errUnsupported = errors.New("unsupported")
 func main() {
 	client := flag.String("client", "franz-go", "franz-go, sarama or kafka-go")
 	bootstrap := flag.String("bootstrap", "127.0.0.1:9092", "host:port,...")
+	member := flag.String("member", "", "run as a group member with these options (JSON)")
 	flag.Parse()
 	brokers := strings.Split(*bootstrap, ",")
+	if *member != "" {
+		runMember(*client, brokers, *member)
+		return
+	}
 	operations := map[string]func([]string) map[string]operation{
 		"franz-go": franzOperations, "sarama": saramaOperations, "kafka-go": kafkaGoOperations,
 	}[*client](brokers)
@@ -73,6 +78,20 @@ func main() {
 		given := run(operations[asked.Op], &asked)
 		given["id"] = asked.ID
 		_ = out.Encode(given)
+	}
+}
+
+func runMember(client string, brokers []string, text string) {
+	var options memberOptions
+	err := json.Unmarshal([]byte(text), &options)
+	if err == nil {
+		err = map[string]func([]string, *memberOptions) error{
+			"franz-go": franzMember, "sarama": saramaMemberMain,
+		}[client](brokers, &options)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 

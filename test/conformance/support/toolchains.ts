@@ -143,6 +143,23 @@ export async function java(): Promise<JavaLibraries> {
   return { java: runtime, broker, tools, version: /-([\d.]+)\.jar$/.exec(jar)?.[1] ?? "unknown" };
 }
 
+/** The compiled group member of the Java client; resolves with the folder of its classes. */
+export async function javaMember(libraries: JavaLibraries): Promise<string> {
+  const compiler = needTool("javac");
+  const place = join(CACHE, "java-member");
+  await once(
+    "java-member.stamp",
+    fingerprint("java/Member.java", "java/pom-tools.xml"),
+    async () => {
+      await mustRun(
+        [compiler, "-cp", `${libraries.tools}/*`, "-d", place, join(HERE, "java/Member.java")],
+        { timeoutMs: INSTALL_TIMEOUT_MS },
+      );
+    },
+  );
+  return place;
+}
+
 /** kcat: taken as it is found, or installed with apt where that is allowed. */
 export async function kcat(): Promise<string> {
   const found = Bun.which("kcat");

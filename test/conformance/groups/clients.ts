@@ -1,0 +1,107 @@
+/** The clients that are group members, what each is started with, and what it can. */
+import { join } from "node:path";
+import { go, java, javaMember, newerPlatformatic, python } from "../support/toolchains.ts";
+import { javaCommand } from "../java/console.ts";
+import type { CheckLimits } from "./checker.ts";
+import type { Protocol } from "./member.ts";
+
+/** One client as a group member. */
+export interface GroupClient {
+  readonly name: string;
+  readonly protocols: readonly Protocol[];
+  /** Supports `group.instance.id`. */
+  readonly isStatic: boolean;
+  /** Sends a regular expression to the server in the consumer protocol. */
+  readonly hasServerPattern: boolean;
+  readonly limits: CheckLimits;
+  /** Installs what is missing; resolves with the command, or throws Unavailable. */
+  prepare(): Promise<readonly string[]>;
+}
+
+const pythonMember = (folder: string) => async (): Promise<string[]> => [
+  await python(),
+  join(folder, "member.py"),
+];
+const goMember = (client: string) => async (): Promise<string[]> => [
+  await go(),
+  "--client",
+  client,
+];
+
+/** The clients of the group scenarios. */
+export const GROUP_CLIENTS: readonly GroupClient[] = [
+  {
+    name: "confluent-kafka",
+    protocols: ["classic", "cooperative", "consumer"],
+    isStatic: true,
+    hasServerPattern: true,
+    limits: {},
+    prepare: pythonMember("confluent-kafka"),
+  },
+  {
+    name: "java",
+    protocols: ["classic", "cooperative", "consumer"],
+    isStatic: true,
+    hasServerPattern: true,
+    limits: {},
+    prepare: async () => {
+      const libraries = await java();
+      const classes = await javaMember(libraries);
+      const command = javaCommand(libraries, "tools");
+      return [...command.slice(0, -1), `${command.at(-1)}:${classes}`, "Member"];
+    },
+  },
+  {
+    name: "franz-go",
+    protocols: ["classic", "cooperative", "consumer"],
+    isStatic: true,
+    hasServerPattern: true,
+    limits: {},
+    prepare: goMember("franz-go"),
+  },
+  {
+    name: "kafkajs",
+    protocols: ["classic"],
+    isStatic: false,
+    hasServerPattern: false,
+    limits: { noLost: true, readsAfterRevoke: true },
+    prepare: async () => [process.execPath, "kafkajs/member.mjs"],
+  },
+  {
+    name: "platformatic",
+    protocols: ["classic"],
+    isStatic: true,
+    hasServerPattern: false,
+    limits: { noLost: true, readsAfterRevoke: true },
+    prepare: async () => [
+      process.execPath,
+      "platformatic/member.mjs",
+      "--from",
+      await newerPlatformatic(),
+    ],
+  },
+  {
+    name: "kafka-python",
+    protocols: ["classic"],
+    isStatic: true,
+    hasServerPattern: false,
+    limits: {},
+    prepare: pythonMember("kafka-python"),
+  },
+  {
+    name: "aiokafka",
+    protocols: ["classic"],
+    isStatic: true,
+    hasServerPattern: false,
+    limits: { noLost: true },
+    prepare: pythonMember("aiokafka"),
+  },
+  {
+    name: "sarama",
+    protocols: ["classic"],
+    isStatic: true,
+    hasServerPattern: false,
+    limits: { noLost: true },
+    prepare: goMember("sarama"),
+  },
+];
