@@ -5,7 +5,7 @@
  *     [--reference HOST:PORT | --kafka] [--at-once N]
  *
  * Each case starts Sluice from this checkout on a directory of its own; `--kafka` starts real Kafka instead, `--reference` uses a broker that runs already,
- * which is never restarted. Options may be repeated as comma-separated lists. `SLUICE_KEEP=DIR` keeps the members' logs of what failed. Ends with 1 when
+ * which is never restarted. Options may be repeated as comma-separated lists. `SLUICE_KEEP=DIR` keeps the members' logs. Ends with 1 when
  * anything is wrong.
  */
 import { GROUP_CLIENTS } from "./groups/clients.ts";
@@ -52,7 +52,11 @@ const verdicts = await runCases(
   cases,
   target,
   Number(given("at-once") ?? 2),
-  ({ label, problem, seconds }) => {
+  ({ label, problem, skipped, seconds }) => {
+    if (skipped !== null) {
+      console.log(`skipped: ${label}: ${skipped}`);
+      return;
+    }
     console.log(
       `${problem === null ? "ok    " : "FAILED"} ${seconds.toFixed(1).padStart(5)} s  ${label}`,
     );
@@ -60,5 +64,6 @@ const verdicts = await runCases(
   },
 );
 const failed = verdicts.filter(({ problem }) => problem !== null).length;
-console.log(`${verdicts.length - failed} passed, ${failed} failed`);
+const skipped = verdicts.filter((verdict) => verdict.skipped !== null).length;
+console.log(`${verdicts.length - failed - skipped} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed === 0 && verdicts.length > 0 ? 0 : 1);

@@ -29,6 +29,7 @@ const committed = (at: number, next: number): MemberEvent => ({
 });
 const member = (name: string, ...events: MemberEvent[]): MemberHistory => ({
   name,
+  identity: name.slice(0, 1),
   events,
   end: null,
 });
@@ -111,6 +112,15 @@ test("a generation learnt with a later record holds for the whole interval", () 
   const one = member("a", assigned(1, null, 0), read(2, null, 0), read(3, 7, 1));
   const two = member("b", assigned(1, 7, 0), read(2, 7, 1));
   expect(names(checkGroup([one, two], end(2, 0)))).toEqual(["one owner", "one reader"]);
+});
+
+test("a static member that came back in its generation reads again what it had not committed", () => {
+  const one: MemberHistory = {
+    ...member("a", assigned(1, 1, 0), read(2, 1, 0)),
+    end: { at: 3, isKilled: true },
+  };
+  const two = member("a again", assigned(5, 1, 0), read(6, 1, 0));
+  expect(checkGroup([one, two], end(1, 0))).toEqual([]);
 });
 
 test("a commit the coordinator lost is found", () => {

@@ -27,10 +27,13 @@ export interface CheckLimits {
   readonly noLost?: boolean;
   /** May hand out what it had fetched before a rebalance after it. */
   readonly readsAfterRevoke?: boolean;
+  /** Hands out again, after a rebalance, what was on its way to it before; gaps stay forbidden. */
+  readonly repeats?: boolean;
 }
 
 interface Interval {
   readonly member: string;
+  readonly identity: string;
   readonly place: string;
   readonly from: number;
   generation: number | null;
@@ -49,13 +52,19 @@ interface Acknowledged {
 interface Told {
   readonly intervals: Interval[];
   readonly acknowledged: Acknowledged[];
-  readonly strays: { member: string; place: string; offset: number; generation: number | null }[];
+  readonly strays: {
+    member: string;
+    identity: string;
+    place: string;
+    offset: number;
+    generation: number | null;
+  }[];
 }
 
 /** Rewrites logs as intervals; a generation learnt late (kafkajs) holds for its whole interval. */
 function tell(members: readonly MemberHistory[]): Told {
   const told: Told = { intervals: [], acknowledged: [], strays: [] };
-  for (const { name, events, end } of members) {
+  for (const { name, identity, events, end } of members) {
     const open = new Map<string, Interval>();
     for (const event of events) {
       if (event.event === "assigned") {
@@ -63,6 +72,7 @@ function tell(members: readonly MemberHistory[]): Told {
           const place = placeName(topic, partition);
           const interval: Interval = {
             member: name,
+            identity,
             place,
             from: event.at,
             generation: event.generation,
@@ -87,7 +97,13 @@ function tell(members: readonly MemberHistory[]): Told {
         if (interval !== undefined) interval.generation ??= event.generation;
         for (const offset of event.offsets) {
           if (interval === undefined)
-            told.strays.push({ member: name, place, offset, generation: event.generation });
+            told.strays.push({
+              member: name,
+              identity,
+              place,
+              offset,
+              generation: event.generation,
+            });
           else interval.reads.push({ offset, generation: event.generation });
         }
       } else if (event.event === "committed") {
@@ -132,7 +148,7 @@ function checkOwners(told: Told, limits: CheckLimits): string[] {
   const problems: string[] = [];
   for (const [at, one] of told.intervals.entries()) {
     for (const other of told.intervals.slice(at + 1)) {
-      if (one.place !== other.place || one.member === other.member || other.from >= one.to)
+      if (one.place !== other.place || one.identity === other.identity || other.from >= one.to)
         continue;
       const isKnown = one.generation !== null && other.generation !== null;
       const isZombie = one.closedBy === "lost" || one.closedBy === "killed";
@@ -150,9 +166,9 @@ function checkReaders(told: Told): string[] {
   const problems: string[] = [];
   const readers = new Map<string, string>();
   const reads = [
-    ...told.intervals.flatMap(({ member, place, generation, reads: all }) =>
+    ...told.intervals.flatMap(({ identity, place, generation, reads: all }) =>
       all.map((one) => ({
-        member,
+        identity,
         place,
         offset: one.offset,
         generation: one.generation ?? generation,
@@ -160,13 +176,13 @@ function checkReaders(told: Told): string[] {
     ),
     ...told.strays,
   ];
-  for (const { member, place, offset, generation } of reads) {
+  for (const { identity, place, offset, generation } of reads) {
     if (generation === null) continue;
     const key = `${place}@${offset} generation ${generation}`;
     const first = readers.get(key);
-    if (first !== undefined && first !== member)
-      problems.push(`one reader: ${key}: read by ${first} and ${member}`);
-    readers.set(key, member);
+    if (first !== undefined && first !== identity)
+      problems.push(`one reader: ${key}: read by ${first} and ${identity}`);
+    readers.set(key, identity);
   }
   return problems;
 }
@@ -189,7 +205,9 @@ function checkOrder(told: Told, limits: CheckLimits): string[] {
   const problems = told.intervals.flatMap(({ member, place, reads }) =>
     reads.flatMap(({ offset }, at) => {
       const before = reads[at - 1];
-      return before === undefined || before.offset + 1 === offset
+      return before === undefined ||
+        before.offset + 1 === offset ||
+        (limits.repeats === true && offset <= before.offset)
         ? []
         : [`in order: ${place}: ${member} read ${offset} after ${before.offset}`];
     }),

@@ -49,6 +49,8 @@ export type MemberEvent = { readonly at: number } & (
 /** What the checker needs of a member. */
 export interface MemberHistory {
   readonly name: string;
+  /** Who the coordinator takes it for: the same for a static member that came back as another process. */
+  readonly identity: string;
   readonly events: readonly MemberEvent[];
   /** When its process was gone, and whether it was killed; null while it runs. */
   readonly end: { readonly at: number; readonly isKilled: boolean } | null;
@@ -62,6 +64,7 @@ const LEAVE_TIMEOUT_MS = 45_000;
 /** A running or ended member. */
 export class Member implements MemberHistory {
   readonly name: string;
+  readonly identity: string;
   readonly events: MemberEvent[] = [];
   readonly owned: Set<string> = new Set();
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
@@ -72,6 +75,7 @@ export class Member implements MemberHistory {
 
   constructor(name: string, command: readonly string[], cwd: string, options: MemberOptions) {
     this.name = name;
+    this.identity = options.instanceId ?? name;
     this.#child = Bun.spawn([...command, "--member", JSON.stringify(options)], {
       cwd,
       stdin: "pipe",

@@ -6,6 +6,9 @@ import { java } from "../support/toolchains.ts";
 import type { GroupClient } from "./clients.ts";
 import { Feeder } from "./feeder.ts";
 import type { Protocol } from "./member.ts";
+import { Connection } from "#client/connection.ts";
+import { parseAddresses } from "#client/address.ts";
+import { ConsumerGroupHeartbeatApi } from "#protocol/generated/consumer-group-heartbeat.ts";
 import { Play, type Restart, type Scenario } from "./scenarios.ts";
 
 /** Whose broker is tested. */
@@ -27,6 +30,8 @@ export interface Case {
 export interface Verdict {
   readonly label: string;
   readonly problem: string | null;
+  /** Why it did not run: the broker does not offer what it needs. */
+  readonly skipped: string | null;
   readonly seconds: number;
 }
 
@@ -46,6 +51,16 @@ const SETTINGS: Record<string, string> = {
 
 let serial = 0;
 
+/** Whether the broker advertises next-generation groups. */
+async function offersNext(bootstrap: string): Promise<boolean> {
+  const [address] = parseAddresses(bootstrap) ?? [];
+  if (address === undefined) return false;
+  const connection = await Connection.open(address);
+  const isOffered = connection.servedVersions.has(ConsumerGroupHeartbeatApi.key);
+  connection.close();
+  return isOffered;
+}
+
 /** Runs one case from a fresh broker to the checker's verdict. Never throws. */
 export async function runCase(wanted: Case, target: Target): Promise<Verdict> {
   const started = performance.now();
@@ -55,6 +70,7 @@ export async function runCase(wanted: Case, target: Target): Promise<Verdict> {
   let feeder: Feeder | null = null;
   let play: Play | null = null;
   let problem: string | null = null;
+  let skipped: string | null = null;
   try {
     const options = {
       directory: directory.path,
@@ -64,6 +80,10 @@ export async function runCase(wanted: Case, target: Target): Promise<Verdict> {
     if (target.kind === "kafka") broker = await kafkaBroker((await java()).broker, options);
     await broker?.start();
     const bootstrap = target.kind === "given" ? target.bootstrap : (broker?.bootstrap ?? "");
+    if (wanted.protocol === "consumer" && !(await offersNext(bootstrap))) {
+      skipped = "the broker does not advertise ConsumerGroupHeartbeat";
+      return { label, problem, skipped, seconds: 0 };
+    }
     feeder = new Feeder(bootstrap);
     serial += 1;
     const name = `conform-${wanted.scenario.name.replaceAll(" ", "-")}-${wanted.client.name}-${Date.now().toString(36)}${serial}`;
@@ -71,6 +91,8 @@ export async function runCase(wanted: Case, target: Target): Promise<Verdict> {
     await wanted.scenario.run(play);
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
+  } finally {
+    await play?.end();
     if (process.env["SLUICE_KEEP"] !== undefined && play !== null)
       await Bun.write(
         join(process.env["SLUICE_KEEP"], `${label.replaceAll(/[^a-z0-9-]+/g, "-")}.jsonl`),
@@ -81,14 +103,12 @@ export async function runCase(wanted: Case, target: Target): Promise<Verdict> {
           .map((row) => `${JSON.stringify(row)}\n`)
           .join(""),
       );
-  } finally {
-    await play?.end();
     await feeder?.close();
     if (problem !== null && broker !== null) problem += `\nbroker: ${broker.log().slice(-400)}`;
     await broker?.stop("SIGKILL");
     directory.remove();
   }
-  return { label, problem, seconds: (performance.now() - started) / 1000 };
+  return { label, problem, skipped, seconds: (performance.now() - started) / 1000 };
 }
 
 /** Runs cases, `atOnce` at a time, and tells each verdict as it comes; verdicts are in the order of the cases. */

@@ -45,6 +45,8 @@ public final class Member implements ConsumerRebalanceListener {
     properties.put("fetch.max.wait.ms", "100");
     properties.put("reconnect.backoff.max.ms", "500");
     properties.put("metadata.max.age.ms", "1000");
+    // Alone, a broker that is away makes the client forget its topics' partitions, and a leader that forgets them rejoins.
+    properties.put("metadata.recovery.strategy", "none");
     if (options.has("instanceId")) properties.put("group.instance.id", options.get("instanceId").asText());
     String protocol = options.get("protocol").asText();
     if (protocol.equals("consumer")) {

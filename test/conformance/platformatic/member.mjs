@@ -1,5 +1,7 @@
 // A group member on @platformatic/kafka; see ../README.md. Messages carry the generation they were taken in. A stream
 // that ends with an error (the broker went away for longer than the client retries) is opened again, as a program would.
+// The client hands out after a rebalance what it had asked for before it, also of partitions that are no longer its own (so
+// on real Kafka); those are left alone here.
 import { createRequire } from "node:module";
 import { failed, leaving, options, pairs, say } from "../javascript/member.mjs";
 import { argument } from "../javascript/worker.mjs";
@@ -10,6 +12,8 @@ const isNext = options.protocol === "consumer";
 let isLeaving = false;
 let current = null;
 let held = [];
+/** The last assignment, also while the next is being agreed upon. */
+let assigned = [];
 
 function drop() {
   if (held.length > 0) say("revoked", { partitions: held });
@@ -36,7 +40,7 @@ async function consume() {
   consumer.on("consumer:group:leave", drop);
   consumer.on("consumer:group:join", ({ memberId }) => {
     drop();
-    held = pairs(consumer.assignments ?? []);
+    held = assigned = pairs(consumer.assignments ?? []);
     const generation = isNext ? consumer.memberEpoch : consumer.generationId;
     say("assigned", { partitions: held, generation: generation ?? null, memberId });
   });
@@ -51,6 +55,7 @@ async function consume() {
     });
     for await (const message of stream) {
       const { topic, partition } = message;
+      if (!assigned.some(([name, index]) => name === topic && index === partition)) continue;
       const offset = Number(message.offset);
       const generation = isNext ? null : (message.metadata?.consumer?.generationId ?? null);
       say("read", { topic, partition, offsets: [offset], generation });
