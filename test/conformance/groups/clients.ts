@@ -72,7 +72,7 @@ export const GROUP_CLIENTS: readonly GroupClient[] = [
     protocols: ["classic"],
     isStatic: true,
     hasServerPattern: false,
-    limits: { noLost: true, readsAfterRevoke: true, repeats: true },
+    limits: { noLost: true, isLoose: true },
     prepare: async () => [
       process.execPath,
       "platformatic/member.mjs",
