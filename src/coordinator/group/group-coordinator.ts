@@ -9,7 +9,6 @@ import { ErrorCode } from "#common/error-code.ts";
 import { type MaybePromise, whenKnown } from "#common/maybe-promise.ts";
 import type { Clock, Random, Scheduler } from "#common/time.ts";
 import { UUID_BYTES, uuidToBytes } from "#common/uuid.ts";
-import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import type { Outcome } from "../runtime/coordinator-runtime.ts";
 import { CoordinatorRuntime } from "../runtime/coordinator-runtime.ts";
 import { coordinatorPartition } from "../runtime/java-hash.ts";
@@ -47,7 +46,7 @@ import type {
   SyncInput,
   SyncOutput,
 } from "./messages.ts";
-import { decodeGroupRecord, encodeGroupRecord } from "./record-codec.ts";
+import { decodeGroupRecord, writeGroupRecord } from "./record-codec.ts";
 import type { GroupCoordinatorRecord } from "./records.ts";
 import type { TopicLookup } from "./topic-lookup.ts";
 
@@ -134,9 +133,8 @@ export class GroupCoordinator {
       commitTimeoutMs: deps.config.offsetsCommitTimeoutMs,
       createShard: () => new GroupShard(deps.config, surroundings),
       format: {
-        encode: encodeGroupRecord,
+        encode: writeGroupRecord,
         decode: decodeGroupRecord,
-        encodeBatch: (records, timestamp) => encodeRecordBatch({ records, timestamp }),
       },
     });
   }

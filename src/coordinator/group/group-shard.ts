@@ -658,7 +658,9 @@ export class GroupShard {
           }
         }
       }
-      if (areAllGone && group.state === "Empty") {
+      // An id that was handed out is about to join.
+      const isAwaited = group.type === "classic" && group.pendingJoins.size > 0;
+      if (areAllGone && group.state === "Empty" && !isAwaited) {
         this.#buryEmptyGroup(step, group);
       }
     }

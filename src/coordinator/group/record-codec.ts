@@ -9,6 +9,7 @@
  * GroupMetadataValue v3; the values of consumer groups have a version 0 only.
  */
 import { ZERO_UUID } from "#common/uuid.ts";
+import type { RecordMessages } from "#protocol/api.ts";
 import type { ConsumerGroupMemberMetadataValue } from "#protocol/generated/records/consumer-group-member-metadata.ts";
 import type { GroupCoordinatorRecord as StoredRecord } from "#protocol/generated/records/coordinator-record-table.ts";
 import {
@@ -24,10 +25,9 @@ import {
 } from "#protocol/generated/records/offset-commit.ts";
 import {
   decodeGroupRecord as decodeStored,
-  encodeCoordinatorKey,
   encodeGroupRecord as encodeStored,
-  encodeVersioned,
 } from "#protocol/records/framing.ts";
+import type { RecordBlock } from "#protocol/records/record-block.ts";
 import type {
   ConsumerGroupRecord,
   GroupCoordinatorRecord,
@@ -35,66 +35,82 @@ import type {
   OffsetRecordValue,
 } from "./records.ts";
 
-/** Key and value as they go into a record batch. */
-export interface EncodedRecord {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | null;
-}
-
 const OFFSET_COMMIT_VERSION = 4;
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY = 1;
 const GROUP_METADATA_VERSION = 3;
 
 /**
- * Encodes a record.
+ * Writes a record's key and value.
  *
  * @throws EncodeError when a string is longer than its field can hold; the record can't be stored at all then.
  */
-export function encodeGroupRecord(record: GroupCoordinatorRecord): EncodedRecord {
+export function writeGroupRecord(record: GroupCoordinatorRecord, into: RecordBlock): void {
+  const { writer } = into;
   switch (record.kind) {
     case "offset-commit": {
       const { groupId: group, topic, partition, value } = record;
-      const key = encodeCoordinatorKey(OffsetCommitKeyCodec, { group, topic, partition });
-      if (value === null) return { key, value };
-      const version =
-        value.expireTimestampMs === -1 ? OFFSET_COMMIT_VERSION : OFFSET_COMMIT_VERSION_WITH_EXPIRY;
-      const message = {
-        offset: value.offset,
-        leaderEpoch: value.leaderEpoch,
-        metadata: value.metadata,
-        commitTimestamp: value.commitTimestampMs,
-        expireTimestamp: value.expireTimestampMs,
-        topicId: value.topicId,
-      };
-      return { key, value: encodeVersioned(OffsetCommitValueCodec, message, version) };
+      writeKey(into, OffsetCommitKeyCodec, { group, topic, partition });
+      if (value !== null) {
+        const isExpiring = value.expireTimestampMs !== -1;
+        const version = isExpiring ? OFFSET_COMMIT_VERSION_WITH_EXPIRY : OFFSET_COMMIT_VERSION;
+        writer.int16(version);
+        const message = {
+          offset: value.offset,
+          leaderEpoch: value.leaderEpoch,
+          metadata: value.metadata,
+          commitTimestamp: value.commitTimestampMs,
+          expireTimestamp: value.expireTimestampMs,
+          topicId: value.topicId,
+        };
+        OffsetCommitValueCodec.encode(writer, message, version);
+      }
+      into.endValue(value === null);
+      return;
     }
     case "group-metadata": {
       const { groupId: group, value } = record;
-      const key = encodeCoordinatorKey(GroupMetadataKeyCodec, { group });
-      if (value === null) return { key, value };
-      const version = GROUP_METADATA_VERSION;
-      const message = {
-        protocolType: value.protocolType,
-        generation: value.generationId,
-        protocol: value.protocolName,
-        leader: value.leader,
-        currentStateTimestamp: value.currentStateTimestampMs,
-        members: value.members.map((member) => ({
-          memberId: member.memberId,
-          groupInstanceId: member.groupInstanceId,
-          clientId: member.clientId,
-          clientHost: member.clientHost,
-          rebalanceTimeout: member.rebalanceTimeoutMs,
-          sessionTimeout: member.sessionTimeoutMs,
-          subscription: member.subscription,
-          assignment: member.assignment,
-        })),
-      };
-      return { key, value: encodeVersioned(GroupMetadataValueCodec, message, version) };
+      writeKey(into, GroupMetadataKeyCodec, { group });
+      if (value !== null) {
+        writer.int16(GROUP_METADATA_VERSION);
+        GroupMetadataValueCodec.encode(writer, groupMessage(value), GROUP_METADATA_VERSION);
+      }
+      into.endValue(value === null);
+      return;
     }
-    default:
-      return encodeStored(consumerGroupRecord(record), 0);
+    default: {
+      const { key, value } = encodeStored(consumerGroupRecord(record), 0);
+      writer.raw(key);
+      into.endKey();
+      if (value !== null) writer.raw(value);
+      into.endValue(value === null);
+    }
   }
+}
+
+function writeKey<T>(into: RecordBlock, codec: RecordMessages<T>, key: T): void {
+  into.writer.int16(codec.type);
+  codec.encode(into.writer, key, 0);
+  into.endKey();
+}
+
+function groupMessage(value: GroupRecordValue): GroupMetadataValue {
+  return {
+    protocolType: value.protocolType,
+    generation: value.generationId,
+    protocol: value.protocolName,
+    leader: value.leader,
+    currentStateTimestamp: value.currentStateTimestampMs,
+    members: value.members.map((member) => ({
+      memberId: member.memberId,
+      groupInstanceId: member.groupInstanceId,
+      clientId: member.clientId,
+      clientHost: member.clientHost,
+      rebalanceTimeout: member.rebalanceTimeoutMs,
+      sessionTimeout: member.sessionTimeoutMs,
+      subscription: member.subscription,
+      assignment: member.assignment,
+    })),
+  };
 }
 
 function consumerGroupRecord(record: ConsumerGroupRecord): StoredRecord {

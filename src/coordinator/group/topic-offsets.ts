@@ -28,9 +28,8 @@ export class TopicOffsets {
   #topicId: string;
   readonly #numbers: number[] = [];
   #extras: Map<number, Extra> | null = null;
-  /** The oldest change of each row that has any. */
+  /** The oldest change of each row that has any; it knows the newest. */
   #open: Map<number, OpenRow> | null = null;
-  #newest: Map<number, OpenRow> | null = null;
 
   /** @param topicId - id of the topic, which rows share unless they say otherwise. */
   constructor(timeline: Timeline, topicId: string) {
@@ -110,26 +109,25 @@ export class TopicOffsets {
 
   /** An operation that wrote a row is in the log. */
   settle(change: OpenRow): void {
-    if (change.newer === null) {
-      this.#open?.delete(change.partition);
-      this.#newest?.delete(change.partition);
-      this.#dropEmpty();
+    const { newer } = change;
+    if (newer === null) {
+      this.#close(change.partition);
     } else {
-      change.newer.older = null;
-      this.#open?.set(change.partition, change.newer);
+      newer.older = null;
+      newer.newest = change.newest;
+      this.#open?.set(change.partition, newer);
     }
   }
 
   /** An operation that wrote a row is undone; newer ones were undone before. */
   undo(change: OpenRow): void {
     const { partition, before, older } = change;
-    if (older === null) {
-      this.#open?.delete(partition);
-      this.#newest?.delete(partition);
-      this.#dropEmpty();
+    const oldest = this.#open?.get(partition);
+    if (older === null || oldest === undefined) {
+      this.#close(partition);
     } else {
       older.newer = null;
-      this.#newest?.set(partition, older);
+      oldest.newest = older;
     }
     if (before === undefined) this.#delete(partition);
     else {
@@ -142,21 +140,19 @@ export class TopicOffsets {
 
   #remember(change: OpenRow): void {
     this.#open ??= new Map();
-    this.#newest ??= new Map();
-    const older = this.#newest.get(change.partition);
-    if (older === undefined) this.#open.set(change.partition, change);
+    const oldest = this.#open.get(change.partition);
+    if (oldest === undefined) this.#open.set(change.partition, change);
     else {
-      older.newer = change;
-      change.older = older;
+      oldest.newest.newer = change;
+      change.older = oldest.newest;
+      oldest.newest = change;
     }
-    this.#newest.set(change.partition, change);
     this.#timeline.record(change);
   }
 
-  #dropEmpty(): void {
-    if (this.#open?.size !== 0) return;
-    this.#open = null;
-    this.#newest = null;
+  #close(partition: number): void {
+    this.#open?.delete(partition);
+    if (this.#open?.size === 0) this.#open = null;
   }
 
   #row(at: number): OffsetRecordValue {
@@ -237,6 +233,8 @@ class OpenRow implements Change {
   readonly before: OffsetRecordValue | undefined;
   older: OpenRow | null = null;
   newer: OpenRow | null = null;
+  /** The newest change of the row; kept by the oldest alone. */
+  newest: OpenRow = this;
 
   constructor(
     offsets: TopicOffsets,

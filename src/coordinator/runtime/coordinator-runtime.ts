@@ -18,7 +18,8 @@ import { assert } from "#common/assert.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
-import { BATCH_HEADER_BYTES, recordSizeBytes } from "#protocol/records/record-batch.ts";
+import { BATCH_HEADER_BYTES } from "#protocol/records/record-batch.ts";
+import { BatchBuilder, RecordBlock } from "#protocol/records/record-block.ts";
 import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk.ts";
 import { appendError, operationError } from "./append-errors.ts";
 import type { PartitionLoader, PartitionWriter } from "./ports.ts";
@@ -47,20 +48,16 @@ export interface CoordinatorShard<CoordinatorRecord, Parked, AppendToken> {
   onUnloaded(step: Step<CoordinatorRecord, Parked, AppendToken>, errorCode: number): void;
 }
 
-/** A record as bytes. */
-export interface RecordBytes {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | null;
-}
-
 /** Bytes of a coordinator's records. */
 export interface RecordFormat<CoordinatorRecord> {
-  /** @throws when a field does not fit its type; the operation is refused with UNKNOWN_SERVER_ERROR. */
-  encode(record: CoordinatorRecord): RecordBytes;
+  /**
+   * Writes a record's key and value, each followed by its `end` in the block.
+   *
+   * @throws when a field does not fit its type; the operation is refused with UNKNOWN_SERVER_ERROR.
+   */
+  encode(record: CoordinatorRecord, into: RecordBlock): void;
   /** @returns `null` for records that this coordinator does not know. */
   decode(key: Uint8Array | null, value: Uint8Array | null): CoordinatorRecord | null;
-  /** One complete v2 batch with base offset 0. */
-  encodeBatch(records: readonly RecordBytes[], timestampMs: number): Uint8Array;
 }
 
 /** What became of an operation. */
@@ -88,10 +85,9 @@ interface Operation<AppendToken> {
 }
 
 interface Batch<AppendToken> {
-  readonly records: RecordBytes[];
+  readonly builder: BatchBuilder;
   readonly operations: Operation<AppendToken>[];
   readonly timestampMs: number;
-  sizeBytes: number;
   lastSequence: number;
   /** Answers the operations when the commit takes too long; null while nothing keeps it waiting. */
   deadline: Timer | null;
@@ -108,9 +104,6 @@ interface Context<Shard, AppendToken> {
   isAppending: boolean;
 }
 
-/** The most bytes by which a record grows when it lies further back in a batch than in its chunk. */
-const OFFSET_DELTA_GROWTH_BYTES = 2;
-
 /** The shards of one coordinator. */
 export class CoordinatorRuntime<
   Shard extends CoordinatorShard<CoordinatorRecord, Parked, AppendToken>,
@@ -121,6 +114,8 @@ export class CoordinatorRuntime<
   readonly #deps: CoordinatorRuntimeDeps<Shard, CoordinatorRecord>;
   readonly #contexts = new Map<number, Context<Shard, AppendToken>>();
   readonly #parked = new Map<number, (response: Parked) => void>();
+  /** Records of the operation that runs; empty between operations as far as anybody looks. */
+  readonly #block = new RecordBlock();
   #nextWaiter = 1;
 
   constructor(deps: CoordinatorRuntimeDeps<Shard, CoordinatorRecord>) {
@@ -304,9 +299,9 @@ export class CoordinatorRuntime<
       }
       return;
     }
-    const maxBytes = this.#deps.writer.maxBatchBytes(context.partition) - BATCH_HEADER_BYTES;
-    const chunks = this.#encode(step, maxBytes);
-    if (chunks === null) {
+    const maxBytes = this.#deps.writer.maxBatchBytes(context.partition);
+    const ends = this.#encode(step, maxBytes);
+    if (ends === null) {
       // Undone before it counted: nothing of it is visible, and nothing behind it is affected.
       shard.timeline.rollback(sequence - 1);
       this.#deliver(step, context);
@@ -314,75 +309,85 @@ export class CoordinatorRuntime<
       return;
     }
     let chunkSequence = sequence;
-    chunks.forEach((chunk, index) => {
-      const isLast = index === chunks.length - 1;
-      if (index > 0) chunkSequence = shard.timeline.begin();
+    let from = 0;
+    for (const to of ends) {
+      const isLast = to === step.records.length;
+      if (from > 0) chunkSequence = shard.timeline.begin();
       if (step.isReplayed) {
-        for (const record of chunk.records) shard.replay(record, step.nowMs);
+        for (let index = from; index < to; index++) {
+          shard.replay(step.records[index] as CoordinatorRecord, step.nowMs);
+        }
       }
       const operation = { token: isLast ? step.afterAppend : null, settle };
       const onChunk = isLast ? operation : { token: null, settle: ignoreSuccess(settle) };
-      this.#enqueue(context, chunk, maxBytes, step.nowMs, chunkSequence, onChunk);
-    });
+      this.#enqueue(context, from, to, maxBytes, step.nowMs, chunkSequence, onChunk);
+      from = to;
+    }
     this.#deliver(step, context);
     this.#pump(context);
   }
 
-  /** Encodes a step's records into as many chunks as they need; `null` when they can't be stored. */
+  /**
+   * Encodes a step's records into the block.
+   *
+   * @returns the ends of the chunks that fit a batch each, or `null` when the records can't be stored.
+   */
   #encode(
     step: Step<CoordinatorRecord, Parked, AppendToken>,
     maxBytes: number,
-  ): Chunk<CoordinatorRecord>[] | null {
-    let chunk: Chunk<CoordinatorRecord> = { records: [], encoded: [], sizeBytes: 0 };
-    const chunks = [chunk];
-    for (const record of step.records) {
-      let bytes: RecordBytes;
-      try {
-        bytes = this.#deps.format.encode(record);
-      } catch {
-        return null;
-      }
-      const { key, value } = bytes;
-      const index = chunk.encoded.length;
-      const sizeBytes = recordSizeBytes(index, key.length, value === null ? -1 : value.length);
-      if (sizeBytes > maxBytes) return null;
-      if (chunk.sizeBytes + sizeBytes > maxBytes) {
-        if (step.isAtomic) return null;
-        chunk = { records: [], encoded: [], sizeBytes: 0 };
-        chunks.push(chunk);
-      }
-      chunk.records.push(record);
-      chunk.encoded.push(bytes);
-      chunk.sizeBytes += sizeBytes;
+  ): readonly number[] | null {
+    const block = this.#block;
+    block.reset();
+    try {
+      for (const record of step.records) this.#deps.format.encode(record, block);
+    } catch {
+      return null;
     }
-    return chunks;
+    const ends: number[] = [];
+    let sizeBytes = BATCH_HEADER_BYTES;
+    let from = 0;
+    for (let index = 0; index < block.count; index++) {
+      const added = block.sizeBytes(index, index - from);
+      if (sizeBytes + added > maxBytes) {
+        if (step.isAtomic || index === from) return null;
+        ends.push(index);
+        from = index;
+        sizeBytes = BATCH_HEADER_BYTES;
+        if (sizeBytes + block.sizeBytes(index, 0) > maxBytes) return null;
+        sizeBytes += block.sizeBytes(index, 0);
+      } else {
+        sizeBytes += added;
+      }
+    }
+    ends.push(block.count);
+    return ends;
   }
 
+  /** Puts the records `[from, to)` of the block into the batch that collects, or the next one. */
   #enqueue(
     context: Context<Shard, AppendToken>,
-    chunk: Chunk<CoordinatorRecord>,
+    from: number,
+    to: number,
     maxBytes: number,
     nowMs: number,
     sequence: number,
     operation: Operation<AppendToken>,
   ): void {
+    const block = this.#block;
     let batch = context.batches.at(-1);
     const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
-    const addedBytes = chunk.sizeBytes + chunk.records.length * OFFSET_DELTA_GROWTH_BYTES;
-    if (batch === undefined || !isOpen || batch.sizeBytes + addedBytes > maxBytes) {
+    if (batch === undefined || !isOpen || batch.builder.sizeWith(block, from, to) > maxBytes) {
       batch = {
-        records: [],
+        builder: new BatchBuilder(),
         operations: [],
         timestampMs: nowMs,
-        sizeBytes: 0,
         lastSequence: sequence,
         deadline: null,
       };
       if (context.isAppending) this.#limit(batch);
       context.batches.push(batch);
     }
-    for (const bytes of chunk.encoded) batch.records.push(bytes);
-    batch.sizeBytes += addedBytes;
+    batch.builder.add(block, from, to);
     batch.lastSequence = sequence;
     batch.operations.push(operation);
   }
@@ -400,7 +405,7 @@ export class CoordinatorRuntime<
       const [batch] = context.batches;
       if (batch === undefined) return;
       context.isAppending = true;
-      const bytes = this.#deps.format.encodeBatch(batch.records, batch.timestampMs);
+      const bytes = batch.builder.build(batch.timestampMs);
       let appended: MaybePromise<number>;
       try {
         appended = this.#deps.writer.append(context.partition, bytes);
@@ -485,12 +490,6 @@ export class CoordinatorRuntime<
     if (context === null) return;
     for (const effect of step.timers) context.timers.apply(effect);
   }
-}
-
-interface Chunk<CoordinatorRecord> {
-  readonly records: CoordinatorRecord[];
-  readonly encoded: RecordBytes[];
-  sizeBytes: number;
 }
 
 /** For the first parts of an operation that spans batches: only their failure answers it. */

@@ -27,6 +27,9 @@ const INITIAL_BYTES = 1024;
 /** Largest buffer that is kept for the next message. */
 const KEPT_BYTES = 1_048_576;
 
+/** Up to so many bytes are copied one by one, without a view of them. */
+const SHORT_COPY_BYTES = 200;
+
 const TWO_POW_32 = 0x100000000;
 
 /** A growing buffer and its cursor. */
@@ -240,6 +243,20 @@ export class Writer {
   raw(value: Uint8Array): void {
     const at = this.#advance(value.length);
     this.#bytes.set(value, at);
+  }
+
+  /** The bytes `[start, end)` of another writer, as they are. */
+  copy(from: Writer, start: number, end: number): void {
+    const count = end - start;
+    const at = this.#advance(count);
+    const source = from.#bytes;
+    if (count > SHORT_COPY_BYTES) {
+      this.#bytes.set(source.subarray(start, end), at);
+      return;
+    }
+    const target = this.#bytes;
+    for (let index = 0; index < count; index++)
+      target[at + index] = source[start + index] as number;
   }
 
   /** Opens a tagged field; hand the result to `endTag` once its content is written. */

@@ -156,6 +156,26 @@ export function encodeRecordBatch(batch: NewRecordBatch): Uint8Array {
   });
   const packed =
     batch.compression?.compressor.compress(batch.compression.codec, body.bytes()) ?? body.bytes();
+  return seal(batch, packed, records.length, baseTimestamp, maxTimestamp);
+}
+
+/**
+ * Puts the header of an ordinary batch, uncompressed and of one time, in front of its records.
+ *
+ * @param body - the records, one behind another.
+ * @returns bytes of their own.
+ */
+export function sealRecordBatch(body: Uint8Array, count: number, timestampMs: number): Uint8Array {
+  return seal({ records: [], timestamp: timestampMs }, body, count, timestampMs, timestampMs);
+}
+
+function seal(
+  batch: NewRecordBatch,
+  packed: Uint8Array,
+  count: number,
+  baseTimestamp: number,
+  maxTimestamp: number,
+): Uint8Array {
   const writer = new Writer(BATCH_HEADER_BYTES + packed.length);
   writer.int64(batch.baseOffset ?? 0);
   writer.int32(BATCH_HEADER_BYTES - BATCH_PREFIX_BYTES + packed.length);
@@ -163,13 +183,13 @@ export function encodeRecordBatch(batch: NewRecordBatch): Uint8Array {
   writer.int8(MAGIC);
   writer.uint32(0);
   writer.int16(attributesOf(batch));
-  writer.int32(records.length - 1);
+  writer.int32(count - 1);
   writer.int64(baseTimestamp);
   writer.int64(maxTimestamp);
   writer.bigint64(batch.producerId ?? -1n);
   writer.int16(batch.producerEpoch ?? -1);
   writer.int32(batch.baseSequence ?? -1);
-  writer.int32(records.length);
+  writer.int32(count);
   writer.raw(packed);
   const bytes = writer.toBytes();
   new DataView(bytes.buffer).setUint32(CRC_AT, crc32c(bytes, ATTRIBUTES_AT));

@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ZERO_UUID } from "#common/uuid.ts";
 import { OffsetRecordReader } from "#coordinator/group/offset-record-reader.ts";
-import { decodeGroupRecord, encodeGroupRecord } from "#coordinator/group/record-codec.ts";
+import { decodeGroupRecord } from "#coordinator/group/record-codec.ts";
 import { OffsetCommitValueCodec } from "#protocol/generated/records/offset-commit.ts";
 import { encodeVersioned } from "#protocol/records/framing.ts";
 import type { StoredRecord } from "#protocol/records/record-walk.ts";
+import { encodeGroupRecord } from "../../../support/group-records.ts";
 
 const text = fc.oneof(fc.constantFrom("", "orders", "payments"), fc.string({ unit: "grapheme" }));
 const topicId = fc.constantFrom(ZERO_UUID, "c2x1aWNlLWNsYXNzaWMtMQ", "d2x1aWNlLWNsYXNzaWMtMQ");

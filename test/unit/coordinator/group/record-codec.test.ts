@@ -1,7 +1,8 @@
 /** Records of `__consumer_offsets`, against bytes that Kafka 4.4.0 wrote (2026-11-22, read from its segments). */
 import { describe, expect, test } from "bun:test";
-import { decodeGroupRecord, encodeGroupRecord } from "#coordinator/group/record-codec.ts";
+import { decodeGroupRecord } from "#coordinator/group/record-codec.ts";
 import type { GroupCoordinatorRecord } from "#coordinator/group/records.ts";
+import { encodeGroupRecord } from "../../../support/group-records.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
