@@ -262,23 +262,23 @@ export class GroupCoordinator {
   }
 
   /** ConsumerGroupHeartbeat. */
-  async consumerHeartbeat(
+  consumerHeartbeat(
     input: Omit<ConsumerHeartbeatInput, "freshId">,
-  ): Promise<ConsumerHeartbeatOutput> {
-    const failed = (errorCode: number): ConsumerHeartbeatOutput =>
-      consumerHeartbeatRefused({ errorCode, message: null });
-    if (!this.#isStarted) return failed(ErrorCode.COORDINATOR_NOT_AVAILABLE);
+  ): MaybePromise<ConsumerHeartbeatOutput> {
+    if (!this.#isStarted) return consumerHeartbeatFailed(ErrorCode.COORDINATOR_NOT_AVAILABLE);
     try {
       checkHeartbeat(input, this.#deps.config.groupConsumerAssignors);
     } catch (error) {
       if (error instanceof GroupError) return consumerHeartbeatRefused(error);
       throw error;
     }
-    const freshId = this.#deps.random.uuid();
-    const outcome = await this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
+    const freshId = input.memberId === "" ? this.#deps.random.uuid() : "";
+    const outcome = this.#runtime.write(this.partitionFor(input.groupId), (shard, step) =>
       shard.consumerHeartbeat(step, { ...input, freshId }),
     );
-    return outcome.kind === "done" ? outcome.output : failed(outcome.errorCode);
+    return whenKnown(outcome, (settled) =>
+      settled.kind === "done" ? settled.output : consumerHeartbeatFailed(settled.errorCode),
+    );
   }
 
   // ---- offsets
@@ -391,6 +391,10 @@ export class GroupCoordinator {
     );
     return outcome.kind === "done" ? outcome.output : outcome.errorCode;
   }
+}
+
+function consumerHeartbeatFailed(errorCode: number): ConsumerHeartbeatOutput {
+  return consumerHeartbeatRefused({ errorCode, message: null });
 }
 
 function heartbeatCode(outcome: Outcome<number>): number {

@@ -120,7 +120,7 @@ export interface ConsumerHeartbeatInput {
   /** v1+: members choose their ids. */
   readonly isMemberIdRequired: boolean;
   readonly caller: GroupCaller;
-  /** Fresh id, should one be needed. */
+  /** Fresh id for a member that brings none. */
   readonly freshId: string;
 }
 

@@ -5,6 +5,7 @@
  * - v1: subscription by regular expression; members choose their ids (KIP-1082).
  */
 import { ErrorCode } from "#common/error-code.ts";
+import { whenKnown } from "#common/maybe-promise.ts";
 import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
 import {
   ConsumerGroupHeartbeatApi,
@@ -12,6 +13,7 @@ import {
   type ConsumerGroupHeartbeatResponse,
   makeConsumerGroupHeartbeatResponse,
 } from "#protocol/generated/consumer-group-heartbeat.ts";
+import type { ConsumerHeartbeatOutput } from "#coordinator/group/messages.ts";
 import { groupCaller } from "../group-caller.ts";
 import type { ApiHandler } from "../handler.ts";
 
@@ -28,21 +30,34 @@ export function createConsumerGroupHeartbeatHandler(deps: {
     minVersion: 0,
     maxVersion: 1,
     isFrameReleased: true,
-    async handle(request, context) {
+    handle(request, context) {
       if (!deps.isEnabled()) {
         return makeConsumerGroupHeartbeatResponse({ errorCode: ErrorCode.UNSUPPORTED_VERSION });
       }
-      const { assignment, ...output } = await deps.groups.consumerHeartbeat({
+      const output = deps.groups.consumerHeartbeat({
         ...request,
         isMemberIdRequired: context.apiVersion >= FIRST_VERSION_WITH_MEMBER_ID_REQUIRED,
         caller: groupCaller(context),
       });
-      if (assignment === null) return makeConsumerGroupHeartbeatResponse(output);
-      const topicPartitions = assignment.topicPartitions.map(({ topicId, partitions }) => ({
-        topicId,
-        partitions: [...partitions],
-      }));
-      return makeConsumerGroupHeartbeatResponse({ ...output, assignment: { topicPartitions } });
+      return whenKnown(output, answer);
     },
+  };
+}
+
+function answer(output: ConsumerHeartbeatOutput): ConsumerGroupHeartbeatResponse {
+  const { errorCode, errorMessage, memberId, memberEpoch, heartbeatIntervalMs, assignment } =
+    output;
+  const topicPartitions = assignment?.topicPartitions.map(({ topicId, partitions }) => ({
+    topicId,
+    partitions: [...partitions],
+  }));
+  return {
+    throttleTimeMs: 0,
+    errorCode,
+    errorMessage,
+    memberId,
+    memberEpoch,
+    heartbeatIntervalMs,
+    assignment: topicPartitions === undefined ? null : { topicPartitions },
   };
 }
