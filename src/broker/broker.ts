@@ -32,7 +32,11 @@ import {
   raiseOpenFileLimit,
   recoveryProgress,
 } from "#log/native-log.ts";
-import { compilePattern, InvalidPatternError } from "#coordinator/group/consumer/topic-pattern.ts";
+import {
+  compilePattern,
+  InvalidPatternError,
+  matchingNames,
+} from "#coordinator/group/consumer/topic-pattern.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
@@ -44,6 +48,7 @@ import type { ExpositionFormat } from "#metrics/exposition.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
+import { ClientTelemetry } from "#server/client-telemetry.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
@@ -424,6 +429,14 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     SESSION_EVICTION_MS,
     SYSTEM_RANDOM,
   );
+  const telemetry = new ClientTelemetry({
+    image: () => loader.image,
+    monotonicMs: () => SYSTEM_CLOCK.monotonicMs(),
+    random: SYSTEM_RANDOM,
+    telemetryMaxBytes: settings.telemetryMaxBytes,
+    decompressor: nativeCodecs,
+    isMatch,
+  });
   addHandlers(table, {
     clusterId,
     settings,
@@ -437,6 +450,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     store,
     isDirectoryOnline: (id) => directories.isOnline(id),
     loggers,
+    telemetry,
     sessions,
   });
   const housekeeping = new Housekeeping({
@@ -454,7 +468,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   housekeeping.start();
   directories.start();
   frontend.serve();
-  observation.onServing({ replicas, sessions, directory, groups });
+  observation.onServing({ replicas, sessions, directory, groups, telemetry });
   return {
     config,
     settings,
@@ -537,6 +551,14 @@ function isPattern(source: string): boolean {
     if (error instanceof InvalidPatternError) return false;
     throw error;
   }
+}
+
+/** Whether a pattern matches the whole of a text; one that an earlier broker stored and that is none here matches nothing. */
+function isMatch(pattern: string, text: string): boolean {
+  if (!isPattern(pattern)) return false;
+  // Nobody is told apart by having no name, or by line feeds in it.
+  const name = text === "" ? " " : text.replaceAll("\n", " ");
+  return matchingNames(compilePattern(pattern), [name]).length > 0;
 }
 
 async function createInternalTopic(controller: Controller, name: string): Promise<void> {

@@ -13,6 +13,7 @@ import type { LogStore } from "#log/log.ts";
 import { type ClusterImage, isInternalTopic } from "#metadata/cluster-image.ts";
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
 import type { ReplicaManager } from "#replica/replica-manager.ts";
+import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import { addressFor } from "#server/cluster-view.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import { type ConnectionInfo, erased } from "#server/handler.ts";
@@ -33,11 +34,13 @@ import { createDescribeLogDirsHandler } from "#server/handlers/describe-log-dirs
 import { createDescribeTopicPartitionsHandler } from "#server/handlers/describe-topic-partitions.ts";
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { createFindCoordinatorHandler } from "#server/handlers/find-coordinator.ts";
+import { createGetTelemetrySubscriptionsHandler } from "#server/handlers/get-telemetry-subscriptions.ts";
 import { createHeartbeatHandler } from "#server/handlers/heartbeat.ts";
 import { createIncrementalAlterConfigsHandler } from "#server/handlers/incremental-alter-configs.ts";
 import { createInitProducerIdHandler } from "#server/handlers/init-producer-id.ts";
 import { createJoinGroupHandler } from "#server/handlers/join-group.ts";
 import { createLeaveGroupHandler } from "#server/handlers/leave-group.ts";
+import { createListConfigResourcesHandler } from "#server/handlers/list-config-resources.ts";
 import { createListGroupsHandler } from "#server/handlers/list-groups.ts";
 import { createListOffsetsHandler } from "#server/handlers/list-offsets.ts";
 import { createMetadataHandler } from "#server/handlers/metadata.ts";
@@ -46,6 +49,7 @@ import { createOffsetDeleteHandler } from "#server/handlers/offset-delete.ts";
 import { createOffsetFetchHandler } from "#server/handlers/offset-fetch.ts";
 import { createOffsetForLeaderEpochHandler } from "#server/handlers/offset-for-leader-epoch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
+import { createPushTelemetryHandler } from "#server/handlers/push-telemetry.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
 import { addAdminHandlers } from "./admin-handlers.ts";
 
@@ -63,6 +67,7 @@ export interface BrokerParts {
   readonly store: LogStore;
   isDirectoryOnline(directoryId: string): boolean;
   readonly loggers: LoggerLevels;
+  readonly telemetry: ClientTelemetry;
   readonly sessions: FetchSessionCache;
 }
 
@@ -155,6 +160,9 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(createDeleteGroupsHandler({ groups })),
     erased(createIncrementalAlterConfigsHandler({ controller })),
     erased(createOffsetDeleteHandler({ groups, topics })),
+    erased(createListConfigResourcesHandler({ image })),
+    erased(createGetTelemetrySubscriptionsHandler({ telemetry: parts.telemetry })),
+    erased(createPushTelemetryHandler({ telemetry: parts.telemetry })),
     erased(createDescribeClusterHandler({ nodeId, clusterId, image })),
     erased(
       createDescribeTopicPartitionsHandler({

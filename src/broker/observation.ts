@@ -17,6 +17,7 @@ import { takeThreadSnapshot, type ThreadSnapshot } from "#metrics/thread-snapsho
 import packageJson from "#package" with { type: "json" };
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
 import type { ReplicaManager } from "#replica/replica-manager.ts";
+import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import type { RequestStatistics } from "#server/request-statistics.ts";
 import type { Frontend } from "./frontend.ts";
@@ -34,6 +35,7 @@ export interface ServingParts {
   readonly sessions: FetchSessionCache;
   readonly directory: PartitionDirectory;
   readonly groups: GroupCoordinator;
+  readonly telemetry: ClientTelemetry;
 }
 
 /** See the head of the file. */
@@ -206,6 +208,7 @@ export class Observation {
               },
         partitions,
         groups: serving?.groups.statistics() ?? null,
+        clientTelemetry: serving?.telemetry.statistics() ?? null,
       },
       format,
     );

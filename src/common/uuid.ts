@@ -10,6 +10,8 @@
 
 /** The id that stands for "none". */
 export const ZERO_UUID = "AAAAAAAAAAAAAAAAAAAAAA";
+/** Kafka keeps it for the topic of the metadata. */
+export const ONE_UUID = "AAAAAAAAAAAAAAAAAAAAAQ";
 
 /** Topic id of the cluster metadata log (bytes 0…0, 1). */
 export const METADATA_TOPIC_UUID = "AAAAAAAAAAAAAAAAAAAAAQ";

@@ -58,6 +58,7 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly groupCoordinatorRebalanceProtocols: readonly string[];
   readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
   readonly metadataLogMaxSnapshotIntervalMs: number;
+  readonly telemetryMaxBytes: number;
   readonly sluiceFrameDeadlineMs: number;
   readonly sluiceSendDeadlineMs: number;
   readonly sluiceDiskReserveBytes: number;
@@ -153,6 +154,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
       "metadata.log.max.record.bytes.between.snapshots",
     ),
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
+    telemetryMaxBytes: number("telemetry.max.bytes"),
     sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
     sluiceSendDeadlineMs: number("sluice.send.deadline.ms"),
     sluiceDiskReserveBytes: number("sluice.disk.reserve.bytes"),

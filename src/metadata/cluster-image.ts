@@ -125,6 +125,19 @@ export function configValues(
   return image.configs.get(resourceKey(resourceType, resourceName)) ?? NO_VALUES;
 }
 
+/** Values of every resource of a type that has some, by its name. */
+export function resourcesOf(
+  image: ClusterImage,
+  resourceType: number,
+): ReadonlyMap<string, ReadonlyMap<string, string>> {
+  const prefix = resourceKey(resourceType, "");
+  const resources = new Map<string, ReadonlyMap<string, string>>();
+  for (const [key, values] of image.configs) {
+    if (key.startsWith(prefix)) resources.set(key.slice(prefix.length), values);
+  }
+  return resources;
+}
+
 /** True for topics the broker itself keeps its state in. */
 export function isInternalTopic(name: string): boolean {
   return (

@@ -12,6 +12,7 @@ import type { GroupStatistics } from "#coordinator/group/messages.ts";
 import type { DirectoryHealth, ScrubStatus, StoreStatistics } from "#log/log.ts";
 import { API_VERSIONS } from "#protocol/generated/api-table.ts";
 import type { TopicTraffic } from "#replica/partition-directory.ts";
+import type { ClientTelemetryStatistics } from "#server/client-telemetry.ts";
 import type { ApiSnapshot } from "#server/request-statistics.ts";
 import type { TransportStatistics } from "#transport/ports.ts";
 import { ExpositionWriter, type ExpositionFormat } from "./exposition.ts";
@@ -46,6 +47,7 @@ export interface BrokerSnapshot {
   } | null;
   readonly partitions: PartitionStatistics | null;
   readonly groups: GroupStatistics | null;
+  readonly clientTelemetry: ClientTelemetryStatistics | null;
 }
 
 /** The exposition of a snapshot. */
@@ -58,6 +60,7 @@ export function renderMetrics(snapshot: BrokerSnapshot, format: ExpositionFormat
   writeConnections(writer, threads);
   writeWaiting(writer, threads);
   if (snapshot.groups !== null) writeGroups(writer, snapshot.groups);
+  if (snapshot.clientTelemetry !== null) writeClientTelemetry(writer, snapshot.clientTelemetry);
   if (snapshot.partitions !== null) writePartitions(writer, snapshot.partitions);
   if (snapshot.store !== null) {
     writeStore(writer, snapshot.store);
@@ -262,6 +265,29 @@ function writeWaiting(writer: ExpositionWriter, threads: readonly ThreadSnapshot
   writer
     .gauge("sluice_fetch_sessions", "Incremental fetch sessions.")
     .sample(sum(threads, ({ fetchSessionCount }) => fetchSessionCount));
+}
+
+function writeClientTelemetry(
+  writer: ExpositionWriter,
+  statistics: ClientTelemetryStatistics,
+): void {
+  writer
+    .gauge("sluice_client_telemetry_instances", "Clients that asked for or pushed metrics lately.")
+    .sample(statistics.instanceCount);
+  writer
+    .counter(
+      "sluice_client_telemetry_subscription_requests_total",
+      "Clients' questions which metrics to push.",
+    )
+    .sample(statistics.subscriptionRequestCount);
+  writer.counter("sluice_client_telemetry_pushes_total", "Pushes of metrics, by result.");
+  for (const [result, count] of statistics.pushesByResult) writer.sample(count, { result });
+  writer
+    .counter("sluice_client_telemetry_received_bytes_total", "Bytes of accepted pushes.")
+    .sample(statistics.receivedBytes);
+  writer
+    .counter("sluice_client_telemetry_metrics_total", "Metrics in accepted pushes.")
+    .sample(statistics.metricCount);
 }
 
 function writeGroups(writer: ExpositionWriter, groups: GroupStatistics): void {

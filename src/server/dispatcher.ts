@@ -70,6 +70,7 @@ export class Dispatcher implements FrameHandler {
       localHost: connection.address.localHost,
       localPort: connection.address.localPort,
       clientHost: connection.address.clientHost,
+      clientPort: connection.address.clientPort,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     };

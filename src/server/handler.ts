@@ -24,6 +24,7 @@ export interface ConnectionInfo {
   readonly localHost: string;
   readonly localPort: number;
   readonly clientHost: string;
+  readonly clientPort: number;
   /** KIP-511 software name and version, "unknown" until ApiVersions told. */
   clientSoftwareName: string;
   clientSoftwareVersion: string;

@@ -78,6 +78,7 @@ export interface ConnectionAddress {
   readonly localHost: string;
   readonly localPort: number;
   readonly clientHost: string;
+  readonly clientPort: number;
 }
 
 /** Input up to this size may be held also when the budget for it is spent: less is hardly a chunk. */

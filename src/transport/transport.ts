@@ -346,6 +346,7 @@ export class Transport {
         localHost: plainAddress(socket.localAddress),
         localPort: socket.localPort,
         clientHost,
+        clientPort: socket.remotePort,
       },
       new BunSocketPort(socket),
       this.#environment,

@@ -174,6 +174,7 @@ function contextOf(apiKey: number, apiVersion: number): RequestContext {
       localHost: "127.0.0.1",
       localPort: 9092,
       clientHost: "127.0.0.1",
+      clientPort: 50000,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     },

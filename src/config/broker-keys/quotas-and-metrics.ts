@@ -59,7 +59,6 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1048576",
     valid: atLeast(1),
-    status: unsupported(METRICS),
     doc: "Largest metrics message a client may push.",
   },
   {

@@ -168,6 +168,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
     "group.consumer.max.assignment.interval.ms",
   ],
   "group.max.size": ["src/coordinator/group/classic/join.ts", "config.groupMaxSize"],
+  "telemetry.max.bytes": [BROKER, "settings.telemetryMaxBytes"],
   "max.connection.creation.rate": [FRONTEND, "settings.maxConnectionCreationRate"],
 };
 

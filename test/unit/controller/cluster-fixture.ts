@@ -134,6 +134,7 @@ export function contextOf(apiVersion: number): RequestContext {
     localHost: "10.0.0.9",
     localPort: 19092,
     clientHost: "10.0.0.2",
+    clientPort: 50000,
     clientSoftwareName: "test",
     clientSoftwareVersion: "1",
   };

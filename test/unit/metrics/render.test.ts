@@ -152,6 +152,13 @@ async function snapshotOf(
       },
     },
     partitions,
+    clientTelemetry: {
+      instanceCount: 2,
+      subscriptionRequestCount: 5,
+      pushesByResult: new Map([["accepted", 3] as const, ["throttled", 1] as const]),
+      receivedBytes: 900,
+      metricCount: 70,
+    },
     groups: {
       groupsByState: new Map([["Stable", 2]]),
       memberCount: 4,
@@ -207,7 +214,15 @@ test("threads are added up, topics and partitions told apart", async () => {
 test("a broker that is still recovering tells what there is", async () => {
   const whole = await snapshotOf(directoryOf(1, 1), few);
   const text = renderMetrics(
-    { ...whole, isReady: false, threads: new Map(), store: null, partitions: null, groups: null },
+    {
+      ...whole,
+      isReady: false,
+      threads: new Map(),
+      store: null,
+      partitions: null,
+      groups: null,
+      clientTelemetry: null,
+    },
     "text",
   );
   expect(samplesOf(text)).toContain("sluice_ready 0");

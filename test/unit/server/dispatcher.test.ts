@@ -19,6 +19,7 @@ class FakeConnection {
     localHost: "127.0.0.1",
     localPort: 9092,
     clientHost: "10.0.0.9",
+    clientPort: 50000,
   };
   attachment: unknown = null;
   isClosed = false;

@@ -132,7 +132,13 @@ function harness(
   };
   const connection = new Connection(
     1,
-    { listenerName: "PLAINTEXT", localHost: "127.0.0.1", localPort: 9092, clientHost: "127.0.0.1" },
+    {
+      listenerName: "PLAINTEXT",
+      localHost: "127.0.0.1",
+      localPort: 9092,
+      clientHost: "127.0.0.1",
+      clientPort: 50000,
+    },
     socket,
     environment,
   );

@@ -64,6 +64,7 @@ function context(apiVersion: number, clientId = "c"): RequestContext {
       localHost: "127.0.0.1",
       localPort: 9092,
       clientHost: "127.0.0.1",
+      clientPort: 50000,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
     },
