@@ -219,7 +219,7 @@ export class ClientTelemetry {
   /** The instance of an id, made or made anew where it is unknown, forgotten or of older subscriptions. */
   #instance(id: string, context: RequestContext, nowMs: number): Instance {
     this.#refreshSubscriptions();
-    this.#forget(nowMs);
+    this.#forget(nowMs, this.#instances.has(id) ? MAX_INSTANCES : MAX_INSTANCES - 1);
     const known = this.#instances.get(id);
     const instance =
       known?.version === this.#version ? known : this.#makeInstance(id, context, nowMs);
@@ -245,11 +245,11 @@ export class ClientTelemetry {
     };
   }
 
-  /** Lets go of instances that are silent for too long, the most silent first, and of one when there are too many. */
-  #forget(nowMs: number): void {
+  /** Lets go of instances that are silent for too long, the most silent first, and of those beyond `keptCount`. */
+  #forget(nowMs: number, keptCount: number): void {
     for (const [id, { lastSeenMs, wanted }] of this.#instances) {
       const isExpired = nowMs - lastSeenMs > Math.max(MIN_EXPIRY_MS, wanted.intervalMs * 3);
-      if (!isExpired && this.#instances.size < MAX_INSTANCES) return;
+      if (!isExpired && this.#instances.size <= keptCount) return;
       this.#instances.delete(id);
     }
   }

@@ -33,7 +33,7 @@ const FIRST_VERSION_WITH_TYPES = 1;
 
 /** What the handler works with. */
 export interface ListConfigResourcesDependencies {
-  image(): ClusterImage;
+  readonly image: () => ClusterImage;
 }
 
 /** Serves ListConfigResources. */
