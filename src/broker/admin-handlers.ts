@@ -2,6 +2,7 @@
  * APIs of administrators that need no more than the cluster's image, its controller and the logs: a part of the table in
  * `handlers.ts`.
  */
+import { LogError, type LogStore } from "#log/log.ts";
 import { erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterClientQuotasHandler } from "#server/handlers/alter-client-quotas.ts";
@@ -13,7 +14,10 @@ import { createDeleteAclsHandler } from "#server/handlers/delete-acls.ts";
 import { createDescribeAclsHandler } from "#server/handlers/describe-acls.ts";
 import { createDescribeClientQuotasHandler } from "#server/handlers/describe-client-quotas.ts";
 import { createDescribeDelegationTokenHandler } from "#server/handlers/describe-delegation-token.ts";
-import { createDescribeProducersHandler } from "#server/handlers/describe-producers.ts";
+import {
+  createDescribeProducersHandler,
+  type RememberedProducer,
+} from "#server/handlers/describe-producers.ts";
 import { createDescribeQuorumHandler } from "#server/handlers/describe-quorum.ts";
 import { createDescribeUserScramCredentialsHandler } from "#server/handlers/describe-user-scram-credentials.ts";
 import { createElectLeadersHandler } from "#server/handlers/elect-leaders.ts";
@@ -46,7 +50,21 @@ export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void 
     erased(createAlterUserScramCredentialsHandler({ controller })),
     erased(createDescribeQuorumHandler({ nodeId: settings.nodeId, clock: SYSTEM_CLOCK, image })),
     erased(createUpdateFeaturesHandler({ controller })),
-    erased(createDescribeProducersHandler({ directory, log: store })),
+    erased(
+      createDescribeProducersHandler({
+        directory,
+        producersOf: (handle) => producersOf(store, handle),
+      }),
+    ),
     erased(createUnregisterBrokerHandler({ controller })),
   );
+}
+
+function producersOf(store: LogStore, handle: number): readonly RememberedProducer[] | null {
+  try {
+    return store.describeProducers(handle);
+  } catch (error) {
+    if (error instanceof LogError) return null;
+    throw error;
+  }
 }

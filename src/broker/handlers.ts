@@ -155,7 +155,12 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
     erased(createDescribeConfigsHandler({ nodeId, image, config, loggers: parts.loggers })),
     erased(createAlterConfigsHandler({ controller })),
-    erased(createDescribeLogDirsHandler({ logDirs: store })),
+    erased(
+      createDescribeLogDirsHandler({
+        logDirs: store,
+        cordoned: () => image().brokers.get(nodeId)?.cordonedLogDirs ?? [],
+      }),
+    ),
     erased(createCreatePartitionsHandler({ controller })),
     erased(createDeleteGroupsHandler({ groups })),
     erased(createIncrementalAlterConfigsHandler({ controller })),

@@ -8,7 +8,7 @@ import { isIpAddress } from "#common/ip-address.ts";
 import { quotaEntityKey, QuotaEntityType, quotaEntry } from "#metadata/client-quotas.ts";
 import type { QuotaEntity } from "#metadata/client-quotas.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
-import { MAX_RECORDS_PER_REQUEST } from "./decision.ts";
+import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 
 /** One key of an entity: its new value, or null to take it away. */
@@ -88,11 +88,7 @@ export function decideClientQuotas(
     }
   }
   if (records.length > MAX_RECORDS_PER_REQUEST) {
-    const refusal = {
-      errorCode: ErrorCode.POLICY_VIOLATION,
-      errorMessage: "Unable to perform excessively large batch operation.",
-    };
-    return { response: refuseClientQuotas(changes, refusal), records: [] };
+    return { response: refuseClientQuotas(changes, EXCESSIVE_BATCH), records: [] };
   }
   return { response: outcomes, records: validateOnly ? [] : records };
 }

@@ -63,7 +63,7 @@ import type { ProducerIdBlock } from "./producer-ids.ts";
 import { decideReassignments, refuseReassignments } from "./reassignments.ts";
 import { decideStart, decideUnregisterBroker } from "./registration.ts";
 import type { BrokerRegistration } from "./registration.ts";
-import { decideScramCredentials } from "./scram.ts";
+import { decideScramCredentials, refuseScramCredentials } from "./scram.ts";
 import type { ScramDeletion, ScramOutcome, ScramUpsertion } from "./scram.ts";
 import {
   decideCreateTopics,
@@ -198,10 +198,7 @@ export class Controller {
   ): Promise<readonly ScramOutcome[]> {
     return this.#submitOr(
       (input) => decideScramCredentials(deletions, upsertions, input),
-      (refusal) => {
-        const users = new Set([...deletions, ...upsertions].map(({ name }) => name));
-        return [...users].map((user) => ({ user, ...refusal }));
-      },
+      (refusal) => refuseScramCredentials(deletions, upsertions, refusal),
     );
   }
 

@@ -17,6 +17,7 @@ import type {
 } from "#protocol/generated/elect-leaders.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
+import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 
 /** Kinds of elections. */
@@ -58,7 +59,9 @@ export function decideElectLeaders(
             partitionResult: partitions.map((partitionId) => elect(topic, partitionId)),
           }),
         );
-  return { response: makeElectLeadersResponse({ replicaElectionResults }), records };
+  return records.length > MAX_RECORDS_PER_REQUEST
+    ? { response: refuseElectLeaders(request, EXCESSIVE_BATCH), records: [] }
+    : { response: makeElectLeadersResponse({ replicaElectionResults }), records };
 }
 
 /** Answers every partition of a request the same way, and the request itself. */

@@ -20,6 +20,7 @@ import type {
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import type { PartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
+import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 import { isLive } from "./elections.ts";
 import { checkManualReplicas, DirectoryChooser } from "./placement.ts";
@@ -74,7 +75,9 @@ export function decideReassignments(
     errorMessage: request.topics.length === 0 ? "" : null,
     responses,
   });
-  return { response, records };
+  return records.length > MAX_RECORDS_PER_REQUEST
+    ? { response: refuseReassignments(request, EXCESSIVE_BATCH), records: [] }
+    : { response, records };
 }
 
 /** Answers every partition of a request the same way, and the request itself. */

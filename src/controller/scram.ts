@@ -7,6 +7,7 @@ import { ErrorCode } from "#common/error-code.ts";
 import { scramKey, ScramMechanism } from "#metadata/scram-credentials.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import type { UserScramCredentialRecord } from "#protocol/generated/records/user-scram-credential-record.ts";
+import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
 
 /** A credential that is to go. */
@@ -38,6 +39,13 @@ export function decideScramCredentials(
   upsertions: readonly ScramUpsertion[],
   { image }: DecisionInput,
 ): Decision<readonly ScramOutcome[]> {
+  // Before any key is derived: that takes microseconds, and a request has room for a million.
+  if (deletions.length + upsertions.length > MAX_RECORDS_PER_REQUEST) {
+    return {
+      response: refuseScramCredentials(deletions, upsertions, EXCESSIVE_BATCH),
+      records: [],
+    };
+  }
   const outcomes = new Map<string, Refusal | MetadataRecord>();
   const decide = (name: string, one: () => Refusal | MetadataRecord): void => {
     const before = outcomes.get(name);
@@ -70,6 +78,16 @@ export function decideScramCredentials(
     return { user, errorCode: ErrorCode.NONE, errorMessage: null };
   });
   return { response, records };
+}
+
+/** Answers every user of a request the same way. */
+export function refuseScramCredentials(
+  deletions: readonly ScramDeletion[],
+  upsertions: readonly ScramDeletion[],
+  refusal: Refusal,
+): readonly ScramOutcome[] {
+  const users = new Set([...deletions, ...upsertions].map(({ name }) => name));
+  return [...users].map((user) => ({ user, ...refusal }));
 }
 
 const TWICE: Refusal = {

@@ -31,13 +31,13 @@ export interface LogDirPartition {
 
 /** A log directory. */
 export interface LogDirDescription {
+  readonly directoryId?: string;
   readonly path: string;
   /** Size of its file system and what is free of it; -1 when unknown. */
   readonly totalBytes: number;
   readonly usableBytes: number;
   /** Why the directory is out of use, or null. */
   readonly error: string | null;
-  readonly isCordoned?: boolean;
   readonly partitions: readonly LogDirPartition[];
 }
 
@@ -49,11 +49,14 @@ export interface LogDirsDescriber {
 /** What the handler works with. */
 export interface DescribeLogDirsDependencies {
   readonly logDirs: LogDirsDescriber;
+  /** Ids of the directories that take no new partitions. */
+  readonly cordoned: () => readonly string[];
 }
 
 /** Serves DescribeLogDirs. */
 export function createDescribeLogDirsHandler({
   logDirs,
+  cordoned,
 }: DescribeLogDirsDependencies): ApiHandler<DescribeLogDirsRequest, DescribeLogDirsResponse> {
   return {
     api: DescribeLogDirsApi,
@@ -62,8 +65,14 @@ export function createDescribeLogDirsHandler({
     async handle(request, { apiVersion }) {
       const directories = await logDirs.describe();
       const isWanted = wantedPartitions(request);
+      const cordonedIds = cordoned();
       return makeDescribeLogDirsResponse({
-        results: directories.map((directory) => describe(directory, isWanted, apiVersion)),
+        results: directories.map((directory) => {
+          const result = describe(directory, isWanted, apiVersion);
+          if (apiVersion >= 5)
+            result.isCordoned = cordonedIds.includes(directory.directoryId ?? "");
+          return result;
+        }),
       });
     },
   };
@@ -92,7 +101,6 @@ function describe(
     totalBytes: -1,
     usableBytes: -1,
   });
-  if (version >= 5) result.isCordoned = directory.isCordoned === true;
   if (directory.error !== null) {
     result.errorCode = ErrorCode.KAFKA_STORAGE_ERROR;
     return result;

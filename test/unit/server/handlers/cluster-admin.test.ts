@@ -75,13 +75,23 @@ describe("DescribeLogDirs", () => {
         { topic: "u", partition: 0, sizeBytes: 9, offsetLag: 0 },
       ],
     },
-    { path: "/two", totalBytes: -1, usableBytes: -1, error: "gone", partitions: [] },
+    {
+      directoryId: "second",
+      path: "/two",
+      totalBytes: -1,
+      usableBytes: -1,
+      error: "gone",
+      partitions: [],
+    },
   ];
   const ask = async (
     version: number,
     topics: DescribableLogDirTopic[] | null,
   ): Promise<unknown> => {
-    const handler = createDescribeLogDirsHandler({ logDirs: { describe: () => directories } });
+    const handler = createDescribeLogDirsHandler({
+      logDirs: { describe: () => directories },
+      cordoned: () => ["second"],
+    });
     return handler.handle(makeDescribeLogDirsRequest({ topics }), contextOf(version));
   };
 
@@ -107,6 +117,15 @@ describe("DescribeLogDirs", () => {
     });
     expect(await ask(3, [])).toMatchObject({
       results: [{ topics: [], totalBytes: -1, usableBytes: -1 }, {}],
+    });
+  });
+
+  test("tells which directories take no new partitions from v5 on", async () => {
+    expect(await ask(5, [])).toMatchObject({
+      results: [{ isCordoned: false }, { isCordoned: true }],
+    });
+    expect(await ask(4, [])).toMatchObject({
+      results: [{ isCordoned: false }, { isCordoned: false }],
     });
   });
 
