@@ -1,6 +1,6 @@
 /**
- * A member of a classic consumer group that reads one topic: joins, is assigned partitions, says regularly that it is alive, commits
- * offsets and leaves.
+ * A member of a classic consumer group that reads one topic. It is an eager one also where the group's assignor is a cooperative one:
+ * it stops reading and commits before it joins again, which every assignor allows.
  *
  * ```
  * join ──JoinGroup──► (79: once more, with the member id given) ──SyncGroup──► member of a generation
@@ -23,17 +23,6 @@ import {
   makeMemberIdentity,
 } from "#protocol/generated/leave-group.ts";
 import {
-  makeOffsetCommitRequest,
-  makeOffsetCommitRequestPartition,
-  makeOffsetCommitRequestTopic,
-  OffsetCommitApi,
-} from "#protocol/generated/offset-commit.ts";
-import {
-  makeOffsetFetchRequest,
-  makeOffsetFetchRequestTopic,
-  OffsetFetchApi,
-} from "#protocol/generated/offset-fetch.ts";
-import {
   ConsumerProtocolAssignmentCodec,
   makeConsumerProtocolAssignment,
   makeTopicPartition,
@@ -52,10 +41,12 @@ import {
   decodeConsumerSubscription,
   encodeVersioned,
 } from "#protocol/records/framing.ts";
-import { assignRanges, type Subscription } from "./assignor.ts";
+import { ASSIGNORS, assignorOf, type Subscription } from "./assignor.ts";
 import { ClientError, refused } from "./client-error.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Connection } from "./connection.ts";
+import { commitAsMember, fetchMemberOffsets } from "./member-offsets.ts";
+import { isLostMembership, type Membership } from "./membership.ts";
 import { retrying } from "./retry.ts";
 
 /** Which group, and how patient it is. */
@@ -76,16 +67,12 @@ const DEFAULT_HEARTBEAT_INTERVAL_MS = 1_000;
 const JOIN_SLACK_MS = 10_000;
 const LEAVE_TIMEOUT_MS = 3_000;
 const CONSUMER_PROTOCOL = "consumer";
-const RANGE = "range";
 const SUBSCRIPTION_VERSION = 0;
-/** Version 8 asks for several groups at once; version 10 names topics by id. */
-const OFFSET_FETCH_VERSION = 7;
-const OFFSET_COMMIT_VERSION = 9;
 /** Since version 3 members leave by a list. */
 const LEAVE_BY_LIST_VERSION = 3;
 
 /** See the head of the file. */
-export class GroupMember {
+export class GroupMember implements Membership {
   readonly #cluster: Cluster;
   readonly #groupId: string;
   readonly #topic: string;
@@ -103,16 +90,10 @@ export class GroupMember {
     this.#options = options;
   }
 
-  /** Aborted when the assignment holds no longer: commit, then `join` again. */
   get rebalance(): AbortSignal {
     return this.#rebalance.signal;
   }
 
-  /**
-   * Joins, or joins again, and gives the partitions of the topic that this member is to read.
-   *
-   * @throws ClientError REFUSED when the group does not take it, for instance with INCONSISTENT_GROUP_PROTOCOL.
-   */
   join(): Promise<readonly number[]> {
     this.#stopHeartbeats();
     return retrying(
@@ -131,65 +112,24 @@ export class GroupMember {
     );
   }
 
-  /** Committed offset of each partition; -1 where there is none. */
   committed(partitions: readonly number[]): Promise<ReadonlyMap<number, number>> {
-    return retrying(async () => {
-      const connection = await this.#coordinator();
-      const answer = await connection.send(
-        OffsetFetchApi,
-        makeOffsetFetchRequest({
-          groupId: this.#groupId,
-          topics: [
-            makeOffsetFetchRequestTopic({
-              name: this.#topic,
-              partitionIndexes: [...partitions],
-            }),
-          ],
-        }),
-        { maxVersion: OFFSET_FETCH_VERSION },
-      );
-      this.#check(answer.errorCode);
-      const offsets = new Map<number, number>();
-      for (const row of answer.topics[0]?.partitions ?? []) {
-        this.#check(row.errorCode);
-        offsets.set(row.partitionIndex, row.committedOffset);
-      }
-      return offsets;
-    }, this.#cluster.retryTimeoutMs);
+    return retrying(
+      async () =>
+        fetchMemberOffsets(await this.#coordinator(), this.#groupId, this.#topic, partitions),
+      this.#cluster.retryTimeoutMs,
+    );
   }
 
-  /**
-   * Commits where to read on.
-   *
-   * @throws ClientError REFUSED when the member's generation is over: nothing was committed.
-   */
   async commit(offsets: ReadonlyMap<number, number>): Promise<void> {
     if (offsets.size === 0) return;
     await retrying(
       async () => {
-        const connection = await this.#coordinator();
-        const answer = await connection.send(
-          OffsetCommitApi,
-          makeOffsetCommitRequest({
-            groupId: this.#groupId,
-            generationIdOrMemberEpoch: this.#generationId,
-            memberId: this.#memberId,
-            topics: [
-              makeOffsetCommitRequestTopic({
-                name: this.#topic,
-                partitions: [...offsets].map(([partitionIndex, committedOffset]) =>
-                  makeOffsetCommitRequestPartition({
-                    partitionIndex,
-                    committedOffset,
-                    committedMetadata: "",
-                  }),
-                ),
-              }),
-            ],
-          }),
-          { maxVersion: OFFSET_COMMIT_VERSION },
-        );
-        for (const row of answer.topics[0]?.partitions ?? []) this.#check(row.errorCode);
+        const member = {
+          groupId: this.#groupId,
+          memberId: this.#memberId,
+          epoch: this.#generationId,
+        };
+        await commitAsMember(await this.#coordinator(), member, this.#topic, offsets);
       },
       this.#cluster.retryTimeoutMs,
       (error) => {
@@ -242,16 +182,17 @@ export class GroupMember {
         rebalanceTimeoutMs: this.#rebalanceTimeoutMs,
         memberId: this.#memberId,
         protocolType: CONSUMER_PROTOCOL,
-        protocols: [
+        // What it says of itself is the same for each: it gives up what it reads before it joins again, and so owns nothing.
+        protocols: ASSIGNORS.map(({ name }) =>
           makeJoinGroupRequestProtocol({
-            name: RANGE,
+            name,
             metadata: encodeVersioned(
               ConsumerProtocolSubscriptionCodec,
               makeConsumerProtocolSubscription({ topics: [this.#topic] }),
               SUBSCRIPTION_VERSION,
             ),
           }),
-        ],
+        ),
       });
     const timeoutMs = this.#rebalanceTimeoutMs + JOIN_SLACK_MS;
     let answer = await connection.send(JoinGroupApi, request(), { timeoutMs });
@@ -275,7 +216,7 @@ export class GroupMember {
         generationId: this.#generationId,
         memberId: this.#memberId,
         protocolType: CONSUMER_PROTOCOL,
-        protocolName: RANGE,
+        protocolName: joined.protocolName,
         assignments: isLeader ? await this.#assign(joined) : [],
       }),
       { timeoutMs: this.#rebalanceTimeoutMs + JOIN_SLACK_MS },
@@ -301,7 +242,15 @@ export class GroupMember {
   ): Promise<ReturnType<typeof makeSyncGroupRequestAssignment>[]> {
     const subscriptions: Subscription[] = joined.members.map(({ memberId, metadata }) => {
       const decoded = decodeConsumerSubscription(metadata);
-      return { memberId, topics: decoded.kind === "record" ? decoded.record.topics : [] };
+      if (decoded.kind !== "record")
+        return { memberId, topics: [], owned: new Map(), generation: -1 };
+      const { topics: wanted, ownedPartitions, generationId } = decoded.record;
+      return {
+        memberId,
+        topics: wanted,
+        owned: new Map(ownedPartitions.map(({ topic, partitions }) => [topic, partitions])),
+        generation: generationId,
+      };
     });
     const topics = [...new Set(subscriptions.flatMap((subscription) => subscription.topics))];
     const { topics: rows } = await this.#cluster.refresh({ topics });
@@ -310,7 +259,14 @@ export class GroupMember {
         .filter(({ errorCode }) => errorCode === 0)
         .map(({ name, partitions }) => [name ?? "", partitions.length]),
     );
-    return [...assignRanges(subscriptions, counts)].map(([memberId, byTopic]) =>
+    const assign = assignorOf(joined.protocolName);
+    if (assign === null) {
+      throw new ClientError(
+        "BAD_ANSWER",
+        `group '${this.#groupId}' chose the assignor '${joined.protocolName}', which this member did not offer`,
+      );
+    }
+    return [...assign(subscriptions, counts)].map(([memberId, byTopic]) =>
       makeSyncGroupRequestAssignment({
         memberId,
         assignment: encodeVersioned(
@@ -379,13 +335,4 @@ export class GroupMember {
       this.#connection?.close();
     }
   }
-}
-
-/** Whether the code says that the member has to join again. */
-export function isLostMembership(errorCode: number): boolean {
-  return (
-    errorCode === ErrorCode.REBALANCE_IN_PROGRESS ||
-    errorCode === ErrorCode.ILLEGAL_GENERATION ||
-    errorCode === ErrorCode.UNKNOWN_MEMBER_ID
-  );
 }

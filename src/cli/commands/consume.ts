@@ -18,6 +18,10 @@ export function register(program: Command, io: CommandIo): void {
       "-g, --group <group>",
       "read as a member of this group, from where it committed, and commit",
     )
+    .option(
+      "--group-protocol <protocol>",
+      "classic or consumer, the next generation's (default: classic)",
+    )
     .option("-p, --partition <number>", "only this partition; repeatable", collect)
     .option("-n, --max <count>", "stop after this many records")
     .option("-F, --format <template>", 'how to write a record, see below (default: "%s\\n")')

@@ -8,7 +8,9 @@
 import { ClientError } from "#client/client-error.ts";
 import type { Cluster } from "#client/cluster.ts";
 import { Fetcher, type FetchedRecords, type OutOfRange, type Polled } from "#client/fetcher.ts";
-import { GroupMember, isLostMembership } from "#client/group-member.ts";
+import { ConsumerGroupMember } from "#client/consumer-group-member.ts";
+import { GroupMember } from "#client/group-member.ts";
+import { isLostMembership, type Membership } from "#client/membership.ts";
 import { Isolation, type IsolationLevel } from "#client/offsets.ts";
 import { nativeCodecs } from "#log/native-log.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
@@ -33,6 +35,7 @@ export interface ConsumeArguments extends ClusterArguments {
   readonly from: string;
   readonly follow?: boolean;
   readonly group?: string;
+  readonly groupProtocol?: string;
   readonly partition?: readonly string[];
   readonly max?: string;
   readonly format?: string;
@@ -49,6 +52,7 @@ interface ConsumePlan {
   readonly from: StartPosition;
   readonly isFollowing: boolean;
   readonly group: string | null;
+  readonly groupProtocol: "classic" | "consumer";
   readonly partitions: readonly number[] | null;
   readonly max: number;
   readonly format: RecordFormatter;
@@ -76,6 +80,8 @@ function planOf(topic: string, options: ConsumeArguments): ConsumePlan {
     throw new UsageError("--json and --format exclude each other");
   if (options.group !== undefined && options.partition !== undefined)
     throw new UsageError("a group assigns partitions itself: not with --partition");
+  if (options.group === undefined && options.groupProtocol !== undefined)
+    throw new UsageError("--group-protocol goes with --group");
   if (options.group === "") throw new UsageError("--group wants a name");
   const encoder = new TextEncoder();
   return {
@@ -83,6 +89,10 @@ function planOf(topic: string, options: ConsumeArguments): ConsumePlan {
     from: parseStartPosition(options.from),
     isFollowing: options.follow === true,
     group: options.group ?? null,
+    groupProtocol: readChoice("--group-protocol", options.groupProtocol ?? "classic", [
+      "classic",
+      "consumer",
+    ]),
     partitions:
       options.partition?.map((text) =>
         readInteger("--partition", text, { min: 0, max: MAX_PARTITION }),
@@ -134,7 +144,10 @@ class Consumer {
   async runInGroup(groupId: string): Promise<void> {
     const { topic, isFollowing } = this.#plan;
     await this.#cluster.topic(topic);
-    const member = new GroupMember(this.#cluster, { groupId, topic });
+    const member: Membership =
+      this.#plan.groupProtocol === "consumer"
+        ? new ConsumerGroupMember(this.#cluster, { groupId, topic })
+        : new GroupMember(this.#cluster, { groupId, topic });
     const commits = setInterval(() => {
       // What fails now is tried again by the next one, and by the last one, which is heard.
       member.commit(this.#sink.written).catch(() => {});
@@ -168,7 +181,7 @@ class Consumer {
   }
 
   /** Reads an assignment; true when there is nothing more to do, false when the group rebalances. */
-  async #readAssigned(member: GroupMember, partitions: readonly number[]): Promise<boolean> {
+  async #readAssigned(member: Membership, partitions: readonly number[]): Promise<boolean> {
     const { topic, from, isolation } = this.#plan;
     const bounds = await readBounds(this.#cluster, topic, partitions, isolation);
     const starts = new Map(await resolveStart(this.#cluster, topic, from, bounds));
@@ -257,10 +270,7 @@ class Consumer {
 }
 
 /** Commits before the assignment is given up; a generation that is over already has nothing to commit to. */
-async function commitLast(
-  member: GroupMember,
-  offsets: ReadonlyMap<number, number>,
-): Promise<void> {
+async function commitLast(member: Membership, offsets: ReadonlyMap<number, number>): Promise<void> {
   try {
     await member.commit(offsets);
   } catch (error) {
