@@ -37,6 +37,8 @@ export interface BrokerOptions {
   readonly dataDirectory?: string;
   /** A command that runs the broker's command, given after it; its process must become the broker's, or end with it. */
   readonly wrapper?: readonly string[];
+  /** Feature levels to format Kafka with, over those of its release; Sluice has none to choose. */
+  readonly features?: Readonly<Record<string, number>>;
 }
 
 interface LaunchPlan {
@@ -209,7 +211,11 @@ export async function kafkaBroker(
   if (!existsSync(join(dataDirectory, "meta.properties"))) {
     const tool = [...java, "kafka.tools.StorageTool"];
     const id = (await mustRun([...tool, "random-uuid"])).trim();
-    await mustRun([...tool, "format", "-t", id, "-c", properties]);
+    const features = Object.entries(options.features ?? {}).flatMap(([name, level]) => [
+      "--feature",
+      `${name}=${level}`,
+    ]);
+    await mustRun([...tool, "format", "-t", id, "-c", properties, ...features]);
   }
   return new SpawnedBroker({
     name: "Kafka",

@@ -1,0 +1,84 @@
+/**
+ * Where a tool prints something else on purpose, and why. Reviewed by hand; a decision that nothing needs any more is reported, so that
+ * the list never holds more than what is true.
+ */
+
+/** One decision. */
+export interface Decision {
+  readonly reason: string;
+  readonly section: string;
+  /** The command lines it is about; all of the section without it. */
+  readonly command?: RegExp;
+  /** The lines that may differ, on both sides; the whole output without it. */
+  readonly lines?: RegExp;
+}
+
+/** All decisions. */
+export const DECISIONS: readonly Decision[] = [
+  {
+    reason: "Transactions are not served yet, so nothing lists them.",
+    section: "topics",
+    command: /^kafka-transactions list$/,
+  },
+  {
+    reason: "Our own keys are described beside Kafka's.",
+    section: "configs",
+    command: / --all$/,
+    lines: /^ {2}sluice\./,
+  },
+  {
+    reason:
+      "The controller of one node has no listener and no voters of its own, and some defaults are ours (docs/compatibility.md).",
+    section: "configs",
+    command: /--entity-type brokers --entity-name 1 --all$/,
+    lines:
+      /^ {2}(controller\.quorum\.voters|listener\.security\.protocol\.map|listeners|log\.dir|num\.network\.threads|socket\.(receive|send)\.buffer\.bytes)=/,
+  },
+  {
+    reason: "ListConfigResources, by which the tools learn what there is, is not served yet.",
+    section: "configs",
+    command:
+      /^(kafka-configs --describe --entity-type client-metrics|kafka-configs --describe --entity-type groups --entity-name team$|kafka-client-metrics --(list|describe))/,
+  },
+  {
+    reason: "There is no log cleaner yet, so any number of its threads is taken.",
+    section: "configs",
+    command: /--add-config log\.cleaner\.threads=9$/,
+  },
+  {
+    reason: "Kafka's loggers are named after its Java classes; we have one.",
+    section: "configs",
+    command: /broker-loggers/,
+  },
+  {
+    reason: "Versions that Kafka 4 dropped are still served, because clients still send them.",
+    section: "cluster",
+    command: /^kafka-broker-api-versions$/,
+    lines: /^\t(OffsetCommit|OffsetFetch|CreateTopics|DeleteTopics|DescribeConfigs)\(/,
+  },
+  {
+    reason:
+      "Transactions, SASL, share and streams groups, changes of voters, ListConfigResources: not served yet.",
+    section: "cluster",
+    command: /^kafka-broker-api-versions$/,
+    lines:
+      /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|AlterReplicaLogDirs|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|ListConfigResources|UNKNOWN)\(/,
+  },
+  {
+    reason: "Features whose APIs are not served have no level.",
+    section: "cluster",
+    command: /^kafka-features describe$/,
+    lines: /^Feature: (eligible\.leader\.replicas|kraft|share|streams|transaction)\.version /,
+  },
+  {
+    reason: "A feature without a level cannot be given one; Kafka complains of another one first.",
+    section: "cluster",
+    command: /^kafka-features (upgrade --release-version|downgrade --feature transaction.version)/,
+  },
+  {
+    reason: "The voter is reached where clients reach the broker.",
+    section: "cluster",
+    command: /^kafka-metadata-quorum describe --status$/,
+    lines: /^CurrentVoters:/,
+  },
+];
