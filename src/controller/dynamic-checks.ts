@@ -12,13 +12,11 @@ type Values = ReadonlyMap<string, string>;
 /** Pools that may shrink to half and grow to double their size at a time. */
 const THREAD_COUNTS = [
   "num.io.threads",
+  "num.network.threads",
   "background.threads",
   "num.replica.fetchers",
   "num.recovery.threads.per.data.dir",
 ];
-
-/** What a listener is opened with. */
-const LISTENER_KEYS = ["num.network.threads", "listener.security.protocol.map"];
 
 /** Keys of groups that have bounds: the key and the middle of the bounds' names. */
 const BOUNDED_INTERVALS = ["consumer", "share", "streams"].map((protocol) => ({
@@ -42,7 +40,6 @@ export function dynamicValuesError(values: Values, config: BrokerConfig): string
     cleanerError(values, next) ??
     intervalError(values, next) ??
     threadCountError(values, config, next) ??
-    listenerError(values, config, next) ??
     reporterError(values) ??
     creationRateError(values, next) ??
     localRetentionError(values, next)
@@ -107,18 +104,6 @@ function threadCountError(values: Values, config: BrokerConfig, next: BrokerConf
     }
   }
   return null;
-}
-
-function listenerError(values: Values, config: BrokerConfig, next: BrokerConfig): string | null {
-  const isChanged = LISTENER_KEYS.some(
-    (name) => values.has(name) && next.text(name)?.trim() !== config.text(name)?.trim(),
-  );
-  if (!isChanged) return null;
-  const [first = ""] = config.list("listeners");
-  const name = first.slice(0, Math.max(0, first.indexOf(":"))).toUpperCase();
-  return wrapped(
-    `Configs cannot be updated dynamically for existing listener ListenerName(${name}), restart broker or create a new listener for update`,
-  );
 }
 
 /** A reporter is a class of the Java virtual machine, and none of these can be loaded. */

@@ -31,6 +31,12 @@ const OLDER_VERSIONS: ReadonlyMap<number, string> = new Map([
   [32, "0-4"],
 ]);
 
+/** Served and advertised here; Kafka does so only with a plug-in that receives metrics: GetTelemetrySubscriptions, PushTelemetry. */
+const OUR_OWN: ReadonlyMap<number, string> = new Map([
+  [71, "0-0"],
+  [72, "0-0"],
+]);
+
 const cases = CASES.filter(({ cost }) => cost !== "heavy");
 const subjects = [...new Set(cases.map(({ name }) => subjectOf(name)))];
 
@@ -107,9 +113,9 @@ describe("the corpus", () => {
     expect(report?.problems.filter(({ name }) => subjectOf(name) === subject)).toEqual([]);
   });
 
-  test("what is advertised is served in Kafka's versions, and older ones where listed", () => {
+  test("what is advertised is served in Kafka's versions, and others where listed", () => {
     const differing = [...advertised].filter(([key, range]) => kafkaRanges.get(key) !== range);
-    expect(differing).toEqual([...OLDER_VERSIONS]);
+    expect(new Map(differing)).toEqual(new Map([...OLDER_VERSIONS, ...OUR_OWN]));
   });
 
   test("the recorded answers are those of the live Kafka", () => {

@@ -30,8 +30,13 @@ export const DECISIONS: readonly Decision[] = [
   },
   {
     reason:
-      "Nothing would act on configurations of groups and client metrics yet: INVALID_REQUEST instead of storing them.",
-    cases: ["configs/change resource type 16", "configs/change resource type 32"],
+      "Network threads, listeners and their protocols are set at start (one thread by default, where Kafka has three): a change is refused with a sentence that says so.",
+    cases: [
+      "config-resources/broker num.network.threads=9",
+      "config-resources/broker num.network.threads=2",
+      "config-resources/broker num.recovery.threads.per.data.dir=3",
+      "config-resources/broker listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    ],
   },
   {
     reason:

@@ -57,6 +57,7 @@ const OWN_VALUES: ReadonlyMap<string, string> = new Map([
   ["memberId", "<member>"],
   ["documentation", "<text>"],
   ["clientInstanceId", "<client>"],
+  ["subscriptionId", "<subscription>"],
 ]);
 
 /** Fields that are -1 or 0 for none, and otherwise a broker's own. */

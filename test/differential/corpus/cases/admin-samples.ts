@@ -1,4 +1,5 @@
 /** Samples of the administrators' APIs beside topics and configurations. */
+import { ZERO_UUID } from "#common/uuid.ts";
 import {
   AlterClientQuotasApi,
   makeAlterClientQuotasRequest,
@@ -52,6 +53,15 @@ import {
   makeExpireDelegationTokenRequest,
 } from "#protocol/generated/expire-delegation-token.ts";
 import {
+  GetTelemetrySubscriptionsApi,
+  makeGetTelemetrySubscriptionsRequest,
+} from "#protocol/generated/get-telemetry-subscriptions.ts";
+import {
+  ListConfigResourcesApi,
+  makeListConfigResourcesRequest,
+} from "#protocol/generated/list-config-resources.ts";
+import { makePushTelemetryRequest, PushTelemetryApi } from "#protocol/generated/push-telemetry.ts";
+import {
   ListPartitionReassignmentsApi,
   makeListPartitionReassignmentsRequest,
 } from "#protocol/generated/list-partition-reassignments.ts";
@@ -77,6 +87,15 @@ const HMAC = utf8("hmac");
 
 /** All of them. */
 export const ADMIN_SAMPLES: readonly Sample[] = [
+  sample(ListConfigResourcesApi, 0, 1, (version) =>
+    makeListConfigResourcesRequest({ resourceTypes: version === 0 ? [] : [4] }),
+  ),
+  sample(GetTelemetrySubscriptionsApi, 0, 0, () =>
+    makeGetTelemetrySubscriptionsRequest({ clientInstanceId: ZERO_UUID }),
+  ),
+  sample(PushTelemetryApi, 0, 0, () =>
+    makePushTelemetryRequest({ metrics: new Uint8Array([1, 2, 3]) }),
+  ),
   sample(DescribeAclsApi, 1, 3, () =>
     makeDescribeAclsRequest({
       resourceTypeFilter: ANY,

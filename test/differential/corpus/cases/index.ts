@@ -10,6 +10,7 @@ import { API_VERSIONS_CASES } from "./api-versions.ts";
 import { BOMB_CASES } from "./bombs.ts";
 import { CLUSTER_CASES } from "./cluster.ts";
 import { COMMITTED_OFFSET_CASES } from "./committed-offsets.ts";
+import { CONFIG_RESOURCE_CASES } from "./config-resources.ts";
 import { CONFIG_CASES } from "./configs.ts";
 import { EVERY_API_CASES } from "./every-api.ts";
 import { FETCH_CASES } from "./fetch.ts";
@@ -19,6 +20,7 @@ import { GROUP_CASES } from "./groups.ts";
 import { IDEMPOTENCE_CASES } from "./idempotence.ts";
 import { OFFSET_CASES } from "./offsets.ts";
 import { PRODUCE_CASES } from "./produce.ts";
+import { TELEMETRY_CASES } from "./telemetry.ts";
 import { TOPIC_CASES } from "./topics.ts";
 
 export const CASES: readonly Case[] = [
@@ -26,6 +28,8 @@ export const CASES: readonly Case[] = [
   ...API_VERSIONS_CASES,
   ...TOPIC_CASES,
   ...CONFIG_CASES,
+  ...CONFIG_RESOURCE_CASES,
+  ...TELEMETRY_CASES,
   ...PRODUCE_CASES,
   ...BOMB_CASES,
   ...IDEMPOTENCE_CASES,
