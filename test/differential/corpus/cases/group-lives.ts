@@ -284,7 +284,7 @@ const MISTAKES: readonly Case[] = [
     yield ask(
       DeleteGroupsApi,
       3,
-      makeDeleteGroupsRequest({ groupsNames: [group, "corpus-missing-group", ""] }),
+      makeDeleteGroupsRequest({ groupsNames: [group, `${group}-missing`, ""] }),
     );
   }),
   wrong("filters of a list", function* () {
@@ -308,7 +308,7 @@ const MISTAKES: readonly Case[] = [
     for (const version of upTo(6)) yield describing(place, version, version >= 3);
   }),
   wrong("describe it twice among others", function* ({ group }) {
-    const groups = [group, "corpus-missing-group", group, ""];
+    const groups = [group, `${group}-missing`, group, ""];
     yield ask(DescribeGroupsApi, 6, makeDescribeGroupsRequest({ groups }));
     yield ask(DescribeGroupsApi, 5, makeDescribeGroupsRequest({ groups }));
     yield ask(DescribeGroupsApi, 6, makeDescribeGroupsRequest({ groups: [] }));
