@@ -376,6 +376,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     scheduler: SYSTEM_SCHEDULER,
     random: SYSTEM_RANDOM,
     ensureOffsetsTopic: () => createInternalTopic(controller, OFFSETS_TOPIC),
+    onCompactionFailed: (partition, error) =>
+      logger.warn("cannot compact a log of committed offsets; it grows until that succeeds", {
+        partition: `${OFFSETS_TOPIC}-${partition}`,
+        ...errorFields(error),
+      }),
   });
   loader.addPublisher(current);
   let limitedBy = config;

@@ -94,6 +94,20 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
     return loaded;
   }
 
+  endOffset(partition: number): number {
+    return this.#options.log.stateOf(this.#entry(partition).handle)?.highWatermark ?? 0;
+  }
+
+  async dropBefore(partition: number, offset: number): Promise<void> {
+    const { log, topic } = this.#options;
+    const { handle } = this.#entry(partition);
+    // Where commits do not wait for a flush, the copies must be on the disk before the originals go.
+    await log.flush(handle);
+    const errorCode = log.deleteRecords(handle, offset, new Float64Array(1));
+    if (errorCode !== ErrorCode.NONE)
+      throw new CoordinatorLogError(errorCode, `drop records of ${topic}-${partition}`);
+  }
+
   async #load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
     const { replicas, log, topic, clock } = this.#options;
     const { handle } = this.#entry(partition);

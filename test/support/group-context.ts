@@ -57,6 +57,8 @@ export class GroupContext {
   readonly time: ManualTime = new ManualTime(1_000_000);
   readonly log: MemoryInternalTopic = new MemoryInternalTopic();
   readonly members: Map<string, MemberState> = new Map();
+  /** Taken by the next coordinator: `restart` after a change. */
+  compactionMinBytes: number = Number.MAX_SAFE_INTEGER;
   coordinator: GroupCoordinator;
   readonly #config: GroupCoordinatorConfig;
   readonly #random: Random = countingRandom();
@@ -352,6 +354,10 @@ export class GroupContext {
       scheduler: this.time,
       random: this.#random,
       ensureOffsetsTopic: () => Promise.resolve(),
+      compactionMinBytes: this.compactionMinBytes,
+      onCompactionFailed: (_partition, error) => {
+        throw error;
+      },
     });
   }
 

@@ -91,6 +91,7 @@ export class MemoryGroups {
       clock: options.clock ?? REAL_CLOCK,
       scheduler: options.scheduler ?? REAL_SCHEDULER,
       random: options.random ?? REAL_RANDOM,
+      onCompactionFailed: () => {},
       ensureOffsetsTopic: async () => {
         const all = Array.from({ length: config.offsetsTopicNumPartitions }, (_, index) => index);
         await Promise.all(all.map((partition) => groups.load(partition, 0)));

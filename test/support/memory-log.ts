@@ -34,12 +34,16 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
   readonly records: Map<number, LoggedRecord[]> = new Map();
   /** Number of batches appended. */
   batchCount = 0;
+  /** Number of times that old records were dropped. */
+  dropCount = 0;
   maxBytes = 1_048_588;
   /** Appends that are not held end at once, as where no flush is waited for. */
   isImmediate = false;
   readonly #held: HeldAppend[] = [];
   readonly #failures: number[] = [];
+  readonly #endOffsets = new Map<number, number>();
   #isHolding = false;
+  #reads: Promise<void> = Promise.resolve();
 
   append(partition: number, batch: Uint8Array): MaybePromise<number> {
     const errorCode = this.#failures.shift();
@@ -59,7 +63,8 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
     return this.maxBytes;
   }
 
-  load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+  async load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+    await this.#reads;
     for (const { offset, key, value } of this.records.get(partition) ?? []) {
       const keyBytes = key ?? new Uint8Array(0);
       const bytes = new Uint8Array(Buffer.concat([keyBytes, value ?? new Uint8Array(0)]));
@@ -72,6 +77,23 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
         valueEnd: value === null ? -1 : bytes.length,
       });
     }
+  }
+
+  /** Keeps reads waiting until the function that is returned is called. */
+  holdReads(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#reads = promise;
+    return resolve;
+  }
+
+  endOffset(partition: number): number {
+    return this.#endOffsets.get(partition) ?? 0;
+  }
+
+  dropBefore(partition: number, offset: number): Promise<void> {
+    const kept = (this.records.get(partition) ?? []).filter((record) => record.offset >= offset);
+    this.records.set(partition, kept);
+    this.dropCount += 1;
     return Promise.resolve();
   }
 
@@ -99,10 +121,11 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
     if (decoded === undefined || failure !== null) throw new Error(`bad batch: ${failure}`);
     const log = this.records.get(partition) ?? [];
     this.records.set(partition, log);
-    const baseOffset = log.length;
+    const baseOffset = this.endOffset(partition);
     for (const { offset, timestamp, key, value } of decoded.records) {
       log.push({ offset: baseOffset + offset, timestampMs: timestamp, key, value });
     }
+    this.#endOffsets.set(partition, baseOffset + decoded.records.length);
     this.batchCount += 1;
     return baseOffset;
   }

@@ -24,6 +24,7 @@ import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk
 import { appendError, operationError } from "./append-errors.ts";
 import type { PartitionLoader, PartitionWriter } from "./ports.ts";
 import { errorCodeOf } from "./ports.ts";
+import { compactLog, type CompactionTarget, keyText } from "./log-compaction.ts";
 import { Step } from "./step.ts";
 import { TimerDriver } from "./timer-driver.ts";
 import type { Timeline } from "./timeline.ts";
@@ -75,6 +76,10 @@ export interface CoordinatorRuntimeDeps<Shard, CoordinatorRecord> {
   /** How long an operation waits for its commit before it is answered with COORDINATOR_NOT_AVAILABLE, ms. */
   readonly commitTimeoutMs: number;
   createShard(partition: number): Shard;
+  /** Bytes of a partition's log below which it is never compacted. */
+  readonly compactionMinBytes: number;
+  /** A compaction failed; the log is as it was. */
+  onCompactionFailed(partition: number, error: unknown): void;
 }
 
 /** An operation that waits for its batch. */
@@ -102,7 +107,17 @@ interface Context<Shard, AppendToken> {
   /** The first one is being appended. */
   batches: Batch<AppendToken>[];
   isAppending: boolean;
+  /** Bytes that loading would read, about. */
+  logBytes: number;
+  /** Those of them that were still true when the log was last compacted. */
+  liveBytes: number;
+  /** Keys written since the compaction under way began; null: none is, or it has come to nothing. */
+  writtenKeys: Set<string> | null;
+  isCompacting: boolean;
 }
+
+/** A log is compacted when it is this many times what was true of it the last time. */
+const COMPACTION_RATIO = 4;
 
 /** The shards of one coordinator. */
 export class CoordinatorRuntime<
@@ -146,12 +161,18 @@ export class CoordinatorRuntime<
       state: "loading",
       batches: [],
       isAppending: false,
+      logBytes: 0,
+      liveBytes: 0,
+      writtenKeys: null,
+      isCompacting: false,
     };
     this.#contexts.set(partition, context);
     const nowMs = clock.nowMs();
     try {
       await loader.load(partition, (stored) => {
-        if (context.state !== "loading" || shard.replayStored(stored, nowMs)) return;
+        if (context.state !== "loading") return;
+        context.logBytes += storedBytes(stored);
+        if (shard.replayStored(stored, nowMs)) return;
         const record = format.decode(keyOf(stored), valueOf(stored));
         if (record !== null) shard.replay(record, nowMs);
       });
@@ -162,6 +183,7 @@ export class CoordinatorRuntime<
     if (context.state !== "loading") return;
     context.state = "active";
     this.#event(context, (step) => shard.onLoaded(step));
+    this.#compactWhenDue(context);
   }
 
   /** This broker no longer leads `partition`: everything that waits is answered with NOT_COORDINATOR. */
@@ -308,6 +330,7 @@ export class CoordinatorRuntime<
       this.#fail(context, [{ token: step.afterAppend, settle }], ErrorCode.MESSAGE_TOO_LARGE);
       return;
     }
+    if (context.writtenKeys !== null) noteKeys(this.#block, context.writtenKeys);
     let chunkSequence = sequence;
     let from = 0;
     for (const to of ends) {
@@ -343,24 +366,7 @@ export class CoordinatorRuntime<
     } catch {
       return null;
     }
-    const ends: number[] = [];
-    let sizeBytes = BATCH_HEADER_BYTES;
-    let from = 0;
-    for (let index = 0; index < block.count; index++) {
-      const added = block.sizeBytes(index, index - from);
-      if (sizeBytes + added > maxBytes) {
-        if (step.isAtomic || index === from) return null;
-        ends.push(index);
-        from = index;
-        sizeBytes = BATCH_HEADER_BYTES;
-        if (sizeBytes + block.sizeBytes(index, 0) > maxBytes) return null;
-        sizeBytes += block.sizeBytes(index, 0);
-      } else {
-        sizeBytes += added;
-      }
-    }
-    ends.push(block.count);
-    return ends;
+    return chunkEnds(block, maxBytes, step.isAtomic);
   }
 
   /** Puts the records `[from, to)` of the block into the batch that collects, or the next one. */
@@ -442,10 +448,14 @@ export class CoordinatorRuntime<
       this.#event(context, (step) => context.shard.onAppended(step, token, ErrorCode.NONE));
     }
     this.#settleBatch(batch, ErrorCode.NONE);
+    context.logBytes += batch.builder.sizeBytes;
+    this.#compactWhenDue(context);
   }
 
   #onAppendFailed(context: Context<Shard, AppendToken>, errorCode: number): void {
     context.isAppending = false;
+    // Keys noted as written may not have been: what the log had of them must stay.
+    context.writtenKeys = null;
     if (context.state !== "active") return;
     const batches = context.batches;
     context.batches = [];
@@ -454,6 +464,82 @@ export class CoordinatorRuntime<
     for (const { deadline } of batches) deadline?.cancel();
     const operations = batches.flatMap((batch) => batch.operations);
     this.#fail(context, operations, errorCode);
+  }
+
+  // ---- compaction
+
+  /** Compacts the log once it is several times what is in it. */
+  #compactWhenDue(context: Context<Shard, AppendToken>): void {
+    const { compactionMinBytes } = this.#deps;
+    const dueBytes = Math.max(compactionMinBytes, context.liveBytes * COMPACTION_RATIO);
+    if (context.isCompacting || context.logBytes < dueBytes || context.state !== "active") return;
+    context.isCompacting = true;
+    context.writtenKeys = new Set();
+    const bytesBefore = context.logBytes;
+    compactLog(this.#compactionTarget(context)).then(
+      (liveBytes) => {
+        context.isCompacting = false;
+        context.writtenKeys = null;
+        context.logBytes -= bytesBefore;
+        // After an attempt that came to nothing, as much has to be written again before the next.
+        context.liveBytes = liveBytes ?? bytesBefore / COMPACTION_RATIO;
+      },
+      (error: unknown) => {
+        context.isCompacting = false;
+        context.writtenKeys = null;
+        context.logBytes = 0;
+        this.#deps.onCompactionFailed(context.partition, error);
+      },
+    );
+  }
+
+  #compactionTarget(context: Context<Shard, AppendToken>): CompactionTarget {
+    const { loader, writer, clock } = this.#deps;
+    const { partition, shard } = context;
+    const isOver = (): boolean => context.state !== "active" || context.writtenKeys === null;
+    const committed = async (enqueue: (settle: (errorCode: number) => void) => void) => {
+      if (isOver()) return false;
+      const errorCode = await new Promise<number>(enqueue);
+      return errorCode === ErrorCode.NONE && !isOver();
+    };
+    return {
+      settle: () =>
+        committed((settle) => {
+          this.#finish(context, this.#newStep(), shard.timeline.begin(), settle);
+        }),
+      endOffset: () => loader.endOffset(partition),
+      read: (onRecord) => loader.load(partition, onRecord),
+      rewrite: (records) =>
+        committed((settle) => {
+          const block = this.#block;
+          block.reset();
+          for (const { key, value } of records) {
+            if (context.writtenKeys?.has(key) === true) continue;
+            block.writer.raw(Uint8Array.from(key, (character) => character.charCodeAt(0)));
+            block.endKey();
+            block.writer.raw(value);
+            block.endValue(false);
+          }
+          const maxBytes = writer.maxBatchBytes(partition);
+          const ends = chunkEnds(block, maxBytes, false);
+          // A record that fits no batch any more: the topic's limit was lowered.
+          if (ends === null) context.writtenKeys = null;
+          if (ends === null || block.count === 0) {
+            settle(ErrorCode.NONE);
+            return;
+          }
+          let from = 0;
+          for (const to of ends) {
+            const isLast = to === block.count;
+            const operation = { token: null, settle: isLast ? settle : ignoreSuccess(settle) };
+            const sequence = shard.timeline.begin();
+            this.#enqueue(context, from, to, maxBytes, clock.nowMs(), sequence, operation);
+            from = to;
+          }
+          this.#pump(context);
+        }),
+      dropBefore: (offset) => loader.dropBefore(partition, offset),
+    };
   }
 
   /** Tells the shard and the callers of operations that were undone. */
@@ -497,4 +583,41 @@ function ignoreSuccess(settle: (errorCode: number) => void): (errorCode: number)
   return (errorCode) => {
     if (errorCode !== ErrorCode.NONE) settle(errorCode);
   };
+}
+
+/** Ends of the chunks of a block that fit a batch each; `null` when a record, or all of them if they must stay together, fits none. */
+function chunkEnds(
+  block: RecordBlock,
+  maxBytes: number,
+  isAtomic: boolean,
+): readonly number[] | null {
+  const ends: number[] = [];
+  let sizeBytes = BATCH_HEADER_BYTES;
+  let from = 0;
+  for (let index = 0; index < block.count; index++) {
+    const added = block.sizeBytes(index, index - from);
+    if (sizeBytes + added > maxBytes) {
+      if (isAtomic || index === from) return null;
+      ends.push(index);
+      from = index;
+      sizeBytes = BATCH_HEADER_BYTES;
+      if (sizeBytes + block.sizeBytes(index, 0) > maxBytes) return null;
+      sizeBytes += block.sizeBytes(index, 0);
+    } else {
+      sizeBytes += added;
+    }
+  }
+  ends.push(block.count);
+  return ends;
+}
+
+/** Bytes of a record's key and value. */
+function storedBytes({ keyStart, keyEnd, valueStart, valueEnd }: StoredRecord): number {
+  return Math.max(0, keyEnd - keyStart) + Math.max(0, valueEnd - valueStart);
+}
+
+function noteKeys(block: RecordBlock, keys: Set<string>): void {
+  const bytes = block.writer.bytes();
+  for (let index = 0; index < block.count; index++)
+    keys.add(keyText(bytes, block.keyStart(index), block.keyEnd(index)));
 }

@@ -20,10 +20,14 @@ export interface PartitionWriter {
   maxBatchBytes(partition: number): number;
 }
 
-/** Reads the internal topic of a coordinator from its log start to its high watermark. */
+/** Reads the internal topic of a coordinator from its log start to its high watermark, and drops what is read no more. */
 export interface PartitionLoader {
   /** Calls `onRecord` in offset order, control batches left out; the record is only valid during the call. */
   load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void>;
+  /** Offset after the last committed record. */
+  endOffset(partition: number): number;
+  /** Flushes the log and forgets all records before `offset`. */
+  dropBefore(partition: number, offset: number): Promise<void>;
 }
 
 /** What went wrong with an append, as a Kafka error code; -1 (UNKNOWN_SERVER_ERROR) for an error without one. */

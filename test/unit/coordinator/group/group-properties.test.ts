@@ -42,9 +42,17 @@ const command = fc.oneof(
 );
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
+/** What happened in a life. */
+interface Life {
+  readonly assignedCount: number;
+  readonly dropCount: number;
+}
+
 /** Plays commands and checks after each of them. */
-async function play(commands: readonly Command[]): Promise<number> {
+async function play(commands: readonly Command[], compactionMinBytes: number): Promise<Life> {
   const group = await GroupContext.start({ groupInitialRebalanceDelayMs: 500 });
+  group.compactionMinBytes = compactionMinBytes;
+  await group.restart();
   const leaders = new Map<number, string>();
   const acknowledged = new Map<number, number>();
   let assignedCount = 0;
@@ -138,18 +146,23 @@ async function play(commands: readonly Command[]): Promise<number> {
   // Loading what is in the log gives the same offsets once more, and a group that is whole.
   await group.restart();
   await check();
-  return assignedCount;
+  return { assignedCount, dropCount: group.log.dropCount };
 }
 
 describe("a group under random load", () => {
   test("keeps one leader a generation, hands out each share once, and forgets no acknowledged commit", async () => {
     let assignedCount = 0;
     const lives = fc.array(command, { minLength: 20, maxLength: 120, size: "max" });
-    const property = fc.asyncProperty(lives, async (commands) => {
-      assignedCount += await play(commands);
+    let dropCount = 0;
+    const limits = fc.constantFrom(Number.MAX_SAFE_INTEGER, 300, 2000);
+    const property = fc.asyncProperty(lives, limits, async (commands, compactionMinBytes) => {
+      const life = await play(commands, compactionMinBytes);
+      assignedCount += life.assignedCount;
+      dropCount += life.dropCount;
     });
     await fc.assert(property, { numRuns: 100 });
-    // Lives in which nobody ever gets an assignment would prove little.
+    // Lives in which nobody ever gets an assignment, or no log is compacted, would prove little.
     expect(assignedCount).toBeGreaterThan(100);
+    expect(dropCount).toBeGreaterThan(50);
   }, 60_000);
 });
