@@ -78,6 +78,7 @@ async function prepare(): Promise<{ cwd: string; interpreter: string }> {
 export const kafkaPython: Suite = {
   name: "kafka-python",
   skip: "transactional",
+  overrides: { "node.id": "0" },
   run: async (bootstrap, skip) => {
     const { cwd, interpreter } = await prepare();
     const result = await runCommand(

@@ -44,6 +44,7 @@ async function prepare(cargo: string): Promise<string> {
 /** rskafka's own tests. */
 export const rskafka: Suite = {
   name: "rskafka",
+  overrides: { "auto.create.topics.enable": "false" },
   run: async (bootstrap) => {
     const cargo = needTool("cargo");
     const cwd = await prepare(cargo);

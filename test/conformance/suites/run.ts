@@ -3,11 +3,11 @@
  *
  *   bun test/conformance/suites/run.ts [HOST:PORT] [--suite kgo|rskafka|kafka-python] [--update] [--skip REGEX]
  *
- * Without an address Sluice is started from this checkout on a temporary directory. The names of tests that must pass are in `<suite>.allow`; one of them not
+ * Without an address Sluice is started from this checkout for each suite, on a temporary directory. The names of tests that must pass are in `<suite>.allow`; one of them not
  * passing ends this with 1, one that passes without being listed is mentioned (`--update` lists it). Against real Kafka, run first, the same lists say
  * what a suite can do at all. `--skip` replaces what a suite leaves out by itself.
  */
-import { sluiceBroker, type BrokerProcess } from "../../support/broker-process.ts";
+import { sluiceBroker } from "../../support/broker-process.ts";
 import { freePort, temporaryDirectory } from "../../support/process.ts";
 import { Unavailable } from "../support/toolchains.ts";
 import { kafkaPython } from "./kafka-python.ts";
@@ -47,30 +47,34 @@ async function judge(suite: Suite, bootstrap: string): Promise<boolean> {
   return missing.length === 0 && trouble === undefined;
 }
 
-const directory = temporaryDirectory("suites");
-let own: BrokerProcess | null = null;
-let bootstrap = words.find((word) => /:\d+$/.test(word));
-if (bootstrap === undefined) {
-  // As kafka-python's own brokers are set up: its tests ask for broker 0, and for listeners given by hand.
+/** Judges a suite on a broker of its own, set up as its authors' brokers are. */
+async function judgeOnOwn(suite: Suite): Promise<boolean> {
+  const directory = temporaryDirectory("suites");
   const port = await freePort();
-  own = await sluiceBroker({
+  const own = await sluiceBroker({
     directory: directory.path,
     port,
-    overrides: { "node.id": "0", "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}` },
+    overrides: { "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`, ...suite.overrides },
   });
-  await own.start();
-  bootstrap = own.bootstrap;
+  try {
+    await own.start();
+    return await judge(suite, own.bootstrap);
+  } finally {
+    await own.stop("SIGTERM");
+    directory.remove();
+  }
 }
+
+const given = words.find((word) => /:\d+$/.test(word));
 let isGood = true;
 for (const suite of SUITES) {
   if (picked?.includes(suite.name) === false) continue;
   try {
-    if (!(await judge(suite, bootstrap))) isGood = false;
+    const isFine = given === undefined ? await judgeOnOwn(suite) : await judge(suite, given);
+    if (!isFine) isGood = false;
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     console.log(`skipped: ${suite.name}: ${error.message}`);
   }
 }
-await own?.stop("SIGTERM");
-directory.remove();
 process.exit(isGood ? 0 : 1);

@@ -16,6 +16,8 @@ export interface Suite {
   readonly name: string;
   /** Tests left out unless told otherwise, because they wait for ever for what the broker does not have. */
   readonly skip?: string;
+  /** Settings of the broker that the suite's own set-up has, for the broker that is started for it. */
+  readonly overrides?: Record<string, string>;
   run(bootstrap: string, skip: string): Promise<SuiteResult>;
 }
 
