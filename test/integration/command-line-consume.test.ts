@@ -1,6 +1,7 @@
 /** `sluice consume --group` in both protocols, against a broker of ours or any other; see `test/support/cluster-under-test.ts`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { clusterUnderTest, type ClusterUnderTest } from "../support/cluster-under-test.ts";
+import { collectedLines } from "../support/collected-lines.ts";
 import { until } from "../support/process.ts";
 import { sluice, spawnSluice } from "../support/run-sluice.ts";
 
@@ -68,20 +69,8 @@ describe.each(["classic", "consumer"] as const)("a group of the %s protocol", (p
     const group = cluster.name(`sharing-${protocol}`);
     await sluice(["topic", "create", topic, "--partitions", String(PARTITIONS), ...at]);
     const args = ["consume", topic, "--group", group, "--group-protocol", protocol, ...at];
-    const read: [string[], string[]] = [[], []];
-    const members = read.map((lines) => {
-      const child = spawnSluice([...args, "--follow"]);
-      void (async () => {
-        const decoder = new TextDecoder();
-        let rest = "";
-        for await (const chunk of child.stdout) {
-          const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-          rest = parts.pop() ?? "";
-          lines.push(...parts);
-        }
-      })();
-      return child;
-    });
+    const members = [0, 1].map(() => spawnSluice([...args, "--follow"]));
+    const read = members.map((child) => collectedLines(child.stdout));
     const [first, second] = members;
     try {
       await untilShared(group, topic, [2, 2]);

@@ -6,6 +6,7 @@ import type { GroupDescription, MemberDescription, TopicPartitionSets } from "#c
 import type { CommandIo } from "../command-io.ts";
 import { type Column, printTable, type Style, styleOf } from "../output.ts";
 import { formatCount, formatPartitions, formatPlural } from "../units.ts";
+import { wrapText } from "../wrap-text.ts";
 import type { GroupOffsetRow, GroupReport } from "./group-report.ts";
 
 const NONE = "-";
@@ -190,7 +191,9 @@ async function printOffsets(rows: readonly GroupOffsetRow[], io: CommandIo): Pro
     ]),
   );
   const notes = notesOf(rows);
-  if (notes.length > 0) await io.stdout.write(`\n${notes.join("\n")}\n`);
+  const width = io.stdout.isTerminal ? io.stdout.width : Infinity;
+  if (notes.length > 0)
+    await io.stdout.write(`\n${notes.map((note) => wrapText(note, width)).join("\n")}\n`);
 }
 
 function colorLag(row: GroupOffsetRow, style: Style): string {
