@@ -69,10 +69,15 @@ async function startCase(): Promise<() => Promise<string>> {
   };
 }
 
-function startSteady(workload: CommitWorkload | HeartbeatWorkload): () => Promise<string> {
+async function startSteady(
+  workload: CommitWorkload | HeartbeatWorkload,
+): Promise<() => Promise<string>> {
   const { bootstrap, pid } = running;
   const phases = { seconds: seconds + 2, warmSeconds: 3, partitions: 200 };
-  const load = runSteady({ bootstrap, pid, system: self, workload, ...phases });
+  const ready = Promise.withResolvers<void>();
+  const job = { bootstrap, pid, system: self, workload, ...phases, onLoad: ready.resolve };
+  const load = runSteady(job);
+  await Promise.race([ready.promise, load]);
   return async () => {
     const { isValid, firstError, figures } = await load;
     return isValid ? JSON.stringify(figures) : `the load failed: ${firstError}`;
@@ -80,7 +85,7 @@ function startSteady(workload: CommitWorkload | HeartbeatWorkload): () => Promis
 }
 
 try {
-  const load = steady === undefined ? await startCase() : startSteady(steady);
+  const load = steady === undefined ? await startCase() : await startSteady(steady);
   await Bun.sleep(4000);
   const data = join(values.out, "perf.data");
   const pid = String(running.pid);

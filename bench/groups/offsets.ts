@@ -95,6 +95,7 @@ export async function runOffsets(job: OffsetsJob): Promise<GroupRun> {
       figures: {
         ...heap,
         residentEmptyMib: empty.residentBefore,
+        residentMib: empty.residentBefore + empty.resident,
         residentGrowthMib: empty.resident,
         residentGrowthLoadedMib: loaded.resident - empty.residentBefore,
         writeSeconds: empty.written.elapsedSeconds,

@@ -154,9 +154,8 @@ async function runOnce(
   }
   const { bootstrap, pid } = await brokers.of(system);
   const isWarmUp = warmShare > 0;
-  const warmUpSeconds = system.warmUpSeconds * warmShare;
   if (workload.kind === "rebalance") {
-    const repetitions = isWarmUp ? Math.ceil(warmUpSeconds * 3) : options.repetitions;
+    const repetitions = options.repetitions * (isWarmUp ? 3 : 1);
     const { heartbeatMs } = options;
     const job: RebalanceJob = { bootstrap, pid, workload, repetitions, heartbeatMs };
     const client = join(root, "bench/groups/rebalance.ts");
@@ -164,7 +163,7 @@ async function runOnce(
     const run: GroupRun = JSON.parse(output);
     return run;
   }
-  const seconds = isWarmUp ? warmUpSeconds : options.seconds;
+  const seconds = isWarmUp ? Math.max(1.5, system.warmUpSeconds * warmShare) : options.seconds;
   return runSteady({
     bootstrap,
     pid,

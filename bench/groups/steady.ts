@@ -29,6 +29,8 @@ export interface SteadyJob<Workload = CommitWorkload | HeartbeatWorkload> {
   readonly warmSeconds: number;
   /** Of the topic that members are subscribed to. */
   readonly partitions: number;
+  /** Called when all members are stable and the load begins. */
+  readonly onLoad?: () => void;
   /** Rounds in this process instead of the load generator: nothing is measured. */
   readonly smokeRounds?: number;
 }
@@ -51,6 +53,7 @@ export async function runSteady(job: SteadyJob): Promise<GroupRun> {
       job.workload.kind === "commit"
         ? await commitScript(wire, { ...job, workload: job.workload }, place, groups)
         : await heartbeatScript(wire, job.workload, job.bootstrap, place, groups);
+    job.onLoad?.();
     return await replay(job, script);
   } finally {
     await disband(job.bootstrap, groups);

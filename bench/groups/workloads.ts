@@ -128,6 +128,7 @@ const offsets: OffsetsWorkload = {
   groups: 1000,
   partitionsPerGroup: 100,
   figures: [
+    { key: "residentMib", label: "RSS of the broker, written, MiB", goal },
     { key: "residentGrowthMib", label: "RSS growth, written, MiB", goal },
     {
       key: "residentGrowthMib",
