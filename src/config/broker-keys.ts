@@ -13,6 +13,8 @@ import { SHARE_GROUPS_KEYS } from "./broker-keys/share-groups.ts";
 import { TIERED_STORAGE_KEYS } from "./broker-keys/tiered-storage.ts";
 import { TRANSACTIONS_KEYS } from "./broker-keys/transactions.ts";
 import type { KeyDefinition } from "./key-definition.ts";
+import { accepted, ONE_NODE } from "./key-status.ts";
+import { atLeast } from "./valid-values.ts";
 
 /** See the head of the file. */
 export const BROKER_KEYS: readonly KeyDefinition[] = [
@@ -36,6 +38,25 @@ const KEY_BY_NAME: ReadonlyMap<string, KeyDefinition> = new Map(
 /** The row of a broker key, or undefined for a name that is none. */
 export function brokerKey(name: string): KeyDefinition | undefined {
   return KEY_BY_NAME.get(name);
+}
+
+/** Rates that reassignments are throttled to. They exist only once somebody sets them, for one broker or all; nothing acts on them here. */
+const THROTTLED_RATES: readonly KeyDefinition[] = [
+  "leader.replication.throttled.rate",
+  "follower.replication.throttled.rate",
+  "replica.alter.log.dirs.io.max.bytes.per.second",
+].map((name) => ({
+  name,
+  type: "long",
+  default: null,
+  valid: atLeast(0),
+  update: "cluster-wide",
+  status: accepted(ONE_NODE),
+}));
+
+/** The row of a key that may be stored for brokers: as {@link brokerKey}, and those that are in no file. */
+export function storedBrokerKey(name: string): KeyDefinition | undefined {
+  return brokerKey(name) ?? THROTTLED_RATES.find((definition) => definition.name === name);
 }
 
 /** Listener-prefixed and plug-in keys are not in the table and are no mistakes either. */

@@ -4,7 +4,7 @@
  */
 import { javaHashMapOrder } from "#common/java-hash.ts";
 import type { BrokerConfig, ConfigValues } from "./broker-config.ts";
-import { BROKER_KEYS, brokerKey, brokerSynonyms } from "./broker-keys.ts";
+import { BROKER_KEYS, brokerKey, brokerSynonyms, storedBrokerKey } from "./broker-keys.ts";
 import { CLIENT_METRICS_KEY_LISTING } from "./client-metrics-keys.ts";
 import { GROUP_KEY_LISTING } from "./group-keys.ts";
 import type { KeyDefinition, KeyType } from "./key-definition.ts";
@@ -191,7 +191,7 @@ function foreignNames(layers: readonly ConfigValues[]): string[] {
  */
 function describeForeign(broker: BrokerConfig, name: string): DescribedConfig {
   const base = /^listener\.name\.[^.]+\.(.+)$/.exec(name)?.[1];
-  const definition = base === undefined ? undefined : brokerKey(base);
+  const definition = storedBrokerKey(base ?? name);
   const hidden = definition === undefined || isSensitive(definition);
   const own: DescribedSynonym[] = [];
   const add = (source: number, text: string | undefined): void => {
@@ -199,12 +199,12 @@ function describeForeign(broker: BrokerConfig, name: string): DescribedConfig {
   };
   add(ConfigSource.DYNAMIC_BROKER_CONFIG, broker.dynamicValues.get(name));
   add(ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG, broker.dynamicDefaults.get(name));
-  const behind = definition === undefined ? [] : brokerLayers(broker, definition.name);
+  const behind = base === undefined ? [] : brokerLayers(broker, base);
   return {
     name,
     value: own[0]?.value ?? null,
     source: own[0]?.source ?? ConfigSource.UNKNOWN,
-    isReadOnly: true,
+    isReadOnly: definition === undefined || base !== undefined,
     isSensitive: hidden,
     synonyms: [...own, ...behind],
     typeId: definition === undefined ? UNKNOWN_TYPE : TYPE_IDS[definition.type],

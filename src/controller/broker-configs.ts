@@ -5,7 +5,7 @@
  * @see KIP-226
  */
 import type { BrokerConfig } from "#config/broker-config.ts";
-import { BROKER_KEYS, brokerKey } from "#config/broker-keys.ts";
+import { BROKER_KEYS, brokerKey, storedBrokerKey } from "#config/broker-keys.ts";
 import type { KeyDefinition } from "#config/key-definition.ts";
 import { parseValue } from "#config/parse-value.ts";
 import { topicDefaultError } from "#config/topic-config.ts";
@@ -82,7 +82,7 @@ function knownValues(values: ReadonlyMap<string, string>): KnownValue[] {
   const known: KnownValue[] = [];
   for (const [name, text] of values) {
     const base = /^listener\.name\.[^.]+\.(.+)$/.exec(name)?.[1];
-    const definition = brokerKey(base ?? name);
+    const definition = storedBrokerKey(base ?? name);
     if (definition !== undefined)
       known.push({ definition, text, isOfListener: base !== undefined });
   }

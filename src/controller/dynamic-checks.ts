@@ -16,6 +16,10 @@ const THREAD_COUNTS = [
   "background.threads",
   "num.replica.fetchers",
   "num.recovery.threads.per.data.dir",
+  "remote.log.reader.threads",
+  "remote.log.manager.copier.thread.pool.size",
+  "remote.log.manager.expiration.thread.pool.size",
+  "remote.log.manager.follower.thread.pool.size",
 ];
 
 /** Keys of groups that have bounds: the key and the middle of the bounds' names. */
@@ -37,7 +41,8 @@ export function dynamicValuesError(values: Values, config: BrokerConfig): string
   return (
     duplicateError(values) ??
     perIpError(values) ??
-    cleanerError(values, next) ??
+    cleanerError(values, config, next) ??
+    cordonError(values, config) ??
     intervalError(values, next) ??
     threadCountError(values, config, next) ??
     reporterError(values) ??
@@ -70,15 +75,37 @@ function perIpError(values: Values): string | null {
   return text === undefined ? null : parsePerIpOverrides(text).error;
 }
 
-function cleanerError(values: Values, next: BrokerConfig): string | null {
+function cleanerError(values: Values, config: BrokerConfig, next: BrokerConfig): string | null {
   if (!values.has("log.cleaner.dedupe.buffer.size") && !values.has("log.cleaner.threads")) {
     return null;
   }
   const threadCount = next.number("log.cleaner.threads");
   if (threadCount === 0) return "/ by zero";
-  return next.number("log.cleaner.dedupe.buffer.size") / threadCount > MIB
+  if (next.number("log.cleaner.dedupe.buffer.size") / threadCount <= MIB) {
+    return "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+  }
+  const before = config.number("log.cleaner.threads");
+  if (threadCount < Math.floor(before / 2)) {
+    return wrapped(
+      `Log cleaner threads cannot be reduced to less than half the current value ${before}`,
+    );
+  }
+  return threadCount > before * 2
+    ? wrapped(
+        `Log cleaner threads cannot be increased to more than double the current value ${before}`,
+      )
+    : null;
+}
+
+function cordonError(values: Values, config: BrokerConfig): string | null {
+  const dirs = config.list("log.dirs").length > 0 ? "log.dirs" : "log.dir";
+  const missing = (values.get("cordoned.log.dirs") ?? "")
+    .split(",")
+    .map((path) => path.trim())
+    .filter((path) => path !== "" && path !== "*" && !config.list(dirs).includes(path));
+  return missing.length === 0
     ? null
-    : "requirement failed: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+    : `requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : ${missing.join(", ")}`;
 }
 
 function intervalError(values: Values, next: BrokerConfig): string | null {

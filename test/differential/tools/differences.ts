@@ -35,17 +35,6 @@ export const DECISIONS: readonly Decision[] = [
       /^ {2}(controller\.quorum\.voters|listener\.security\.protocol\.map|listeners|log\.dir|num\.network\.threads|socket\.(receive|send)\.buffer\.bytes)=/,
   },
   {
-    reason: "ListConfigResources, by which the tools learn what there is, is not served yet.",
-    section: "configs",
-    command:
-      /^(kafka-configs --describe --entity-type client-metrics|kafka-configs --describe --entity-type groups --entity-name team$|kafka-client-metrics --(list|describe))/,
-  },
-  {
-    reason: "There is no log cleaner yet, so any number of its threads is taken.",
-    section: "configs",
-    command: /--add-config log\.cleaner\.threads=9$/,
-  },
-  {
     reason: "Kafka's loggers are named after its Java classes; we have one.",
     section: "configs",
     command: /broker-loggers/,
@@ -57,12 +46,11 @@ export const DECISIONS: readonly Decision[] = [
     lines: /^\t(OffsetCommit|OffsetFetch|CreateTopics|DeleteTopics|DescribeConfigs)\(/,
   },
   {
-    reason:
-      "Transactions, SASL, share and streams groups, changes of voters, ListConfigResources: not served yet.",
+    reason: "Transactions, SASL, share and streams groups, changes of voters: not served yet.",
     section: "cluster",
     command: /^kafka-broker-api-versions$/,
     lines:
-      /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|AlterReplicaLogDirs|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|ListConfigResources|UNKNOWN)\(/,
+      /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|AlterReplicaLogDirs|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|UNKNOWN)\(/,
   },
   {
     reason: "Features whose APIs are not served have no level.",
