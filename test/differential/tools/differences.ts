@@ -53,6 +53,13 @@ export const DECISIONS: readonly Decision[] = [
       /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|AlterReplicaLogDirs|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|UNKNOWN)\(/,
   },
   {
+    reason:
+      "Kafka advertises client telemetry only with a plug-in that receives metrics; we receive them.",
+    section: "cluster",
+    command: /^kafka-broker-api-versions$/,
+    lines: /^\t(GetTelemetrySubscriptions|PushTelemetry)\(/,
+  },
+  {
     reason: "Features whose APIs are not served have no level.",
     section: "cluster",
     command: /^kafka-features describe$/,
