@@ -15,7 +15,6 @@ const EXTRA: readonly (readonly [client: string, scenario: string, restart: Rest
   ["confluent-kafka", "kill", "none"],
   ["confluent-kafka", "pattern", "clean"],
   ["confluent-kafka", "static", "kill"],
-  ["franz-go", "migrate", "none"],
   ["franz-go", "resume", "clean"],
   ["franz-go", "two groups", "none"],
   ["aiokafka", "static", "none"],
