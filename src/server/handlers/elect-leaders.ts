@@ -3,6 +3,7 @@
  *
  * - v0: preferred leaders. v1: kind of election, error of the whole answer. v2: flexible.
  */
+import { ErrorCode } from "#common/error-code.ts";
 import type { Controller } from "#controller/controller.ts";
 import { ElectLeadersApi } from "#protocol/generated/elect-leaders.ts";
 import type {
@@ -10,6 +11,8 @@ import type {
   ElectLeadersResponse,
 } from "#protocol/generated/elect-leaders.ts";
 import type { ApiHandler } from "../handler.ts";
+
+const FIRST_VERSION_WITH_ERROR = 1;
 
 /** What the handler works with. */
 export interface ElectLeadersDependencies {
@@ -24,6 +27,11 @@ export function createElectLeadersHandler({
     api: ElectLeadersApi,
     minVersion: 0,
     maxVersion: 2,
-    handle: (request) => controller.electLeaders(request),
+    async handle(request, { apiVersion }) {
+      const response = await controller.electLeaders(request);
+      // The partitions tell it all.
+      if (apiVersion < FIRST_VERSION_WITH_ERROR) response.errorCode = ErrorCode.NONE;
+      return response;
+    },
   };
 }

@@ -118,6 +118,12 @@ export const ASSIGNMENT_CASES: readonly Case[] = [
   ),
   ...[0, -1].flatMap((timeoutMs) => [
     one(`elections/timeout ${timeoutMs}`, ({ topic }) => elect([[topic, [0]]], 2, { timeoutMs })),
+    ...[0, 1].map((version) =>
+      one(`elections/timeout ${timeoutMs} v${version}`, ({ topic }) =>
+        elect([[topic, [0]]], version, { timeoutMs }),
+      ),
+    ),
+    one(`elections/timeout ${timeoutMs}, all v0`, elect(null, 0, { timeoutMs })),
     one(`elections/timeout ${timeoutMs}, all`, elect(null, 2, { timeoutMs })),
     one(`elections/timeout ${timeoutMs}, unknown topic`, elect([[MISSING, [0]]], 2, { timeoutMs })),
   ]),
