@@ -26,7 +26,13 @@ import { Scene, type Target } from "./scenarios/scene.ts";
 import { Wire } from "./wire.ts";
 
 /** Answers that differ on purpose, as "scenario / label" with the reason. */
-export const KNOWN_DIFFERENCES: Readonly<Record<string, string>> = {};
+export const KNOWN_DIFFERENCES: Readonly<Record<string, string>> = {
+  "consumer-empty-conversions / topic":
+    "a refused JoinGroup makes Kafka forget an empty consumer group, though not in its log; ours stays",
+};
+
+/** Real Kafka's coordinator hears of a new topic a moment after who created it. */
+const TOPIC_KNOWN_MS = 1_500;
 
 /** A broker behind an address, with a topic made for this run. */
 async function remoteTarget(address: string, run: string): Promise<Target> {
@@ -41,6 +47,7 @@ async function remoteTarget(address: string, run: string): Promise<Target> {
     wire,
     Object.keys(SCENARIOS).map((name) => `${name}-${run}`),
   );
+  await new Promise((resolve) => setTimeout(resolve, TOPIC_KNOWN_MS));
   return { topic, topicId, connect: () => Wire.connect(address) };
 }
 

@@ -196,7 +196,6 @@ export const GROUPS_KEYS: readonly KeyDefinition[] = [
     type: "string",
     default: "bidirectional",
     valid: oneOfIgnoringCase("DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"),
-    status: accepted(LATER),
     doc: "Whether groups may move between the classic and the new protocol, and in which direction.",
   },
   {

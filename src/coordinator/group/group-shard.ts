@@ -6,6 +6,7 @@
  * since it is never stored (its record holds the outcome). Nothing here waits, reads a clock or fails: outcomes are
  * error codes.
  */
+import { assert } from "#common/assert.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import type { StoredRecord } from "#protocol/records/record-walk.ts";
@@ -37,11 +38,20 @@ import type { GroupCoordinatorConfig } from "./config.ts";
 import type { ConsumerContext } from "./consumer/context.ts";
 import { endTimers, resetConsumerSession, startRevocation } from "./consumer/context.ts";
 import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import { canDowngrade, downgrade, upgrade } from "./consumer/conversion.ts";
 import { describeConsumerGroup } from "./consumer/describe.ts";
 import { tombstones } from "./consumer/bury.ts";
+import {
+  type ClassicJoin,
+  heartbeatAsClassic,
+  joinAsClassic,
+  leaveAsClassic,
+  onClassicJoined,
+  syncAsClassic,
+} from "./consumer/classic-members.ts";
 import { heartbeat as consumerHeartbeat } from "./consumer/heartbeat.ts";
-import { fence, leave as consumerLeave } from "./consumer/leave.ts";
-import { MemberEpoch, MemberState } from "./consumer/member.ts";
+import { type Downgrade, fence, leave as consumerLeave } from "./consumer/leave.ts";
+import { type ConsumerMember, MemberEpoch, MemberState } from "./consumer/member.ts";
 import { checkConsumerCommit, checkConsumerFetch } from "./consumer/offsets.ts";
 import { resolvePatterns } from "./consumer/patterns.ts";
 import { GroupError } from "./group-error.ts";
@@ -60,6 +70,7 @@ import type {
   GroupStatistics,
   HeartbeatInput,
   JoinInput,
+  JoinOutput,
   LeaveInput,
   LeaveOutput,
   ListedGroup,
@@ -95,6 +106,10 @@ export class GroupShard {
   #orphans: Group[] = [];
   /** Members of consumer groups whose removal was undone. */
   #membersBack: { readonly groupId: string; readonly memberId: string }[] = [];
+  /** Classic groups whose conversion was undone. */
+  #classicBack: ClassicGroup[] = [];
+  /** What to do once the running attempt has succeeded. */
+  #onSuccess: (() => void)[] = [];
 
   constructor(config: GroupCoordinatorConfig, surroundings: ShardSurroundings) {
     this.#config = config;
@@ -111,6 +126,7 @@ export class GroupShard {
     };
     this.#groups = new VersionedMap<string, Group>(this.timeline, (undone, restored) => {
       if (undone !== undefined && undone !== restored) this.#orphans.push(undone);
+      if (restored?.type === "classic" && undone !== restored) this.#classicBack.push(restored);
     });
   }
 
@@ -195,7 +211,7 @@ export class GroupShard {
       () => {
         if (memberEpoch < MemberEpoch.JOIN) {
           const group = this.#consumerGroup(groupId, `Group ${groupId} not found.`);
-          return consumerLeave(this.#consumers, step, group, input, () => false);
+          return consumerLeave(this.#consumers, step, group, input, this.#downgrade(step, group));
         }
         const group =
           memberEpoch === MemberEpoch.JOIN
@@ -217,14 +233,50 @@ export class GroupShard {
   #consumerGroupToJoin(step: GroupStep, groupId: string): ConsumerGroup {
     const group = this.#groups.get(groupId);
     if (group?.type === "consumer") return group;
+    if (group !== undefined && group.state !== "Empty") return this.#upgrade(step, group);
     if (group !== undefined) {
-      if (group.state !== "Empty") {
-        const reason = `Group ${groupId} is not a consumer group.`;
-        throw new GroupError(ErrorCode.GROUP_ID_NOT_FOUND, reason);
-      }
       this.#consumers.emit(step, { kind: "group-metadata", groupId, value: null });
     }
     return this.#createConsumerGroup(groupId);
+  }
+
+  #upgrade(step: GroupStep, classic: ClassicGroup): ConsumerGroup {
+    const { groupId } = classic;
+    upgrade(this.#consumers, step, classic);
+    const group = this.#groups.get(groupId);
+    assert(group?.type === "consumer", `group ${groupId} was not converted`);
+    this.#onSuccess.push(() => {
+      this.#dismiss(step, classic, ErrorCode.REBALANCE_IN_PROGRESS);
+      for (const [memberId] of group.memberEntries()) this.#startMember(step, groupId, memberId);
+    });
+    return group;
+  }
+
+  /** Lets a group go on as a classic one when the members that leave are the last of the consumer protocol. */
+  #downgrade(step: GroupStep, group: ConsumerGroup): Downgrade {
+    return (leaving) => {
+      if (!canDowngrade(this.#consumers, group, leaving)) return false;
+      this.#becomeClassic(step, group, leaving, true);
+      return true;
+    };
+  }
+
+  #becomeClassic(
+    step: GroupStep,
+    group: ConsumerGroup,
+    gone: readonly ConsumerMember[],
+    isRebalanced: boolean,
+  ): void {
+    const { groupId } = group;
+    const memberIds = Array.from(group.memberEntries(), ([memberId]) => memberId);
+    const classic = downgrade(this.#consumers, step, group, gone);
+    // In place of the one that its record made: this one knows what else the members offered.
+    this.#groups.set(groupId, classic);
+    this.#onSuccess.push(() => {
+      for (const memberId of memberIds) endTimers(this.#consumers, step, groupId, memberId);
+      for (const member of classic.members()) resetSession(this.#context, step, classic, member);
+      if (isRebalanced) prepareRebalance(this.#context, step, classic);
+    });
   }
 
   /** Runs a decision that may be refused half-way; a refusal takes back what was emitted. */
@@ -233,8 +285,11 @@ export class GroupShard {
     run: () => Output,
     refused: (error: GroupError) => Output,
   ): Output {
+    this.#onSuccess = [];
     try {
-      return run();
+      const output = run();
+      for (const finish of this.#onSuccess) finish();
+      return output;
     } catch (error) {
       if (!(error instanceof GroupError)) throw error;
       this.timeline.rollback(this.timeline.current - 1);
@@ -248,7 +303,8 @@ export class GroupShard {
     const group = this.#groups.get(groupId);
     const member = group?.type === "consumer" ? group.member(memberId) : undefined;
     if (member === undefined) return;
-    resetConsumerSession(this.#consumers, step, groupId, memberId);
+    const timeoutMs = member.classic?.sessionTimeoutMs;
+    resetConsumerSession(this.#consumers, step, groupId, memberId, timeoutMs);
     if (member.state === MemberState.UNREVOKED_PARTITIONS && member.classic === null) {
       startRevocation(this.#consumers, step, groupId, member);
     }
@@ -260,7 +316,7 @@ export class GroupShard {
   join(step: GroupStep, input: JoinInput): void {
     let group = this.#groups.get(input.groupId);
     if (group?.type === "consumer" && !group.isEmpty) {
-      step.reply(input.waiter, joinRefused("", ErrorCode.INCONSISTENT_GROUP_PROTOCOL));
+      this.#joinAsClassic(step, group, input);
       return;
     }
     const isNew = group?.type !== "classic";
@@ -285,10 +341,48 @@ export class GroupShard {
     }
   }
 
+  #joinAsClassic(step: GroupStep, group: ConsumerGroup, input: JoinInput): void {
+    const { groupId } = group;
+    const { waiter, sessionTimeoutMs, rebalanceTimeoutMs } = input;
+    const joined = this.#attempt<ClassicJoin | JoinOutput>(
+      step,
+      () =>
+        joinAsClassic(this.#consumers, step, group, input, (isRebalanced) => {
+          this.#becomeClassic(step, group, [], isRebalanced);
+        }),
+      ({ errorCode }) => joinRefused("", errorCode),
+    );
+    if (!("output" in joined)) {
+      step.reply(waiter, joined);
+      return;
+    }
+    const { output } = joined;
+    const timeouts = { sessionTimeoutMs, rebalanceTimeoutMs };
+    const token = { kind: "classic-member-joined", groupId, output, waiter, ...timeouts } as const;
+    if (step.records.length > 0) step.afterAppend = token;
+    else if (output.errorCode === ErrorCode.NONE) this.#onClassicJoined(step, token);
+    else step.reply(waiter, output);
+  }
+
+  #onClassicJoined(step: GroupStep, token: Extract<AppendToken, { output: JoinOutput }>): void {
+    const { groupId, output } = token;
+    if (this.#groups.get(groupId)?.type === "consumer") {
+      onClassicJoined(this.#consumers, step, groupId, output.memberId, token);
+    }
+    step.reply(token.waiter, output);
+  }
+
   /** SyncGroup: answered by a reply to `input.waiter`. */
   sync(step: GroupStep, input: SyncInput): void {
     const group = this.#groups.get(input.groupId);
-    if (group?.type !== "classic") {
+    if (group?.type === "consumer" && !group.isEmpty) {
+      const output = this.#attempt(
+        step,
+        () => syncAsClassic(this.#consumers, step, group, input),
+        ({ errorCode }) => syncRefused(errorCode),
+      );
+      step.reply(input.waiter, output);
+    } else if (group?.type !== "classic") {
       step.reply(input.waiter, syncRefused(ErrorCode.UNKNOWN_MEMBER_ID));
     } else {
       sync(this.#context, step, group, input);
@@ -297,13 +391,27 @@ export class GroupShard {
 
   heartbeat(step: GroupStep, input: HeartbeatInput): number {
     const group = this.#groups.get(input.groupId);
-    if (group?.type !== "classic") return ErrorCode.UNKNOWN_MEMBER_ID;
+    if (group?.type === "consumer") {
+      return this.#attempt(
+        step,
+        () => heartbeatAsClassic(this.#consumers, step, group, input),
+        ({ errorCode }) => errorCode,
+      );
+    }
+    if (group === undefined) return ErrorCode.UNKNOWN_MEMBER_ID;
     return heartbeat(this.#context, step, group, input);
   }
 
   leave(step: GroupStep, input: LeaveInput): LeaveOutput {
     const group = this.#groups.get(input.groupId);
     if (group?.type === "classic") return leave(this.#context, step, group, input);
+    if (group?.type === "consumer") {
+      return this.#attempt(
+        step,
+        () => leaveAsClassic(this.#consumers, step, group, input, this.#downgrade(step, group)),
+        ({ errorCode }) => ({ errorCode, members: [] }),
+      );
+    }
     const errorCode = ErrorCode.UNKNOWN_MEMBER_ID;
     const members = input.members.map(({ memberId, groupInstanceId }) => ({
       memberId,
@@ -546,7 +654,7 @@ export class GroupShard {
         if (member === undefined) return;
         const isLate =
           action.kind !== "consumer-rebalance" || member.memberEpoch === action.memberEpoch;
-        if (isLate) fence(this.#consumers, step, group, [member], () => false);
+        if (isLate) fence(this.#consumers, step, group, [member], this.#downgrade(step, group));
         break;
       }
       default:
@@ -556,6 +664,11 @@ export class GroupShard {
 
   /** The records of an earlier step are in the log, or could not be written; `errorCode` is already the members' view. */
   onAppended(step: GroupStep, token: AppendToken, errorCode: number): void {
+    if (token.kind === "classic-member-joined") {
+      if (errorCode === ErrorCode.NONE) this.#onClassicJoined(step, token);
+      else step.reply(token.waiter, joinRefused("", errorCode));
+      return;
+    }
     const group = this.#groups.get(token.groupId);
     if (group?.type !== "classic") return;
     switch (token.kind) {
@@ -578,6 +691,21 @@ export class GroupShard {
     const membersBack = this.#membersBack;
     this.#membersBack = [];
     for (const { groupId, memberId } of membersBack) this.#startMember(step, groupId, memberId);
+    const classicBack = this.#classicBack;
+    this.#classicBack = [];
+    for (const group of classicBack) this.#restart(step, group);
+  }
+
+  /** A classic group whose conversion could not be written: what its members waited for was answered, so they join anew. */
+  #restart(step: GroupStep, group: ClassicGroup): void {
+    if (this.#groups.get(group.groupId) !== group || group.memberCount === 0) return;
+    for (const member of group.members()) resetSession(this.#context, step, group, member);
+    if (group.canRebalance) prepareRebalance(this.#context, step, group);
+    else if (group.state === "PreparingRebalance") {
+      const { groupId, rebalanceTimeoutMs } = group;
+      const action = { kind: "join-deadline", groupId } as const;
+      this.#timers.set(step.timers, joinTimerKey(groupId), rebalanceTimeoutMs, action);
+    }
   }
 
   /** This broker stops coordinating the partition: everything parked is answered. */
@@ -620,6 +748,12 @@ export class GroupShard {
       }
       return;
     }
+    this.#dismiss(step, group, errorCode);
+    group.transitionTo("Dead", step.nowMs);
+  }
+
+  /** Answers everything that is parked in a classic group and forgets its timers. */
+  #dismiss(step: GroupStep, group: ClassicGroup, errorCode: number): void {
     for (const member of group.members()) {
       completeJoin(step, group, member, joinRefused(member.memberId, errorCode));
       completeSync(step, member, syncRefused(errorCode));
@@ -630,7 +764,6 @@ export class GroupShard {
     }
     this.#timers.clear(step.timers, joinTimerKey(group.groupId));
     this.#timers.clear(step.timers, syncTimerKey(group.groupId));
-    group.transitionTo("Dead", step.nowMs);
   }
 
   #buryOffset(step: GroupStep, groupId: string, topic: string, partition: number): void {

@@ -1,4 +1,5 @@
 /** Conversations about groups, told to any broker. */
+import { CONSUMER_GROUP_SCENARIOS } from "./consumer-groups.ts";
 import { KIND_SCENARIOS } from "./kinds.ts";
 import { MEMBER_SCENARIOS } from "./member-life.ts";
 import type { Scenarios } from "./scene.ts";
@@ -9,4 +10,5 @@ export const SCENARIOS: Scenarios = {
   ...STRANGER_SCENARIOS,
   ...MEMBER_SCENARIOS,
   ...KIND_SCENARIOS,
+  ...CONSUMER_GROUP_SCENARIOS,
 };

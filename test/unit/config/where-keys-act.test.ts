@@ -142,6 +142,10 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
     "src/coordinator/group/consumer/subscription.ts",
     "config.groupConsumerAssignors",
   ],
+  "group.consumer.migration.policy": [
+    "src/coordinator/group/consumer/conversion.ts",
+    "groupConsumerMigrationPolicy",
+  ],
   "group.consumer.regex.refresh.interval.ms": [
     "src/coordinator/group/consumer/patterns.ts",
     "config.groupConsumerRegexRefreshIntervalMs",

@@ -59,6 +59,15 @@ export type AppendToken =
       readonly oldSessionTimeoutMs: number;
       readonly canSkipAssignment: boolean;
       readonly waiter: number;
+    }
+  /** A member of the classic protocol is in a consumer group. */
+  | {
+      readonly kind: "classic-member-joined";
+      readonly groupId: string;
+      readonly output: JoinOutput;
+      readonly sessionTimeoutMs: number;
+      readonly rebalanceTimeoutMs: number;
+      readonly waiter: number;
     };
 
 export type GroupStep = Step<GroupCoordinatorRecord, ParkedOutput, AppendToken>;

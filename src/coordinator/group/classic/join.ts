@@ -274,7 +274,7 @@ function timeoutsOf({ rebalanceTimeoutMs, sessionTimeoutMs }: JoinInput): {
 }
 
 /** Protocols with bytes of their own: the request's live only as long as its frame. A name given twice counts once. */
-function copyProtocols(protocols: readonly JoinProtocol[]): JoinProtocol[] {
+export function copyProtocols(protocols: readonly JoinProtocol[]): JoinProtocol[] {
   const seen = new Set<string>();
   const copies: JoinProtocol[] = [];
   for (const { name, metadata } of protocols) {

@@ -76,6 +76,77 @@ const GOLDEN: readonly [string, key: string, value: string | null, GroupCoordina
   ],
 ];
 
+/** Records of consumer groups: read and written back they are the same bytes. */
+const CONSUMER_GOLDEN: readonly [string, key: string, value: string | null][] = [
+  [
+    "a resolved pattern, buried",
+    "0010001a636f6e73756d65722d7061747465726e732d677a33706e7a6676001167726f7570732d677a33706e7a66762e2a",
+    null,
+  ],
+  [
+    "a resolved pattern",
+    "0010001a636f6e73756d65722d7061747465726e732d677a33706e7a6676001167726f7570732d677a33706e7a66762e2a",
+    "000001000000000000bc6e000001a206e77f4200",
+  ],
+  ["a classic group that a consumer group was, buried", "00020017636f6e73756d65722d6d697865642d7569717a35736d33", null],
+  [
+    "a classic group that a consumer group was",
+    "00020017636f6e73756d65722d6d697865642d7569717a35736d33",
+    "00030008636f6e73756d657200000003000572616e6765000163000001a206e8e01300000001000163ffff000c646966666572656e7469616c000a2f3132372e302e302e3100002710000027100000001b000000000001000f67726f7570732d7569717a35736d33ffffffff00000023000000000001000f67726f7570732d7569717a35736d330000000100000001ffffffff",
+  ],
+  [
+    "the epoch of a consumer group, buried",
+    "00030018636f6e73756d65722d7374617469632d6a6a63716d706174",
+    null,
+  ],
+  [
+    "the epoch of a consumer group",
+    "00030018636f6e73756d65722d7374617469632d6a6a63716d706174",
+    "000000000002010008708d725f837adcf4",
+  ],
+  [
+    "topics of a consumer group (old), buried",
+    "00040018636f6e73756d65722d7374617469632d6a6a63716d706174",
+    null,
+  ],
+  [
+    "a member of the consumer protocol, buried",
+    "00050018636f6e73756d65722d7374617469632d6a6a63716d706174000161",
+    null,
+  ],
+  [
+    "a member of the consumer protocol",
+    "00050018636f6e73756d65722d7374617469632d6a6a63716d706174000161",
+    "00000269000d646966666572656e7469616c0b2f3132372e302e302e31021067726f7570732d6a6a63716d70617401000075300001000100",
+  ],
+  [
+    "the epoch of a target, buried",
+    "00060018636f6e73756d65722d7374617469632d6a6a63716d706174",
+    null,
+  ],
+  [
+    "the epoch of a target",
+    "00060018636f6e73756d65722d7374617469632d6a6a63716d706174",
+    "000000000002010008000001a206e8ce9e",
+  ],
+  ["a target, buried", "00070018636f6e73756d65722d7374617469632d6a6a63716d706174000161", null],
+  [
+    "a target",
+    "00070018636f6e73756d65722d7374617469632d6a6a63716d706174000161",
+    "000002cb6d9fe12082459ca451c9dc770f10f20300000000000000010000",
+  ],
+  [
+    "what a member has, buried",
+    "00080018636f6e73756d65722d7374617469632d6a6a63716d706174000161",
+    null,
+  ],
+  [
+    "what a member has",
+    "00080018636f6e73756d65722d7374617469632d6a6a63716d706174000161",
+    "000000000002000000000002cb6d9fe12082459ca451c9dc770f10f20300000000000000010100090300000002000000020100",
+  ],
+];
+
 describe("records of __consumer_offsets", () => {
   for (const [name, key, value, record] of GOLDEN) {
     test(`${name}, as Kafka writes it`, () => {
@@ -126,4 +197,17 @@ describe("records of __consumer_offsets", () => {
       expect(decodeGroupRecord(bytes(key), offset.slice(0, length))).toBeNull();
     }
   });
+
+  for (const [name, key, value] of CONSUMER_GOLDEN) {
+    test(`${name}, as Kafka writes it`, () => {
+      const record = decodeGroupRecord(bytes(key), value === null ? null : bytes(value));
+      expect(record).not.toBeNull();
+      if (record === null) return;
+      const encoded = encodeGroupRecord(record);
+      expect(Buffer.from(encoded.key).toString("hex")).toBe(key);
+      expect(encoded.value === null ? null : Buffer.from(encoded.value).toString("hex")).toBe(
+        value,
+      );
+    });
+  }
 });
