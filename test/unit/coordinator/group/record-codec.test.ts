@@ -88,7 +88,11 @@ const CONSUMER_GOLDEN: readonly [string, key: string, value: string | null][] = 
     "0010001a636f6e73756d65722d7061747465726e732d677a33706e7a6676001167726f7570732d677a33706e7a66762e2a",
     "000001000000000000bc6e000001a206e77f4200",
   ],
-  ["a classic group that a consumer group was, buried", "00020017636f6e73756d65722d6d697865642d7569717a35736d33", null],
+  [
+    "a classic group that a consumer group was, buried",
+    "00020017636f6e73756d65722d6d697865642d7569717a35736d33",
+    null,
+  ],
   [
     "a classic group that a consumer group was",
     "00020017636f6e73756d65722d6d697865642d7569717a35736d33",
