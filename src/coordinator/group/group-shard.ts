@@ -88,6 +88,8 @@ const RETENTION_TIMER_KEY = "offset-retention";
 /** A group of either protocol, told apart by `type`. */
 export type Group = ClassicGroup | ConsumerGroup;
 
+type ClassicMemberJoined = Extract<AppendToken, { readonly kind: "classic-member-joined" }>;
+
 /** What a shard shares with the other shards of its coordinator. */
 export type ShardSurroundings = Omit<ConsumerContext, "config" | "timers" | "emit">;
 
@@ -108,6 +110,8 @@ export class GroupShard {
   #membersBack: { readonly groupId: string; readonly memberId: string }[] = [];
   /** Classic groups whose conversion was undone. */
   #classicBack: ClassicGroup[] = [];
+  /** JoinGroups of classic members that are answered once they are in the log. */
+  readonly #joining = new Set<ClassicMemberJoined>();
   /** What to do once the running attempt has succeeded. */
   #onSuccess: (() => void)[] = [];
 
@@ -294,6 +298,8 @@ export class GroupShard {
       if (!(error instanceof GroupError)) throw error;
       this.timeline.rollback(this.timeline.current - 1);
       step.records.length = 0;
+      // A conversion that is refused half-way has not yet told the members of the classic group.
+      this.#classicBack = [];
       this.buryOrphans(step, ErrorCode.COORDINATOR_NOT_AVAILABLE);
       return refused(error);
     }
@@ -359,12 +365,14 @@ export class GroupShard {
     const { output } = joined;
     const timeouts = { sessionTimeoutMs, rebalanceTimeoutMs };
     const token = { kind: "classic-member-joined", groupId, output, waiter, ...timeouts } as const;
-    if (step.records.length > 0) step.afterAppend = token;
-    else if (output.errorCode === ErrorCode.NONE) this.#onClassicJoined(step, token);
+    if (step.records.length > 0) {
+      step.afterAppend = token;
+      this.#joining.add(token);
+    } else if (output.errorCode === ErrorCode.NONE) this.#onClassicJoined(step, token);
     else step.reply(waiter, output);
   }
 
-  #onClassicJoined(step: GroupStep, token: Extract<AppendToken, { output: JoinOutput }>): void {
+  #onClassicJoined(step: GroupStep, token: ClassicMemberJoined): void {
     const { groupId, output } = token;
     if (this.#groups.get(groupId)?.type === "consumer") {
       onClassicJoined(this.#consumers, step, groupId, output.memberId, token);
@@ -665,6 +673,7 @@ export class GroupShard {
   /** The records of an earlier step are in the log, or could not be written; `errorCode` is already the members' view. */
   onAppended(step: GroupStep, token: AppendToken, errorCode: number): void {
     if (token.kind === "classic-member-joined") {
+      this.#joining.delete(token);
       if (errorCode === ErrorCode.NONE) this.#onClassicJoined(step, token);
       else step.reply(token.waiter, joinRefused("", errorCode));
       return;
@@ -711,6 +720,8 @@ export class GroupShard {
   /** This broker stops coordinating the partition: everything parked is answered. */
   onUnloaded(step: GroupStep, errorCode: number): void {
     for (const [, group] of this.#groups.entries()) this.#bury(step, group, errorCode);
+    for (const { waiter } of this.#joining) step.reply(waiter, joinRefused("", errorCode));
+    this.#joining.clear();
     this.#timers.clear(step.timers, RETENTION_TIMER_KEY);
   }
 
