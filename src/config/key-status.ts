@@ -32,7 +32,8 @@ export const TRANSACTIONS: string = "transactions are not offered yet";
 export const SHARE_GROUPS: string = "share groups are not offered yet";
 export const STREAMS_GROUPS: string = "streams groups are not offered yet";
 export const QUOTAS: string = "quotas are not offered yet";
-export const METRICS: string = "metrics reporters and client telemetry are not offered yet";
+export const METRICS: string =
+  "metrics are read at the admin port, and no reporter is told of them";
 export const JVM_CLASS: string = "classes of the Java virtual machine cannot be loaded";
 export const ONE_REPLICA: string =
   "a partition has one replica, and no more can be asked for than it has";
