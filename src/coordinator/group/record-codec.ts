@@ -23,10 +23,7 @@ import {
   type OffsetCommitValue,
   OffsetCommitValueCodec,
 } from "#protocol/generated/records/offset-commit.ts";
-import {
-  decodeGroupRecord as decodeStored,
-  encodeGroupRecord as encodeStored,
-} from "#protocol/records/framing.ts";
+import { decodeGroupRecord as decodeStored, groupRecordCodecs } from "#protocol/records/framing.ts";
 import type { RecordBlock } from "#protocol/records/record-block.ts";
 import type {
   ConsumerGroupRecord,
@@ -38,6 +35,7 @@ import type {
 const OFFSET_COMMIT_VERSION = 4;
 const OFFSET_COMMIT_VERSION_WITH_EXPIRY = 1;
 const GROUP_METADATA_VERSION = 3;
+const CONSUMER_GROUP_VERSION = 0;
 
 /**
  * Writes a record's key and value.
@@ -78,10 +76,13 @@ export function writeGroupRecord(record: GroupCoordinatorRecord, into: RecordBlo
       return;
     }
     default: {
-      const { key, value } = encodeStored(consumerGroupRecord(record), 0);
-      writer.raw(key);
-      into.endKey();
-      if (value !== null) writer.raw(value);
+      const { kind, key, value } = consumerGroupRecord(record);
+      const codecs = groupRecordCodecs(kind);
+      writeKey<unknown>(into, codecs.key, key);
+      if (value !== null) {
+        writer.int16(CONSUMER_GROUP_VERSION);
+        codecs.value.encode(writer, value, CONSUMER_GROUP_VERSION);
+      }
       into.endValue(value === null);
     }
   }

@@ -94,6 +94,17 @@ export function encodeGroupRecord(record: GroupCoordinatorRecord, version: numbe
   return encodeCoordinatorRecord(GROUP_COORDINATOR_CODECS, record, version);
 }
 
+const GROUP_CODECS_BY_KIND: ReadonlyMap<string, CoordinatorCodecs> = new Map(
+  Array.from(GROUP_COORDINATOR_CODECS.values(), (codecs) => [codecs.kind, codecs]),
+);
+
+/** Codecs of a kind of group coordinator record, for a writer that puts key and value where they go. */
+export function groupRecordCodecs(kind: GroupCoordinatorRecord["kind"]): CoordinatorCodecs {
+  const codecs = GROUP_CODECS_BY_KIND.get(kind);
+  if (codecs === undefined) throw new TypeError(`no coordinator record is called ${kind}`);
+  return codecs;
+}
+
 /** Reads a record of `__consumer_offsets`. */
 export function decodeGroupRecord(
   key: Uint8Array,
