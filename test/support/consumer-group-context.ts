@@ -72,6 +72,8 @@ export class ConsumerGroupContext {
   readonly log: MemoryInternalTopic = new MemoryInternalTopic();
   readonly clients: Map<string, Client> = new Map();
   readonly topics: Map<string, { readonly id: string; partitionCount: number }> = new Map();
+  /** Taken by the next coordinator: `restart` after a change. */
+  compactionMinBytes: number = Number.MAX_SAFE_INTEGER;
   coordinator: GroupCoordinator;
   readonly #config: GroupCoordinatorConfig;
   readonly #settings: GroupSettings;
@@ -347,7 +349,8 @@ export class ConsumerGroupContext {
 
   /** What a coordinator that loads the log now would show. */
   async reloaded(): Promise<DescribedConsumerGroup> {
-    const other = this.#newCoordinator();
+    // It only reads: two that wrote one log would spoil it.
+    const other = this.#newCoordinator(Number.MAX_SAFE_INTEGER);
     other.start();
     await other.load(OFFSETS_PARTITION, 0);
     other.checkInvariants();
@@ -523,7 +526,7 @@ export class ConsumerGroupContext {
     };
   }
 
-  #newCoordinator(): GroupCoordinator {
+  #newCoordinator(compactionMinBytes = this.compactionMinBytes): GroupCoordinator {
     return createGroupCoordinator({
       config: this.#config,
       groupSettings: () => this.#settings,
@@ -535,6 +538,7 @@ export class ConsumerGroupContext {
       scheduler: this.time,
       random: this.#random,
       ensureOffsetsTopic: () => Promise.resolve(),
+      compactionMinBytes,
       onCompactionFailed: (_partition, error) => {
         throw error;
       },

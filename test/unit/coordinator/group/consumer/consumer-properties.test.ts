@@ -6,7 +6,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { ErrorCode } from "#common/error-code.ts";
-import type { DescribedAssignment } from "#coordinator/group/messages.ts";
+import type { DescribedAssignment, DescribedConsumerGroup } from "#coordinator/group/messages.ts";
 import { ConsumerGroupContext } from "../../../../support/consumer-group-context.ts";
 
 const CONSUMERS = ["a", "b", "s"] as const;
@@ -79,6 +79,8 @@ interface Sightings {
   mixed: number;
   upgraded: number;
   downgraded: number;
+  /** Logs that were compacted. */
+  compacted: number;
 }
 
 async function take(group: ConsumerGroupContext, step: Command): Promise<void> {
@@ -129,8 +131,14 @@ async function take(group: ConsumerGroupContext, step: Command): Promise<void> {
   await group.settle();
 }
 
-async function play(commands: readonly Command[], sightings: Sightings): Promise<void> {
+async function play(
+  commands: readonly Command[],
+  compactionMinBytes: number,
+  sightings: Sightings,
+): Promise<void> {
   const group = await ConsumerGroupContext.start();
+  group.compactionMinBytes = compactionMinBytes;
+  await group.restart();
   group.setTopic("orders", 3);
   let epoch = 0;
   let type = "no group";
@@ -142,7 +150,7 @@ async function play(commands: readonly Command[], sightings: Sightings): Promise
     if (type === "consumer" && listedType === "classic") sightings.downgraded += 1;
     type = listedType;
     const described = group.described();
-    if (index % 3 === 0) expect(await group.reloaded()).toEqual(described);
+    if (index % 3 === 0) expect(inOrder(await group.reloaded())).toEqual(inOrder(described));
     if (described.errorCode !== 0) {
       epoch = 0;
       continue;
@@ -166,6 +174,7 @@ async function play(commands: readonly Command[], sightings: Sightings): Promise
     }
   }
   await converge(group);
+  sightings.compacted += group.log.dropCount;
 }
 
 /** Everybody does what it should for as long as it takes. */
@@ -190,15 +199,32 @@ async function converge(group: ConsumerGroupContext): Promise<void> {
   }
 }
 
+/** Members by id: a compacted log has them in the order of their last records. */
+function inOrder(described: DescribedConsumerGroup): DescribedConsumerGroup {
+  const members = described.members.toSorted((one, other) =>
+    one.memberId < other.memberId ? -1 : 1,
+  );
+  return { ...described, members };
+}
+
 function byName({ topicPartitions }: DescribedAssignment): unknown {
   return topicPartitions.toSorted((one, other) => (one.topicName < other.topicName ? -1 : 1));
 }
 
 describe("a consumer group under random load", () => {
   test("shares without overlap, follows its log, and comes to rest", async () => {
-    const sightings: Sightings = { assigned: 0, mixed: 0, upgraded: 0, downgraded: 0 };
+    const sightings: Sightings = {
+      assigned: 0,
+      mixed: 0,
+      upgraded: 0,
+      downgraded: 0,
+      compacted: 0,
+    };
     const lives = fc.array(command, { minLength: 10, maxLength: 100, size: "max" });
-    const property = fc.asyncProperty(lives, (commands) => play(commands, sightings));
+    const limits = fc.constantFrom(Number.MAX_SAFE_INTEGER, 500, 3000);
+    const property = fc.asyncProperty(lives, limits, (commands, compactionMinBytes) =>
+      play(commands, compactionMinBytes, sightings),
+    );
     await fc.assert(property, { numRuns: 40 });
     // Lives in which nothing happens would prove little.
     for (const count of Object.values(sightings)) expect(count).toBeGreaterThan(0);
