@@ -23,7 +23,8 @@ import { checkHeartbeat } from "./consumer/heartbeat.ts";
 import { TopicHashes, type Xxh3 } from "./consumer/topic-hashes.ts";
 import { compilePattern, InvalidPatternError, matchingNames } from "./consumer/topic-pattern.ts";
 import { GroupError } from "./group-error.ts";
-import { consumerHeartbeatRefused, GroupShard, noConsumerGroup } from "./group-shard.ts";
+import { consumerHeartbeatRefused } from "./consumer/operations.ts";
+import { GroupShard, noConsumerGroup } from "./group-shard.ts";
 import type {
   CommitInput,
   CommitOutput,

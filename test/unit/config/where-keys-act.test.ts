@@ -25,6 +25,7 @@ const FRONTEND = "src/broker/frontend.ts";
 const SETTINGS = "src/config/broker-settings.ts";
 const GROUP_KEYS = "src/config/group-keys.ts";
 const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
+const OFFSET_OPERATIONS = "src/coordinator/group/offset-operations.ts";
 const INTERNAL_TOPICS = "src/controller/internal-topics.ts";
 const TOPICS = "src/controller/topics.ts";
 
@@ -115,7 +116,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "offsets.topic.replication.factor": [INTERNAL_TOPICS, '"offsets.topic.replication.factor"'],
   "offsets.topic.num.partitions": [INTERNAL_TOPICS, '"offsets.topic.num.partitions"'],
   "offsets.topic.segment.bytes": [INTERNAL_TOPICS, '"offsets.topic.segment.bytes"'],
-  "offset.metadata.max.bytes": [GROUP_SHARD, "config.offsetMetadataMaxBytes"],
+  "offset.metadata.max.bytes": [OFFSET_OPERATIONS, "config.offsetMetadataMaxBytes"],
   "offsets.retention.minutes": [BROKER, "settings.offsetsRetentionMinutes"],
   "offsets.retention.check.interval.ms": [GROUP_SHARD, "config.offsetsRetentionCheckIntervalMs"],
   "group.min.session.timeout.ms": [

@@ -182,6 +182,24 @@ export function endSession(
   context.timers.clear(step.timers, sessionTimerKey(groupId, memberId));
 }
 
+/** Answers everything that is parked in a group and forgets its timers. */
+export function dismissAll(
+  context: ClassicContext,
+  step: GroupStep,
+  group: ClassicGroup,
+  errorCode: number,
+): void {
+  const { groupId } = group;
+  for (const member of group.members()) {
+    completeJoin(step, group, member, joinRefused(member.memberId, errorCode));
+    completeSync(step, member, syncRefused(errorCode));
+    endSession(context, step, groupId, member.memberId);
+  }
+  for (const memberId of group.pendingJoins) endSession(context, step, groupId, memberId);
+  context.timers.clear(step.timers, joinTimerKey(groupId));
+  context.timers.clear(step.timers, syncTimerKey(groupId));
+}
+
 /**
  * Checks that a request comes from a current member.
  *
