@@ -13,7 +13,8 @@ beforeAll(async () => {
   cluster = await clusterUnderTest();
   ({ at } = cluster);
   name = cluster.name("changed");
-  await topic("create", name, "--partitions", "2");
+  // Records of 1970 are past every broker's retention.
+  await topic("create", name, "--partitions", "2", "--config", "retention.ms=-1");
   const rows = ["0", "0", "0", "1"].map((partition, index) =>
     JSON.stringify({ value: `v${index}`, partition: Number(partition), timestamp: 1000 * index }),
   );

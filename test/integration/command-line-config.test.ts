@@ -104,6 +104,26 @@ describe("sluice config of a broker", () => {
   });
 });
 
+describe("sluice config of groups and client metrics", () => {
+  test.each([
+    ["group", "consumer.heartbeat.interval.ms", "6000"],
+    ["client-metrics", "interval.ms", "60000"],
+  ])("%s: set, listed, described, unset", async (type, key, value) => {
+    const name = cluster.name(`own-${type}`);
+    expect((await config("set", type, name, `${key}=${value}`)).err).toBe("");
+    const listed = await config("list", type, "--json");
+    expect(JSON.parse(listed.out)).toContainEqual({ type, name });
+    const shown = await entries(type, name);
+    expect(shown.map((entry) => [entry.name, entry.value, entry.source])).toEqual([
+      [key, value, type],
+    ]);
+    await config("unset", type, name, key);
+    expect(await entries(type, name)).toEqual([]);
+    const typo = await config("set", type, name, `${key}x=1`);
+    expect([typo.exitCode, typo.err.split("\n")[1]?.trim()]).toEqual([2, `Did you mean '${key}'?`]);
+  });
+});
+
 describe("what is not understood, or not there", () => {
   test.each([
     [["describe", "brokr", "1"], 2, "there is no configuration of 'brokr'"],
