@@ -36,7 +36,11 @@ for (const client of GROUP_CLIENTS) {
     for (const [name, restart] of wanted)
       for (const protocol of client.protocols)
         for (const scenario of SCENARIOS)
-          if (scenario.name === name && scenario.protocols.includes(protocol))
+          if (
+            scenario.name === name &&
+            scenario.protocols.includes(protocol) &&
+            scenario.applies?.(client, protocol) !== false
+          )
             cases.push({
               client,
               command,

@@ -40,7 +40,7 @@ for (const client of GROUP_CLIENTS) {
             isPicked("scenario", scenario.name) &&
             isPicked("restart", restart) &&
             scenario.protocols.includes(protocol) &&
-            scenario.applies?.(client) !== false
+            scenario.applies?.(client, protocol) !== false
           )
             cases.push({ client, command, protocol, scenario, restart });
   } catch (error) {

@@ -27,10 +27,13 @@ export class Feeder {
   async create(topic: string, partitions: number): Promise<void> {
     await this.#admin.connect();
     await this.#producer.connect();
-    await this.#admin.createTopics({
-      waitForLeaders: false,
-      topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }],
-    });
+    await this.#patiently(
+      async () =>
+        await this.#admin.createTopics({
+          waitForLeaders: false,
+          topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }],
+        }),
+    );
     await this.#patiently(async () => await this.#admin.fetchTopicOffsets(topic));
     this.#topics.set(topic, partitions);
   }
