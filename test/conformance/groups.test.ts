@@ -15,6 +15,7 @@ const EXTRA: readonly (readonly [client: string, scenario: string, restart: Rest
   ["confluent-kafka", "kill", "none"],
   ["confluent-kafka", "pattern", "clean"],
   ["confluent-kafka", "static", "kill"],
+  ["franz-go", "migrate", "kill"],
   ["franz-go", "resume", "clean"],
   ["franz-go", "two groups", "none"],
   ["aiokafka", "static", "none"],
