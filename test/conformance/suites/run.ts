@@ -1,61 +1,80 @@
 /**
- * Suites that others wrote, against a bootstrap address:
+ * Suites that others wrote, against a broker:
  *
- *   bun test/conformance/suites/run.ts HOST:PORT [--update] [--skip REGEX]
+ *   bun test/conformance/suites/run.ts [HOST:PORT] [--suite kgo|rskafka|kafka-python] [--update] [--skip REGEX]
  *
- * Today: the integration tests of franz-go's `kgo` package, compiled from the Go module that the conformance programs use. The names of tests that must
- * pass are in kgo.allow; one of them failing ends this with 1, one that passes without being listed is mentioned (`--update` lists it). Tests of
- * transactions wait for ever on a broker without them, so they are left out unless `--skip` says otherwise.
+ * Without an address Sluice is started from this checkout for each suite, on a temporary directory. The names of tests that must pass are in `<suite>.allow`; one of them not
+ * passing ends this with 1, one that passes without being listed is mentioned (`--update` lists it). Against real Kafka, run first, the same lists say
+ * what a suite can do at all. `--skip` replaces what a suite leaves out by itself.
  */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { mustRun, runCommand } from "../../support/process.ts";
-import { CACHE, HERE, needTool } from "../support/toolchains.ts";
+import { sluiceBroker } from "../../support/broker-process.ts";
+import { freePort, temporaryDirectory } from "../../support/process.ts";
+import { Unavailable } from "../support/toolchains.ts";
+import { kafkaPython } from "./kafka-python.ts";
+import { kgo } from "./kgo.ts";
+import { rskafka } from "./rskafka.ts";
+import { allow, allowed, type Suite } from "./suite.ts";
 
-const PACKAGE = "github.com/twmb/franz-go/pkg/kgo";
+const SUITES: readonly Suite[] = [kgo, rskafka, kafkaPython];
+
 const words = process.argv.slice(2);
-const bootstrap = words.find((word) => /:\d+$/.test(word));
-if (bootstrap === undefined) {
-  console.error("give the broker's address: bun test/conformance/suites/run.ts 127.0.0.1:9092");
+const after = (flag: string): string | undefined => {
+  const at = words.indexOf(flag);
+  return at < 0 ? undefined : words[at + 1];
+};
+const picked = after("--suite")?.split(",");
+const unknown = picked?.find((name) => !SUITES.some((suite) => suite.name === name));
+if (unknown !== undefined) {
+  console.error(`unknown suite ${unknown}; known: ${SUITES.map(({ name }) => name).join(", ")}`);
   process.exit(2);
 }
-const skipAt = words.indexOf("--skip");
-const skip = skipAt < 0 ? "Txn" : (words[skipAt + 1] ?? "");
-const go = needTool("go");
-const cwd = join(HERE, "go");
-const binary = join(CACHE, "suites/kgo.test");
-await mustRun([go, "test", "-mod=readonly", "-c", "-o", binary, PACKAGE], {
-  cwd,
-  timeoutMs: 600_000,
-});
-const sources = (
-  await mustRun([go, "list", "-mod=readonly", "-f", "{{.Dir}}", PACKAGE], { cwd })
-).trim();
-const result = await runCommand([binary, "-test.v", "-test.timeout", "540s", "-test.skip", skip], {
-  cwd: sources,
-  environment: { KGO_SEEDS: bootstrap, KGO_TEST_RF: "1", KGO_TEST_RECORDS: "10000" },
-  timeoutMs: 560_000,
-});
-const output = result.output.toString();
-const named = (verdict: string): string[] =>
-  [...output.matchAll(new RegExp(`^--- ${verdict}: (\\S+)`, "gm"))]
-    .map(([, name = ""]) => name)
-    .toSorted();
-const [passed, failed, skipped] = [named("PASS"), named("FAIL"), named("SKIP")];
-const file = join(HERE, "suites/kgo.allow");
-const wanted = readFileSync(file, "utf8")
-  .split("\n")
-  .filter((line) => line !== "");
-const missing = wanted.filter((name) => !passed.includes(name) && !new RegExp(skip).test(name));
-const fresh = passed.filter((name) => !wanted.includes(name));
-console.log(
-  `kgo against ${bootstrap}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped themselves`,
-);
-for (const name of failed) console.log(`failed: ${name}`);
-for (const name of missing) console.log(`listed in kgo.allow, did not pass: ${name}`);
-for (const name of fresh) console.log(`passes, not listed: ${name}`);
-if (result.isTimedOut || output.includes("panic: test timed out"))
-  console.log(output.slice(output.indexOf("panic:"), output.indexOf("panic:") + 400));
-if (words.includes("--update"))
-  writeFileSync(file, `${[...new Set([...wanted, ...passed])].toSorted().join("\n")}\n`);
-process.exit(missing.length + failed.length > 0 || result.isTimedOut ? 1 : 0);
+
+/** Runs one suite and prints what became of it; true when all listed tests passed and it came to its end. */
+async function judge(suite: Suite, bootstrap: string): Promise<boolean> {
+  const skip = after("--skip") ?? suite.skip ?? "";
+  const { passed, failed, skipped, trouble } = await suite.run(bootstrap, skip);
+  const isLeftOut = (name: string): boolean => skip !== "" && new RegExp(skip).test(name);
+  const listed = allowed(suite.name);
+  const missing = listed.filter((name) => !passed.includes(name) && !isLeftOut(name));
+  console.log(
+    `${suite.name} against ${bootstrap}: ${passed.length} passed, ${failed.length} failed, ${skipped.length} skipped themselves`,
+  );
+  for (const name of failed) console.log(`failed: ${name}`);
+  for (const name of missing) console.log(`listed in ${suite.name}.allow, did not pass: ${name}`);
+  for (const name of passed) if (!listed.includes(name)) console.log(`passes, not listed: ${name}`);
+  if (trouble !== undefined) console.log(trouble);
+  if (words.includes("--update")) allow(suite.name, passed);
+  return missing.length === 0 && trouble === undefined;
+}
+
+/** Judges a suite on a broker of its own, set up as its authors' brokers are. */
+async function judgeOnOwn(suite: Suite): Promise<boolean> {
+  const directory = temporaryDirectory("suites");
+  const port = await freePort();
+  const own = await sluiceBroker({
+    directory: directory.path,
+    port,
+    overrides: { "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`, ...suite.overrides },
+  });
+  try {
+    await own.start();
+    return await judge(suite, own.bootstrap);
+  } finally {
+    await own.stop("SIGTERM");
+    directory.remove();
+  }
+}
+
+const given = words.find((word) => /:\d+$/.test(word));
+let isGood = true;
+for (const suite of SUITES) {
+  if (picked?.includes(suite.name) === false) continue;
+  try {
+    const isFine = given === undefined ? await judgeOnOwn(suite) : await judge(suite, given);
+    if (!isFine) isGood = false;
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    console.log(`skipped: ${suite.name}: ${error.message}`);
+  }
+}
+process.exit(isGood ? 0 : 1);
