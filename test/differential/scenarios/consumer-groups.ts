@@ -1,7 +1,7 @@
 /**
  * Groups of the consumer protocol (KIP-848): how members come, share, go, and what is refused; members of both protocols in one group.
  *
- * The target of a group is computed once a second at most, so a conversation waits where it wants the next one.
+ * The target of a group is computed once a second at most, so a conversation waits before whatever asks for the next one.
  */
 import { ZERO_UUID } from "#common/uuid.ts";
 import {
@@ -157,6 +157,7 @@ export const CONSUMER_GROUP_SCENARIOS: Scenarios = {
     await beat(scene, "smaller epoch", { memberId: "m", memberEpoch: 1 });
     await beat(scene, "bad pattern later", { memberId: "m", memberEpoch: 2, ...pattern });
     await beat(scene, "still there", { memberId: "m", memberEpoch: 2 });
+    await pause(NEXT_TARGET_MS);
     await beat(scene, "topic that is not", {
       memberId: "m",
       memberEpoch: 2,
@@ -173,13 +174,11 @@ export const CONSUMER_GROUP_SCENARIOS: Scenarios = {
       memberEpoch: 2,
       ...owning(scene, 0, 1),
     });
-    await beat(scene, "b joins too soon", joining(scene, "b"));
-    await describe(scene, "assigning");
+    await pause(NEXT_TARGET_MS);
+    await beat(scene, "b joins", joining(scene, "b"));
     await list(scene, "listed");
     await list(scene, "listed as consumer", ["consumer"]);
     await list(scene, "listed as classic", ["classic"]);
-    await pause(NEXT_TARGET_MS);
-    await beat(scene, "b asks again", { memberId: "b", memberEpoch: 2 });
     await describe(scene, "reconciling");
     await beat(scene, "a is told to give back", { memberId: "a", memberEpoch: 2 });
     await beat(scene, "a holds on", { memberId: "a", memberEpoch: 2 });
@@ -201,14 +200,15 @@ export const CONSUMER_GROUP_SCENARIOS: Scenarios = {
     await beat(scene, "b leaves", { memberId: "b", memberEpoch: -1 });
     await pause(NEXT_TARGET_MS);
     await beat(scene, "a takes over", { memberId: "a", memberEpoch: 3 });
+    await pause(NEXT_TARGET_MS);
     await beat(scene, "a asks for range", {
       memberId: "a",
       memberEpoch: 4,
       serverAssignor: "range",
     });
-    await pause(NEXT_TARGET_MS);
-    await beat(scene, "a has range", { memberId: "a", memberEpoch: 4 });
+    await beat(scene, "a has range", { memberId: "a", memberEpoch: 5 });
     await describe(scene, "range");
+    await pause(NEXT_TARGET_MS);
     await beat(scene, "a reads nothing", {
       memberId: "a",
       memberEpoch: 5,
@@ -298,8 +298,8 @@ export const CONSUMER_GROUP_SCENARIOS: Scenarios = {
     await fetch("in another epoch", { memberId: "a", memberEpoch: 1 });
     await fetch("by a stranger", { memberId: "b", memberEpoch: 2 });
     await fetch("all topics", { memberId: "a", memberEpoch: 1, topics: null });
-    await beat(scene, "another joins", joining(scene, "b"));
     await pause(NEXT_TARGET_MS);
+    await beat(scene, "another joins", joining(scene, "b"));
     await beat(scene, "the epoch moves", { memberId: "a", memberEpoch: 2, ...owning(scene, 0, 1) });
     await beat(scene, "gives back", { memberId: "a", memberEpoch: 2, ...owning(scene, 0) });
     await commit("in the epoch before", { memberId: "a", generationIdOrMemberEpoch: 2 });
@@ -325,14 +325,14 @@ export const CONSUMER_GROUP_SCENARIOS: Scenarios = {
     await pause(NEXT_TARGET_MS);
     await beat(scene, "gets what matched", { memberId: "a", memberEpoch: 1 });
     await describe(scene, "matched");
+    await pause(NEXT_TARGET_MS);
     await beat(scene, "names instead", {
       memberId: "a",
       memberEpoch: 2,
       subscribedTopicNames: [topic],
       subscribedTopicRegex: "",
     });
-    await pause(NEXT_TARGET_MS);
-    await beat(scene, "by name", { memberId: "a", memberEpoch: 2, ...owning(scene, 0, 1) });
+    await beat(scene, "by name", { memberId: "a", memberEpoch: 3, ...owning(scene, 0, 1) });
     await describe(scene, "named");
   },
 
