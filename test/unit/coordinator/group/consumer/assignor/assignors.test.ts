@@ -239,5 +239,5 @@ describe("promises", () => {
         expect(sizes(assignor.assign(members, topics)).reduce((a, b) => a + b)).toBe(10_000);
       }
     }
-  });
+  }, 60_000);
 });
