@@ -13,6 +13,8 @@ export interface GroupClient {
   readonly staticIn: readonly Protocol[];
   /** Sends a regular expression to the server in the consumer protocol. */
   readonly hasServerPattern: boolean;
+  /** Ends its session and joins anew when a connection is refused, as while the broker restarts. */
+  readonly rejoinsAfterRefusal?: boolean;
   readonly limits: CheckLimits;
   /** Installs what is missing; resolves with the command, or throws Unavailable. */
   prepare(): Promise<readonly string[]>;
@@ -57,6 +59,7 @@ export const GROUP_CLIENTS: readonly GroupClient[] = [
     // Its next-generation leave lacks the instance id that Kafka demands of a static member's (1.22.2).
     staticIn: ["classic", "cooperative"],
     hasServerPattern: true,
+    rejoinsAfterRefusal: true,
     limits: {},
     prepare: goMember("franz-go"),
   },
@@ -102,6 +105,7 @@ export const GROUP_CLIENTS: readonly GroupClient[] = [
     protocols: ["classic"],
     staticIn: ["classic"],
     hasServerPattern: false,
+    rejoinsAfterRefusal: true,
     limits: { noLost: true },
     prepare: goMember("sarama"),
   },

@@ -184,7 +184,7 @@ class Group {
 export class Play {
   readonly groups: Group[] = [];
   readonly #stage: Stage;
-  #away: { from: number; to: number } | null = null;
+  #awaySince: number | null = null;
 
   constructor(stage: Stage) {
     this.#stage = stage;
@@ -245,7 +245,7 @@ export class Play {
     const { restart, broker, feeder } = this.#stage;
     if (restart === "none") return;
     if (broker === null) throw new Error("this broker is not ours to restart");
-    const from = Date.now();
+    this.#awaySince = Date.now();
     await broker.stop(restart === "clean" ? "SIGTERM" : "SIGKILL");
     await broker.start();
     await until(
@@ -253,16 +253,14 @@ export class Play {
       60_000,
       () => "the broker does not answer again",
     );
-    this.#away = { from, to: Date.now() };
     for (const group of this.groups) await group.demandKept();
   }
 
-  /** Whether a member gave up by itself while the broker was away (franz-go does, after a few refused connections): it joins anew. */
+  /** Whether a member of a client that gives up on a refused connection did so since the broker went away: it joins anew by itself. */
   gaveUp({ events }: Member): boolean {
-    const away = this.#away;
-    return events.some(
-      ({ event, at }) => event === "lost" && away !== null && at >= away.from && at <= away.to,
-    );
+    const since = this.#awaySince;
+    if (since === null || this.#stage.client.rejoinsAfterRefusal !== true) return false;
+    return events.some(({ event, at }) => (event === "lost" || event === "revoked") && at >= since);
   }
 
   async end(): Promise<void> {

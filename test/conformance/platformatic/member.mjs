@@ -28,7 +28,7 @@ async function consume() {
     groupId: options.group,
     retries: 50,
     retryDelay: 200,
-    rebalanceTimeout: 30_000,
+    rebalanceTimeout: 60_000,
     ...(options.instanceId === undefined ? {} : { groupInstanceId: options.instanceId }),
     ...(isNext
       ? { groupProtocol: "consumer" }
