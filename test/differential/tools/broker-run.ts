@@ -68,7 +68,9 @@ export async function runSections(
     .split("\n")
     .map((line) => JSON.parse(line) as Answer);
   if (answers.length !== steps.length)
-    throw new Error(`${broker.name}: ${answers.length} of ${steps.length} steps: ${result.errors}`);
+    throw new Error(
+      `${broker.name}: ${answers.length} of ${steps.length} steps, then ${JSON.stringify(steps[answers.length])}: ${result.errors}`,
+    );
   const failures = answers.flatMap(({ failure }, index) =>
     failure === undefined ? [] : [`${JSON.stringify(steps[index])}: ${failure}`],
   );

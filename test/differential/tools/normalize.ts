@@ -34,6 +34,8 @@ export function normalize(text: string, place: Place, isUnordered: boolean): str
   const port = place.bootstrap.slice(place.bootstrap.indexOf(":") + 1);
   const plain = text
     .replaceAll("\r\n", "\n")
+    // Formatters of internal topics put no line feed between records.
+    .replaceAll('}{"key"', '}\n{"key"')
     .replaceAll(place.dataDirectory, "DATA")
     .replaceAll(place.scratchDirectory, "SCRATCH")
     .replaceAll(place.bootstrap, "HOST:PORT")
@@ -52,5 +54,5 @@ export function normalize(text: string, place: Place, isUnordered: boolean): str
     .replaceAll(/\b\d+ ms ago/g, "N ms ago")
     .trimEnd();
   const lines = plain.split("\n").filter((line) => !isFrame(line));
-  return (isUnordered ? lines.sort() : lines).join("\n");
+  return (isUnordered ? lines.map((line) => line.trimEnd()).sort() : lines).join("\n");
 }

@@ -5,11 +5,14 @@
 
 /** Main classes of the tools, by the names of their scripts. */
 export const TOOLS: Readonly<Record<string, string>> = {
+  "kafka-acls": "org.apache.kafka.tools.AclCommand",
   "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
   "kafka-client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
   "kafka-cluster": "org.apache.kafka.tools.ClusterTool",
   "kafka-configs": "kafka.admin.ConfigCommand",
+  "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
   "kafka-consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+  "kafka-delegation-tokens": "org.apache.kafka.tools.DelegationTokenCommand",
   "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
   "kafka-features": "org.apache.kafka.tools.FeatureCommand",
   "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
@@ -18,6 +21,8 @@ export const TOOLS: Readonly<Record<string, string>> = {
   "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
   "kafka-metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
   "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+  "kafka-share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+  "kafka-streams-groups": "org.apache.kafka.tools.streams.StreamsGroupCommand",
   "kafka-topics": "org.apache.kafka.tools.TopicCommand",
   "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
 };

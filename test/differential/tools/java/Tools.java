@@ -85,11 +85,9 @@ public final class Tools {
     switch (step.get("op").asText()) {
       case "run" -> {
         String until = step.path("until").asText("");
-        for (int attempt = 0; attempt < 50; attempt++) {
-          run(step, answer);
-          if (answer.get("output").asText().contains(until)) break;
-          Thread.sleep(200);
-        }
+        long deadline = System.currentTimeMillis() + PATIENCE_MS / 4;
+        do run(step, answer);
+        while (!answer.get("output").asText().contains(until) && System.currentTimeMillis() < deadline);
       }
       case "produce" -> produce(step);
       case "commit" -> commit(step);

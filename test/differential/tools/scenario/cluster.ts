@@ -4,7 +4,15 @@ import { run, type Step } from "../steps.ts";
 export const CLUSTER: readonly Step[] = [
   run("kafka-cluster cluster-id --bootstrap-server {bootstrap}"),
   run("kafka-cluster list-endpoints --bootstrap-server {bootstrap}"),
+  run("kafka-cluster list-endpoints --include-fenced-brokers --bootstrap-server {bootstrap}"),
+  run("kafka-cluster unregister --id 9 --bootstrap-server {bootstrap}"),
   run("kafka-broker-api-versions"),
+  run("kafka-acls --list"),
+  run("kafka-acls --add --allow-principal User:alice --operation Read --topic apples"),
+  run("kafka-acls --remove --force --allow-principal User:alice --operation Read --topic apples"),
+  run("kafka-delegation-tokens --describe --command-config {directory}/empty.properties", {
+    files: { "empty.properties": "\n" },
+  }),
   run("kafka-features describe"),
   run("kafka-features upgrade --feature group.version=1"),
   run("kafka-features upgrade --feature group.version=9"),

@@ -86,6 +86,26 @@ export const CONFIGS: readonly Step[] = [
   ),
   configs("--describe --entity-type topics --entity-name pears"),
 
+  configs("--describe --entity-type topics --entity-name __consumer_offsets"),
+  ...[
+    "num.io.threads=1",
+    "background.threads=1",
+    "num.replica.fetchers=3",
+    "max.connections.per.ip.overrides=nonsense",
+    "log.cleaner.dedupe.buffer.size=1",
+    "unclean.leader.election.enable=maybe",
+    "log.message.timestamp.type=Never",
+    "follower.replication.throttled.rate=-1",
+    "group.coordinator.threads=9",
+    "offsets.retention.minutes=5",
+    "transaction.partition.verification.enable=false",
+    "remote.log.reader.threads=0",
+    "ssl.keystore.location=/nowhere",
+    "log.dirs=/elsewhere",
+    "group.consumer.session.timeout.ms=1",
+  ].map((each) => configs(`--alter --entity-type brokers --entity-name 1 --add-config ${each}`)),
+  configs("--describe --entity-type brokers --entity-name 1"),
+
   configs("--describe --entity-type groups"),
   configs("--describe --entity-type groups --entity-name team --all"),
   ...entity(
@@ -127,18 +147,21 @@ export const CONFIGS: readonly Step[] = [
     "producer_byte_rate=1024,consumer_byte_rate=2048,request_percentage=50.5",
     "producer_byte_rate,consumer_byte_rate,request_percentage",
     ["producer_byte_rate=-1", "producer_byte_rate=fast", "no.such.key=1"],
+    "producer_byte_rate=1024",
   ),
   ...entity(
     "--entity-type clients --entity-default",
     "producer_byte_rate=4096,controller_mutation_rate=10",
     "producer_byte_rate,controller_mutation_rate",
     ["request_percentage=x"],
+    "producer_byte_rate=4096",
   ),
   ...entity(
     "--entity-type users --entity-name alice --entity-type clients --entity-name app",
     "consumer_byte_rate=10",
     "consumer_byte_rate",
     [],
+    "consumer_byte_rate=10",
   ),
   configs("--alter --entity-type users --entity-default --add-config producer_byte_rate=1000"),
   configs(
@@ -147,6 +170,9 @@ export const CONFIGS: readonly Step[] = [
   configs(
     "--alter --entity-type users --entity-default --entity-type clients --entity-name app --add-config consumer_byte_rate=6",
   ),
+  run("kafka-configs --describe --entity-type users --entity-type clients --entity-name app", {
+    until: "consumer_byte_rate=6",
+  }),
   configs("--describe --entity-type users"),
   configs("--describe --entity-type clients"),
   configs("--describe --entity-type users --entity-default"),
@@ -162,9 +188,10 @@ export const CONFIGS: readonly Step[] = [
     "connection_creation_rate=100",
     "connection_creation_rate",
     ["connection_creation_rate=x", "producer_byte_rate=1"],
+    "connection_creation_rate=100",
   ),
   configs("--alter --entity-type ips --entity-default --add-config connection_creation_rate=1000"),
-  configs("--describe --entity-type ips"),
+  run("kafka-configs --describe --entity-type ips", { until: "connection_creation_rate=1000" }),
   configs("--alter --entity-type ips --entity-default --delete-config connection_creation_rate"),
   configs(
     "--alter --entity-type ips --entity-name not.an.address --add-config connection_creation_rate=1",

@@ -28,6 +28,10 @@ function classic(name: string, group: string, partitions: number, more = {}): St
   return { op: "join", name, settings, topics: ["apples"], partitions };
 }
 
+const COOPERATIVE = {
+  "partition.assignment.strategy": "org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+};
+
 /** A member of a group of the consumer protocol. */
 function modern(name: string, group: string, partitions: number, more = {}): Step {
   const settings = { "group.id": group, "group.protocol": "consumer", ...more };
@@ -149,11 +153,45 @@ export const GROUPS: readonly Step[] = [
   run("kafka-consumer-groups --delete-offsets --group busy --topic apples"),
   run("kafka-consumer-groups --delete --all-groups", { isUnordered: true }),
   { op: "leave", name: "worker-1" },
-  classic("worker-2", "static", 3, { "group.instance.id": "first" }),
+  classic("worker-2", "static", 3, { "group.instance.id": "first", "session.timeout.ms": "6000" }),
   ...look("static"),
   { op: "leave", name: "worker-2" },
   run("kafka-consumer-groups --describe --group busy --state"),
+  run("kafka-consumer-groups --describe --group busy --members"),
   run("kafka-consumer-groups --delete --group busy"),
+
+  // Two members, and assignments of the cooperative protocol.
+  classic("pair-1", "pair", 3, COOPERATIVE),
+  classic("pair-2", "pair", 1, COOPERATIVE),
+  run("kafka-consumer-groups --describe --group pair --members", { isUnordered: true }),
+  run("kafka-consumer-groups --describe --group pair --members --verbose", { isUnordered: true }),
+  run("kafka-consumer-groups --describe --group pair --state"),
+  { op: "leave", name: "pair-1" },
+  { op: "leave", name: "pair-2" },
+
+  // Offsets of a topic that is gone.
+  run("kafka-topics --create --topic plums --partitions 2"),
+  { op: "commit", group: "orphan", offsets: { "plums-1": 0, "apples-0": 5 } },
+  run("kafka-topics --delete --topic plums"),
+  run("kafka-consumer-groups --describe --group orphan", { isUnordered: true }),
+  run("kafka-consumer-groups --describe --group orphan --offsets --verbose", { isUnordered: true }),
+  run("kafka-consumer-groups --delete-offsets --group orphan --topic plums"),
+  run("kafka-consumer-groups --reset-offsets --group orphan --all-topics --to-earliest --dry-run"),
+
+  run("kafka-consumer-groups --delete --group orphan --group pair --group nobody", {
+    isUnordered: true,
+  }),
+  // A static member does not leave: its session runs out.
+  run("kafka-consumer-groups --describe --group static --state", { until: "Empty" }),
+  run("kafka-consumer-groups --delete --group static"),
+  run("kafka-share-groups --list"),
+  run("kafka-streams-groups --list"),
+  ...[0, 1, 2].map((partition) =>
+    run(
+      `kafka-console-consumer --topic __consumer_offsets --partition ${partition} --offset earliest --timeout-ms 3000 --formatter org.apache.kafka.tools.consumer.OffsetsMessageFormatter`,
+      { isUnordered: true },
+    ),
+  ),
   run("kafka-consumer-groups --list"),
 ];
 
