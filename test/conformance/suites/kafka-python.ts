@@ -84,8 +84,17 @@ export const kafkaPython: Suite = {
     const result = await runCommand(
       [
         interpreter,
-        ...["-m", "pytest", "test/integration", "-q", "-rA", "--show-capture=no", "--tb=line"],
-        ...["-p", "no:cacheprovider", "-o", "addopts=--timeout=120"],
+        "-m",
+        "pytest",
+        "test/integration",
+        "-q",
+        "-rA",
+        "--show-capture=no",
+        "--tb=line",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=--timeout=120",
         ...["sasl", "ssl"].flatMap((kind) => [
           "--ignore",
           `test/integration/test_${kind}_integration.py`,
