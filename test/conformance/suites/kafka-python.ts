@@ -78,7 +78,7 @@ async function prepare(): Promise<{ cwd: string; interpreter: string }> {
 export const kafkaPython: Suite = {
   name: "kafka-python",
   skip: "transactional",
-  overrides: { "node.id": "0" },
+  overrides: { "node.id": "0", "group.min.session.timeout.ms": "1000" },
   run: async (bootstrap, skip) => {
     const { cwd, interpreter } = await prepare();
     const result = await runCommand(
