@@ -24,7 +24,7 @@ import { keyOf, type StoredRecord, valueOf } from "#protocol/records/record-walk
 import { appendError, operationError } from "./append-errors.ts";
 import type { PartitionLoader, PartitionWriter } from "./ports.ts";
 import { errorCodeOf } from "./ports.ts";
-import { compactLog, type CompactionTarget, keyText } from "./log-compaction.ts";
+import { compactLog, type CompactionTarget, keyBytes, keyText } from "./log-compaction.ts";
 import { Step } from "./step.ts";
 import { TimerDriver } from "./timer-driver.ts";
 import type { Timeline } from "./timeline.ts";
@@ -515,7 +515,7 @@ export class CoordinatorRuntime<
           block.reset();
           for (const { key, value } of records) {
             if (context.writtenKeys?.has(key) === true) continue;
-            block.writer.raw(Uint8Array.from(key, (character) => character.charCodeAt(0)));
+            block.writer.raw(keyBytes(key));
             block.endKey();
             block.writer.raw(value);
             block.endValue(false);

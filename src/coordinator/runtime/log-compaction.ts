@@ -46,17 +46,28 @@ export async function compactLog(target: CompactionTarget): Promise<number | nul
   // What is under way was decided before anybody noted keys: it has to be read below, not missed.
   if (!(await target.settle())) return null;
   const mark = target.endOffset();
-  const live = new Map<string, Uint8Array>();
-  await target.read(({ offset, bytes, keyStart, keyEnd, valueStart, valueEnd }) => {
+  // Read twice: most of a log that is due is dead, and a look at its keys costs far less than a copy of each value.
+  const newest = new Map<string, number>();
+  await target.read(({ offset, bytes, keyStart, keyEnd, valueEnd }) => {
     if (offset >= mark || keyEnd < 0) return;
     const key = keyText(bytes, keyStart, keyEnd);
-    live.delete(key);
-    if (valueEnd >= 0) live.set(key, bytes.slice(valueStart, valueEnd));
+    if (valueEnd >= 0) newest.set(key, offset);
+    else newest.delete(key);
   });
+  const offsets = new Set(newest.values());
+  newest.clear();
+  const live: LiveRecord[] = [];
+  await target.read(({ offset, bytes, keyStart, keyEnd, valueStart, valueEnd }) => {
+    if (!offsets.has(offset)) return;
+    const value = bytes.slice(valueStart, valueEnd);
+    live.push({ key: keyText(bytes, keyStart, keyEnd), value });
+  });
+  // The log is not what it was at the first look.
+  if (live.length !== offsets.size) return null;
   let liveBytes = 0;
   let part: LiveRecord[] = [];
   let partBytes = 0;
-  for (const [key, value] of live) {
+  for (const { key, value } of live) {
     part.push({ key, value });
     partBytes += key.length + value.length;
     if (partBytes < REWRITE_BYTES) continue;
@@ -70,9 +81,16 @@ export async function compactLog(target: CompactionTarget): Promise<number | nul
   return liveBytes + partBytes;
 }
 
-/** The bytes `[start, end)` as a string to find them by. */
+/** The bytes `[start, end)` as a string to find them by, a character each. */
 export function keyText(bytes: Uint8Array, start: number, end: number): string {
-  let text = "";
-  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] as number);
-  return text;
+  return latin1Slice.call(bytes, start, end);
 }
+
+/** The bytes that {@link keyText} made a string of. */
+export function keyBytes(text: string): Uint8Array {
+  return Buffer.from(text, "latin1");
+}
+
+// Called on plain arrays of bytes: a Buffer around each would cost as much as the string.
+const latin1Slice: (this: Uint8Array, start: number, end: number) => string =
+  Buffer.prototype.latin1Slice;
