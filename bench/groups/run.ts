@@ -260,10 +260,14 @@ async function main(): Promise<number> {
   try {
     const record = await compare(options, directory, brokers);
     mkdirSync(dirname(options.jsonPath), { recursive: true });
+    // Records are kept in git: paths in them are those of the checkout, not of the machine.
     const text = JSON.stringify(record, null, 1).replaceAll(`${root}/`, "");
     writeFileSync(options.jsonPath, `${text}\n`);
     console.log(formatGroupRecord(record, paintFor(process.stdout)));
-    const { page, plot } = writeReport(record, options.jsonPath.replace(/(\.json)?$/, ".md"));
+    const { page, plot } = writeReport(
+      JSON.parse(text) as typeof record,
+      options.jsonPath.replace(/(\.json)?$/, ".md"),
+    );
     say(`\nrecord: ${options.jsonPath}\npage: ${page}\nplot: ${plot}`);
     const isClean = record.cases.every(({ systems }) =>
       Object.values(systems).every((runs) => runs.every(({ isValid }) => isValid)),
