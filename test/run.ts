@@ -143,6 +143,18 @@ function readCounts(kind: "bun" | "cargo", output: string): Count | null {
   return isSeen ? count : null;
 }
 
+/** Tests that a runner said to have failed: they are named once more at the very end, where they are looked for. */
+const failures: string[] = [];
+
+/** Lines of `bun test` and of cargo that name a failed test. */
+function failedTests(output: string): string[] {
+  const pattern = /^(?:\(fail\) (.*?)(?: \[[\d.]+ ?m?s\])?|---- (.*) stdout ----)$/gm;
+  const named = [...Bun.stripANSI(output).matchAll(pattern)].map(
+    (match) => match[1] ?? match[2] ?? "",
+  );
+  return [...new Set(named)];
+}
+
 /** Runs one suite, echoing its output as it comes, and returns what it adds to the total. */
 async function runSuite(suite: Suite): Promise<Count> {
   const missing = (suite.needs ?? []).find((tool) => Bun.which(tool) === null);
@@ -182,6 +194,7 @@ async function runSuite(suite: Suite): Promise<Count> {
   const count: Count = counted ?? { passed: exitCode === 0 ? 1 : 0, failed: 0 };
   if (exitCode !== 0 && count.failed === 0) count.failed = 1;
   if (exitCode === 0 && suite.counts !== undefined && counted === null) count.failed = 1;
+  failures.push(...failedTests(pieces.join("")).map((test) => `${suite.name}: ${test}`));
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const verdict = count.failed === 0 ? paint(32, "ok") : paint(31, "FAILED");
   console.log(
@@ -215,6 +228,9 @@ for (const suite of suites) {
   total.failed += count.failed;
   if (count.failed > 0) failedSuites.push(suite.name);
 }
-if (failedSuites.length > 0) console.log(paint(31, `\nfailed: ${failedSuites.join(", ")}`));
+if (failedSuites.length > 0) {
+  console.log(paint(31, `\nfailed: ${failedSuites.join(", ")}`));
+  for (const failure of failures.slice(0, 10)) console.log(`  ${failure}`);
+}
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exit(total.failed === 0 ? 0 : 1);
