@@ -197,7 +197,15 @@ export async function runCrashes(
       );
     }
     for (const producer of producers) producer.stop();
-    if (findings.length === 0) await Promise.all([...runs, side?.stop()]);
+    if (findings.length === 0) {
+      const ended = Promise.all([...runs, side?.stop()]).then(() => true);
+      const late = Bun.sleep(60_000).then(() => false);
+      if (!(await Promise.race([ended, late])))
+        findings.push(
+          "the load did not end within 60 s",
+          ...producers.flatMap((producer) => producer.waiting),
+        );
+    }
     if (findings.length === 0 && (options.mustCatchUp ?? true)) {
       await until(
         () => log.isAllSeen,

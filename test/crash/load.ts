@@ -126,6 +126,8 @@ export class CrashProducer {
   readonly #isPipelined: boolean;
   #isStopping = false;
   #requestsAgain = 0;
+  #waiting: readonly Pending[] = [];
+  #lastFailure = "none";
 
   /**
    * @param isPipelined - several batches of one partition in flight. Kafka keeps only the last batch's sequence over a restart, so that it refuses
@@ -152,6 +154,14 @@ export class CrashProducer {
   /** Requests that had to be sent more than once. */
   get requestsAgain(): number {
     return this.#requestsAgain;
+  }
+
+  /** What still waits for its acknowledgement, in words; empty once the run has ended. */
+  get waiting(): string[] {
+    return this.#waiting.map(
+      ({ partition, first, last }) =>
+        `${this.name}: ${first} to ${last} of partition ${partition} get no acknowledgement; the last answer was: ${this.#lastFailure}`,
+    );
   }
 
   /** Ends the run once everything that was sent is acknowledged. */
@@ -186,6 +196,7 @@ export class CrashProducer {
         const answers: { pending: Pending; answer: Promise<number> }[] = [];
         const unsent = outstanding;
         outstanding = [...unsent];
+        this.#waiting = outstanding;
         isFresh = false;
         while (!this.#isStopping || answers.length > 0 || unsent.length > 0) {
           while (answers.length < IN_FLIGHT && (unsent.length > 0 || !this.#isStopping)) {
@@ -214,6 +225,7 @@ export class CrashProducer {
         }
       } catch (error) {
         if (error instanceof FatalAnswer) throw error;
+        this.#lastFailure = error instanceof Error ? error.message : String(error);
         await Bun.sleep(isFresh ? 50 : 20);
         isFresh = true;
       }

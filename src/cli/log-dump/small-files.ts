@@ -27,6 +27,7 @@ const TIME_INDEX_ENTRY_BYTES = 12;
 const TXN_INDEX_ENTRY_BYTES = 34;
 const SNAPSHOT_VERSION = 1;
 /** Version and CRC come first. */
+const EARLIER_BATCH_BYTES = 32;
 const SNAPSHOT_BODY_AT = 6;
 
 /** Offset index of the segment that begins at `baseOffset`. */
@@ -113,11 +114,33 @@ export function readProducerSnapshot(bytes: Uint8Array): FileContents {
   if (reader.failure !== null) damage.push({ position: reader.position, reason: reader.failure });
   else if (crc32c(bytes.subarray(SNAPSHOT_BODY_AT)) !== snapshot.crc)
     damage.push({ position: 2, reason: "the CRC is wrong" });
+  const earlier = damage.length === 0 ? readEarlierBatches(reader) : new Map<bigint, string[]>();
   return {
-    rows: snapshot.producerEntries.map((entry) => ({ ...entry })),
+    rows: snapshot.producerEntries.map((entry) => {
+      const batches = earlier.get(entry.producerId);
+      return batches === undefined ? { ...entry } : { ...entry, earlierBatches: batches.join(" ") };
+    }),
     damage,
     unusedBytes: reader.remaining,
   };
+}
+
+/** Each producer's batches before its last, which our own files have behind Kafka's fields, as `FIRST..LAST SEQUENCE@LAST OFFSET`. */
+function readEarlierBatches(reader: Reader): Map<bigint, string[]> {
+  const earlier = new Map<bigint, string[]>();
+  if (reader.remaining < 4) return earlier;
+  const count = reader.int32();
+  for (let at = 0; at < count && reader.remaining >= EARLIER_BATCH_BYTES; at += 1) {
+    const producerId = reader.bigint64();
+    const lastSequence = reader.int32();
+    const lastOffset = reader.int64();
+    const firstSequence = lastSequence - reader.int32();
+    reader.int64();
+    const batches = earlier.get(producerId) ?? [];
+    batches.push(`${firstSequence}..${lastSequence}@${lastOffset}`);
+    earlier.set(producerId, batches);
+  }
+  return earlier;
 }
 
 /** Names of the columns of each checkpoint by the number of them. */

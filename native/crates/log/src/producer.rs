@@ -7,7 +7,12 @@
 //! 0 version i16 = 1 | 2 CRC-32C u32 of everything from 6 | 6 count i32 | entries of 46 bytes:
 //! producer id i64, epoch i16, last sequence i32, last offset i64, offset delta i32, timestamp i64, coordinator epoch i32,
 //! first offset of the open transaction i64 (-1: none)
+//! earlier batches: count i32 | records of 32 bytes: producer id i64, last sequence i32, last offset i64, offset delta i32,
+//! timestamp i64; oldest first
 //! ```
+//!
+//! Kafka's file ends before the earlier batches and holds only the last one of each producer, so that after a restart it answers the
+//! retry of an earlier one with OUT_OF_ORDER_SEQUENCE_NUMBER for good. It reads past what follows its entries.
 //!
 //! A read-committed reader sees up to the last stable offset: before the first record of any transaction that is open, or whose
 //! marker is not below the high watermark.
@@ -23,6 +28,7 @@ const WINDOW_BATCHES: usize = 5;
 const SNAPSHOT_VERSION: i16 = 1;
 const SNAPSHOT_HEADER_BYTES: usize = 10;
 const SNAPSHOT_ENTRY_BYTES: usize = 46;
+const SNAPSHOT_EARLIER_BYTES: usize = 32;
 const NO_EPOCH: i16 = -1;
 const NO_SEQUENCE: i32 = -1;
 
@@ -383,9 +389,63 @@ impl ProducerStates {
             bytes.extend_from_slice(&entry.coordinator_epoch.to_be_bytes());
             bytes.extend_from_slice(&entry.txn_first_offset.unwrap_or(-1).to_be_bytes());
         }
+        self.encode_earlier(&mut bytes);
         let crc = crc32c(bytes.get(6..).unwrap_or_default());
         crate::batch::put(&mut bytes, 2, crc.to_be_bytes());
         bytes
+    }
+
+    /// All batches of the windows but the last ones; nothing at all where there are none.
+    fn encode_earlier(&self, bytes: &mut Vec<u8>) {
+        let mut earlier: Vec<_> = self
+            .producers
+            .iter()
+            .flat_map(|(id, entry)| {
+                let count = entry.batches.len().saturating_sub(1);
+                entry.batches.iter().take(count).map(move |batch| (*id, batch))
+            })
+            .collect();
+        if earlier.is_empty() {
+            return;
+        }
+        earlier.sort_unstable_by_key(|(_, batch)| batch.last_offset);
+        bytes.extend_from_slice(&(earlier.len() as i32).to_be_bytes());
+        for (id, batch) in earlier {
+            bytes.extend_from_slice(&id.to_be_bytes());
+            bytes.extend_from_slice(&batch.last_sequence.to_be_bytes());
+            bytes.extend_from_slice(&batch.last_offset.to_be_bytes());
+            bytes.extend_from_slice(&batch.offset_delta.to_be_bytes());
+            bytes.extend_from_slice(&batch.timestamp.to_be_bytes());
+        }
+    }
+
+    /// Puts earlier batches before the last one of their producers; `None` when size or order is wrong.
+    fn decode_earlier(&mut self, bytes: &[u8]) -> Option<()> {
+        if bytes.is_empty() {
+            return Some(());
+        }
+        let count = usize::try_from(i32_at(bytes, 0)?).ok()?;
+        let records = bytes.get(4..)?;
+        if records.len() != count.checked_mul(SNAPSHOT_EARLIER_BYTES)? {
+            return None;
+        }
+        for bytes in records.chunks_exact(SNAPSHOT_EARLIER_BYTES) {
+            let batches = &mut self.producers.get_mut(&i64_at(bytes, 0)?)?.batches;
+            let batch = BatchMetadata {
+                last_sequence: i32_at(bytes, 8)?,
+                last_offset: i64_at(bytes, 12)?,
+                offset_delta: i32_at(bytes, 20)?,
+                timestamp: i64_at(bytes, 24)?,
+            };
+            let last = batches.pop_back()?;
+            let is_ordered = batch.last_offset < last.last_offset
+                && batches.back().is_none_or(|before| before.last_offset < batch.last_offset);
+            if !is_ordered || batches.len() + 2 > WINDOW_BATCHES {
+                return None;
+            }
+            batches.extend([batch, last]);
+        }
+        Some(())
     }
 
     /// Reads a snapshot file; `None` when version, size or CRC is wrong.
@@ -399,9 +459,8 @@ impl ProducerStates {
         }
         let count = usize::try_from(i32_at(bytes, 6)?).ok()?;
         let entries = bytes.get(SNAPSHOT_HEADER_BYTES..)?;
-        if entries.len() != count.checked_mul(SNAPSHOT_ENTRY_BYTES)? {
-            return None;
-        }
+        let (entries, earlier) =
+            entries.split_at_checked(count.checked_mul(SNAPSHOT_ENTRY_BYTES)?)?;
         let mut states = Self { map_end_offset, ..Self::default() };
         for bytes in entries.chunks_exact(SNAPSHOT_ENTRY_BYTES) {
             let mut entry = ProducerEntry::new(i16_at(bytes, 8)?);
@@ -425,6 +484,7 @@ impl ProducerStates {
             }
             states.producers.insert(i64_at(bytes, 0)?, entry);
         }
+        states.decode_earlier(earlier)?;
         Some(states)
     }
 }
@@ -557,6 +617,28 @@ mod tests {
             damaged[at] ^= 0x40;
             assert!(ProducerStates::decode_snapshot(&damaged, 21).is_none(), "flip at {at}");
             assert!(ProducerStates::decode_snapshot(&bytes[..at], 21).is_none(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn snapshot_keeps_the_whole_window() {
+        let mut states = ProducerStates::default();
+        let kafkas = SNAPSHOT_HEADER_BYTES + SNAPSHOT_ENTRY_BYTES;
+        for at in 0..7 {
+            states.append(&batch(3, at * 2, 2, i64::from(at) * 2));
+            if at == 0 {
+                assert_eq!(states.encode_snapshot().len(), kafkas, "one batch is Kafka's own file");
+            }
+        }
+        let bytes = states.encode_snapshot();
+        let back = ProducerStates::decode_snapshot(&bytes, 14).expect("a snapshot just encoded");
+        assert_eq!(back.get(9), states.get(9));
+        assert_eq!(
+            back.find_duplicate(&batch(3, 4, 2, 99)).map(|found| found.first_offset()),
+            Some(4)
+        );
+        for at in 0..bytes.len() {
+            assert!(ProducerStates::decode_snapshot(&bytes[..at], 14).is_none(), "cut at {at}");
         }
     }
 

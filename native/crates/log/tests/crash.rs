@@ -77,6 +77,33 @@ fn synced_records_survive_every_crash() {
 }
 
 #[test]
+fn retries_are_known_after_rolls_and_a_crash() {
+    let (files, _manager, log) = store(small());
+    for at in 0..5 {
+        append(&log, &sequenced(1, 0, at, &["from the producer that falls silent"])).unwrap();
+    }
+    // What others write rolls segments, each with a snapshot, until the silent producer's batches are many segments back.
+    let filler = "z".repeat(300);
+    for _ in 0..20 {
+        append(&log, &batch(&[&filler])).unwrap();
+    }
+    assert!(log.state().segment_count > 5);
+    log.flush().unwrap();
+    for mode in [CrashMode::ProcessOnly, CrashMode::LoseUnsynced] {
+        let (_manager, log) = reopen(&files.crash(mode), small());
+        for at in 0..5 {
+            let again =
+                append(&log, &sequenced(1, 0, at, &["from the producer that falls silent"]));
+            let again = again.unwrap();
+            assert!(again.is_duplicate, "{mode:?}: batch {at}");
+            assert_eq!(again.base_offset, i64::from(at), "{mode:?}");
+        }
+        assert_eq!(code(&log, &sequenced(1, 0, 7, &["a gap"])), 45, "{mode:?}");
+        append(&log, &sequenced(1, 0, 5, &["the next"])).unwrap();
+    }
+}
+
+#[test]
 fn a_crash_at_any_failpoint_is_survived() {
     let places = [
         Failpoint::BeforeAppend,
