@@ -7,8 +7,8 @@
  *
  *   bun run bench [--quick] [--cases a,b] [--runs 5] [--seconds 5] [--systems self,kafka] [--seed 1] [--json FILE] [--list]
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { mergeLatency } from "./latency.ts";
 import {
@@ -28,6 +28,7 @@ import {
   type SystemRecord,
   type SystemRuns,
 } from "./record.ts";
+import { inRunDirectory, writeRecord } from "./run-directory.ts";
 import { systems as knownSystems } from "./systems/index.ts";
 import {
   freePort,
@@ -323,31 +324,16 @@ async function compare(
 
 async function main(): Promise<number> {
   const options = readOptions();
-  const base = process.env["BENCH_DIR"] ?? join(root, "bench/out");
-  mkdirSync(base, { recursive: true });
-  const directory = mkdtempSync(join(base, "run-"));
-  const running: RunningSystem[] = [];
-  const cleanUp = async (): Promise<void> => {
-    await Promise.all(running.splice(0).map((system) => system.stop()));
-    rmSync(directory, { recursive: true, force: true });
-  };
-  process.once("SIGINT", () => void cleanUp().finally(() => process.exit(130)));
-  process.once("SIGTERM", () => void cleanUp().finally(() => process.exit(143)));
-  try {
+  return await inRunDirectory("run", async (directory, running) => {
     const record = await compare(options, directory, running);
-    mkdirSync(dirname(options.jsonPath), { recursive: true });
-    // Records are kept in git: paths in them are those of the checkout, not of the machine.
-    const text = JSON.stringify(record, null, 1).replaceAll(`${join(import.meta.dir, "..")}/`, "");
-    writeFileSync(options.jsonPath, `${text}\n`);
+    writeRecord(record, options.jsonPath);
     console.log(formatRecord(record, paintFor(process.stdout)));
     say(`\nrecord: ${options.jsonPath}`);
     const hasErrors = record.cases.some((each) =>
       Object.values(each.systems).some((side) => side.runs.some((run) => !run.isValid)),
     );
     return hasErrors ? 1 : 0;
-  } finally {
-    await cleanUp();
-  }
+  });
 }
 
 process.exit(

@@ -6,12 +6,13 @@
  * Writes the record as JSON, and beside it a Markdown page and an SVG. Each workload has a throw-away pass on every system, then
  * measured runs A B A B. Every answer is checked; a workload with an error has no score.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildLoadGenerator } from "../load-generator.ts";
 import { describeMachine } from "../machine.ts";
 import { subject } from "../record.ts";
+import { inRunDirectory, writeRecord } from "../run-directory.ts";
 import { systems as knownSystems } from "../systems/index.ts";
 import { freePort, root, runCommand, type RunningSystem, type System } from "../systems/system.ts";
 import { paintFor } from "../table.ts";
@@ -103,32 +104,33 @@ function groupSettings(heartbeatMs: number): Record<string, string> {
   };
 }
 
-/** Brokers that stay up for all workloads but the one that restarts them; started when first needed. */
+/** Brokers that stay up for all workloads but the one that restarts them; started when first needed, and then in `running`. */
 class Brokers {
   readonly #directory: string;
   readonly #settings: Readonly<Record<string, string>>;
-  readonly #running = new Map<string, RunningSystem>();
+  readonly #running: RunningSystem[];
+  readonly #byName = new Map<string, RunningSystem>();
 
-  constructor(directory: string, settings: Readonly<Record<string, string>>) {
+  constructor(
+    directory: string,
+    settings: Readonly<Record<string, string>>,
+    running: RunningSystem[],
+  ) {
     this.#directory = directory;
     this.#settings = settings;
+    this.#running = running;
   }
 
   async of(system: System): Promise<RunningSystem> {
-    const known = this.#running.get(system.name);
+    const known = this.#byName.get(system.name);
     if (known !== undefined) return known;
     const directory = join(this.#directory, system.name);
     mkdirSync(directory, { recursive: true });
     const port = await freePort();
     const started = await system.start({ directory, port, settings: this.#settings });
-    this.#running.set(system.name, started);
+    this.#byName.set(system.name, started);
+    this.#running.push(started);
     return started;
-  }
-
-  async stop(): Promise<void> {
-    const all = [...this.#running.values()];
-    this.#running.clear();
-    await Promise.all(all.map((running) => running.stop()));
   }
 }
 
@@ -247,35 +249,17 @@ async function compare(
 
 async function main(): Promise<number> {
   const options = readOptions();
-  const base = process.env["BENCH_DIR"] ?? join(root, "bench/out");
-  mkdirSync(base, { recursive: true });
-  const directory = mkdtempSync(join(base, "groups-"));
-  const brokers = new Brokers(directory, groupSettings(options.heartbeatMs));
-  const cleanUp = async (): Promise<void> => {
-    await brokers.stop();
-    rmSync(directory, { recursive: true, force: true });
-  };
-  process.once("SIGINT", () => void cleanUp().finally(() => process.exit(130)));
-  process.once("SIGTERM", () => void cleanUp().finally(() => process.exit(143)));
-  try {
-    const record = await compare(options, directory, brokers);
-    mkdirSync(dirname(options.jsonPath), { recursive: true });
-    // Records are kept in git: paths in them are those of the checkout, not of the machine.
-    const text = JSON.stringify(record, null, 1).replaceAll(`${root}/`, "");
-    writeFileSync(options.jsonPath, `${text}\n`);
+  return await inRunDirectory("groups", async (directory, running) => {
+    const brokers = new Brokers(directory, groupSettings(options.heartbeatMs), running);
+    const record = writeRecord(await compare(options, directory, brokers), options.jsonPath);
     console.log(formatGroupRecord(record, paintFor(process.stdout)));
-    const { page, plot } = writeReport(
-      JSON.parse(text) as typeof record,
-      options.jsonPath.replace(/(\.json)?$/, ".md"),
-    );
+    const { page, plot } = writeReport(record, options.jsonPath.replace(/(\.json)?$/, ".md"));
     say(`\nrecord: ${options.jsonPath}\npage: ${page}\nplot: ${plot}`);
     const isClean = record.cases.every(({ systems }) =>
       Object.values(systems).every((runs) => runs.every(({ isValid }) => isValid)),
     );
     return isClean ? 0 : 1;
-  } finally {
-    await cleanUp();
-  }
+  });
 }
 
 process.exit(

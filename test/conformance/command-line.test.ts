@@ -68,6 +68,7 @@ async function produce(topic: string, from: number, to: number): Promise<void> {
   await sluice(["produce", topic, "--json", ...at], { stdin: `${rows.join("\n")}\n` });
 }
 
+// Needs the Java client, which the conformance set-up fetches; without it there is nothing to run beside.
 describe.skipIf(libraries === null)("sluice consume beside the Java client", () => {
   test.each([
     ["range", "classic", `partition.assignment.strategy=${ASSIGNORS}.RangeAssignor`],

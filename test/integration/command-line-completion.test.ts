@@ -102,7 +102,8 @@ describe("completion", () => {
     expect(await Bun.file(`${directory.path}/ran`).exists()).toBe(false);
   });
 
-  test.skipIf(Bun.which("fish") === null)("fish", async () => {
+  // Of the shells only bash is everywhere: the script of another can be tried only where that shell is installed.
+  test.skipIf(Bun.which("fish") === null)("fish, where it is installed", async () => {
     for (const [line, expected] of cases()) {
       const offered = await run(
         "fish",
@@ -117,7 +118,8 @@ describe("completion", () => {
     }
   });
 
-  test.skipIf(Bun.which("zsh") === null)("zsh", async () => {
+  // As for fish.
+  test.skipIf(Bun.which("zsh") === null)("zsh, where it is installed", async () => {
     // Its line editor needs a terminal; the function it calls does not.
     const script = `
       compdef() { : }

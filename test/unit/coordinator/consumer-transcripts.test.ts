@@ -14,8 +14,6 @@
  * advance MS | state | listed | records | restart | fail ERROR
  * ```
  */
-import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ErrorCode } from "#common/error-code.ts";
 import type { MigrationPolicy } from "#coordinator/group/config.ts";
@@ -23,49 +21,21 @@ import {
   ConsumerGroupContext,
   type ConsumerOptions,
 } from "../../support/consumer-group-context.ts";
+import { options, transcripts } from "../../support/transcripts.ts";
 
 const DIRECTORY = join(import.meta.dir, "transcripts", "consumer");
-const isUpdating = process.env["UPDATE_TRANSCRIPTS"] === "1";
 
-for (const file of readdirSync(DIRECTORY).filter((name) => name.endsWith(".txt"))) {
-  test(`transcript ${file}`, async () => {
-    const path = join(DIRECTORY, file);
-    const recorded = readFileSync(path, "utf8");
-    const replayed = await replay(recorded);
-    if (isUpdating) writeFileSync(path, replayed);
-    else expect(replayed).toBe(recorded);
-  });
-}
-
-async function replay(text: string): Promise<string> {
-  const output: string[] = [];
-  let group: ConsumerGroupContext | null = null;
-  for (const block of text.split(/\n\n+/)) {
-    const lines = block.trim().split("\n");
-    const cut = lines.indexOf("----");
-    const head = cut === -1 ? lines : lines.slice(0, cut);
-    const commands = head.filter((line) => line !== "" && !line.startsWith("#"));
-    if (commands[0]?.startsWith("config") === true) {
-      const { policy, ...numbers } = options(commands[0].split(" ").slice(1));
-      const config = Object.entries(numbers).map(([key, value]) => [key, Number(value)]);
-      group = await ConsumerGroupContext.start({
-        ...(Object.fromEntries(config) as Record<string, number>),
-        ...(policy === undefined
-          ? {}
-          : { groupConsumerMigrationPolicy: policy as MigrationPolicy }),
-      });
-      output.push(head.join("\n"));
-      continue;
-    }
-    group ??= await ConsumerGroupContext.start();
-    const answers: string[] = [];
-    for (const command of commands) answers.push(...(await run(group, command)));
-    group.coordinator.checkInvariants();
-    const isProse = commands.length === 0;
-    output.push(isProse ? head.join("\n") : [...head, "----", ...answers].join("\n"));
-  }
-  return `${output.join("\n\n")}\n`;
-}
+transcripts<ConsumerGroupContext>(DIRECTORY, {
+  start({ policy, ...numbers }) {
+    const config = Object.entries(numbers).map(([key, value]) => [key, Number(value)]);
+    return ConsumerGroupContext.start({
+      ...(Object.fromEntries(config) as Record<string, number>),
+      ...(policy === undefined ? {} : { groupConsumerMigrationPolicy: policy as MigrationPolicy }),
+    });
+  },
+  run,
+  check: (group) => group.coordinator.checkInvariants(),
+});
 
 async function run(group: ConsumerGroupContext, command: string): Promise<string[]> {
   const [verb = "", name = "", ...rest] = command.split(" ");
@@ -133,10 +103,6 @@ async function run(group: ConsumerGroupContext, command: string): Promise<string
   }
   await group.settle();
   return [...group.takeEvents(), ...extra];
-}
-
-function options(words: readonly string[]): Record<string, string> {
-  return Object.fromEntries(words.map((word) => [...word.split(/=(.*)/s), ""].slice(0, 2)));
 }
 
 function memberOptions(given: Record<string, string>): ConsumerOptions {

@@ -12,49 +12,20 @@
  * advance MS | state | restart | hold | release | fail ERROR
  * ```
  */
-import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ErrorCode } from "#common/error-code.ts";
 import { GroupContext, type MemberOptions } from "../../support/group-context.ts";
+import { options, transcripts } from "../../support/transcripts.ts";
 
 const DIRECTORY = join(import.meta.dir, "transcripts");
-const isUpdating = process.env["UPDATE_TRANSCRIPTS"] === "1";
 
-for (const file of readdirSync(DIRECTORY).filter((name) => name.endsWith(".txt"))) {
-  test(`transcript ${file}`, async () => {
-    const path = join(DIRECTORY, file);
-    const recorded = readFileSync(path, "utf8");
-    const replayed = await replay(recorded);
-    if (isUpdating) writeFileSync(path, replayed);
-    else expect(replayed).toBe(recorded);
-  });
-}
-
-/** Runs the commands of a transcript and returns it with fresh answers. */
-async function replay(text: string): Promise<string> {
-  const output: string[] = [];
-  let group: GroupContext | null = null;
-  for (const block of text.split(/\n\n+/)) {
-    const lines = block.trim().split("\n");
-    const cut = lines.indexOf("----");
-    const head = cut === -1 ? lines : lines.slice(0, cut);
-    const commands = head.filter((line) => line !== "" && !line.startsWith("#"));
-    if (commands[0]?.startsWith("config") === true) {
-      const pairs = options(commands[0].split(" ").slice(1));
-      const numbers = Object.entries(pairs).map(([key, value]) => [key, Number(value)]);
-      group = await GroupContext.start(Object.fromEntries(numbers) as Record<string, number>);
-      output.push(head.join("\n"));
-      continue;
-    }
-    group ??= await GroupContext.start();
-    const answers: string[] = [];
-    for (const command of commands) answers.push(...(await run(group, command)));
-    const isProse = commands.length === 0;
-    output.push(isProse ? head.join("\n") : [...head, "----", ...answers].join("\n"));
-  }
-  return `${output.join("\n\n")}\n`;
-}
+transcripts<GroupContext>(DIRECTORY, {
+  start(config) {
+    const numbers = Object.entries(config).map(([key, value]) => [key, Number(value)]);
+    return GroupContext.start(Object.fromEntries(numbers) as Record<string, number>);
+  },
+  run,
+});
 
 async function run(group: GroupContext, command: string): Promise<string[]> {
   const [verb = "", name = "", ...rest] = command.split(" ");
@@ -112,10 +83,6 @@ async function run(group: GroupContext, command: string): Promise<string[]> {
   }
   await group.settle();
   return [...group.takeEvents(), ...extra];
-}
-
-function options(words: readonly string[]): Record<string, string> {
-  return Object.fromEntries(words.map((word) => word.split(/=(.*)/s).slice(0, 2)));
 }
 
 function memberOptions(given: Record<string, string>): MemberOptions {

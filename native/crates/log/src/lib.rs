@@ -20,6 +20,7 @@ mod distrust;
 pub mod epochs;
 pub mod error;
 pub mod failpoint;
+mod identity;
 mod index;
 pub mod integrity;
 pub mod io;
