@@ -3,7 +3,7 @@
  * can be proven against Kafka first and then turned on us. A broker keeps its data directory over stops; who started it ends it.
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { freePort, isListening, mustRun, until } from "./process.ts";
 
 /** The root of this checkout. */
@@ -41,7 +41,8 @@ export interface BrokerOptions {
   readonly features?: Readonly<Record<string, number>>;
 }
 
-interface LaunchPlan {
+/** What a process is started with, and how one knows that it serves. */
+export interface LaunchPlan {
   readonly name: string;
   readonly port: number;
   readonly dataDirectory: string;
@@ -50,7 +51,8 @@ interface LaunchPlan {
   readonly readyTimeoutMs: number;
 }
 
-class SpawnedBroker implements BrokerProcess {
+/** A broker as a child process. */
+export class SpawnedBroker implements BrokerProcess {
   readonly #plan: LaunchPlan;
   #child: Bun.Subprocess | null = null;
   #launched = 0;
@@ -164,8 +166,6 @@ export async function kafkaBroker(
   const controllerPort = await freePort();
   const dataDirectory = options.dataDirectory ?? join(options.directory, "data");
   const properties = join(options.directory, "server.properties");
-  const log4j = join(options.directory, "log4j2.properties");
-  mkdirSync(options.directory, { recursive: true });
   const settings = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -181,12 +181,29 @@ export async function kafkaBroker(
     "group.initial.rebalance.delay.ms": "0",
     ...options.overrides,
   };
-  writeFileSync(
-    properties,
-    Object.entries(settings)
-      .map(([key, value]) => `${key}=${value}\n`)
-      .join(""),
-  );
+  writeProperties(properties, settings);
+  const java = javaCommand(libraries, options.directory);
+  await formatKafka(java, properties, dataDirectory, { features: options.features });
+  return new SpawnedBroker({
+    name: "Kafka",
+    port,
+    dataDirectory,
+    logFile: join(options.directory, "broker.log"),
+    readyTimeoutMs: options.readyTimeoutMs ?? 90_000,
+    command: [...(options.wrapper ?? []), ...java, "kafka.Kafka", properties],
+  });
+}
+
+/** Writes a `server.properties`, making its directory. */
+export function writeProperties(path: string, settings: Readonly<Record<string, string>>): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`);
+  writeFileSync(path, lines.join(""));
+}
+
+/** How the classes in `libraries` are run in tests: a small heap, a quick start, warnings on the output. `directory` must exist. */
+export function javaCommand(libraries: string, directory: string): string[] {
+  const log4j = join(directory, "log4j2.properties");
   writeFileSync(
     log4j,
     [
@@ -199,7 +216,7 @@ export async function kafkaBroker(
       "",
     ].join("\n"),
   );
-  const java = [
+  return [
     "java",
     "-Xmx512M",
     "-XX:+UseSerialGC",
@@ -208,21 +225,24 @@ export async function kafkaBroker(
     "-cp",
     join(libraries, "*"),
   ];
-  if (!existsSync(join(dataDirectory, "meta.properties"))) {
-    const tool = [...java, "kafka.tools.StorageTool"];
-    const id = (await mustRun([...tool, "random-uuid"])).trim();
-    const features = Object.entries(options.features ?? {}).flatMap(([name, level]) => [
-      "--feature",
-      `${name}=${level}`,
-    ]);
-    await mustRun([...tool, "format", "-t", id, "-c", properties, ...features]);
-  }
-  return new SpawnedBroker({
-    name: "Kafka",
-    port,
-    dataDirectory,
-    logFile: join(options.directory, "broker.log"),
-    readyTimeoutMs: options.readyTimeoutMs ?? 90_000,
-    command: [...(options.wrapper ?? []), ...java, "kafka.Kafka", properties],
-  });
+}
+
+/** Prepares a data directory for Kafka, unless that was done; with a cluster id of its own where none is given. */
+export async function formatKafka(
+  java: readonly string[],
+  properties: string,
+  dataDirectory: string,
+  options: {
+    readonly clusterId?: string;
+    readonly features?: Readonly<Record<string, number>> | undefined;
+  },
+): Promise<void> {
+  if (existsSync(join(dataDirectory, "meta.properties"))) return;
+  const tool = [...java, "kafka.tools.StorageTool"];
+  const id = options.clusterId ?? (await mustRun([...tool, "random-uuid"])).trim();
+  const features = Object.entries(options.features ?? {}).flatMap(([name, level]) => [
+    "--feature",
+    `${name}=${level}`,
+  ]);
+  await mustRun([...tool, "format", "-t", id, "-c", properties, ...features]);
 }

@@ -1,0 +1,192 @@
+/**
+ * Clusters as processes: three nodes (or any number) of Sluice or of real Kafka in combined mode, each started from a `server.properties`
+ * of its own, the same one on both sides. Who started a cluster ends it.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import {
+  type BrokerProcess,
+  formatKafka,
+  javaCommand,
+  ROOT,
+  SpawnedBroker,
+  writeProperties,
+} from "./broker-process.ts";
+import { freePort } from "./process.ts";
+
+/** One node: a process that can be stopped, started again and held still. */
+export interface ClusterNode extends BrokerProcess {
+  readonly id: number;
+  readonly port: number;
+  readonly controllerPort: number;
+  /** Stops the process without ending it (SIGSTOP): sockets stay open, nobody answers. */
+  pause(): void;
+  /** Ends a pause. */
+  resume(): void;
+}
+
+/** Nodes that form a cluster once they are started. */
+export interface BrokerCluster {
+  readonly name: string;
+  readonly nodes: readonly ClusterNode[];
+  /** Addresses of all nodes, for `bootstrap.servers`. */
+  readonly bootstrap: string;
+  /** Starts the nodes that do not run; resolves once all their ports accept connections. */
+  start(): Promise<void>;
+  /** Ends all nodes, also those that are paused. */
+  stop(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
+}
+
+/** What a cluster is made of. */
+export interface ClusterOptions {
+  readonly directory: string;
+  /** How many nodes; 3 unless given. */
+  readonly nodeCount?: number;
+  /** Settings of all nodes, over the ones every cluster gets. */
+  readonly overrides?: Readonly<Record<string, string>>;
+  /** Settings of one node, by its id from 1 on. */
+  readonly overridesOf?: (id: number) => Readonly<Record<string, string>>;
+  readonly readyTimeoutMs?: number;
+}
+
+class SpawnedNode extends SpawnedBroker implements ClusterNode {
+  readonly id: number;
+  readonly port: number;
+  readonly controllerPort: number;
+
+  constructor(
+    place: { readonly id: number; readonly port: number; readonly controllerPort: number },
+    plan: ConstructorParameters<typeof SpawnedBroker>[0],
+  ) {
+    super(plan);
+    this.id = place.id;
+    this.port = place.port;
+    this.controllerPort = place.controllerPort;
+  }
+
+  pause(): void {
+    if (this.pid !== null) process.kill(this.pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    if (this.pid !== null) process.kill(this.pid, "SIGCONT");
+  }
+}
+
+class SpawnedCluster implements BrokerCluster {
+  readonly name: string;
+  readonly nodes: readonly ClusterNode[];
+
+  constructor(name: string, nodes: readonly ClusterNode[]) {
+    this.name = name;
+    this.nodes = nodes;
+  }
+
+  get bootstrap(): string {
+    return this.nodes.map(({ bootstrap }) => bootstrap).join(",");
+  }
+
+  async start(): Promise<void> {
+    const stopped = this.nodes.filter(({ pid }) => pid === null);
+    // Launched before any is waited for: a quorum needs most of them.
+    for (const node of stopped) node.launch();
+    await Promise.all(stopped.map((node) => node.start()));
+  }
+
+  async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+    for (const node of this.nodes) node.resume();
+    await Promise.all(this.nodes.map((node) => node.stop(signal)));
+  }
+}
+
+interface Place {
+  readonly id: number;
+  readonly port: number;
+  readonly controllerPort: number;
+}
+
+async function freePlaces(count: number): Promise<Place[]> {
+  const places: Place[] = [];
+  for (let id = 1; id <= count; id += 1)
+    places.push({ id, port: await freePort(), controllerPort: await freePort() });
+  return places;
+}
+
+function nodeDirectory(options: ClusterOptions, id: number): string {
+  return join(options.directory, `node-${id}`);
+}
+
+/** The `server.properties` of one node: what Kafka ships for a combined node, with addresses and directory filled in. */
+function nodeSettings(
+  places: readonly Place[],
+  { id, port, controllerPort }: Place,
+  options: ClusterOptions,
+): Record<string, string> {
+  const replicas = String(Math.min(3, places.length));
+  const voters = places.map((each) => `${each.id}@127.0.0.1:${each.controllerPort}`).join(",");
+  return {
+    "process.roles": "broker,controller",
+    "node.id": String(id),
+    "controller.quorum.voters": voters,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "inter.broker.listener.name": "PLAINTEXT",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "log.dirs": join(nodeDirectory(options, id), "data"),
+    "offsets.topic.replication.factor": replicas,
+    "transaction.state.log.replication.factor": replicas,
+    "transaction.state.log.min.isr": places.length > 1 ? "2" : "1",
+    "group.initial.rebalance.delay.ms": "0",
+    ...options.overrides,
+    ...options.overridesOf?.(id),
+  };
+}
+
+/** A cluster of Sluice from this checkout. */
+export async function sluiceCluster(options: ClusterOptions): Promise<BrokerCluster> {
+  const places = await freePlaces(options.nodeCount ?? 3);
+  const nodes = places.map((place) => {
+    const directory = nodeDirectory(options, place.id);
+    const properties = join(directory, "server.properties");
+    writeProperties(properties, nodeSettings(places, place, options));
+    return new SpawnedNode(place, {
+      name: `Sluice ${place.id}`,
+      port: place.port,
+      dataDirectory: join(directory, "data"),
+      logFile: join(directory, "broker.log"),
+      readyTimeoutMs: options.readyTimeoutMs ?? 60_000,
+      command: [process.execPath, join(ROOT, "src/main.ts"), "start", properties],
+    });
+  });
+  return new SpawnedCluster("Sluice", nodes);
+}
+
+/** A cluster of real Kafka from the jars in `libraries`; formats the data directories the first time. */
+export async function kafkaCluster(
+  libraries: string,
+  options: ClusterOptions,
+): Promise<BrokerCluster> {
+  const places = await freePlaces(options.nodeCount ?? 3);
+  const clusterId = `K${randomBytes(16).toString("base64url").slice(1)}`;
+  const nodes: ClusterNode[] = [];
+  for (const place of places) {
+    const directory = nodeDirectory(options, place.id);
+    const properties = join(directory, "server.properties");
+    const dataDirectory = join(directory, "data");
+    writeProperties(properties, nodeSettings(places, place, options));
+    const java = javaCommand(libraries, directory);
+    await formatKafka(java, properties, dataDirectory, { clusterId });
+    nodes.push(
+      new SpawnedNode(place, {
+        name: `Kafka ${place.id}`,
+        port: place.port,
+        dataDirectory,
+        logFile: join(directory, "broker.log"),
+        readyTimeoutMs: options.readyTimeoutMs ?? 120_000,
+        command: [...java, "kafka.Kafka", properties],
+      }),
+    );
+  }
+  return new SpawnedCluster("Kafka", nodes);
+}
