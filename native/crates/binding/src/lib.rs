@@ -24,6 +24,7 @@ mod later;
 mod maintenance;
 mod pattern;
 mod read;
+mod simulation;
 mod slots;
 mod socket;
 mod store;

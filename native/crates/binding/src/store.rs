@@ -26,7 +26,7 @@ pub(crate) struct Partition {
 
 /// Partitions of all stores of the process.
 pub(crate) static PARTITIONS: SlotTable<Arc<Partition>> = SlotTable::new();
-static STORES: SlotTable<Arc<LogManager>> = SlotTable::new();
+pub(crate) static STORES: SlotTable<Arc<LogManager>> = SlotTable::new();
 /// Of the store that was opened last.
 static PROGRESS: Mutex<Option<Arc<RecoveryProgress>>> = Mutex::new(None);
 
@@ -34,11 +34,11 @@ pub(crate) fn partition_of(handle: f64) -> Result<Arc<Partition>> {
     PARTITIONS.get(handle).ok_or_else(|| unknown("the partition"))
 }
 
-fn store_of(store_id: f64) -> Result<Arc<LogManager>> {
+pub(crate) fn store_of(store_id: f64) -> Result<Arc<LogManager>> {
     STORES.get(store_id).ok_or_else(|| unknown("the store"))
 }
 
-fn parse<T: DeserializeOwned>(json: &str, what: &str) -> Result<T, LogError> {
+pub(crate) fn parse<T: DeserializeOwned>(json: &str, what: &str) -> Result<T, LogError> {
     serde_json::from_str(json)
         .map_err(|error| LogError::new(LogError::INVALID_ARGUMENT, format!("{what}: {error}")))
 }
@@ -84,6 +84,11 @@ fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, L
     let store = Arc::new(LogManager::open(options, progress)?);
     // Without the thread everything works but the background check, whose status then tells of no pass.
     let _ = store.start_scrub();
+    register_store(store)
+}
+
+/// Gives a store and its partitions their handles; the report as JSON.
+pub(crate) fn register_store(store: Arc<LogManager>) -> Result<String, LogError> {
     let OpenReport { cluster_id, node_id, dirs, was_clean, partitions } = store.report();
     let logs = store.partitions();
     let mut opened = Vec::with_capacity(partitions.len());
@@ -189,12 +194,17 @@ pub fn close_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
     STORES.remove(store_id);
     Ok(AsyncTask::new(Job::new(move || {
         let outcome = store.close();
-        let gone = PARTITIONS.remove_where(|partition| Arc::ptr_eq(&partition.store, &store));
-        for partition in gone {
-            partition.watches.on_change();
-        }
+        forget_partitions(&store);
         outcome
     })))
+}
+
+/// Makes all handles of a store's partitions stale, and wakes who watches them.
+pub(crate) fn forget_partitions(store: &Arc<LogManager>) {
+    let gone = PARTITIONS.remove_where(|partition| Arc::ptr_eq(&partition.store, store));
+    for partition in gone {
+        partition.watches.on_change();
+    }
 }
 
 /// Writes the recovery-point, log-start-offset and replication-offset checkpoints.

@@ -161,6 +161,20 @@ impl Directory {
         ))
     }
 
+    /// Syncs what is queued, in the order of asking: what the thread does, for a directory that has none.
+    pub(crate) fn step(&self) -> usize {
+        let logs = {
+            let mut queue = self.queue.lock();
+            let mut logs = std::mem::take(&mut queue.syncs);
+            logs.extend(std::mem::take(&mut queue.retries).into_iter().map(|(_, log)| log));
+            logs
+        };
+        for log in &logs {
+            let _ = log.sync();
+        }
+        logs.len()
+    }
+
     /// Queues a partition for the next group commit. The caller made sure that it is not queued.
     pub(crate) fn request_sync(&self, log: Arc<PartitionLog>) {
         let mut queue = self.queue.lock();

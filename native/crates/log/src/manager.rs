@@ -123,6 +123,16 @@ impl LogManager {
         Self::open_with(files, options, &progress, Arc::default())
     }
 
+    /// As `open_on`, for a simulation: no thread is started, so that everything happens within the calls. Syncs that were asked for wait
+    /// for [`LogManager::step`], which is also what looks at the free bytes.
+    pub fn open_stepped(
+        files: Arc<dyn FileSystem>,
+        options: StoreOptions,
+    ) -> Result<Self, LogError> {
+        let options = StoreOptions { recovery_threads: 1, ..options };
+        Self::open_all(files, options, &RecoveryProgress::new(), Arc::default(), false)
+    }
+
     #[allow(clippy::needless_pass_by_value)]
     /// As `open_on`, with failpoints that may be armed already.
     pub fn open_with(
@@ -130,6 +140,17 @@ impl LogManager {
         options: StoreOptions,
         progress: &RecoveryProgress,
         failpoints: Arc<Failpoints>,
+    ) -> Result<Self, LogError> {
+        Self::open_all(files, options, progress, failpoints, true)
+    }
+
+    #[allow(clippy::needless_pass_by_value)]
+    fn open_all(
+        files: Arc<dyn FileSystem>,
+        options: StoreOptions,
+        progress: &RecoveryProgress,
+        failpoints: Arc<Failpoints>,
+        has_threads: bool,
     ) -> Result<Self, LogError> {
         if options.dirs.is_empty() {
             return Err(LogError::new(
@@ -186,6 +207,10 @@ impl LogManager {
         }
         check_any(&directories, &reports)?;
         for directory in directories.iter().flatten() {
+            if !has_threads {
+                directory.sample_space();
+                continue;
+            }
             directory.start().map_err(|error| {
                 LogError::io("start the sync thread of", &directory.path, &error)
             })?;
@@ -223,7 +248,8 @@ impl LogManager {
             });
             partitions.insert(index, log);
         }
-        let space_watch = SpaceWatch::start(directories.iter().flatten().cloned().collect());
+        let watched = directories.iter().flatten().cloned().collect();
+        let space_watch = if has_threads { SpaceWatch::start(watched) } else { SpaceWatch::none() };
         let report = OpenReport {
             cluster_id,
             node_id: options.node_id,
@@ -576,6 +602,13 @@ impl LogManager {
         }
     }
 
+    /// Does now what the threads of a store opened by `open_stepped` would do: the syncs that were asked for, one after another in the order
+    /// of asking, and a look at the free bytes. Returns how many partitions were synced.
+    pub fn step(&self) -> usize {
+        self.sample_space();
+        self.directories.iter().flatten().map(|directory| directory.step()).sum()
+    }
+
     /// Flushes everything, writes snapshots, checkpoints and clean-shutdown markers, stops the threads and unlocks. Appends are
     /// refused from here on. A second call does nothing.
     ///
@@ -648,6 +681,11 @@ impl SpaceWatch {
         // Without the thread nothing is reserved: the disk itself then refuses.
         let thread = std::thread::Builder::new().name("log-space".to_owned()).spawn(run).ok();
         Self { is_stopped, thread: Mutex::new(thread) }
+    }
+
+    /// Watches nothing.
+    fn none() -> Self {
+        Self { is_stopped: Arc::default(), thread: Mutex::new(None) }
     }
 
     fn stop(&self) {

@@ -1,0 +1,40 @@
+/** Batches of the simulated clients: one record each, whose value is unique in the run and says who wrote it. */
+import { decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record-batch.ts";
+
+/** A record of a simulated producer; -1 three times for one that is not idempotent. */
+export interface OneRecord {
+  readonly value: string;
+  readonly producerId: number;
+  readonly producerEpoch: number;
+  readonly sequence: number;
+  readonly nowMs: number;
+}
+
+/** One batch with one record. */
+export function oneRecordBatch(record: OneRecord): Uint8Array {
+  return encodeRecordBatch({
+    records: [{ key: null, value: Buffer.from(record.value) }],
+    timestamp: record.nowMs,
+    producerId: BigInt(record.producerId),
+    producerEpoch: record.producerEpoch,
+    baseSequence: record.sequence,
+  });
+}
+
+/** A record as it lies in a log. */
+export interface LoggedRecord {
+  readonly offset: number;
+  readonly leaderEpoch: number;
+  readonly value: string;
+}
+
+/** The records of whole batches. */
+export function recordsOf(bytes: Uint8Array): LoggedRecord[] {
+  return decodeRecordBatches(bytes).batches.flatMap((batch) =>
+    batch.records.map(({ offset, value }) => ({
+      offset,
+      leaderEpoch: batch.partitionLeaderEpoch,
+      value: value === null ? "" : Buffer.from(value).toString(),
+    })),
+  );
+}
