@@ -19,15 +19,15 @@ const layers: Readonly<Record<string, readonly string[] | "everything">> = {
   common: [],
   config: [],
   protocol: [],
-  raft: ["protocol"],
+  quorum: ["protocol"],
   membership: [],
   log: ["protocol"],
   transport: [],
-  metadata: ["protocol", "raft"],
+  metadata: ["protocol", "quorum"],
   security: ["protocol", "metadata"],
   quota: ["metadata"],
   client: ["protocol", "transport", "security"],
-  controller: ["protocol", "raft", "metadata", "membership", "security"],
+  controller: ["protocol", "quorum", "metadata", "membership", "security"],
   replica: ["protocol", "log", "metadata", "quota", "client"],
   coordinator: ["protocol", "metadata", "client"],
   server: [
@@ -49,7 +49,7 @@ const layers: Readonly<Record<string, readonly string[] | "everything">> = {
 
 const pureFolders: ReadonlySet<string> = new Set([
   "protocol",
-  "raft",
+  "quorum",
   "membership",
   "metadata",
   "coordinator",
@@ -57,6 +57,7 @@ const pureFolders: ReadonlySet<string> = new Set([
 ]);
 const addonImporters: ReadonlySet<string> = new Set([
   "src/log/native-log.ts",
+  "src/quorum/raft-node.ts",
   "src/transport/sendfile.ts",
   "src/coordinator/group/consumer/topic-pattern.ts",
 ]);
