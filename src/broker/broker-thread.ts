@@ -12,7 +12,7 @@ import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
-import type { AnyApiHandler } from "#server/handler.ts";
+import type { AnyApiHandler, ConnectionInfo } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
@@ -106,6 +106,11 @@ class ThreadFrameHandler implements FrameHandler {
     waiting?.delete(requestId);
     if (bytes === null) target?.replyNothing();
     else target?.reply(bytes);
+  }
+
+  onPeer(connectionId: number, nodeId: number): void {
+    const info = this.#remotes.get(connectionId)?.connection.attachment as ConnectionInfo | null;
+    if (info != null) info.peerNodeId = nodeId;
   }
 
   close(connectionId: number): void {
@@ -209,6 +214,9 @@ self.onmessage = ({ data }): void => {
       tell({ kind: "statistics", id: data.id, snapshot });
       return;
     }
+    case "peer":
+      running?.frames.onPeer(data.connectionId, data.nodeId);
+      return;
     case "close":
       running?.frames.close(data.connectionId);
       return;

@@ -62,6 +62,10 @@ class RemoteConnection implements FrameConnection {
     };
   }
 
+  onPeer(nodeId: number): void {
+    this.#post({ kind: "peer", connectionId: this.id, nodeId });
+  }
+
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;

@@ -46,6 +46,8 @@ export type ToThread =
       readonly bytes: Uint8Array | null;
     }
   | { readonly kind: "close"; readonly connectionId: number }
+  /** A node of the cluster is at the other end of the connection. */
+  | { readonly kind: "peer"; readonly connectionId: number; readonly nodeId: number }
   | { readonly kind: "limit-connections"; readonly id: number; readonly counts: ConnectionCounts }
   /** Asks for what was counted. */
   | { readonly kind: "statistics"; readonly id: number }

@@ -73,6 +73,7 @@ export class Dispatcher implements FrameHandler {
       clientPort: connection.address.clientPort,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
+      peerNodeId: -1,
     };
     connection.attachment = info;
   }

@@ -28,6 +28,11 @@ export interface ConnectionInfo {
   /** KIP-511 software name and version, "unknown" until ApiVersions told. */
   clientSoftwareName: string;
   clientSoftwareVersion: string;
+  /**
+   * Node of this cluster at the other end, authenticated by its hello (`src/cluster/peer-gate.ts`); -1 for a client. Replica fetches
+   * and requests of brokers to the controller are served for nodes only.
+   */
+  peerNodeId: number;
 }
 
 /** A response whose records stay in segment files until they are sent: the plan knows where the bytes are. */

@@ -178,6 +178,7 @@ function contextOf(apiKey: number, apiVersion: number): RequestContext {
       clientPort: 50000,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
+      peerNodeId: -1,
     },
     receivedMonotonicMs: 0,
   };

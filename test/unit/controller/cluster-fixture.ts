@@ -137,6 +137,7 @@ export function contextOf(apiVersion: number): RequestContext {
     clientPort: 50000,
     clientSoftwareName: "test",
     clientSoftwareVersion: "1",
+    peerNodeId: -1,
   };
   return {
     apiKey: 0,

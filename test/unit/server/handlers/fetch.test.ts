@@ -67,6 +67,7 @@ function context(apiVersion: number): RequestContext {
       clientPort: 50000,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
+      peerNodeId: -1,
     },
     receivedMonotonicMs: 1_000_000,
   };

@@ -67,6 +67,7 @@ function context(apiVersion: number, clientId = "c"): RequestContext {
       clientPort: 50000,
       clientSoftwareName: "unknown",
       clientSoftwareVersion: "unknown",
+      peerNodeId: -1,
     },
     receivedMonotonicMs: 0,
   };
