@@ -3,6 +3,7 @@
  * camelCase with its unit, typed and with derived values worked out (addresses, directories).
  */
 import type { BrokerConfig } from "./broker-config.ts";
+import { type ClusterSettings, clusterSettings } from "./cluster-settings.ts";
 import { locateError } from "./explain-config.ts";
 import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
@@ -21,6 +22,8 @@ export interface ConnectionLimitSettings {
 export interface BrokerSettings extends ConnectionLimitSettings {
   readonly nodeId: number;
   readonly brokerRack: string | null;
+  /** Null for a node that runs by itself. */
+  readonly cluster: ClusterSettings | null;
   readonly logDirs: readonly string[];
   readonly metadataLogDir: string;
   /** Listeners for clients: those of the controller are left out. */
@@ -99,9 +102,11 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   }
   const assignors = consumerAssignors(config.list("group.consumer.assignors"), errors);
   const roles = config.list("process.roles");
-  if (!roles.includes("broker") || !roles.includes("controller")) {
+  const cluster = addresses?.cluster ?? null;
+  const isWhole = roles.includes("broker") && roles.includes("controller");
+  if (!isWhole && addresses !== null && cluster === null) {
     errors.push(
-      "process.roles: broker and controller run together; it must be 'broker,controller'",
+      "process.roles: a node without a quorum is broker and controller; it must be 'broker,controller', or controller.quorum.voters must name others",
     );
   }
   if (errors.length > 0 || addresses === null)
@@ -113,6 +118,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   const settings: BrokerSettings = {
     nodeId: number("node.id"),
     brokerRack: config.string("broker.rack"),
+    cluster,
     logDirs,
     metadataLogDir: config.string("metadata.log.dir") ?? firstLogDir ?? "",
     listeners: addresses.listeners,
@@ -261,6 +267,7 @@ export function parsePerIpOverrides(text: string): PerIpOverridesResult {
 interface Addresses {
   readonly listeners: readonly Listener[];
   readonly advertised: readonly Listener[];
+  readonly cluster: ClusterSettings | null;
 }
 
 /** Addresses for clients and what clients are told, after all checks; null with `errors` filled. */
@@ -286,7 +293,12 @@ function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | n
   if (configured.listeners === null || told.listeners === null) return null;
   const isForClients = (listener: Listener): boolean => !controllerNames.includes(listener.name);
   const listeners = configured.listeners.filter(isForClients);
-  if (listeners.length === 0) errors.push("listeners: none is left for clients");
+  const cluster = clusterSettings(config, configured.listeners, errors);
+  if (listeners.length === 0 && cluster?.isBroker !== false) {
+    errors.push(
+      "There must be at least one broker advertised listener. Perhaps all listeners appear in controller.listener.names?",
+    );
+  }
   for (const listener of listeners) {
     if (listener.securityProtocol !== "PLAINTEXT") {
       errors.push(
@@ -310,5 +322,5 @@ function resolveListeners(config: BrokerConfig, errors: string[]): Addresses | n
     const isAnyHost = listener.host === "0.0.0.0" || listener.host === "::";
     advertised.push(override ?? (isAnyHost ? { ...listener, host: "" } : listener));
   }
-  return errors.length > 0 ? null : { listeners, advertised };
+  return errors.length > 0 ? null : { listeners, advertised, cluster };
 }

@@ -42,7 +42,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     default: "broker,controller",
     kafkaDefault: null,
     valid: listOf("broker", "controller"),
-    doc: "Roles of this process. Sluice runs broker and controller together.",
+    doc: "Roles of this process: broker, controller or both. A node without a quorum is both.",
   },
   {
     name: "node.id",
@@ -56,21 +56,18 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     name: "initial.broker.registration.timeout.ms",
     type: "int",
     default: "60000",
-    status: accepted(ONE_NODE),
     doc: "How long a starting broker tries to register with the controller before it gives up.",
   },
   {
     name: "broker.heartbeat.interval.ms",
     type: "int",
     default: "2000",
-    status: accepted(ONE_NODE),
-    doc: "How often a broker tells the controller that it lives.",
+    doc: "How often a broker tells the controller that it lives. Unless it is set, brokers of a cluster do so every 500 ms.",
   },
   {
     name: "broker.session.timeout.ms",
     type: "int",
     default: "9000",
-    status: accepted(ONE_NODE),
     doc: "Silence after which the controller takes a broker for dead.",
   },
   {
@@ -78,7 +75,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "list",
     default: "CONTROLLER",
     kafkaDefault: null,
-    doc: "Names of the listeners that belong to the controller. Addresses in listeners with these names are not opened: the controller here is in the same process.",
+    doc: "Names of the listeners that belong to the controller. A node that runs by itself does not open them: its controller is in the same process.",
   },
   {
     name: "controller.performance.sample.period.ms",
@@ -192,21 +189,18 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     name: "controller.socket.timeout.ms",
     type: "int",
     default: "30000",
-    status: accepted(ONE_NODE),
     doc: "How long a broker waits for an answer of the controller.",
   },
   {
     name: "controller.quorum.voters",
     type: "list",
     default: "",
-    status: accepted(ONE_NODE),
-    doc: "The fixed set of controllers that vote, as id@host:port.",
+    doc: "The set of controllers that vote, as id@host:port. With nobody but this node in it, the node runs by itself.",
   },
   {
     name: "controller.quorum.bootstrap.servers",
     type: "list",
     default: "",
-    status: accepted(ONE_NODE),
     doc: "Addresses at which the controllers are first looked for.",
   },
   {
@@ -214,8 +208,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1000",
     valid: atLeast(0),
-    status: accepted(ONE_NODE),
-    doc: "How long a candidate waits for votes before it tries again.",
+    doc: "How long a controller hears nothing of the leader before it stands for election.",
   },
   {
     name: "controller.quorum.fetch.timeout.ms",

@@ -242,14 +242,12 @@ export const SERVER_KEYS: readonly KeyDefinition[] = [
     type: "string",
     default: "PLAINTEXT",
     valid: oneOf("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-    status: accepted(ONE_NODE),
     doc: "Security protocol that brokers use among themselves.",
   },
   {
     name: "inter.broker.listener.name",
     type: "string",
     default: null,
-    status: accepted(ONE_NODE),
     doc: "Listener that brokers use among themselves.",
   },
   {

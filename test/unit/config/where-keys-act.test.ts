@@ -23,6 +23,7 @@ const VALIDATE = "native/crates/log/src/validate.rs";
 const BROKER = "src/broker/broker.ts";
 const FRONTEND = "src/broker/frontend.ts";
 const SETTINGS = "src/config/broker-settings.ts";
+const CLUSTER = "src/config/cluster-settings.ts";
 const GROUP_KEYS = "src/config/group-keys.ts";
 const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
 const OFFSET_OPERATIONS = "src/coordinator/group/offset-operations.ts";
@@ -60,6 +61,17 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "broker.rack": [BROKER, "settings.brokerRack"],
   "process.roles": [SETTINGS, 'config.list("process.roles")'],
   "node.id": [BROKER, "settings.nodeId"],
+  "initial.broker.registration.timeout.ms": [CLUSTER, '"initial.broker.registration.timeout.ms"'],
+  "broker.heartbeat.interval.ms": [CLUSTER, '"broker.heartbeat.interval.ms"'],
+  "broker.session.timeout.ms": [CLUSTER, '"broker.session.timeout.ms"'],
+  "controller.socket.timeout.ms": [CLUSTER, '"controller.socket.timeout.ms"'],
+  "controller.quorum.voters": [CLUSTER, '"controller.quorum.voters"'],
+  "controller.quorum.bootstrap.servers": [CLUSTER, '"controller.quorum.bootstrap.servers"'],
+  "controller.quorum.election.timeout.ms": [CLUSTER, '"controller.quorum.election.timeout.ms"'],
+  "security.inter.broker.protocol": [CLUSTER, '"security.inter.broker.protocol"'],
+  "inter.broker.listener.name": [CLUSTER, '"inter.broker.listener.name"'],
+  "sluice.cluster.secret": [CLUSTER, '"sluice.cluster.secret"'],
+  "sluice.swim.profile": [CLUSTER, '"sluice.swim.profile"'],
   "controller.listener.names": [SETTINGS, '.list("controller.listener.names")'],
   "metadata.log.max.record.bytes.between.snapshots": [
     BROKER,
