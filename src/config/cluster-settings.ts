@@ -70,7 +70,8 @@ export function clusterSettings(
   const isBroker = roles.includes("broker");
   checkRoles(isBroker, isController, nodeId, voters, errors);
   checkControllerListeners(isBroker, isController, names, listeners, errors);
-  const bootstrapServers = servers.length > 0 ? servers : voters;
+  const bootstrapServers =
+    servers.length > 0 ? servers : voters.map(({ host, port }) => ({ host, port }));
   return {
     isBroker,
     isController,

@@ -38,9 +38,9 @@ describe("clusterSettings", () => {
         { id: 3, host: "127.0.0.1", port: 39093 },
       ],
       bootstrapServers: [
-        { id: 1, host: "127.0.0.1", port: 19093 },
-        { id: 2, host: "127.0.0.1", port: 29093 },
-        { id: 3, host: "127.0.0.1", port: 39093 },
+        { host: "127.0.0.1", port: 19093 },
+        { host: "127.0.0.1", port: 29093 },
+        { host: "127.0.0.1", port: 39093 },
       ],
       controllerListeners: [
         { name: "CONTROLLER", host: "127.0.0.1", port: 19093, securityProtocol: "PLAINTEXT" },
