@@ -44,6 +44,8 @@ export interface BrokerOptions {
 /** What a process is started with, and how one knows that it serves. */
 export interface LaunchPlan {
   readonly name: string;
+  /** Where the port is; 127.0.0.1 unless given. */
+  readonly host?: string;
   readonly port: number;
   readonly dataDirectory: string;
   readonly logFile: string;
@@ -66,7 +68,7 @@ export class SpawnedBroker implements BrokerProcess {
   }
 
   get bootstrap(): string {
-    return `127.0.0.1:${this.#plan.port}`;
+    return `${this.#plan.host ?? "127.0.0.1"}:${this.#plan.port}`;
   }
 
   get dataDirectory(): string {
@@ -100,12 +102,12 @@ export class SpawnedBroker implements BrokerProcess {
     if (this.#child === null) this.launch();
     const child = this.#child;
     if (child === null) throw new Error(`${this.name} could not be launched`);
-    const { port, readyTimeoutMs } = this.#plan;
+    const { host, port, readyTimeoutMs } = this.#plan;
     let hasEnded = false;
     void child.exited.then(() => (hasEnded = true));
     try {
       await until(
-        async () => hasEnded || (await isListening(port)),
+        async () => hasEnded || (await isListening(port, host)),
         readyTimeoutMs,
         () => `${this.name} did not open port ${port} within ${readyTimeoutMs} ms\n${this.log()}`,
       );

@@ -8,10 +8,12 @@ import {
   type BrokerProcess,
   formatKafka,
   javaCommand,
+  type LaunchPlan,
   ROOT,
   SpawnedBroker,
   writeProperties,
 } from "./broker-process.ts";
+import type { NetworkHost, TestNetwork } from "./namespaces.ts";
 import { freePort } from "./process.ts";
 
 /** One node: a process that can be stopped, started again and held still. */
@@ -19,6 +21,8 @@ export interface ClusterNode extends BrokerProcess {
   readonly id: number;
   readonly port: number;
   readonly controllerPort: number;
+  /** Its host in the network it was given; null on 127.0.0.1. */
+  readonly networkHost: NetworkHost | null;
   /** Stops the process without ending it (SIGSTOP): sockets stay open, nobody answers. */
   pause(): void;
   /** Ends a pause. */
@@ -47,21 +51,24 @@ export interface ClusterOptions {
   /** Settings of one node, by its id from 1 on. */
   readonly overridesOf?: (id: number) => Readonly<Record<string, string>>;
   readonly readyTimeoutMs?: number;
+  /** A network with a host for each node; 127.0.0.1 for all of them unless given. */
+  readonly network?: TestNetwork;
 }
 
 class SpawnedNode extends SpawnedBroker implements ClusterNode {
   readonly id: number;
   readonly port: number;
   readonly controllerPort: number;
+  readonly networkHost: NetworkHost | null;
 
-  constructor(
-    place: { readonly id: number; readonly port: number; readonly controllerPort: number },
-    plan: ConstructorParameters<typeof SpawnedBroker>[0],
-  ) {
-    super(plan);
+  constructor(place: Place, plan: Omit<LaunchPlan, "host" | "port">) {
+    const { host, networkHost } = place;
+    const command = [...(networkHost?.wrapper ?? []), ...plan.command];
+    super({ ...plan, command, host, port: place.port });
     this.id = place.id;
     this.port = place.port;
     this.controllerPort = place.controllerPort;
+    this.networkHost = networkHost;
   }
 
   pause(): void {
@@ -101,14 +108,23 @@ class SpawnedCluster implements BrokerCluster {
 
 interface Place {
   readonly id: number;
+  readonly host: string;
   readonly port: number;
   readonly controllerPort: number;
+  readonly networkHost: NetworkHost | null;
 }
 
-async function freePlaces(count: number): Promise<Place[]> {
+async function freePlaces(options: ClusterOptions): Promise<Place[]> {
+  const { nodeCount = 3, network } = options;
   const places: Place[] = [];
-  for (let id = 1; id <= count; id += 1)
-    places.push({ id, port: await freePort(), controllerPort: await freePort() });
+  for (let id = 1; id <= nodeCount; id += 1) {
+    const networkHost = network?.hosts[id - 1] ?? null;
+    const host = networkHost?.address ?? "127.0.0.1";
+    // A host of its own has all ports free; those of this machine need not be.
+    const [port, controllerPort] =
+      networkHost === null ? [await freePort(), await freePort()] : [9092, 9093];
+    places.push({ id, host, port, controllerPort, networkHost });
+  }
   return places;
 }
 
@@ -119,17 +135,17 @@ function nodeDirectory(options: ClusterOptions, id: number): string {
 /** The `server.properties` of one node: what Kafka ships for a combined node, with addresses and directory filled in. */
 function nodeSettings(
   places: readonly Place[],
-  { id, port, controllerPort }: Place,
+  { id, host, port, controllerPort }: Place,
   options: ClusterOptions,
 ): Record<string, string> {
   const replicas = String(Math.min(3, places.length));
-  const voters = places.map((each) => `${each.id}@127.0.0.1:${each.controllerPort}`).join(",");
+  const voters = places.map((each) => `${each.id}@${each.host}:${each.controllerPort}`).join(",");
   return {
     "process.roles": "broker,controller",
     "node.id": String(id),
     "controller.quorum.voters": voters,
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: `PLAINTEXT://${host}:${port},CONTROLLER://${host}:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://${host}:${port}`,
     "inter.broker.listener.name": "PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
@@ -145,14 +161,13 @@ function nodeSettings(
 
 /** A cluster of Sluice from this checkout. */
 export async function sluiceCluster(options: ClusterOptions): Promise<BrokerCluster> {
-  const places = await freePlaces(options.nodeCount ?? 3);
+  const places = await freePlaces(options);
   const nodes = places.map((place) => {
     const directory = nodeDirectory(options, place.id);
     const properties = join(directory, "server.properties");
     writeProperties(properties, nodeSettings(places, place, options));
     return new SpawnedNode(place, {
       name: `Sluice ${place.id}`,
-      port: place.port,
       dataDirectory: join(directory, "data"),
       logFile: join(directory, "broker.log"),
       readyTimeoutMs: options.readyTimeoutMs ?? 60_000,
@@ -167,7 +182,7 @@ export async function kafkaCluster(
   libraries: string,
   options: ClusterOptions,
 ): Promise<BrokerCluster> {
-  const places = await freePlaces(options.nodeCount ?? 3);
+  const places = await freePlaces(options);
   const clusterId = `K${randomBytes(16).toString("base64url").slice(1)}`;
   const nodes: ClusterNode[] = [];
   for (const place of places) {
@@ -180,7 +195,6 @@ export async function kafkaCluster(
     nodes.push(
       new SpawnedNode(place, {
         name: `Kafka ${place.id}`,
-        port: place.port,
         dataDirectory,
         logFile: join(directory, "broker.log"),
         readyTimeoutMs: options.readyTimeoutMs ?? 120_000,

@@ -79,9 +79,9 @@ export async function freePort(): Promise<number> {
 }
 
 /** Whether something listens on 127.0.0.1:`port`. */
-export async function isListening(port: number): Promise<boolean> {
+export async function isListening(port: number, host = "127.0.0.1"): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
+    const socket = connect({ host, port });
     const settle = (answer: boolean) => (): void => {
       socket.destroy();
       resolve(answer);
