@@ -27,6 +27,18 @@ export async function describeMachine(): Promise<Record<string, string | number>
   };
 }
 
+/** Which code a figure is of. */
+export async function describeCheckout(): Promise<{
+  readonly commit: string;
+  readonly hasUncommittedChanges: boolean;
+}> {
+  const status = await runCommand(["git", "status", "--porcelain", "--", "src", "native"]);
+  return {
+    commit: (await runCommand(["git", "rev-parse", "HEAD"])).trim(),
+    hasUncommittedChanges: status.trim() !== "",
+  };
+}
+
 /**
  * Writes and removes a file, so that the memory behind that many page-cache pages has been touched once.
  *

@@ -18,7 +18,7 @@ import {
   runLoad,
   type LoadOptions,
 } from "./load-generator.ts";
-import { describeMachine, residentMib, warmMemory } from "./machine.ts";
+import { describeCheckout, describeMachine, residentMib, warmMemory } from "./machine.ts";
 import {
   judge,
   subject,
@@ -33,7 +33,6 @@ import { systems as knownSystems } from "./systems/index.ts";
 import {
   freePort,
   root,
-  runCommand,
   type RunningSystem,
   type StartOptions,
   type System,
@@ -303,9 +302,7 @@ async function compare(
     startedAt,
     finishedAt: new Date().toISOString(),
     command: `bun run bench ${process.argv.slice(2).join(" ")}`.trim(),
-    commit: (await runCommand(["git", "rev-parse", "HEAD"])).trim(),
-    hasUncommittedChanges:
-      (await runCommand(["git", "status", "--porcelain", "--", "src", "native"])).trim() !== "",
+    ...(await describeCheckout()),
     machine,
     options: {
       isQuick: options.isQuick,

@@ -10,7 +10,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildLoadGenerator } from "../load-generator.ts";
-import { describeMachine } from "../machine.ts";
+import { describeCheckout, describeMachine } from "../machine.ts";
 import { subject } from "../record.ts";
 import { inRunDirectory, writeRecord } from "../run-directory.ts";
 import { systems as knownSystems } from "../systems/index.ts";
@@ -231,9 +231,7 @@ async function compare(
     startedAt,
     finishedAt: new Date().toISOString(),
     command: `bun bench/groups/run.ts ${process.argv.slice(2).join(" ")}`.trim(),
-    commit: (await runCommand(["git", "rev-parse", "HEAD"])).trim(),
-    hasUncommittedChanges:
-      (await runCommand(["git", "status", "--porcelain", "--", "src", "native"])).trim() !== "",
+    ...(await describeCheckout()),
     machine,
     options: {
       isQuick: options.isQuick,

@@ -104,20 +104,22 @@ function serverProperties(options: StartOptions, controllerPort: number): Record
   };
 }
 
+/** Directory of the jars, fetched unless they are there. */
+export async function kafkaLibraries(): Promise<string> {
+  if (jarOfBroker() === undefined) {
+    const target = join(libraryDirectory(), "..");
+    await runCommand(["bash", join(here, "setup.sh"), target, kafkaVersion]);
+  }
+  return libraryDirectory();
+}
+
 /** Adapter for Apache Kafka. */
 export const kafka: System = {
   name: "kafka",
   warmUpSeconds: 45,
 
   async prepare(): Promise<void> {
-    if (jarOfBroker() === undefined) {
-      await runCommand([
-        "bash",
-        join(here, "setup.sh"),
-        join(libraryDirectory(), ".."),
-        kafkaVersion,
-      ]);
-    }
+    await kafkaLibraries();
     await runCommand([java(), "-version"]);
   },
 
