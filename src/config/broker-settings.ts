@@ -71,6 +71,9 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly sluiceScrubBytesPerSecond: number;
   readonly sluiceScrubIntervalMs: number;
   readonly sluiceInMemory: boolean;
+  readonly sluiceSwimProfile: "default" | "fast";
+  /** 0: the number of the controller listener's port. */
+  readonly sluiceSwimPort: number;
   /** Where the admin port listens; null for nowhere. */
   readonly sluiceAdminListener: { readonly host: string; readonly port: number } | null;
   readonly sluiceMetricsPartitionsMax: number;
@@ -170,6 +173,8 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     sluiceScrubBytesPerSecond: number("sluice.scrub.bytes.per.second"),
     sluiceScrubIntervalMs: number("sluice.scrub.interval.ms"),
     sluiceInMemory: config.boolean("sluice.in.memory"),
+    sluiceSwimProfile: config.string("sluice.swim.profile") === "fast" ? "fast" : "default",
+    sluiceSwimPort: number("sluice.swim.port"),
     sluiceAdminListener: adminListener.address,
     sluiceMetricsPartitionsMax: number("sluice.metrics.partitions.max"),
     sluiceMetricsTopicsMax: number("sluice.metrics.topics.max"),

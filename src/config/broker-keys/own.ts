@@ -2,7 +2,7 @@
  * Keys of ours, which Kafka does not have. All begin with `sluice.`.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { atLeast, oneOf } from "../valid-values.ts";
+import { atLeast, between, oneOf } from "../valid-values.ts";
 
 /** See the head of the file. */
 export const OWN_KEYS: readonly KeyDefinition[] = [
@@ -98,6 +98,20 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     type: "long",
     default: "86400000",
     doc: "How long the background check rests after it has read everything once. The first pass begins this long after the start, at most a minute. 0 or less turns it off.",
+  },
+  {
+    name: "sluice.swim.profile",
+    type: "string",
+    default: "default",
+    valid: oneOf("default", "fast"),
+    doc: "How soon a silent node of the cluster is noticed: default probes every 200 ms and suspects for 600 ms; fast, for up to 30 nodes on a local network, probes every 100 ms and suspects for 500 ms. All nodes should have the same.",
+  },
+  {
+    name: "sluice.swim.port",
+    type: "int",
+    default: "0",
+    valid: between(0, 65535),
+    doc: "UDP port by which the nodes of a cluster watch each other; 0 takes the number of the controller listener's port.",
   },
   {
     name: "sluice.in.memory",
