@@ -25,7 +25,7 @@ import type { BrokerConfig } from "#config/broker-config.ts";
 import type { LoggerLevels } from "#config/logger-levels.ts";
 import { isInternalTopic, liveBrokers, ResourceType } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
-import type { MetadataLoader } from "#metadata/metadata-loader.ts";
+import type { MetadataState } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
 import type {
   AlterPartitionReassignmentsRequest,
@@ -75,7 +75,7 @@ import {
 /** What the controller needs. */
 export interface ControllerOptions {
   readonly nodeId: number;
-  readonly loader: MetadataLoader;
+  readonly loader: MetadataState;
   /** The configuration in force. */
   readonly config: () => BrokerConfig;
   readonly random: Random;
@@ -290,7 +290,7 @@ export class Controller {
     return this.#enqueue(async () => {
       const { nodeId, loader, config, random, loggers, isPattern } = this.#options;
       const { response, records } = decide({
-        image: loader.image,
+        image: loader.committed,
         config: config(),
         nodeId,
         random,

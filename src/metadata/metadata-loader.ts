@@ -22,6 +22,17 @@ export interface MetadataPublisher {
   onMetadataUpdate(delta: ClusterDelta, image: ClusterImage): void | Promise<void>;
 }
 
+/** The metadata as the controller uses it: {@link MetadataLoader} of a node by itself, `QuorumMetadata` of one in a quorum. */
+export interface MetadataState {
+  /** The newest published image. */
+  readonly image: ClusterImage;
+  /** The newest committed image, on which to decide; `image` unless publishers are behind. */
+  readonly committed: ClusterImage;
+  /** Writes records and makes them true; settles when publishers have acted on them. */
+  commit(records: readonly MetadataRecord[]): Promise<void>;
+  snapshotIfGrown(): Promise<void>;
+}
+
 /** What the loader needs. */
 export interface MetadataLoaderOptions {
   readonly log: MetadataLog;
@@ -32,7 +43,7 @@ export interface MetadataLoaderOptions {
 }
 
 /** See the head of the file. `commit` calls must not overlap: the controller's queue sees to that. */
-export class MetadataLoader {
+export class MetadataLoader implements MetadataState {
   readonly #options: MetadataLoaderOptions;
   readonly #publishers: MetadataPublisher[] = [];
   #image: ClusterImage = EMPTY_IMAGE;
@@ -43,6 +54,10 @@ export class MetadataLoader {
 
   /** The newest committed image. */
   get image(): ClusterImage {
+    return this.#image;
+  }
+
+  get committed(): ClusterImage {
     return this.#image;
   }
 
