@@ -21,6 +21,10 @@ export interface ConnectionOptions {
   readonly requestTimeoutMs?: number;
   /** Largest answer taken. */
   readonly maxFrameBytes?: number;
+  /** False to ask for no versions: between nodes of one build, which use {@link Connection.sendAt}. */
+  readonly asksForVersions?: boolean;
+  /** Told once when the connection has ended, whoever ended it. */
+  readonly onClose?: (error: ClientError) => void;
 }
 
 /** What one request may ask for. */
@@ -58,10 +62,12 @@ export class Connection {
   #buffered = 0;
   #nextCorrelationId = 1;
   #failure: ClientError | null = null;
+  readonly #onClose: ((error: ClientError) => void) | undefined;
 
   private constructor(address: Address, socket: Socket, options: ConnectionOptions) {
     this.address = address;
     this.#socket = socket;
+    this.#onClose = options.onClose;
     this.#clientId = options.clientId ?? "sluice";
     this.#requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
     this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
@@ -82,6 +88,7 @@ export class Connection {
     const startedMs = performance.now();
     const socket = await openSocket(address, timeoutMs);
     const connection = new Connection(address, socket, options);
+    if (options.asksForVersions === false) return connection;
     try {
       await connection.#negotiate(Math.max(1, timeoutMs - (performance.now() - startedMs)));
       return connection;
@@ -140,6 +147,28 @@ export class Connection {
       options.timeoutMs ?? this.#requestTimeoutMs,
     );
     return this.#decode(api, version, frame);
+  }
+
+  /** Sends a request of a version that the other side is known to serve, as `send` does otherwise. */
+  async sendAt<Req, Res>(
+    api: ApiMessages<Req, Res>,
+    version: number,
+    request: Req,
+    timeoutMs: number = this.#requestTimeoutMs,
+  ): Promise<Res> {
+    return this.#decode(api, version, await this.#exchange(api, request, version, timeoutMs));
+  }
+
+  /** Sends a whole frame that has no answer. @returns false when the connection has ended. */
+  post(frame: Uint8Array): boolean {
+    if (this.#failure !== null) return false;
+    this.#socket.write(frame);
+    return true;
+  }
+
+  /** Bytes that wait because the other side takes none. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength;
   }
 
   /** Sends a request that has no answer (Produce with acks 0); settles when the bytes are handed over. */
@@ -291,7 +320,8 @@ export class Connection {
 
   #fail(code: "TIMED_OUT" | "CONNECTION_CLOSED" | "BAD_ANSWER", message: string): void {
     if (this.#failure !== null) return;
-    this.#failure = new ClientError(code, message);
+    const failure = new ClientError(code, message);
+    this.#failure = failure;
     this.#socket.destroy();
     this.#chunks = [];
     this.#buffered = 0;
@@ -300,9 +330,10 @@ export class Connection {
       reject(
         code === "CONNECTION_CLOSED"
           ? new ClientError(code, `${message} while ${name} was waiting for its answer`)
-          : this.#failure,
+          : failure,
       );
     }
+    this.#onClose?.(failure);
   }
 }
 
@@ -319,7 +350,8 @@ function openSocket(address: Address, timeoutMs: number): Promise<Socket> {
     const onError = (error: Error): void => {
       clearTimeout(timer);
       socket.destroy();
-      reject(new ClientError("UNREACHABLE", `cannot connect to ${where}: ${reasonOf(error)}`));
+      const message = `cannot connect to ${where}: ${reasonOf(error)}`;
+      reject(new ClientError("UNREACHABLE", message, 0, error));
     };
     socket.once("error", onError);
     socket.once("connect", () => {

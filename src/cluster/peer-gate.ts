@@ -16,6 +16,7 @@ import {
   type HelloVerifier,
   makeAnswer,
   PEER_HELLO_KEY,
+  type PeerHello,
   PeerHelloApi,
   type PeerHelloAnswer,
   type PeerIdentity,
@@ -36,6 +37,8 @@ export interface PeerGateOptions {
   readonly limiter: LogLimiter;
   /** Takes raft messages of a node, views that are valid during the call; null on listeners where none may come. */
   readonly onRaftMessages: ((fromNodeId: number, messages: readonly Uint8Array[]) => void) | null;
+  /** A node said a valid hello. */
+  readonly onPeer?: (hello: PeerHello) => void;
   /** A node's last connection to us closed. */
   readonly onPeerGone?: (nodeId: number) => void;
 }
@@ -149,6 +152,7 @@ export class PeerGate implements FrameHandler {
       lastFrameMs: clock.monotonicMs(),
     });
     connection.onPeer?.(hello.nodeId);
+    this.#options.onPeer?.(hello);
     connection.reply(this.#encode(correlationId, makeAnswer(identity, hello)));
     return true;
   }

@@ -4,7 +4,8 @@
  * the controller.
  *
  * ```
- * request   clusterId string · nodeId int32 · incarnationId uuid · toNodeId int32 · timeMs int64 · nonce uuid · mac bytes
+ * request   clusterId string · nodeId int32 · incarnationId uuid · host string · port int32 · toNodeId int32 · timeMs int64 ·
+ *           nonce uuid · mac bytes
  * response  errorCode int16 · clusterId string · nodeId int32 · incarnationId uuid · mac bytes
  * mac       HMAC-SHA256, key: `sluice.cluster.secret`, the cluster id where none is set; over a label and every field before it.
  *           The response's covers the nonce of the request too, so that it cannot be an old one.
@@ -28,6 +29,9 @@ export interface PeerHello {
   readonly clusterId: string;
   readonly nodeId: number;
   readonly incarnationId: string;
+  /** Where the caller takes raft messages. */
+  readonly host: string;
+  readonly port: number;
   /** Whom it is for; -1 when the caller only knows an address. */
   readonly toNodeId: number;
   readonly timeMs: number;
@@ -58,6 +62,8 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
       clusterId: reader.string(),
       nodeId: reader.int32(),
       incarnationId: reader.uuid(),
+      host: reader.string(),
+      port: reader.int32(),
       toNodeId: reader.int32(),
       timeMs: reader.int64(),
       nonce: reader.uuid(),
@@ -67,6 +73,8 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
       writer.string(hello.clusterId);
       writer.int32(hello.nodeId);
       writer.uuid(hello.incarnationId);
+      writer.string(hello.host);
+      writer.int32(hello.port);
       writer.int32(hello.toNodeId);
       writer.int64(hello.timeMs);
       writer.uuid(hello.nonce);
@@ -97,6 +105,9 @@ export interface PeerIdentity {
   readonly nodeId: number;
   /** New at every start of the process. */
   readonly incarnationId: string;
+  /** Where this node takes raft messages. */
+  readonly host: string;
+  readonly port: number;
   /** `sluice.cluster.secret`; null to use the cluster id, which keeps out strays and nobody else. */
   readonly secret: string | null;
 }
@@ -110,8 +121,9 @@ export function makeHello(
   timeMs: number,
   nonce: string,
 ): PeerHello {
-  const { clusterId, nodeId, incarnationId } = identity;
-  const hello = { clusterId, nodeId, incarnationId, toNodeId, timeMs, nonce, mac: NO_MAC };
+  const { clusterId, nodeId, incarnationId, host, port } = identity;
+  const self = { clusterId, nodeId, incarnationId, host, port };
+  const hello = { ...self, toNodeId, timeMs, nonce, mac: NO_MAC };
   return { ...hello, mac: helloMac(identity, hello) };
 }
 
@@ -203,6 +215,8 @@ function helloMac(identity: PeerIdentity, hello: Omit<PeerHello, "mac">): Uint8A
   writer.string(hello.clusterId);
   writer.int32(hello.nodeId);
   writer.uuid(hello.incarnationId);
+  writer.string(hello.host);
+  writer.int32(hello.port);
   writer.int32(hello.toNodeId);
   writer.int64(hello.timeMs);
   writer.uuid(hello.nonce);

@@ -1,0 +1,73 @@
+/**
+ * A connection to another node of the cluster: opened, and authenticated in both directions before anything else is sent on it.
+ */
+import type { Address } from "#client/address.ts";
+import { ClientError, refused } from "#client/client-error.ts";
+import { Connection } from "#client/connection.ts";
+import type { Clock, Random } from "#common/time.ts";
+import { isGenuineAnswer, makeHello, PeerHelloApi, type PeerIdentity } from "./peer-hello.ts";
+
+/** What every connection to a peer is made with. */
+export interface PeerConnector {
+  readonly identity: PeerIdentity;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Until the connection is made and both sides know each other, ms. */
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly maxFrameBytes: number;
+}
+
+/** Where a node is reached. */
+export interface PeerAddress extends Address {
+  /** -1 when only the address is known. */
+  readonly nodeId: number;
+}
+
+/**
+ * Opens a connection to a peer.
+ *
+ * @param onClose - told when the connection, once it was given out, has ended.
+ * @throws ClientError as `Connection.open`; REFUSED when the other side does not take us for a node of its cluster, BAD_ANSWER when it
+ * does not prove to be one of ours. Nothing stays open.
+ */
+export async function openPeerConnection(
+  peer: PeerAddress,
+  connector: PeerConnector,
+  onClose: (error: ClientError) => void = () => {},
+): Promise<Connection> {
+  const { identity, clock, random, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = connector;
+  let isGivenOut = false;
+  const connection = await Connection.open(peer, {
+    clientId: `node-${identity.nodeId}`,
+    connectTimeoutMs,
+    requestTimeoutMs,
+    maxFrameBytes,
+    asksForVersions: false,
+    onClose: (error) => {
+      if (isGivenOut) onClose(error);
+    },
+  });
+  try {
+    const hello = makeHello(identity, peer.nodeId, clock.nowMs(), random.uuid());
+    const answer = await connection.sendAt(PeerHelloApi, 0, hello, connectTimeoutMs);
+    const where = `${peer.host}:${peer.port}`;
+    if (answer.errorCode !== 0) throw refused(`the node at ${where}`, answer.errorCode);
+    if (!isGenuineAnswer(identity, hello, answer)) {
+      const message = `${where} is not the node it should be, or does not know the cluster's secret`;
+      throw new ClientError("BAD_ANSWER", message);
+    }
+    isGivenOut = true;
+    return connection;
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+}
+
+/** True when the other side's system answered that nothing listens there: its process is gone. */
+export function isConnectionRefused(error: unknown): boolean {
+  if (!(error instanceof ClientError) || error.code !== "UNREACHABLE") return false;
+  const { cause } = error;
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNREFUSED";
+}
