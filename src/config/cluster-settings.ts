@@ -39,8 +39,6 @@ export interface ClusterSettings {
   readonly controllerSocketTimeoutMs: number;
   /** `sluice.cluster.secret`; null when not set. */
   readonly secret: string | null;
-  /** `sluice.swim.profile`. */
-  readonly swimProfile: "default" | "fast";
   /** The quorum as one text that is the same on every node of it: what the first cluster id is made from. */
   readonly quorumText: string;
 }
@@ -88,7 +86,6 @@ export function clusterSettings(
     controllerQuorumElectionTimeoutMs: config.number("controller.quorum.election.timeout.ms"),
     controllerSocketTimeoutMs: config.number("controller.socket.timeout.ms"),
     secret: config.string("sluice.cluster.secret"),
-    swimProfile: config.string("sluice.swim.profile") === "fast" ? "fast" : "default",
     quorumText: voters.length > 0 ? voterText(voters) : serverText(servers),
   };
 }

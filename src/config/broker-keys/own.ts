@@ -125,11 +125,4 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     default: null,
     doc: "What nodes of a cluster prove to each other that they know; the same on all of them. Without it the cluster id stands in, which keeps out strays and nobody who means it.",
   },
-  {
-    name: "sluice.swim.profile",
-    type: "string",
-    default: "default",
-    valid: oneOf("default", "fast"),
-    doc: "How fast a silent node is suspected: default (about a second), or fast (0.7 s) for up to 30 nodes on one network.",
-  },
 ];

@@ -53,7 +53,6 @@ describe("clusterSettings", () => {
       controllerQuorumElectionTimeoutMs: 1000,
       controllerSocketTimeoutMs: 30_000,
       secret: null,
-      swimProfile: "default",
       quorumText: "1@127.0.0.1:19093,2@127.0.0.1:29093,3@127.0.0.1:39093",
     });
   });

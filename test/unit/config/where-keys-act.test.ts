@@ -71,7 +71,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "security.inter.broker.protocol": [CLUSTER, '"security.inter.broker.protocol"'],
   "inter.broker.listener.name": [CLUSTER, '"inter.broker.listener.name"'],
   "sluice.cluster.secret": [CLUSTER, '"sluice.cluster.secret"'],
-  "sluice.swim.profile": [CLUSTER, '"sluice.swim.profile"'],
+  "sluice.swim.profile": [SETTINGS, '"sluice.swim.profile"'],
   "controller.listener.names": [SETTINGS, '.list("controller.listener.names")'],
   "metadata.log.max.record.bytes.between.snapshots": [
     BROKER,
