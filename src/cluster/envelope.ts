@@ -59,7 +59,8 @@ async function unwrap(
   if (apiVersion < handler.minVersion || apiVersion > handler.maxVersion)
     return makeEnvelopeResponse({ errorCode: ErrorCode.UNSUPPORTED_VERSION });
   const inner = handler.api.request.decode(reader, apiVersion);
-  if (reader.failure !== null) return makeEnvelopeResponse({ errorCode: ErrorCode.INVALID_REQUEST });
+  if (reader.failure !== null)
+    return makeEnvelopeResponse({ errorCode: ErrorCode.INVALID_REQUEST });
   const result = handler.handle(inner, { ...context, ...header });
   const response: unknown = await (result instanceof BlockingAnswer ? result.answer : result);
   if (response === null || response === CLOSE_CONNECTION || response instanceof SlicedResponse)
