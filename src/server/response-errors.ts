@@ -3,15 +3,17 @@
  * fields by API key, arrays walked to their elements. The table is plain data; a test derives it anew from the generated
  * messages and compares, so a path cannot go missing.
  *
- * Produce and Fetch have loops of their own: they are answered a hundred thousand times a second, and a loop over known fields
+ * Produce, Fetch and OffsetCommit have loops of their own: they are answered a hundred thousand times a second, and a loop over known fields
  * costs a few nanoseconds where a walk by name costs a hundred.
  */
 import { ErrorCode } from "#common/error-code.ts";
 import type { FetchResponse } from "#protocol/generated/fetch.ts";
+import type { OffsetCommitResponse } from "#protocol/generated/offset-commit.ts";
 import type { ProduceResponse } from "#protocol/generated/produce.ts";
 
 const PRODUCE_KEY = 0;
 const FETCH_KEY = 1;
+const OFFSET_COMMIT_KEY = 8;
 const ERROR_FIELD = "errorCode";
 
 /** Paths by API key, without the field itself: `""` is the response, `"topics.partitions"` each element of each array. */
@@ -98,6 +100,10 @@ export class ResponseErrors {
       this.#countFetch(response as FetchResponse);
       return;
     }
+    if (apiKey === OFFSET_COMMIT_KEY) {
+      this.#countOffsetCommit(response as OffsetCommitResponse);
+      return;
+    }
     const paths = this.#paths.get(apiKey);
     if (paths === undefined) return;
     for (const path of paths) this.#walk(apiKey, response, path, 0);
@@ -116,6 +122,14 @@ export class ResponseErrors {
     for (const { partitions } of response.responses) {
       for (const { errorCode } of partitions) {
         if (errorCode !== ErrorCode.NONE) this.#count(FETCH_KEY, errorCode);
+      }
+    }
+  }
+
+  #countOffsetCommit(response: OffsetCommitResponse): void {
+    for (const { partitions } of response.topics) {
+      for (const { errorCode } of partitions) {
+        if (errorCode !== ErrorCode.NONE) this.#count(OFFSET_COMMIT_KEY, errorCode);
       }
     }
   }

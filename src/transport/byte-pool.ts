@@ -203,8 +203,10 @@ export class BytePool {
  * collects garbage. Nothing may look at the chunk any more.
  */
 export function freeNow(chunk: Uint8Array): void {
+  // Asking a small array for its buffer would allocate one.
+  if (chunk.length < FREE_NOW_BYTES_MIN) return;
   const { buffer } = chunk;
-  if (chunk.length < FREE_NOW_BYTES_MIN || buffer.byteLength !== chunk.length) return;
+  if (buffer.byteLength !== chunk.length) return;
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 

@@ -45,7 +45,8 @@ export class MemoryInternalTopic implements PartitionWriter, PartitionLoader {
   #isHolding = false;
   #reads: Promise<void> = Promise.resolve();
 
-  append(partition: number, batch: Uint8Array): MaybePromise<number> {
+  append(partition: number, bytes: Uint8Array): MaybePromise<number> {
+    const batch = bytes.slice();
     const errorCode = this.#failures.shift();
     if (errorCode !== undefined) {
       const error = Object.assign(new Error("append failed"), { errorCode });

@@ -110,6 +110,12 @@ export class GroupShard {
         this.#offsets.replay(groupId, topic, partition, value);
         break;
       }
+      case "offset-rows":
+        if (this.#groups.get(record.groupId) === undefined) {
+          this.#groups.createClassic(record.groupId, nowMs);
+        }
+        this.#offsets.replayRows(record);
+        break;
       case "group-metadata": {
         const { groupId, value } = record;
         this.#groups.replayClassic(groupId, value);

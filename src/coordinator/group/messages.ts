@@ -4,6 +4,8 @@
  * and arrives here as plain facts (`isMemberIdRequired`, `canSkipAssignment`).
  */
 
+import type { CommittedRow } from "./records.ts";
+
 /** One protocol a member could use, with its opaque subscription. */
 export interface JoinProtocol {
   readonly name: string;
@@ -187,25 +189,21 @@ export interface CommitInput {
   readonly topics: readonly {
     readonly name: string;
     readonly topicId: string;
-    readonly partitions: readonly {
-      readonly partitionIndex: number;
-      readonly committedOffset: number;
-      readonly committedLeaderEpoch: number;
-      /** v1 only: when the client says it committed, ms; -1: now. */
-      readonly commitTimestamp: number;
-      readonly committedMetadata: string | null;
-    }[];
+    readonly partitions: readonly CommittedRow[];
   }[];
 }
 
 export interface CommitOutput {
   readonly errorCode: number;
-  /** In request order; empty when `errorCode` is set: then it holds for every row. */
-  readonly topics: readonly {
-    readonly name: string;
-    readonly topicId: string;
-    readonly partitions: readonly { readonly partitionIndex: number; readonly errorCode: number }[];
-  }[];
+  /** In request order; empty when `errorCode` is set: then it holds for every row. They belong to the caller. */
+  readonly topics: CommittedTopic[];
+}
+
+/** What became of the rows of one topic. */
+export interface CommittedTopic {
+  name: string;
+  topicId: string;
+  partitions: { partitionIndex: number; errorCode: number }[];
 }
 
 export interface FetchOffsetsInput {

@@ -16,6 +16,7 @@ import type { Group, GroupRegistry } from "./group-registry.ts";
 import type {
   CommitInput,
   CommitOutput,
+  CommittedTopic,
   DeleteOffsetsInput,
   DeleteOffsetsOutput,
   FetchedOffset,
@@ -61,32 +62,27 @@ export class OffsetOperations {
     }
     const expireTimestampMs =
       input.retentionTimeMs === -1 ? -1 : step.nowMs + input.retentionTimeMs;
-    const topics = input.topics.map(({ name, topicId, partitions }) => ({
-      name,
-      topicId,
-      partitions: partitions.map((row) => {
-        const metadata = row.committedMetadata ?? "";
-        if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
-          const rowError = ErrorCode.OFFSET_METADATA_TOO_LARGE;
-          return { partitionIndex: row.partitionIndex, errorCode: rowError };
-        }
-        step.records.push({
-          kind: "offset-commit",
-          groupId,
-          topic: name,
-          partition: row.partitionIndex,
-          value: {
-            offset: row.committedOffset,
-            leaderEpoch: row.committedLeaderEpoch,
-            metadata,
-            commitTimestampMs: row.commitTimestamp === -1 ? step.nowMs : row.commitTimestamp,
-            expireTimestampMs,
-            topicId,
-          },
-        });
-        return { partitionIndex: row.partitionIndex, errorCode: ErrorCode.NONE };
-      }),
-    }));
+    const maxBytes = this.#context.config.offsetMetadataMaxBytes;
+    const topics: CommittedTopic[] = [];
+    for (const { name: topic, topicId, partitions } of input.topics) {
+      const answers: CommittedTopic["partitions"] = [];
+      let isAnyTooLarge = false;
+      for (const { partitionIndex, committedMetadata } of partitions) {
+        const isTooLarge = committedMetadata !== null && committedMetadata.length > maxBytes;
+        const rowError = isTooLarge ? ErrorCode.OFFSET_METADATA_TOO_LARGE : ErrorCode.NONE;
+        answers.push({ partitionIndex, errorCode: rowError });
+        if (isTooLarge) isAnyTooLarge = true;
+      }
+      topics.push({ name: topic, topicId, partitions: answers });
+      const rows = isAnyTooLarge
+        ? partitions.filter((_, index) => answers[index]?.errorCode === ErrorCode.NONE)
+        : partitions;
+      const { nowMs } = step;
+      if (rows.length > 0) {
+        const kind = "offset-rows";
+        step.records.push({ kind, groupId, topic, topicId, rows, nowMs, expireTimestampMs });
+      }
+    }
     return { errorCode: ErrorCode.NONE, topics };
   }
 

@@ -3,8 +3,8 @@
  */
 import type { Timeline } from "../runtime/timeline.ts";
 import type { OffsetRecordReader } from "./offset-record-reader.ts";
-import type { OffsetRecordValue } from "./records.ts";
-import { TopicOffsets } from "./topic-offsets.ts";
+import type { OffsetRecordValue, OffsetRowsRecord } from "./records.ts";
+import { NO_EXPIRY, TopicOffsets } from "./topic-offsets.ts";
 
 /** Which view a reader wants: what the next decision builds on, or what clients may see. */
 export type View = "newest" | "committed";
@@ -26,18 +26,36 @@ export class OffsetStore {
     offsets?.set(partition, value ?? undefined);
   }
 
+  /** Applies the rows of a commit. */
+  replayRows({ groupId, topic, topicId, rows, nowMs, expireTimestampMs }: OffsetRowsRecord): void {
+    const offsets = this.#offsetsOf(groupId, topic, topicId);
+    if (offsets === undefined) return;
+    for (const row of rows) {
+      offsets.write(
+        row.partitionIndex,
+        row.committedOffset,
+        row.commitTimestamp === -1 ? nowMs : row.commitTimestamp,
+        row.committedLeaderEpoch,
+        row.committedMetadata ?? "",
+        expireTimestampMs,
+        topicId,
+      );
+    }
+  }
+
   /** Applies the offset record that `record` has just read, while loading. */
   load(record: OffsetRecordReader): void {
     const topicId = record.isTombstone ? null : record.topicId;
     const offsets = this.#offsetsOf(record.groupId, record.topic, topicId);
     if (record.isTombstone) offsets?.set(record.partition, undefined);
     else {
-      offsets?.load(
+      offsets?.write(
         record.partition,
         record.offset,
         record.commitTimestampMs,
         record.leaderEpoch,
         record.metadata,
+        NO_EXPIRY,
         record.topicId,
       );
     }

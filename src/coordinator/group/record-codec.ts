@@ -19,6 +19,7 @@ import {
 } from "#protocol/generated/records/group-metadata.ts";
 import type { LegacyOffsetCommitValue } from "#protocol/generated/records/legacy-offset-commit.ts";
 import {
+  makeOffsetCommitValue,
   OffsetCommitKeyCodec,
   type OffsetCommitValue,
   OffsetCommitValueCodec,
@@ -26,10 +27,13 @@ import {
 import { decodeGroupRecord as decodeStored, groupRecordCodecs } from "#protocol/records/framing.ts";
 import type { RecordBlock } from "#protocol/records/record-block.ts";
 import type {
+  CommittedRow,
   ConsumerGroupRecord,
   GroupCoordinatorRecord,
   GroupRecordValue,
   OffsetRecordValue,
+  OffsetRowsRecord,
+  StoredGroupRecord,
 } from "./records.ts";
 
 const OFFSET_COMMIT_VERSION = 4;
@@ -37,8 +41,11 @@ const OFFSET_COMMIT_VERSION_WITH_EXPIRY = 1;
 const GROUP_METADATA_VERSION = 3;
 const CONSUMER_GROUP_VERSION = 0;
 
+/** The partition is the last field of an offset's key. */
+const PARTITION_BYTES = 4;
+
 /**
- * Writes a record's key and value.
+ * Writes a record's key and value; of the rows of a commit, all of them.
  *
  * @throws EncodeError when a string is longer than its field can hold; the record can't be stored at all then.
  */
@@ -48,23 +55,13 @@ export function writeGroupRecord(record: GroupCoordinatorRecord, into: RecordBlo
     case "offset-commit": {
       const { groupId: group, topic, partition, value } = record;
       writeKey(into, OffsetCommitKeyCodec, { group, topic, partition });
-      if (value !== null) {
-        const isExpiring = value.expireTimestampMs !== -1;
-        const version = isExpiring ? OFFSET_COMMIT_VERSION_WITH_EXPIRY : OFFSET_COMMIT_VERSION;
-        writer.int16(version);
-        const message = {
-          offset: value.offset,
-          leaderEpoch: value.leaderEpoch,
-          metadata: value.metadata,
-          commitTimestamp: value.commitTimestampMs,
-          expireTimestamp: value.expireTimestampMs,
-          topicId: value.topicId,
-        };
-        OffsetCommitValueCodec.encode(writer, message, version);
-      }
+      if (value !== null) writeOffset(into, value);
       into.endValue(value === null);
       return;
     }
+    case "offset-rows":
+      writeOffsetRows(record, into);
+      return;
     case "group-metadata": {
       const { groupId: group, value } = record;
       writeKey(into, GroupMetadataKeyCodec, { group });
@@ -86,6 +83,54 @@ export function writeGroupRecord(record: GroupCoordinatorRecord, into: RecordBlo
       into.endValue(value === null);
     }
   }
+}
+
+/** The stored offset that is written now: one for all rows, so that none is made for a row. */
+const OFFSET: { -readonly [Field in keyof OffsetRecordValue]: OffsetRecordValue[Field] } = {
+  offset: -1,
+  leaderEpoch: -1,
+  metadata: "",
+  commitTimestampMs: -1,
+  expireTimestampMs: -1,
+  topicId: ZERO_UUID,
+};
+
+function writeOffsetRows(record: OffsetRowsRecord, into: RecordBlock): void {
+  const { groupId: group, topic, rows } = record;
+  OFFSET.expireTimestampMs = record.expireTimestampMs;
+  OFFSET.topicId = record.topicId;
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index] as CommittedRow;
+    if (index === 0) {
+      writeKey(into, OffsetCommitKeyCodec, { group, topic, partition: row.partitionIndex });
+    } else {
+      into.repeatKey(PARTITION_BYTES);
+      into.writer.int32(row.partitionIndex);
+      into.endKey();
+    }
+    OFFSET.offset = row.committedOffset;
+    OFFSET.leaderEpoch = row.committedLeaderEpoch;
+    OFFSET.metadata = row.committedMetadata ?? "";
+    OFFSET.commitTimestampMs = row.commitTimestamp === -1 ? record.nowMs : row.commitTimestamp;
+    writeOffset(into, OFFSET);
+    into.endValue(false);
+  }
+}
+
+/** The message that is encoded now; see `OFFSET`. */
+const OFFSET_MESSAGE: OffsetCommitValue = makeOffsetCommitValue();
+
+function writeOffset({ writer }: RecordBlock, value: OffsetRecordValue): void {
+  const isExpiring = value.expireTimestampMs !== -1;
+  const version = isExpiring ? OFFSET_COMMIT_VERSION_WITH_EXPIRY : OFFSET_COMMIT_VERSION;
+  writer.int16(version);
+  OFFSET_MESSAGE.offset = value.offset;
+  OFFSET_MESSAGE.leaderEpoch = value.leaderEpoch;
+  OFFSET_MESSAGE.metadata = value.metadata;
+  OFFSET_MESSAGE.commitTimestamp = value.commitTimestampMs;
+  OFFSET_MESSAGE.expireTimestamp = value.expireTimestampMs;
+  OFFSET_MESSAGE.topicId = value.topicId;
+  OffsetCommitValueCodec.encode(writer, OFFSET_MESSAGE, version);
 }
 
 function writeKey<T>(into: RecordBlock, codec: RecordMessages<T>, key: T): void {
@@ -155,7 +200,7 @@ function consumerGroupRecord(record: ConsumerGroupRecord): StoredRecord {
 export function decodeGroupRecord(
   key: Uint8Array | null,
   value: Uint8Array | null,
-): GroupCoordinatorRecord | null {
+): StoredGroupRecord | null {
   if (key === null) return null;
   const decoded = decodeStored(key, value);
   if (decoded.kind !== "record") return null;

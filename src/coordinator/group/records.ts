@@ -24,6 +24,16 @@ export interface OffsetRecordValue {
   readonly topicId: string;
 }
 
+/** A row of a commit, as it came. */
+export interface CommittedRow {
+  readonly partitionIndex: number;
+  readonly committedOffset: number;
+  readonly committedLeaderEpoch: number;
+  /** OffsetCommit v1 only: when the client says it committed, ms; -1: now. */
+  readonly commitTimestamp: number;
+  readonly committedMetadata: string | null;
+}
+
 /** A member as stored with its group: one protocol, the selected one. */
 export interface GroupMemberRecord {
   readonly memberId: string;
@@ -96,8 +106,21 @@ export type ConsumerGroupRecord =
       readonly value: ConsumerGroupRegularExpressionValue | null;
     };
 
-/** One record; a `null` value is a tombstone. */
-export type GroupCoordinatorRecord =
+/** Offsets of a group for one topic as a request commits them: in the log a record for each row. Only written, never read. */
+export interface OffsetRowsRecord {
+  readonly kind: "offset-rows";
+  readonly groupId: string;
+  readonly topic: string;
+  readonly topicId: string;
+  /** At least one; read until the step is over, not kept. */
+  readonly rows: readonly CommittedRow[];
+  /** Commit time of rows that have none of their own, ms. */
+  readonly nowMs: number;
+  readonly expireTimestampMs: number;
+}
+
+/** One record as it is stored; a `null` value is a tombstone. */
+export type StoredGroupRecord =
   | ConsumerGroupRecord
   | {
       readonly kind: "offset-commit";
@@ -111,3 +134,6 @@ export type GroupCoordinatorRecord =
       readonly groupId: string;
       readonly value: GroupRecordValue | null;
     };
+
+/** What the coordinator writes: one record, or the rows of a commit. */
+export type GroupCoordinatorRecord = StoredGroupRecord | OffsetRowsRecord;

@@ -6,14 +6,17 @@
  * numbers   partition · offset · commit timestamp · leader epoch    four a row, rows in order of partition
  * extras    partition → metadata, expiry, topic id                  only where they are not "", none, and the topic's
  * ```
- * A row that is written by an operation that is not in the log yet leaves what was there before in a chain of `OpenRow`s: the oldest
- * one holds the committed row.
+ * An operation that is not in the log yet leaves behind what its rows were before: one `OpenRows` for all of them, in the order in
+ * which they were written.
  */
 import type { Change, Timeline } from "../runtime/timeline.ts";
 import type { OffsetRecordValue } from "./records.ts";
 
 const STRIDE = 4;
-const NO_EXPIRY = -1;
+/** Stands for offsets that age as the broker says. */
+export const NO_EXPIRY = -1;
+/** In place of the leader epoch of a row that was not there: no epoch is like this. */
+const MISSING = 0.5;
 
 /** What a row has beside its numbers. */
 interface Extra {
@@ -28,8 +31,10 @@ export class TopicOffsets {
   #topicId: string;
   readonly #numbers: number[] = [];
   #extras: Map<number, Extra> | null = null;
-  /** The oldest change of each row that has any; it knows the newest. */
-  #open: Map<number, OpenRow> | null = null;
+  /** What is not committed, the oldest first. */
+  #open: OpenRows[] = NOTHING_OPEN;
+  /** Where `#open` has the oldest row of each partition; made when it is asked for, null when it is out of date. */
+  #oldest: Map<number, OldestRow> | null = null;
 
   /** @param topicId - id of the topic, which rows share unless they say otherwise. */
   constructor(timeline: Timeline, topicId: string) {
@@ -39,7 +44,7 @@ export class TopicOffsets {
 
   /** True when nothing is left: no row, and none that an undo could bring back. */
   get isVacant(): boolean {
-    return this.#numbers.length === 0 && this.#open === null;
+    return this.#numbers.length === 0 && this.#open.length === 0;
   }
 
   /** Newest value, committed or not. */
@@ -50,37 +55,45 @@ export class TopicOffsets {
 
   /** Value as of the last committed operation. */
   getCommitted(partition: number): OffsetRecordValue | undefined {
-    const open = this.#open?.get(partition);
-    return open === undefined ? this.get(partition) : open.before;
+    if (this.#open.length === 0) return this.get(partition);
+    const oldest = this.#oldestRows().get(partition);
+    return oldest === undefined ? this.get(partition) : oldest.change.before(oldest.index);
   }
 
   /** Writes a row as part of the running operation; `undefined` deletes it. */
   set(partition: number, value: OffsetRecordValue | undefined): void {
-    const timeline = this.#timeline;
-    if (timeline.current > timeline.committed) {
-      const before = this.get(partition);
-      if (before === undefined && value === undefined) return;
-      this.#remember(new OpenRow(this, timeline.current, partition, before));
-    }
-    if (value === undefined) this.#delete(partition);
-    else {
-      const { offset, commitTimestampMs, leaderEpoch } = value;
-      this.#write(partition, offset, commitTimestampMs, leaderEpoch);
-      this.#writeExtra(partition, value.metadata, value.expireTimestampMs, value.topicId);
+    if (value === undefined) {
+      const at = this.#find(partition);
+      if (at < 0) return;
+      this.#remember(partition, at);
+      this.#delete(partition);
+    } else {
+      this.write(
+        partition,
+        value.offset,
+        value.commitTimestampMs,
+        value.leaderEpoch,
+        value.metadata,
+        value.expireTimestampMs,
+        value.topicId,
+      );
     }
   }
 
-  /** Writes a row that is in the log: as `set` while loading, without an object for it. */
-  load(
+  /** Writes a row as `set` does, without an object for it. */
+  write(
     partition: number,
     offset: number,
     commitTimestampMs: number,
     leaderEpoch: number,
     metadata: string,
+    expireTimestampMs: number,
     topicId: string,
   ): void {
-    this.#write(partition, offset, commitTimestampMs, leaderEpoch);
-    this.#writeExtra(partition, metadata, NO_EXPIRY, topicId);
+    const at = this.#find(partition);
+    this.#remember(partition, at);
+    this.#put(at, partition, offset, commitTimestampMs, leaderEpoch);
+    this.#putExtra(partition, metadata, expireTimestampMs, topicId);
   }
 
   /** Newest rows, in order of partition. */
@@ -92,11 +105,11 @@ export class TopicOffsets {
 
   /** Committed rows, in order of partition. */
   *committedEntries(): IterableIterator<[number, OffsetRecordValue]> {
-    if (this.#open === null) {
+    if (this.#open.length === 0) {
       yield* this.entries();
       return;
     }
-    const partitions = new Set(this.#open.keys());
+    const partitions = new Set(this.#oldestRows().keys());
     for (let at = 0; at < this.#numbers.length; at += STRIDE)
       partitions.add(this.#numbers[at] as number);
     for (const partition of [...partitions].toSorted((one, other) => one - other)) {
@@ -107,91 +120,90 @@ export class TopicOffsets {
 
   // ---- called by changes
 
-  /** An operation that wrote a row is in the log. */
-  settle(change: OpenRow): void {
-    const { newer } = change;
-    if (newer === null) {
-      this.#close(change.partition);
-    } else {
-      newer.older = null;
-      newer.newest = change.newest;
-      this.#open?.set(change.partition, newer);
-    }
+  /** The oldest operation that is open is in the log. */
+  settle(): void {
+    if (this.#open.length === 1) this.#open = NOTHING_OPEN;
+    else this.#open.shift();
+    this.#oldest = null;
   }
 
-  /** An operation that wrote a row is undone; newer ones were undone before. */
-  undo(change: OpenRow): void {
-    const { partition, before, older } = change;
-    const oldest = this.#open?.get(partition);
-    if (older === null || oldest === undefined) {
-      this.#close(partition);
-    } else {
-      older.newer = null;
-      oldest.newest = older;
-    }
-    if (before === undefined) this.#delete(partition);
-    else {
-      this.#write(partition, before.offset, before.commitTimestampMs, before.leaderEpoch);
-      this.#writeExtra(partition, before.metadata, before.expireTimestampMs, before.topicId);
+  /** The newest operation that is open is undone. */
+  undo(change: OpenRows): void {
+    this.#open.pop();
+    this.#oldest = null;
+    for (let index = change.count - 1; index >= 0; index--) {
+      const partition = change.partition(index);
+      const before = change.before(index);
+      if (before === undefined) {
+        this.#delete(partition);
+        continue;
+      }
+      const { offset, commitTimestampMs, leaderEpoch } = before;
+      this.#put(this.#find(partition), partition, offset, commitTimestampMs, leaderEpoch);
+      this.#putExtra(partition, before.metadata, before.expireTimestampMs, before.topicId);
     }
   }
 
   // ---- inside
 
-  #remember(change: OpenRow): void {
-    this.#open ??= new Map();
-    const oldest = this.#open.get(change.partition);
-    if (oldest === undefined) this.#open.set(change.partition, change);
-    else {
-      oldest.newest.newer = change;
-      change.older = oldest.newest;
-      oldest.newest = change;
+  /** Notes what the row of a partition is, `at` being what `#find` says, before the running operation changes it. */
+  #remember(partition: number, at: number): void {
+    const { current, committed } = this.#timeline;
+    if (current <= committed) return;
+    let change = this.#open.at(-1);
+    if (change === undefined || change.sequence !== current) {
+      change = new OpenRows(this, current);
+      if (this.#open.length === 0) this.#open = [change];
+      else this.#open.push(change);
+      this.#timeline.record(change);
     }
-    this.#timeline.record(change);
+    this.#oldest = null;
+    if (at < 0) change.addMissing(partition);
+    else {
+      const extra = this.#extras?.get(partition);
+      change.add(this.#numbers, at, extra, this.#topicId);
+    }
   }
 
-  #close(partition: number): void {
-    this.#open?.delete(partition);
-    if (this.#open?.size === 0) this.#open = null;
+  #oldestRows(): Map<number, OldestRow> {
+    if (this.#oldest !== null) return this.#oldest;
+    const rows = new Map<number, OldestRow>();
+    for (const change of this.#open) {
+      for (let index = 0; index < change.count; index++) {
+        const partition = change.partition(index);
+        if (!rows.has(partition)) rows.set(partition, { change, index });
+      }
+    }
+    this.#oldest = rows;
+    return rows;
   }
 
   #row(at: number): OffsetRecordValue {
     const numbers = this.#numbers;
-    const extra = this.#extras?.get(numbers[at] as number);
-    return {
-      offset: numbers[at + 1] as number,
-      leaderEpoch: numbers[at + 3] as number,
-      metadata: extra === undefined ? "" : extra.metadata,
-      commitTimestampMs: numbers[at + 2] as number,
-      expireTimestampMs: extra === undefined ? NO_EXPIRY : extra.expireTimestampMs,
-      topicId: extra === undefined ? this.#topicId : extra.topicId,
-    };
+    return valueAt(numbers, at, this.#extras?.get(numbers[at] as number), this.#topicId);
   }
 
-  #write(partition: number, offset: number, commitTimestampMs: number, leaderEpoch: number): void {
-    const numbers = this.#numbers;
-    const last = numbers.length - STRIDE;
-    if (last < 0 || (numbers[last] as number) < partition) {
-      numbers.push(partition, offset, commitTimestampMs, leaderEpoch);
-      return;
-    }
-    let at = this.#find(partition);
-    if (at < 0) {
-      at = -at - 1;
-      numbers.splice(at, 0, partition, offset, commitTimestampMs, leaderEpoch);
-      return;
-    }
-    numbers[at + 1] = offset;
-    numbers[at + 2] = commitTimestampMs;
-    numbers[at + 3] = leaderEpoch;
-  }
-
-  #writeExtra(
+  /** Puts a row in its place; `at` is what `#find` says of it. */
+  #put(
+    at: number,
     partition: number,
-    metadata: string,
-    expireTimestampMs: number,
-    topicId: string,
+    offset: number,
+    commitTimestampMs: number,
+    leaderEpoch: number,
   ): void {
+    const numbers = this.#numbers;
+    if (at >= 0) {
+      numbers[at + 1] = offset;
+      numbers[at + 2] = commitTimestampMs;
+      numbers[at + 3] = leaderEpoch;
+    } else if (-at - 1 === numbers.length) {
+      numbers.push(partition, offset, commitTimestampMs, leaderEpoch);
+    } else {
+      numbers.splice(-at - 1, 0, partition, offset, commitTimestampMs, leaderEpoch);
+    }
+  }
+
+  #putExtra(partition: number, metadata: string, expireTimestampMs: number, topicId: string): void {
     // A topic that was made anew: the first of its rows says so.
     if (this.#numbers.length === STRIDE) this.#topicId = topicId;
     if (metadata === "" && expireTimestampMs === NO_EXPIRY && topicId === this.#topicId) {
@@ -225,31 +237,86 @@ export class TopicOffsets {
   }
 }
 
-/** A row written by an operation that is not in the log yet, and what it replaced. */
-class OpenRow implements Change {
-  readonly #offsets: TopicOffsets;
-  readonly sequence: number;
-  readonly partition: number;
-  readonly before: OffsetRecordValue | undefined;
-  older: OpenRow | null = null;
-  newer: OpenRow | null = null;
-  /** The newest change of the row; kept by the oldest alone. */
-  newest: OpenRow = this;
+/** Of topics of which everything is committed; never written to. */
+const NOTHING_OPEN: OpenRows[] = [];
 
-  constructor(
-    offsets: TopicOffsets,
-    sequence: number,
-    partition: number,
-    before: OffsetRecordValue | undefined,
-  ) {
+/** Where the committed row of a partition is. */
+interface OldestRow {
+  readonly change: OpenRows;
+  readonly index: number;
+}
+
+function valueAt(
+  numbers: readonly number[],
+  at: number,
+  extra: Extra | undefined,
+  topicId: string,
+): OffsetRecordValue {
+  return {
+    offset: numbers[at + 1] as number,
+    leaderEpoch: numbers[at + 3] as number,
+    metadata: extra === undefined ? "" : extra.metadata,
+    commitTimestampMs: numbers[at + 2] as number,
+    expireTimestampMs: extra === undefined ? NO_EXPIRY : extra.expireTimestampMs,
+    topicId: extra === undefined ? topicId : extra.topicId,
+  };
+}
+
+/** The rows that one operation wrote, as they were before; kept until the operation is in the log. */
+class OpenRows implements Change {
+  readonly sequence: number;
+  readonly #offsets: TopicOffsets;
+  /** As in `TopicOffsets`, in the order of writing; a partition that is written twice is here twice. */
+  readonly #numbers: number[] = [];
+  /** By index of the row, as in `TopicOffsets`. */
+  #extras: Map<number, Extra> | null = null;
+  /** Id of the topic in rows without an extra. */
+  #topicId = "";
+
+  constructor(offsets: TopicOffsets, sequence: number) {
     this.#offsets = offsets;
     this.sequence = sequence;
-    this.partition = partition;
-    this.before = before;
+  }
+
+  /** Number of rows. */
+  get count(): number {
+    return this.#numbers.length / STRIDE;
+  }
+
+  partition(index: number): number {
+    return this.#numbers[index * STRIDE] as number;
+  }
+
+  /** What the row was; undefined: there was none. */
+  before(index: number): OffsetRecordValue | undefined {
+    const at = index * STRIDE;
+    if (this.#numbers[at + 3] === MISSING) return undefined;
+    return valueAt(this.#numbers, at, this.#extras?.get(index), this.#topicId);
+  }
+
+  /** Adds a row that is `at` in `numbers`. */
+  add(numbers: readonly number[], at: number, extra: Extra | undefined, topicId: string): void {
+    if (this.#topicId === "") this.#topicId = topicId;
+    if (extra !== undefined || topicId !== this.#topicId) {
+      this.#extras ??= new Map();
+      const plain = { metadata: "", expireTimestampMs: NO_EXPIRY, topicId };
+      this.#extras.set(this.count, extra ?? plain);
+    }
+    this.#numbers.push(
+      numbers[at] as number,
+      numbers[at + 1] as number,
+      numbers[at + 2] as number,
+      numbers[at + 3] as number,
+    );
+  }
+
+  /** Adds a row that was not there. */
+  addMissing(partition: number): void {
+    this.#numbers.push(partition, 0, 0, MISSING);
   }
 
   settle(): void {
-    this.#offsets.settle(this);
+    this.#offsets.settle();
   }
 
   undo(): void {

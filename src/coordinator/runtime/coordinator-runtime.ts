@@ -52,7 +52,8 @@ export interface CoordinatorShard<CoordinatorRecord, Parked, AppendToken> {
 /** Bytes of a coordinator's records. */
 export interface RecordFormat<CoordinatorRecord> {
   /**
-   * Writes a record's key and value, each followed by its `end` in the block.
+   * Writes a record's key and value, each followed by its `end` in the block. What counts as one record here may be several of the
+   * log where operations that write it are atomic.
    *
    * @throws when a field does not fit its type; the operation is refused with UNKNOWN_SERVER_ERROR.
    */
@@ -119,6 +120,9 @@ interface Context<Shard, AppendToken> {
 /** A log is compacted when it is this many times what was true of it the last time. */
 const COMPACTION_RATIO = 4;
 
+/** So many batches are about to be filled or appended at once, for most of the time. */
+const KEPT_BUILDERS = 8;
+
 /** The shards of one coordinator. */
 export class CoordinatorRuntime<
   Shard extends CoordinatorShard<CoordinatorRecord, Parked, AppendToken>,
@@ -131,6 +135,8 @@ export class CoordinatorRuntime<
   readonly #parked = new Map<number, (response: Parked) => void>();
   /** Records of the operation that runs; empty between operations as far as anybody looks. */
   readonly #block = new RecordBlock();
+  /** Emptied, for the next batches. */
+  readonly #builders: BatchBuilder[] = [];
   #nextWaiter = 1;
 
   constructor(deps: CoordinatorRuntimeDeps<Shard, CoordinatorRecord>) {
@@ -334,11 +340,14 @@ export class CoordinatorRuntime<
     let chunkSequence = sequence;
     let from = 0;
     for (const to of ends) {
-      const isLast = to === step.records.length;
+      const isLast = to === this.#block.count;
       if (from > 0) chunkSequence = shard.timeline.begin();
       if (step.isReplayed) {
-        for (let index = from; index < to; index++) {
-          shard.replay(step.records[index] as CoordinatorRecord, step.nowMs);
+        const { records } = step;
+        // In one batch they may be fewer than in the log, in several they are as many.
+        const end = ends.length === 1 ? records.length : to;
+        for (let index = from; index < end; index++) {
+          shard.replay(records[index] as CoordinatorRecord, step.nowMs);
         }
       }
       const operation = { token: isLast ? step.afterAppend : null, settle };
@@ -384,7 +393,7 @@ export class CoordinatorRuntime<
     const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
     if (batch === undefined || !isOpen || batch.builder.sizeWith(block, from, to) > maxBytes) {
       batch = {
-        builder: new BatchBuilder(),
+        builder: this.#builders.pop() ?? new BatchBuilder(),
         operations: [],
         timestampMs: nowMs,
         lastSequence: sequence,
@@ -449,7 +458,14 @@ export class CoordinatorRuntime<
     }
     this.#settleBatch(batch, ErrorCode.NONE);
     context.logBytes += batch.builder.sizeBytes;
+    this.#release(batch.builder);
     this.#compactWhenDue(context);
+  }
+
+  #release(builder: BatchBuilder): void {
+    if (this.#builders.length >= KEPT_BUILDERS) return;
+    builder.reset();
+    this.#builders.push(builder);
   }
 
   #onAppendFailed(context: Context<Shard, AppendToken>, errorCode: number): void {

@@ -10,7 +10,7 @@ export interface PartitionWriter {
   /**
    * Appends one record batch to a partition this broker leads.
    *
-   * @param batch - complete v2 batch with base offset 0; owned by the writer from here on.
+   * @param batch - complete v2 batch with base offset 0; valid during the call, in which it may be changed.
    * @returns base offset, once the batch is committed (and flushed, where the topic says so): at once when nothing is left to
    *   wait for. Throws or rejects with an error that carries a Kafka error code as `errorCode` (see {@link errorCodeOf}); the batch may or may
    *   not be in the log then. Its operations were answered with the error; loading may bring them back, as in Kafka.

@@ -52,13 +52,18 @@ export class Step<CoordinatorRecord, Response, AppendToken> {
  * replaced or cleared after it left the scheduler does nothing.
  */
 export class TimerBook<Action> {
-  readonly #armed = new Map<string, { readonly token: number; readonly action: Action }>();
+  readonly #armed = new Map<string, { token: number; action: Action }>();
   #nextToken = 1;
 
   /** Sets the timer `key`, replacing what it was set to before. */
   set(effects: TimerEffect[], key: string, delayMs: number, action: Action): void {
     const token = this.#nextToken++;
-    this.#armed.set(key, { token, action });
+    const armed = this.#armed.get(key);
+    if (armed === undefined) this.#armed.set(key, { token, action });
+    else {
+      armed.token = token;
+      armed.action = action;
+    }
     effects.push({ kind: "set-timer", key, delayMs, token });
   }
 

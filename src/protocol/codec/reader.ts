@@ -33,7 +33,6 @@ export class Reader {
   failure: string | null = null;
   /** Array elements that may still be announced before the reader gives up. */
   elementBudget: number = DEFAULT_ELEMENT_BUDGET;
-  #view: DataView;
 
   /**
    * @param bytes - kept, never written.
@@ -44,15 +43,11 @@ export class Reader {
     this.bytes = bytes;
     this.position = start;
     this.end = end;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Points the reader at other bytes and forgets the failure. */
   reset(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
-    if (bytes !== this.bytes) {
-      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.bytes = bytes;
-    }
+    this.bytes = bytes;
     this.position = start;
     this.end = end;
     this.failure = null;
@@ -79,35 +74,35 @@ export class Reader {
     const at = this.position;
     if (at >= this.end) return this.fail("message ends inside int8");
     this.position = at + 1;
-    return this.#view.getInt8(at);
+    return (this.bytes[at]! << 24) >> 24;
   }
 
   int16(): number {
     const at = this.position;
     if (at + 2 > this.end) return this.fail("message ends inside int16");
     this.position = at + 2;
-    return this.#view.getInt16(at);
+    return ((this.bytes[at]! << 24) >> 16) | this.bytes[at + 1]!;
   }
 
   uint16(): number {
     const at = this.position;
     if (at + 2 > this.end) return this.fail("message ends inside uint16");
     this.position = at + 2;
-    return this.#view.getUint16(at);
+    return (this.bytes[at]! << 8) | this.bytes[at + 1]!;
   }
 
   int32(): number {
     const at = this.position;
     if (at + 4 > this.end) return this.fail("message ends inside int32");
     this.position = at + 4;
-    return this.#view.getInt32(at);
+    return wordAt(this.bytes, at);
   }
 
   uint32(): number {
     const at = this.position;
     if (at + 4 > this.end) return this.fail("message ends inside uint32");
     this.position = at + 4;
-    return this.#view.getUint32(at);
+    return wordAt(this.bytes, at) >>> 0;
   }
 
   /** An int64 as a number. Values outside ±(2^53 - 1) saturate there. */
@@ -115,10 +110,10 @@ export class Reader {
     const at = this.position;
     if (at + 8 > this.end) return this.fail("message ends inside int64");
     this.position = at + 8;
-    const high = this.#view.getInt32(at);
+    const high = wordAt(this.bytes, at);
     if (high >= 0x200000) return Number.MAX_SAFE_INTEGER;
     if (high < -0x200000) return Number.MIN_SAFE_INTEGER;
-    const value = high * 0x100000000 + this.#view.getUint32(at + 4);
+    const value = high * 0x100000000 + (wordAt(this.bytes, at + 4) >>> 0);
     return value < Number.MIN_SAFE_INTEGER ? Number.MIN_SAFE_INTEGER : value;
   }
 
@@ -130,14 +125,14 @@ export class Reader {
       return 0n;
     }
     this.position = at + 8;
-    return this.#view.getBigInt64(at);
+    return this.#view().getBigInt64(at);
   }
 
   float64(): number {
     const at = this.position;
     if (at + 8 > this.end) return this.fail("message ends inside float64");
     this.position = at + 8;
-    return this.#view.getFloat64(at);
+    return this.#view().getFloat64(at);
   }
 
   /** A 16-byte id as 22 base64url characters. */
@@ -311,6 +306,12 @@ export class Reader {
     return this.#blob(length);
   }
 
+  /** Made where it is needed: asking a small array for its buffer allocates one, and no common message needs it. */
+  #view(): DataView {
+    const { bytes } = this;
+    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
   #blob(length: number): Uint8Array {
     const start = this.position;
     if (length < 0) {
@@ -345,8 +346,47 @@ export class Reader {
       return "";
     }
     this.position = start + length;
-    return decodeText(this.bytes, start, start + length);
+    return length <= KNOWN_TEXT_BYTES
+      ? knownText(this.bytes, start, start + length)
+      : decodeText(this.bytes, start, start + length);
   }
+}
+
+/** Four bytes as an int32. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+/** Longest string that is remembered: ids of members are a client id and a UUID. */
+const KNOWN_TEXT_BYTES = 128;
+
+/** Strings read lately, each in the place that its hash says; a power of two. */
+const KNOWN_TEXTS: string[] = Array.from({ length: 2048 }, () => "");
+
+/**
+ * Decodes a short string, or finds it among those read lately: names of topics, groups, members and clients come again with every
+ * request. One that is found costs no allocation, and a Map need not hash it anew.
+ */
+function knownText(bytes: Uint8Array, start: number, end: number): string {
+  let hash = 0x811c9dc5;
+  let bits = 0;
+  for (let at = start; at < end; at += 1) {
+    const byte = bytes[at]!;
+    bits |= byte;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  // Only of ASCII is a character a byte.
+  if (bits >= 0x80) return decodeText(bytes, start, end);
+  const slot = (hash ^ (hash >>> 15)) & (KNOWN_TEXTS.length - 1);
+  const known = KNOWN_TEXTS[slot]!;
+  if (known.length === end - start) {
+    let at = start;
+    while (at < end && known.charCodeAt(at - start) === bytes[at]) at += 1;
+    if (at === end) return known;
+  }
+  const text = decodeText(bytes, start, end);
+  KNOWN_TEXTS[slot] = text;
+  return text;
 }
 
 /** Kafka keeps a byte order mark, and reads malformed UTF-8 as U+FFFD. */

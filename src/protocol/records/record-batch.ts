@@ -160,13 +160,18 @@ export function encodeRecordBatch(batch: NewRecordBatch): Uint8Array {
 }
 
 /**
- * Puts the header of an ordinary batch, uncompressed and of one time, in front of its records.
+ * Completes an ordinary batch, uncompressed and of one time, in the writer that holds its records.
  *
- * @param body - the records, one behind another.
- * @returns bytes of their own.
+ * @param writer - `BATCH_HEADER_BYTES` of room for the header, then the records, one behind another.
+ * @returns a view of the writer's bytes.
  */
-export function sealRecordBatch(body: Uint8Array, count: number, timestampMs: number): Uint8Array {
-  return seal({ records: [], timestamp: timestampMs }, body, count, timestampMs, timestampMs);
+export function sealRecordBatch(writer: Writer, count: number, timestampMs: number): Uint8Array {
+  const end = writer.length;
+  const ordinary = { records: [], timestamp: timestampMs };
+  writer.length = 0;
+  writeHeader(writer, ordinary, end - BATCH_HEADER_BYTES, count, timestampMs, timestampMs);
+  writer.length = end;
+  return withCrc(writer);
 }
 
 function seal(
@@ -177,8 +182,22 @@ function seal(
   maxTimestamp: number,
 ): Uint8Array {
   const writer = new Writer(BATCH_HEADER_BYTES + packed.length);
+  writeHeader(writer, batch, packed.length, count, baseTimestamp, maxTimestamp);
+  writer.raw(packed);
+  return withCrc(writer).slice();
+}
+
+/** Everything in front of the records; the CRC is still to come. */
+function writeHeader(
+  writer: Writer,
+  batch: NewRecordBatch,
+  packedBytes: number,
+  count: number,
+  baseTimestamp: number,
+  maxTimestamp: number,
+): void {
   writer.int64(batch.baseOffset ?? 0);
-  writer.int32(BATCH_HEADER_BYTES - BATCH_PREFIX_BYTES + packed.length);
+  writer.int32(BATCH_HEADER_BYTES - BATCH_PREFIX_BYTES + packedBytes);
   writer.int32(batch.partitionLeaderEpoch ?? -1);
   writer.int8(MAGIC);
   writer.uint32(0);
@@ -186,13 +205,20 @@ function seal(
   writer.int32(count - 1);
   writer.int64(baseTimestamp);
   writer.int64(maxTimestamp);
-  writer.bigint64(batch.producerId ?? -1n);
+  if (batch.producerId === undefined) writer.int64(-1);
+  else writer.bigint64(batch.producerId);
   writer.int16(batch.producerEpoch ?? -1);
   writer.int32(batch.baseSequence ?? -1);
   writer.int32(count);
-  writer.raw(packed);
-  const bytes = writer.toBytes();
-  new DataView(bytes.buffer).setUint32(CRC_AT, crc32c(bytes, ATTRIBUTES_AT));
+}
+
+/** Puts the CRC of a batch into it. */
+function withCrc(writer: Writer): Uint8Array {
+  const bytes = writer.bytes();
+  const end = writer.length;
+  writer.length = CRC_AT;
+  writer.uint32(crc32c(bytes, ATTRIBUTES_AT));
+  writer.length = end;
   return bytes;
 }
 

@@ -6,7 +6,7 @@
  *   RecordBlock   key value key value …      written once, in the order of the operation
  *        │ add
  *        ▼
- *   BatchBuilder  length attributes deltas key value 0 …     the body of a batch, the header comes at the end
+ *   BatchBuilder  header, length attributes deltas key value 0 …     the header is filled in at the end
  * ```
  */
 import { Writer } from "../codec/writer.ts";
@@ -54,6 +54,16 @@ export class RecordBlock {
     return this.#ends[index * 2 + 1] as number;
   }
 
+  /**
+   * Writes the newest record's key once more, but for its last bytes; the caller writes those. For records whose keys differ at the
+   * end only.
+   */
+  repeatKey(withoutBytes: number): void {
+    const index = this.count - 1;
+    const start = this.keyStart(index);
+    this.writer.copy(this.writer, start, this.keyEnd(index) - withoutBytes);
+  }
+
   /** Bytes of a record that has `offsetDelta` others before it in its batch. */
   sizeBytes(index: number, offsetDelta: number): number {
     const keyEnd = this.keyEnd(index);
@@ -63,10 +73,21 @@ export class RecordBlock {
   }
 }
 
-/** A batch in the making. */
+/** A batch in the making, again and again: the memory is kept for the next one. */
 export class BatchBuilder {
-  readonly #body: Writer = new Writer();
+  readonly #batch: Writer = new Writer();
   #count = 0;
+
+  constructor() {
+    this.reset();
+  }
+
+  /** Forgets all records: the next batch begins. */
+  reset(): void {
+    this.#batch.reset();
+    this.#batch.skip(BATCH_HEADER_BYTES);
+    this.#count = 0;
+  }
 
   get count(): number {
     return this.#count;
@@ -74,7 +95,7 @@ export class BatchBuilder {
 
   /** Bytes of the batch, with its header. */
   get sizeBytes(): number {
-    return BATCH_HEADER_BYTES + this.#body.length;
+    return this.#batch.length;
   }
 
   /** Bytes of the batch once the records `[from, to)` of `block` are added. */
@@ -88,7 +109,7 @@ export class BatchBuilder {
 
   /** Adds the records `[from, to)` of `block`. */
   add(block: RecordBlock, from: number, to: number): void {
-    const body = this.#body;
+    const body = this.#batch;
     for (let index = from; index < to; index++) {
       const start = block.keyStart(index);
       const keyEnd = block.keyEnd(index);
@@ -108,9 +129,9 @@ export class BatchBuilder {
     }
   }
 
-  /** The batch, complete, with base offset 0: bytes of their own. */
+  /** The batch, complete, with base offset 0: a view that is valid until `reset`. */
   build(timestampMs: number): Uint8Array {
-    return sealRecordBatch(this.#body.bytes(), this.#count, timestampMs);
+    return sealRecordBatch(this.#batch, this.#count, timestampMs);
   }
 }
 

@@ -12,10 +12,10 @@ import { whenKnown } from "#common/maybe-promise.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import type { GroupCoordinator, TopicLookup } from "#coordinator/group/group-coordinator.ts";
 import {
-  makeOffsetCommitResponse,
   makeOffsetCommitResponseTopic,
   OffsetCommitApi,
   type OffsetCommitRequest,
+  type OffsetCommitRequestPartition,
   type OffsetCommitRequestTopic,
   type OffsetCommitResponse,
   type OffsetCommitResponseTopic,
@@ -38,42 +38,54 @@ export function createOffsetCommitHandler(deps: {
     handle(request, context) {
       const version = context.apiVersion;
       const answers: OffsetCommitResponseTopic[] = [];
-      const known: OffsetCommitRequestTopic[] = [];
-      for (const topic of request.topics) {
+      const known = request.topics.filter((topic) => {
         const isById = version >= FIRST_VERSION_WITH_TOPIC_IDS;
         const name = isById ? deps.topics.nameOf(topic.topicId) : topic.name;
         if (name === undefined) {
           answers.push(refuse(topic, "", ErrorCode.UNKNOWN_TOPIC_ID));
-          continue;
+          return false;
         }
-        const count = deps.topics.partitionCount(name) ?? 0;
-        const inRange = topic.partitions.filter(({ partitionIndex: p }) => p >= 0 && p < count);
-        if (inRange.length < topic.partitions.length) {
-          const outside = topic.partitions.filter(({ partitionIndex: p }) => p < 0 || p >= count);
-          const rest = { ...topic, partitions: outside };
-          answers.push(refuse(rest, name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION));
-        }
-        if (inRange.length === 0) continue;
-        const topicId = isById ? topic.topicId : (deps.topics.idOf(name) ?? ZERO_UUID);
-        known.push({ name, topicId, partitions: inRange });
-      }
-      if (known.length === 0) return makeOffsetCommitResponse({ topics: answers });
+        topic.name = name;
+        if (!isById) topic.topicId = deps.topics.idOf(name) ?? ZERO_UUID;
+        const outside = takeOutside(topic, deps.topics.partitionCount(name) ?? 0);
+        if (outside !== null)
+          answers.push(refuse(outside, name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION));
+        return topic.partitions.length > 0;
+      });
+      if (known.length === 0) return { throttleTimeMs: 0, topics: answers };
+      const { groupId, memberId, groupInstanceId, retentionTimeMs } = request;
       const output = deps.groups.commitOffsets({
-        ...request,
+        groupId,
+        generationIdOrMemberEpoch: request.generationIdOrMemberEpoch,
+        memberId,
+        groupInstanceId,
+        retentionTimeMs,
         topics: known,
         isUnknownGroupNamed: version >= FIRST_VERSION_NAMING_UNKNOWN_GROUPS,
       });
       return whenKnown(output, ({ errorCode, topics }) => {
         const committed =
           errorCode === ErrorCode.NONE
-            ? topics.map(({ name, topicId, partitions }) =>
-                makeOffsetCommitResponseTopic({ name, topicId, partitions: [...partitions] }),
-              )
+            ? topics
             : known.map((topic) => refuse(topic, topic.name, errorCode));
-        return makeOffsetCommitResponse({ topics: merge(answers, committed) });
+        const isMerged = answers.length > 0 || committed.length > 1;
+        return { throttleTimeMs: 0, topics: isMerged ? merge(answers, committed) : committed };
       });
     },
   };
+}
+
+/** Takes the rows out of a topic whose partition it has not; null: there are none. */
+function takeOutside(
+  topic: OffsetCommitRequestTopic,
+  partitionCount: number,
+): OffsetCommitRequestTopic | null {
+  const isInside = ({ partitionIndex: p }: OffsetCommitRequestPartition): boolean =>
+    p >= 0 && p < partitionCount;
+  if (topic.partitions.every(isInside)) return null;
+  const partitions = topic.partitions.filter((row) => !isInside(row));
+  topic.partitions = topic.partitions.filter(isInside);
+  return { ...topic, partitions };
 }
 
 function refuse(

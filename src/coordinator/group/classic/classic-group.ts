@@ -48,6 +48,15 @@ export interface ClassicMember {
   syncWaiter: number | null;
   /** True until its first JoinGroup is answered: it can't heartbeat yet. */
   isNew: boolean;
+  /** What its session timer is known by: made with its first session, used by each heartbeat and commit. */
+  session: { readonly key: string; readonly action: SessionAction } | null;
+}
+
+/** What is to be done when a member's session ends. */
+export interface SessionAction {
+  readonly kind: "session";
+  readonly groupId: string;
+  readonly memberId: string;
 }
 
 /** State of one group. */
@@ -107,6 +116,7 @@ export class ClassicGroup {
         joinWaiter: null,
         syncWaiter: null,
         isNew: false,
+        session: null,
       });
     }
     group.refreshTopics();
@@ -241,7 +251,7 @@ export class ClassicGroup {
   replaceStaticMember(old: ClassicMember, newMemberId: string): ClassicMember {
     assert(old.groupInstanceId !== null, "only a static member can be replaced");
     assert(old.joinWaiter === null && old.syncWaiter === null, "a replaced member still waits");
-    const replacement: ClassicMember = { ...old, memberId: newMemberId };
+    const replacement: ClassicMember = { ...old, memberId: newMemberId, session: null };
     this.#members.delete(old.memberId);
     this.#members.set(newMemberId, replacement);
     this.#staticMembers.set(old.groupInstanceId, newMemberId);

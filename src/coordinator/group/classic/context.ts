@@ -7,11 +7,11 @@ import type { Step, TimerBook } from "../../runtime/step.ts";
 import type { GroupCoordinatorConfig } from "../config.ts";
 import type { JoinOutput, JoinProtocol, ParkedOutput, SyncOutput } from "../messages.ts";
 import type { GroupCoordinatorRecord } from "../records.ts";
-import type { ClassicGroup, ClassicMember } from "./classic-group.ts";
+import type { ClassicGroup, ClassicMember, SessionAction } from "./classic-group.ts";
 
 /** What a timer of the group coordinator is for. */
 export type TimerAction =
-  | { readonly kind: "session"; readonly groupId: string; readonly memberId: string }
+  | SessionAction
   | {
       readonly kind: "initial-delay";
       readonly groupId: string;
@@ -168,8 +168,11 @@ export function resetSession(
 ): void {
   const { groupId } = group;
   const { memberId } = member;
-  const action: TimerAction = { kind: "session", groupId, memberId };
-  context.timers.set(step.timers, sessionTimerKey(groupId, memberId), timeoutMs, action);
+  member.session ??= {
+    key: sessionTimerKey(groupId, memberId),
+    action: { kind: "session", groupId, memberId },
+  };
+  context.timers.set(step.timers, member.session.key, timeoutMs, member.session.action);
 }
 
 /** Ends a member's session timer. */

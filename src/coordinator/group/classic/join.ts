@@ -165,6 +165,7 @@ function addMember(
     joinWaiter: waiter,
     syncWaiter: null,
     isNew: true,
+    session: null,
   };
   if (group.state === "PreparingRebalance" && group.previousState === "Empty") {
     group.isNewMemberAdded = true;

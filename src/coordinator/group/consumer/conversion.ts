@@ -209,6 +209,7 @@ export function downgrade(
       joinWaiter: null,
       syncWaiter: null,
       isNew: false,
+      session: null,
     });
   }
   classic.protocolName = classic.selectProtocol();

@@ -1,12 +1,15 @@
 /** Records of `__consumer_offsets`, against bytes that Kafka 4.4.0 wrote (2026-11-22, read from its segments). */
 import { describe, expect, test } from "bun:test";
-import { decodeGroupRecord } from "#coordinator/group/record-codec.ts";
-import type { GroupCoordinatorRecord } from "#coordinator/group/records.ts";
+import { decodeGroupRecord, writeGroupRecord } from "#coordinator/group/record-codec.ts";
+import type { OffsetRowsRecord, StoredGroupRecord } from "#coordinator/group/records.ts";
+import { RecordBlock } from "#protocol/records/record-block.ts";
 import { encodeGroupRecord } from "../../../support/group-records.ts";
 
 const bytes = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
 
-const GOLDEN: readonly [string, key: string, value: string | null, GroupCoordinatorRecord][] = [
+const hex = (of: Uint8Array): string => Buffer.from(of).toString("hex");
+
+const GOLDEN: readonly [string, key: string, value: string | null, StoredGroupRecord][] = [
   [
     "an offset, v4 with topic id",
     "00010008743234383032376700077432343830323700000000",
@@ -160,8 +163,52 @@ describe("records of __consumer_offsets", () => {
     });
   }
 
+  test("the rows of a commit are a record each, as if written alone", () => {
+    const ids = { groupId: "a group", topic: "a topic", topicId: "DNtrzGkRT0aTVObquBUaLA" };
+    for (const expireTimestampMs of [-1, 900]) {
+      const rows = [0, 7, 7, 300].map((partitionIndex, index) => ({
+        partitionIndex,
+        committedOffset: 10 ** (index * 5),
+        committedLeaderEpoch: index - 1,
+        commitTimestamp: index === 2 ? 17 : -1,
+        committedMetadata: index === 0 ? null : "x".repeat(index * 100),
+      }));
+      const record: OffsetRowsRecord = {
+        ...ids,
+        kind: "offset-rows",
+        rows,
+        nowMs: 500,
+        expireTimestampMs,
+      };
+      const block = new RecordBlock();
+      writeGroupRecord(record, block);
+      expect(block.count).toBe(rows.length);
+      for (const [index, row] of rows.entries()) {
+        const single = encodeGroupRecord({
+          kind: "offset-commit",
+          groupId: ids.groupId,
+          topic: ids.topic,
+          partition: row.partitionIndex,
+          value: {
+            offset: row.committedOffset,
+            leaderEpoch: row.committedLeaderEpoch,
+            metadata: row.committedMetadata ?? "",
+            commitTimestampMs: index === 2 ? 17 : 500,
+            expireTimestampMs,
+            topicId: ids.topicId,
+          },
+        });
+        const written = block.writer.toBytes();
+        const keyEnd = block.keyEnd(index);
+        expect(hex(written.slice(block.keyStart(index), keyEnd))).toBe(hex(single.key));
+        const value = written.slice(keyEnd, block.valueEnd(index));
+        expect(hex(value)).toBe(hex(single.value ?? new Uint8Array(0)));
+      }
+    }
+  });
+
   test("a group with members survives the round trip, with bytes of its own", () => {
-    const record: GroupCoordinatorRecord = {
+    const record: StoredGroupRecord = {
       kind: "group-metadata",
       groupId: "g",
       value: {

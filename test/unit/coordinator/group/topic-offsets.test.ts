@@ -81,8 +81,9 @@ describe("offsets of a topic", () => {
 
   test("are read back as they were loaded", () => {
     const offsets = new TopicOffsets(new Timeline(), "a");
-    for (const partition of [3, 1, 2_000_000_000, 2]) offsets.load(partition, 10, 20, 4, "m", "b");
-    offsets.load(1, 11, 21, -1, "", "a");
+    for (const partition of [3, 1, 2_000_000_000, 2])
+      offsets.write(partition, 10, 20, 4, "m", -1, "b");
+    offsets.write(1, 11, 21, -1, "", -1, "a");
     expect([...offsets.entries()].map(([partition]) => partition)).toEqual([
       1, 2, 3, 2_000_000_000,
     ]);

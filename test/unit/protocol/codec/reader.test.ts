@@ -194,6 +194,20 @@ describe("strings and bytes", () => {
     );
   });
 
+  test("a string read before does not stand for another one", () => {
+    const short = fc.uint8Array({ maxLength: 3 });
+    fc.assert(
+      fc.property(fc.array(fc.oneof(short, fc.uint8Array({ maxLength: 140 }))), (texts) => {
+        for (const text of [...texts, ...texts]) {
+          const reader = readerOf(text.length >> 8, text.length & 255, ...text);
+          expect(reader.string()).toBe(decodeText(text, 0, text.length));
+          expect(reader.remaining).toBe(0);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test.each([
     ["efbbbf61", "\ufeffa"],
     ["61ff62", "a\ufffdb"],
