@@ -1,7 +1,10 @@
 /**
- * The controller of a single node: every change of the cluster passes through here, one at a time. A request is decided on
- * the image left by the one before it (`topics.ts`, `partitions.ts`, `configs.ts`, `producer-ids.ts`, `registration.ts`),
- * the records are committed, the publishers act, and only then does the answer leave.
+ * The controller: every change of the cluster passes through here, one at a time. A request is decided on the image left by the
+ * one before it (`topics.ts`, `partitions.ts`, `configs.ts`, `producer-ids.ts`, `registration.ts` and so on), the records are
+ * committed, the publishers act, and only then does the answer leave.
+ *
+ * A node without a quorum is always its own controller. In a cluster every node has one, and one at a time is active: see
+ * `cluster-controller.ts` for whose turn it is and for what brokers ask.
  *
  * How `broker/` puts it together:
  *
@@ -20,13 +23,8 @@
  * Publishers run inside the commit: a topic can be written to once its creation has been answered.
  */
 import { ErrorCode } from "#common/error-code.ts";
-import type { Random } from "#common/time.ts";
-import type { BrokerConfig } from "#config/broker-config.ts";
-import type { LoggerLevels } from "#config/logger-levels.ts";
 import { isInternalTopic, liveBrokers, ResourceType } from "#metadata/cluster-image.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
-import type { MetadataState } from "#metadata/metadata-loader.ts";
-import { MetadataLogError } from "#metadata/metadata-log.ts";
 import type {
   AlterPartitionReassignmentsRequest,
   AlterPartitionReassignmentsResponse,
@@ -48,11 +46,14 @@ import type {
   ElectLeadersRequest,
   ElectLeadersResponse,
 } from "#protocol/generated/elect-leaders.ts";
+import { ClusterController } from "./cluster-controller.ts";
 import { decideClientQuotas, refuseClientQuotas } from "./client-quotas.ts";
 import type { QuotaChange, QuotaOutcome } from "./client-quotas.ts";
 import { ConfigOperation, type ResourceChange } from "./config-values.ts";
 import { decideConfigChanges, refuseConfigChanges, type ResourceOutcome } from "./configs.ts";
-import type { Decision, DecisionInput, Refusal } from "./decision.ts";
+import { DecisionQueue } from "./decision-queue.ts";
+import type { DecisionQueueOptions } from "./decision-queue.ts";
+import type { Decision, Refusal } from "./decision.ts";
 import { decideElectLeaders, refuseElectLeaders } from "./elections.ts";
 import { decideUpdateFeatures } from "./features.ts";
 import type { FeatureUpdate } from "./features.ts";
@@ -73,16 +74,7 @@ import {
 } from "./topics.ts";
 
 /** What the controller needs. */
-export interface ControllerOptions {
-  readonly nodeId: number;
-  readonly loader: MetadataState;
-  /** The configuration in force. */
-  readonly config: () => BrokerConfig;
-  readonly random: Random;
-  /** The loggers of this process, as far as their level can be set. */
-  readonly loggers: Pick<LoggerLevels, "levels" | "set">;
-  /** Whether a text is a pattern that names can be matched against. */
-  readonly isPattern: (source: string) => boolean;
+export interface ControllerOptions extends DecisionQueueOptions {
   /** Why no partition can be created now, or null: asked before any is. Partitions of the broker's own topics are created all the same. */
   readonly creationRefusal?: () => Refusal | null;
 }
@@ -90,10 +82,15 @@ export interface ControllerOptions {
 /** See the head of the file. Methods answer when the change is committed and published. */
 export class Controller {
   readonly #options: ControllerOptions;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #queue: DecisionQueue;
+  /** What the controller of a cluster serves besides; null on a node that is alone. */
+  readonly cluster: ClusterController | null;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
+    this.#queue = new DecisionQueue(options);
+    this.cluster =
+      options.cluster === undefined ? null : new ClusterController(this.#queue, options.cluster);
   }
 
   /** The newest committed image. */
@@ -107,13 +104,13 @@ export class Controller {
    * @throws MetadataLogError when it could not be written.
    */
   async start(registration: BrokerRegistration): Promise<void> {
-    await this.#submit((input) => decideStart(registration, input));
+    await this.#queue.submit((input) => decideStart(registration, input));
   }
 
   /** Serves CreateTopics. A timeout of 0 or less is over before anything is done, as in Kafka. */
   async createTopics(request: CreateTopicsRequest): Promise<CreateTopicsResponse> {
     if (request.timeoutMs <= 0) return refuseCreateTopics(request, TIMED_OUT);
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => {
         const decision = decideCreateTopics(request, input);
         const refusal = this.#creationRefusal(request.topics, decision);
@@ -135,7 +132,7 @@ export class Controller {
       });
     }
     if (request.timeoutMs <= 0) return refuseDeleteTopics(request, version, TIMED_OUT);
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideDeleteTopics(request, version, input),
       (refusal) => refuseDeleteTopics(request, version, refusal),
     );
@@ -144,7 +141,7 @@ export class Controller {
   /** Serves CreatePartitions. */
   async createPartitions(request: CreatePartitionsRequest): Promise<CreatePartitionsResponse> {
     if (request.timeoutMs <= 0) return refuseCreatePartitions(request, TIMED_OUT);
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => {
         const decision = decideCreatePartitions(request, input);
         const refusal = this.#creationRefusal(request.topics, decision);
@@ -161,7 +158,7 @@ export class Controller {
     resources: readonly ResourceChange[],
     validateOnly: boolean,
   ): Promise<readonly ResourceOutcome[]> {
-    const outcomes = await this.#submitOr(
+    const outcomes = await this.#queue.submitOr(
       (input) => decideConfigChanges(resources, validateOnly, input),
       (refusal) => refuseConfigChanges(resources, refusal),
     );
@@ -185,7 +182,7 @@ export class Controller {
     changes: readonly QuotaChange[],
     validateOnly: boolean,
   ): Promise<readonly QuotaOutcome[]> {
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideClientQuotas(changes, validateOnly, input),
       (refusal) => refuseClientQuotas(changes, refusal),
     );
@@ -196,7 +193,7 @@ export class Controller {
     deletions: readonly ScramDeletion[],
     upsertions: readonly ScramUpsertion[],
   ): Promise<readonly ScramOutcome[]> {
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideScramCredentials(deletions, upsertions, input),
       (refusal) => refuseScramCredentials(deletions, upsertions, refusal),
     );
@@ -207,7 +204,7 @@ export class Controller {
     updates: readonly FeatureUpdate[],
     validateOnly: boolean,
   ): Promise<Refusal | null> {
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideUpdateFeatures(updates, validateOnly, input),
       (refusal) => refusal,
     );
@@ -215,16 +212,19 @@ export class Controller {
 
   /** Serves UnregisterBroker; null when it is done. */
   async unregisterBroker(brokerId: number): Promise<Refusal | null> {
-    return this.#submitOr(
+    return this.#queue.submitOr<Refusal | null>(
       (input) => decideUnregisterBroker(brokerId, input),
       (refusal) => refusal,
+      (refusal, { liveness }) => {
+        if (refusal === null) liveness.forget(brokerId);
+      },
     );
   }
 
   /** Serves ElectLeaders. */
   async electLeaders(request: ElectLeadersRequest): Promise<ElectLeadersResponse> {
     if (request.timeoutMs <= 0) return refuseElectLeaders(request, TIMED_OUT);
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideElectLeaders(request, input),
       (refusal) => refuseElectLeaders(request, refusal),
     );
@@ -235,7 +235,7 @@ export class Controller {
     request: AlterPartitionReassignmentsRequest,
   ): Promise<AlterPartitionReassignmentsResponse> {
     if (request.timeoutMs <= 0) return refuseReassignments(request, TIMED_OUT);
-    return this.#submitOr(
+    return this.#queue.submitOr(
       (input) => decideReassignments(request, input),
       (refusal) => refuseReassignments(request, refusal),
     );
@@ -268,12 +268,12 @@ export class Controller {
    * @throws MetadataLogError when it could not be written; nothing was given out.
    */
   async allocateProducerIds(): Promise<ProducerIdBlock> {
-    return this.#submit(decideProducerIdBlock);
+    return this.#queue.submit(decideProducerIdBlock);
   }
 
   /** Writes a snapshot of the metadata, between two changes, if there were changes since the last one. */
   snapshotIfGrown(): Promise<void> {
-    return this.#enqueue(() => this.#options.loader.snapshotIfGrown());
+    return this.#queue.enqueue(() => this.#options.loader.snapshotIfGrown());
   }
 
   /** Why what was decided cannot be done: it would leave topics without partitions. */
@@ -283,45 +283,6 @@ export class Controller {
   ): Refusal | null {
     if (records.length === 0 || topics.every(({ name }) => isInternalTopic(name))) return null;
     return this.#options.creationRefusal?.() ?? null;
-  }
-
-  /** Decides and commits after everything submitted before. */
-  #submit<T>(decide: (input: DecisionInput) => Decision<T>): Promise<T> {
-    return this.#enqueue(async () => {
-      const { nodeId, loader, config, random, loggers, isPattern } = this.#options;
-      const { response, records } = decide({
-        image: loader.committed,
-        config: config(),
-        nodeId,
-        random,
-        loggers: new Set(loggers.levels().keys()),
-        isPattern,
-      });
-      if (records.length > 0) await loader.commit(records);
-      return response;
-    });
-  }
-
-  #enqueue<T>(run: () => Promise<T>): Promise<T> {
-    const result = this.#queue.then(run, run);
-    // The queue goes on whatever became of this one; the caller gets the failure.
-    this.#queue = result.catch(() => undefined);
-    return result;
-  }
-
-  /** As `#submit`, with an answer for when the log cannot be written. */
-  async #submitOr<T>(
-    decide: (input: DecisionInput) => Decision<T>,
-    refuse: (refusal: Refusal) => T,
-  ): Promise<T> {
-    try {
-      return await this.#submit(decide);
-    } catch (error) {
-      if (!(error instanceof MetadataLogError)) throw error;
-      const errorCode =
-        error.code === "DISK_FULL" ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.UNKNOWN_SERVER_ERROR;
-      return refuse({ errorCode, errorMessage: error.message });
-    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { BrokerConfig } from "#config/broker-config.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { Random } from "#common/time.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import type { LivenessView } from "./broker-liveness.ts";
 
 /** An answer and the records that make it true, in order. Without records the answer is true already. */
 export interface Decision<T> {
@@ -24,6 +25,14 @@ export interface DecisionInput {
   readonly loggers: ReadonlySet<string>;
   /** Whether a text is a pattern that names can be matched against. */
   readonly isPattern: (source: string) => boolean;
+  /** Of a node in a quorum; null on one that is alone, where nobody registers, falls silent or is given anything else. */
+  readonly cluster: ClusterInput | null;
+}
+
+/** What decisions about several brokers are made from besides. */
+export interface ClusterInput {
+  readonly clusterId: string;
+  readonly liveness: LivenessView;
 }
 
 /** An error code and the sentence a person is told. */

@@ -19,7 +19,13 @@ import type {
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
-import { checkManualReplicas, DirectoryChooser, newPartition, placeReplicas } from "./placement.ts";
+import {
+  checkManualReplicas,
+  checkServed,
+  DirectoryChooser,
+  newPartition,
+  placeReplicas,
+} from "./placement.ts";
 
 /** Decides CreatePartitions. With `validateOnly` the answer is the same and there are no records. */
 export function decideCreatePartitions(
@@ -127,15 +133,10 @@ function invalidPartitions(errorMessage: string): Refusal {
 function placed(
   topic: TopicImage,
   additional: number,
-  { image }: DecisionInput,
+  input: DecisionInput,
 ): readonly (readonly number[])[] | Refusal {
   const replicationFactor = topic.partitions[0]?.replicas.length ?? 1;
-  const { assignments, refusal } = placeReplicas(
-    image,
-    additional,
-    replicationFactor,
-    topic.partitions.length,
-  );
+  const { assignments, refusal } = placeReplicas(input, additional, replicationFactor);
   return refusal ?? assignments;
 }
 
@@ -158,14 +159,11 @@ function manual(
   const replicationFactor = topic.partitions[0]?.replicas.length ?? 1;
   const assignments: (readonly number[])[] = [];
   for (const { brokerIds } of given) {
-    const error = checkManualReplicas(image, brokerIds);
+    const partitionId = topic.partitions.length + assignments.length;
+    const error =
+      checkManualReplicas(image, brokerIds, replicationFactor) ??
+      checkServed(image, partitionId, brokerIds);
     if (error !== null) return misplaced(error);
-    if (brokerIds.length !== replicationFactor) {
-      return misplaced(
-        `The manual partition assignment includes a partition with ${brokerIds.length} replica(s), but this is not ` +
-          `consistent with previous partitions, which have ${replicationFactor} replica(s).`,
-      );
-    }
     assignments.push(brokerIds);
   }
   return assignments;

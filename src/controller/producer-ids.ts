@@ -4,6 +4,12 @@
  *
  * @see KIP-730
  */
+import { ErrorCode } from "#common/error-code.ts";
+import { makeAllocateProducerIdsResponse } from "#protocol/generated/allocate-producer-ids.ts";
+import type {
+  AllocateProducerIdsRequest,
+  AllocateProducerIdsResponse,
+} from "#protocol/generated/allocate-producer-ids.ts";
 import { makeProducerIdsRecord } from "#protocol/generated/records/producer-ids-record.ts";
 import type { Decision, DecisionInput } from "./decision.ts";
 
@@ -17,11 +23,43 @@ export interface ProducerIdBlock {
 }
 
 /** Decides on the next block of this broker. */
-export function decideProducerIdBlock({ image, nodeId }: DecisionInput): Decision<ProducerIdBlock> {
+export function decideProducerIdBlock(input: DecisionInput): Decision<ProducerIdBlock> {
+  const { image, nodeId } = input;
+  return nextBlock(nodeId, image.brokers.get(nodeId)?.epoch ?? -1, input);
+}
+
+/** Decides AllocateProducerIds: the next block of any broker that says which life it is in. */
+export function decideAllocateProducerIds(
+  { brokerId, brokerEpoch }: AllocateProducerIdsRequest,
+  input: DecisionInput,
+): Decision<AllocateProducerIdsResponse> {
+  if (input.image.brokers.get(brokerId)?.epoch !== brokerEpoch) {
+    return { response: refuseAllocateProducerIds(ErrorCode.STALE_BROKER_EPOCH), records: [] };
+  }
+  const { response, records } = nextBlock(brokerId, brokerEpoch, input);
+  return {
+    response: makeAllocateProducerIdsResponse({
+      producerIdStart: response.firstId,
+      producerIdLen: response.count,
+    }),
+    records,
+  };
+}
+
+/** The answer when no block was given. */
+export function refuseAllocateProducerIds(errorCode: number): AllocateProducerIdsResponse {
+  return makeAllocateProducerIdsResponse({ errorCode });
+}
+
+function nextBlock(
+  brokerId: number,
+  brokerEpoch: number,
+  { image }: DecisionInput,
+): Decision<ProducerIdBlock> {
   const firstId = image.nextProducerId;
   const record = makeProducerIdsRecord({
-    brokerId: nodeId,
-    brokerEpoch: image.brokers.get(nodeId)?.epoch ?? -1,
+    brokerId,
+    brokerEpoch,
     nextProducerId: firstId + BigInt(PRODUCER_ID_BLOCK_SIZE),
   });
   return {

@@ -5,7 +5,6 @@
  * @see KIP-455, KIP-860 (no change of the replication factor)
  */
 import { ErrorCode } from "#common/error-code.ts";
-import { ZERO_UUID } from "#common/uuid.ts";
 import type { ClusterImage, PartitionImage, TopicImage } from "#metadata/cluster-image.ts";
 import {
   makeAlterPartitionReassignmentsResponse,
@@ -18,12 +17,13 @@ import type {
   ReassignablePartition,
 } from "#protocol/generated/alter-partition-reassignments.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
-import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
-import type { PartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
-import { isLive } from "./elections.ts";
-import { checkManualReplicas, DirectoryChooser } from "./placement.ts";
+import { partitionChangeEntries } from "./partition-change.ts";
+import type { PartitionGoal } from "./partition-change.ts";
+import { RuleBook } from "./partition-rules.ts";
+import type { TopicRules } from "./partition-rules.ts";
+import { checkManualReplicas } from "./placement.ts";
 
 const NO_REFUSAL: Refusal = { errorCode: ErrorCode.NONE, errorMessage: null };
 
@@ -35,10 +35,11 @@ export function isReassigning({ addingReplicas, removingReplicas }: PartitionIma
 /** Decides AlterPartitionReassignments, each partition by itself. */
 export function decideReassignments(
   request: AlterPartitionReassignmentsRequest,
-  { image }: DecisionInput,
+  input: DecisionInput,
 ): Decision<AlterPartitionReassignmentsResponse> {
+  const { image } = input;
   const records: MetadataRecord[] = [];
-  const directories = new DirectoryChooser(image);
+  const rules = new RuleBook(input);
   const { allowReplicationFactorChange } = request;
   const responses = request.topics.map(({ name, partitions }) => {
     const topic = image.topicsByName.get(name);
@@ -52,18 +53,14 @@ export function decideReassignments(
         if (topic === undefined || partition === undefined) {
           return refused(unknown(name, topic, partitionIndex));
         }
-        const change =
+        const topicRules = rules.of(topic);
+        const goal =
           row.replicas === null
-            ? cancel(image, partition, `${name}:${partitionIndex}`)
-            : begin(image, partition, row, allowReplicationFactorChange, directories);
-        if (change !== null && "errorCode" in change) return refused(change);
-        if (change !== null) {
-          const record = makePartitionChangeRecord({
-            partitionId: partitionIndex,
-            topicId: topic.id,
-            ...change,
-          });
-          records.push({ kind: "PartitionChangeRecord", record });
+            ? cancel(partition, topicRules, `${name}:${partitionIndex}`)
+            : begin(image, partition, row, allowReplicationFactorChange);
+        if ("errorCode" in goal) return refused(goal);
+        for (const entry of partitionChangeEntries(topic.id, partition, goal, topicRules)) {
+          records.push(entry);
         }
         return refused(NO_REFUSAL);
       }),
@@ -107,23 +104,30 @@ function unknown(name: string, topic: TopicImage | undefined, partitionIndex: nu
   return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage };
 }
 
-type Change = Partial<PartitionChangeRecord>;
-
-/** Back to the replicas from before. */
-function cancel(image: ClusterImage, partition: PartitionImage, label: string): Change | Refusal {
+/** Back to the replicas from before. What was added leaves, what was to be removed stays. */
+function cancel(
+  partition: PartitionImage,
+  { allowsUnclean }: TopicRules,
+  label: string,
+): PartitionGoal | Refusal {
   if (!isReassigning(partition)) {
     return { errorCode: ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, errorMessage: null };
   }
-  const { addingReplicas, replicas, isr } = partition;
-  const remaining = isr.filter((id) => !addingReplicas.includes(id));
-  if (remaining.length === 0) {
+  const { addingReplicas } = partition;
+  const stays = (id: number): boolean => !addingReplicas.includes(id);
+  const replicas = partition.replicas.filter(stays);
+  const isr = partition.isr.filter(stays);
+  const election = allowsUnclean ? "unclean" : "online";
+  const goal: PartitionGoal = { replicas, adding: [], removing: [], election };
+  if (isr.length > 0) return { ...goal, isr };
+  const [first] = replicas;
+  if (!allowsUnclean || first === undefined) {
     return {
       errorCode: ErrorCode.INVALID_REPLICA_ASSIGNMENT,
       errorMessage: `Unable to revert partition assignment for ${label} because it would require an unclean leader election.`,
     };
   }
-  const target = replicas.filter((id) => !addingReplicas.includes(id));
-  return settle(image, partition, target, remaining, () => ZERO_UUID);
+  return { ...goal, isr: [first] };
 }
 
 function begin(
@@ -131,62 +135,32 @@ function begin(
   partition: PartitionImage,
   { replicas }: ReassignablePartition,
   allowsOtherFactor: boolean,
-  directories: DirectoryChooser,
-): Change | Refusal | null {
+): PartitionGoal | Refusal {
   const target = replicas ?? [];
   const error = checkManualReplicas(image, target);
   if (error !== null) {
     return { errorCode: ErrorCode.INVALID_REPLICA_ASSIGNMENT, errorMessage: error };
   }
-  // What was on its way before counts neither as there nor as gone.
-  const settled = partition.replicas.filter((id) => !partition.addingReplicas.includes(id));
-  if (!allowsOtherFactor && target.length !== settled.length) {
+  const now = partition.replicas;
+  // What was on its way before does not count as there.
+  const settledCount = now.filter((id) => !partition.addingReplicas.includes(id)).length;
+  if (!allowsOtherFactor && target.length !== settledCount) {
     return {
       errorCode: ErrorCode.INVALID_REPLICATION_FACTOR,
-      errorMessage: `The replication factor is changed from ${settled.length} to ${target.length}`,
+      errorMessage: `The replication factor is changed from ${settledCount} to ${target.length}`,
     };
   }
-  const choose = (id: number): string => directories.choose(id);
-  const adding = target.filter((id) => !partition.isr.includes(id) && !settled.includes(id));
-  const removing = partition.replicas.filter((id) => !target.includes(id));
-  const isr = partition.isr.filter((id) => target.includes(id));
-  // Whoever keeps the partition must be there to serve it.
-  if (adding.length === 0 && isr.some((id) => isLive(image, id))) {
-    const isSame =
-      !isReassigning(partition) &&
-      target.length === partition.replicas.length &&
-      target.every((id, index) => id === partition.replicas[index]);
-    return isSame ? null : settle(image, partition, target, isr, choose);
-  }
-  const all = [...target, ...removing];
+  const adding = difference(target, now);
+  const removing = difference(now, target);
   return {
-    replicas: all,
-    directories: all.map((id) => directoryOf(partition, id) ?? choose(id)),
-    addingReplicas: adding,
-    removingReplicas: removing,
+    replicas: [...target, ...removing],
+    // A change of a reassignment that adds or removes nothing new leaves what it was adding and removing as it is.
+    ...(adding.length > 0 && { adding }),
+    ...(removing.length > 0 && { removing }),
   };
 }
 
-/** `target` and nothing on its way; another leader only where the old one is not among them. */
-function settle(
-  image: ClusterImage,
-  partition: PartitionImage,
-  target: readonly number[],
-  isr: readonly number[],
-  choose: (id: number) => string,
-): Change {
-  const leader = isr.find((id) => isLive(image, id)) ?? -1;
-  return {
-    replicas: [...target],
-    isr: [...isr],
-    directories: target.map((id) => directoryOf(partition, id) ?? choose(id)),
-    addingReplicas: [],
-    removingReplicas: [],
-    ...(isr.includes(partition.leader) ? {} : { leader }),
-  };
-}
-
-function directoryOf({ replicas, directories }: PartitionImage, id: number): string | undefined {
-  const index = replicas.indexOf(id);
-  return index === -1 ? undefined : directories[index];
+/** What is in the first list only, by rising id. */
+function difference(ids: readonly number[], others: readonly number[]): number[] {
+  return ids.filter((id) => !others.includes(id)).sort((left, right) => left - right);
 }

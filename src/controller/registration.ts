@@ -2,8 +2,10 @@
  * What a node writes about itself at start: the level of the metadata format in an empty log, and its registration where it
  * differs from what the log says. A restart without changes writes nothing.
  */
+import { makeConfigRecord } from "#protocol/generated/records/config-record.ts";
 import { makeFeatureLevelRecord } from "#protocol/generated/records/feature-level-record.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
+import { ResourceType } from "#metadata/cluster-image.ts";
 import type {
   BrokerEndpointImage,
   BrokerImage,
@@ -14,12 +16,14 @@ import { registerBrokerEntry } from "#metadata/image-records.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
+import { leaveEligibleRecords, leaveRecords } from "./fencing.ts";
 
 /** Level of the metadata format of Kafka 4.4 (`metadata.version` 4.4-IV…), which our records keep to. */
 export const METADATA_VERSION = 33;
 
 /** Ranges of the features this broker can work with. Only what is finished has its place here. */
 export const SUPPORTED_FEATURES: readonly FeatureRange[] = [
+  { name: "eligible.leader.replicas.version", min: 0, max: 1 },
   { name: "group.version", min: 0, max: 1 },
   { name: "metadata.version", min: 7, max: METADATA_VERSION },
 ];
@@ -28,6 +32,11 @@ export const SUPPORTED_FEATURES: readonly FeatureRange[] = [
 const FIRST_LEVELS: readonly (readonly [name: string, level: number])[] = [
   ["metadata.version", METADATA_VERSION],
   ["group.version", 1],
+];
+
+/** Those of a new cluster besides: what one replica has no use for (KIP-966). */
+const FIRST_CLUSTER_LEVELS: readonly (readonly [name: string, level: number])[] = [
+  ["eligible.leader.replicas.version", 1],
 ];
 
 /** Numbers of security protocols in registrations. */
@@ -47,13 +56,7 @@ export function decideStart(
   input: DecisionInput,
 ): Decision<null> {
   const { image, nodeId, random } = input;
-  const records: MetadataRecord[] = [];
-  if (image.features.size === 0) {
-    for (const [name, featureLevel] of FIRST_LEVELS) {
-      const record = makeFeatureLevelRecord({ name, featureLevel });
-      records.push({ kind: "FeatureLevelRecord", record });
-    }
-  }
+  const records: MetadataRecord[] = image.features.size === 0 ? levelRecords(FIRST_LEVELS) : [];
   const before = image.brokers.get(nodeId);
   const now: BrokerImage = {
     id: nodeId,
@@ -72,6 +75,36 @@ export function decideStart(
     records.push(registerBrokerEntry(now));
   for (const record of reclaimLeadership(image, nodeId)) records.push(record);
   return { response: null, records };
+}
+
+/**
+ * Decides what the first active controller of a cluster writes: the levels of features in an empty log. With eligible leader replicas
+ * `min.insync.replicas` is a value of the whole cluster, so that all controllers agree on it.
+ */
+export function decideActivation({ image, config }: DecisionInput): Decision<null> {
+  if (image.features.size > 0) return { response: null, records: [] };
+  const record = makeConfigRecord({
+    resourceType: ResourceType.BROKER,
+    resourceName: "",
+    name: "min.insync.replicas",
+    value: config.text("min.insync.replicas"),
+  });
+  return {
+    response: null,
+    records: [
+      ...levelRecords([...FIRST_LEVELS, ...FIRST_CLUSTER_LEVELS]),
+      { kind: "ConfigRecord", record },
+    ],
+  };
+}
+
+function levelRecords(
+  levels: readonly (readonly [name: string, level: number])[],
+): MetadataRecord[] {
+  return levels.map(([name, featureLevel]) => ({
+    kind: "FeatureLevelRecord",
+    record: makeFeatureLevelRecord({ name, featureLevel }),
+  }));
 }
 
 function describe({
@@ -117,11 +150,12 @@ function* reclaimLeadership(image: ClusterImage, nodeId: number): Generator<Meta
   }
 }
 
-/** Decides UnregisterBroker: a broker that will not come back is forgotten, and is in sync with nothing any more. Null when it is done. */
+/** Decides UnregisterBroker: a broker is forgotten, and is in sync with nothing any more. Null when it is done. */
 export function decideUnregisterBroker(
   brokerId: number,
-  { image, nodeId }: DecisionInput,
+  input: DecisionInput,
 ): Decision<Refusal | null> {
+  const { image, nodeId, cluster } = input;
   const refused = (errorCode: number, errorMessage: string): Decision<Refusal | null> => ({
     response: { errorCode, errorMessage },
     records: [],
@@ -133,7 +167,7 @@ export function decideUnregisterBroker(
       `Broker ID ${brokerId} is not currently registered`,
     );
   }
-  if (brokerId === nodeId) {
+  if (cluster === null && brokerId === nodeId) {
     return refused(
       ErrorCode.INVALID_REQUEST,
       `Broker ID ${brokerId} is the one that serves this request; without it the cluster would be none`,
@@ -142,25 +176,10 @@ export function decideUnregisterBroker(
   const record = { brokerId, brokerEpoch: broker.epoch };
   return {
     response: null,
-    records: [{ kind: "UnregisterBrokerRecord", record }, ...leaveInSync(image, brokerId)],
+    records: [
+      ...leaveRecords(brokerId, input),
+      ...leaveEligibleRecords(brokerId, input),
+      { kind: "UnregisterBrokerRecord", record },
+    ],
   };
-}
-
-/** Takes a broker out of the ISRs it is in, but for those it is alone in: who was the last one in sync may still be needed. */
-function* leaveInSync(image: ClusterImage, brokerId: number): Generator<MetadataRecord> {
-  for (const topic of image.topicsById.values()) {
-    for (const { partitionId, isr, leader } of topic.partitions) {
-      if (!isr.includes(brokerId)) continue;
-      const others = isr.filter((id) => id !== brokerId);
-      if (others.length === 0 && leader !== brokerId) continue;
-      const next = others.find((id) => image.brokers.get(id)?.isFenced === false) ?? -1;
-      const record = makePartitionChangeRecord({
-        partitionId,
-        topicId: topic.id,
-        isr: others.length === 0 ? null : others,
-        ...(leader === brokerId && { leader: next }),
-      });
-      yield { kind: "PartitionChangeRecord", record };
-    }
-  }
 }

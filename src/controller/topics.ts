@@ -34,7 +34,13 @@ import type {
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import { EXCESSIVE_BATCH, MAX_RECORDS_PER_REQUEST } from "./decision.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
-import { checkManualReplicas, DirectoryChooser, newPartition, placeReplicas } from "./placement.ts";
+import {
+  checkManualReplicas,
+  checkServed,
+  DirectoryChooser,
+  newPartition,
+  placeReplicas,
+} from "./placement.ts";
 import { canCollide, collisionKey, topicNameError } from "./topic-name.ts";
 
 /** Name of the topic whose log holds the cluster's own records; nobody creates it. */
@@ -232,38 +238,36 @@ function manualAssignments(
       "A manual partition assignment was specified, but numPartitions was not set to -1.",
     );
   }
-  const assignments: (readonly number[])[] = [];
+  const assignments = new Map<number, readonly number[]>();
+  const [first] = row.assignments;
   for (const { partitionIndex, brokerIds } of row.assignments) {
-    if (assignments[partitionIndex] !== undefined) {
+    if (assignments.has(partitionIndex)) {
       return misplaced(
         `Found multiple manual partition assignments for partition ${partitionIndex}`,
       );
     }
-    const error = checkManualReplicas(image, brokerIds);
+    const error =
+      checkManualReplicas(image, brokerIds, first?.brokerIds.length) ??
+      checkServed(image, partitionIndex, brokerIds);
     if (error !== null) return misplaced(error);
-    // A sparse array would take what a client says for a size; the check below needs only the count.
-    if (partitionIndex < 0 || partitionIndex >= row.assignments.length) {
+    assignments.set(partitionIndex, brokerIds);
+  }
+  const inOrder: (readonly number[])[] = [];
+  for (let index = 0; index < assignments.size; index++) {
+    const replicas = assignments.get(index);
+    if (replicas === undefined) {
       return misplaced("partitions should be a consecutive 0-based integer sequence");
     }
-    assignments[partitionIndex] = brokerIds;
+    inOrder.push(replicas);
   }
-  const [first] = assignments;
-  const uneven = assignments.find((replicas) => replicas.length !== first?.length);
-  if (first !== undefined && uneven !== undefined) {
-    return misplaced(
-      "The manual partition assignment includes a partition with " +
-        `${uneven.length} replica(s), but this is not consistent with previous partitions, which have ` +
-        `${first.length} replica(s).`,
-    );
-  }
-  return assignments;
+  return inOrder;
 }
 
 function placedAssignments(
   row: CreatableTopic,
   input: DecisionInput,
 ): readonly (readonly number[])[] | Refusal {
-  const { image, config, random } = input;
+  const { config } = input;
   if (row.replicationFactor < -1 || row.replicationFactor === 0) {
     return {
       errorCode: ErrorCode.INVALID_REPLICATION_FACTOR,
@@ -282,8 +286,7 @@ function placedAssignments(
     row.replicationFactor === -1
       ? config.number("default.replication.factor")
       : row.replicationFactor;
-  const start = Math.floor(random.next() * image.brokers.size);
-  const { assignments, refusal } = placeReplicas(image, partitionCount, replicationFactor, start);
+  const { assignments, refusal } = placeReplicas(input, partitionCount, replicationFactor);
   return refusal ?? assignments;
 }
 

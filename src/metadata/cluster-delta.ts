@@ -23,6 +23,7 @@ export const NO_LEADER_CHANGE = -2;
 export class ClusterDelta {
   readonly base: ClusterImage;
   readonly #topics = new Map<string, TopicImage | null>();
+  readonly #copiedPartitions = new Map<string, PartitionImage[]>();
   readonly #brokers = new Map<number, BrokerImage | null>();
   readonly #configs = new Map<string, Map<string, string>>();
   readonly #features = new Map<string, number>();
@@ -210,9 +211,7 @@ export class ClusterDelta {
   #replayPartition(record: PartitionRecord): void {
     const topic = this.#topic(record.topicId);
     assert(topic !== undefined, `PartitionRecord of unknown topic id ${record.topicId}`);
-    const partitions = [...topic.partitions];
-    partitions[record.partitionId] = partitionFromRecord(record);
-    this.#topics.set(topic.id, { ...topic, partitions });
+    this.#setPartition(topic, partitionFromRecord(record));
   }
 
   #replayPartitionChange(record: PartitionChangeRecord): void {
@@ -222,24 +221,18 @@ export class ClusterDelta {
       topic !== undefined && before !== undefined,
       `PartitionChangeRecord of unknown partition ${record.topicId}-${record.partitionId}`,
     );
-    const hasNewLeader = record.leader !== NO_LEADER_CHANGE;
-    const partitions = [...topic.partitions];
-    partitions[record.partitionId] = {
-      partitionId: before.partitionId,
-      leader: hasNewLeader ? record.leader : before.leader,
-      leaderEpoch: before.leaderEpoch + (hasNewLeader ? 1 : 0),
-      partitionEpoch: before.partitionEpoch + 1,
-      leaderRecoveryState:
-        record.leaderRecoveryState === -1 ? before.leaderRecoveryState : record.leaderRecoveryState,
-      replicas: record.replicas ?? before.replicas,
-      isr: record.isr ?? before.isr,
-      removingReplicas: record.removingReplicas ?? before.removingReplicas,
-      addingReplicas: record.addingReplicas ?? before.addingReplicas,
-      directories: record.directories ?? before.directories,
-      eligibleLeaderReplicas: record.eligibleLeaderReplicas ?? before.eligibleLeaderReplicas,
-      lastKnownElr: record.lastKnownElr ?? before.lastKnownElr,
-    };
-    this.#topics.set(topic.id, { ...topic, partitions });
+    this.#setPartition(topic, partitionAfter(before, record));
+  }
+
+  /** The first change of a topic copies its partitions; the ones after it change the copy, which nobody has seen yet. */
+  #setPartition(topic: TopicImage, partition: PartitionImage): void {
+    let partitions = this.#copiedPartitions.get(topic.id);
+    if (partitions === undefined || partitions !== topic.partitions) {
+      partitions = [...topic.partitions];
+      this.#copiedPartitions.set(topic.id, partitions);
+      this.#topics.set(topic.id, { ...topic, partitions });
+    }
+    partitions[partition.partitionId] = partition;
   }
 
   #clearElr(topicName: string): void {
@@ -278,6 +271,29 @@ export class ClusterDelta {
   #carry(key: string, entry: MetadataRecord | null): void {
     this.#carried.set(key, entry);
   }
+}
+
+/** A partition after a change: another leader begins another leader epoch, and every change another partition epoch. */
+export function partitionAfter(
+  before: PartitionImage,
+  record: PartitionChangeRecord,
+): PartitionImage {
+  const hasNewLeader = record.leader !== NO_LEADER_CHANGE;
+  return {
+    partitionId: before.partitionId,
+    leader: hasNewLeader ? record.leader : before.leader,
+    leaderEpoch: before.leaderEpoch + (hasNewLeader ? 1 : 0),
+    partitionEpoch: before.partitionEpoch + 1,
+    leaderRecoveryState:
+      record.leaderRecoveryState === -1 ? before.leaderRecoveryState : record.leaderRecoveryState,
+    replicas: record.replicas ?? before.replicas,
+    isr: record.isr ?? before.isr,
+    removingReplicas: record.removingReplicas ?? before.removingReplicas,
+    addingReplicas: record.addingReplicas ?? before.addingReplicas,
+    directories: record.directories ?? before.directories,
+    eligibleLeaderReplicas: record.eligibleLeaderReplicas ?? before.eligibleLeaderReplicas,
+    lastKnownElr: record.lastKnownElr ?? before.lastKnownElr,
+  };
 }
 
 function overlay<K, V>(

@@ -23,6 +23,7 @@ function decide(
     random: new CountingRandom(),
     loggers: new Set<string>(),
     isPattern: () => true,
+    cluster: null,
   });
 }
 

@@ -178,6 +178,7 @@ describe("CreateTopics", () => {
       random: new CountingRandom(),
       loggers: new Set<string>(),
       isPattern: () => true,
+      cluster: null,
     };
     const request = makeCreateTopicsRequest({
       topics: [
