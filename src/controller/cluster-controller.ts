@@ -105,7 +105,10 @@ export class ClusterController {
     nowMs: number,
   ): Promise<BrokerHeartbeatResponse> {
     const { brokerId, brokerEpoch, currentMetadataOffset } = request;
-    if (this.#queue.isActive && this.#queue.committed.brokers.get(brokerId)?.epoch === brokerEpoch) {
+    if (
+      this.#queue.isActive &&
+      this.#queue.committed.brokers.get(brokerId)?.epoch === brokerEpoch
+    ) {
       this.#options.liveness.touch(brokerId, brokerEpoch, nowMs);
     }
     return this.#queue.submitOr(

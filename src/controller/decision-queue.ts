@@ -102,21 +102,34 @@ export class DecisionQueue {
     try {
       return await this.submit(decide, onCommitted);
     } catch (error) {
-      if (!(error instanceof MetadataLogError)) throw error;
-      return refuse({
-        errorCode: FAILURE_CODES[error.code] ?? ErrorCode.UNKNOWN_SERVER_ERROR,
-        errorMessage: error.message,
-      });
+      const refusal = commitRefusal(error);
+      if (refusal === null) throw error;
+      return refuse(refusal);
     }
   }
 }
 
 const NOT_ACTIVE = "This is not the correct controller for this cluster.";
 
-const FAILURE_CODES: Readonly<Record<string, number>> = {
-  DISK_FULL: ErrorCode.KAFKA_STORAGE_ERROR,
-  NOT_CONTROLLER: ErrorCode.NOT_CONTROLLER,
-};
+/** Codes of a log's and a quorum's errors. */
+const FAILURE_CODES: ReadonlyMap<unknown, number> = new Map([
+  ["DISK_FULL", ErrorCode.KAFKA_STORAGE_ERROR],
+  ["NOT_CONTROLLER", ErrorCode.NOT_CONTROLLER],
+  ["STOPPED", ErrorCode.NOT_CONTROLLER],
+  ["BUSY", ErrorCode.REQUEST_TIMED_OUT],
+  ["TOO_LARGE", ErrorCode.POLICY_VIOLATION],
+]);
+
+/** What to answer when records were not committed, or nobody knows; null for an error of another kind. */
+function commitRefusal(error: unknown): Refusal | null {
+  if (!(error instanceof Error) || !("code" in error)) return null;
+  const errorCode = FAILURE_CODES.get(error.code);
+  if (errorCode === undefined && !(error instanceof MetadataLogError)) return null;
+  return {
+    errorCode: errorCode ?? ErrorCode.UNKNOWN_SERVER_ERROR,
+    errorMessage: error.message,
+  };
+}
 
 /** A node without a quorum has no brokers to hear of. */
 const ALONE: ClusterInput = { clusterId: "", liveness: new BrokerLiveness(() => 0) };
