@@ -27,8 +27,7 @@ export async function buildLoadGenerator(): Promise<void> {
 /** What a run adds to its workload. */
 export interface LoadOptions {
   readonly bootstrap: string;
-  /** Processes whose CPU time and memory are counted, together. */
-  readonly pids?: readonly number[];
+  readonly pid?: number;
   readonly seed: number;
   readonly seconds: number;
   readonly warmSeconds: number;
@@ -76,8 +75,7 @@ export function loadArguments(
     ["--max-mib", options.maxMib ?? workload.maxMib],
     ["--hold-mib", holdMib(workload, options)],
     ["--topic", options.topic],
-    ["--replication", workload.replication],
-    ...(options.pids ?? []).map((pid): [string, number] => ["--pid", pid]),
+    ["--pid", options.pid],
     ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => [
       "--topic-config",
       `${key}=${value}`,
@@ -151,7 +149,7 @@ export async function runLoad(
 /** What a replay needs. */
 export interface ReplayOptions extends Pick<
   LoadOptions,
-  "bootstrap" | "pids" | "seconds" | "warmSeconds"
+  "bootstrap" | "pid" | "seconds" | "warmSeconds"
 > {
   /** File of requests and answers, laid out as `bench/load/src/replay.rs` says. */
   readonly script: string;
@@ -164,7 +162,7 @@ export async function replayScript(options: ReplayOptions): Promise<LoadResult> 
     ["--script", options.script],
     ["--warm-seconds", options.warmSeconds],
     ["--seconds", options.seconds],
-    ...(options.pids ?? []).map((pid): [string, number] => ["--pid", pid]),
+    ["--pid", options.pid],
   ];
   const timeoutMs = (options.seconds + options.warmSeconds + 60) * 1000;
   return { ...failed, ...(await runGenerator(["replay", ...flatten(pairs)], timeoutMs)) };

@@ -29,7 +29,6 @@ import {
   type SystemRuns,
 } from "./record.ts";
 import { inRunDirectory, writeRecord } from "./run-directory.ts";
-import { clustered } from "./systems/clustered.ts";
 import { systems as knownSystems } from "./systems/index.ts";
 import {
   freePort,
@@ -77,7 +76,6 @@ function readOptions(): RunOptions {
       runs: { type: "string" },
       seconds: { type: "string" },
       systems: { type: "string", default: "self,kafka" },
-      nodes: { type: "string", default: "1" },
       seed: { type: "string", default: "1" },
       json: { type: "string" },
     },
@@ -87,12 +85,7 @@ function readOptions(): RunOptions {
     process.exit(0);
   }
   const isQuick = values.quick;
-  const nodeCount = Math.round(Number(values.nodes));
-  // Replicated load needs a cluster, and what is compared on a cluster is replicated.
-  const all = workloads.filter(
-    (workload) =>
-      (!isQuick || workload.isQuick === true) && workload.replication > 1 === nodeCount > 1,
-  );
+  const all = workloads.filter((workload) => !isQuick || workload.isQuick === true);
   const number = (text: string | undefined, otherwise: number): number => {
     const value = text === undefined ? otherwise : Number(text);
     if (!(value > 0)) throw new Error(`${text} is not a number above 0`);
@@ -102,7 +95,7 @@ function readOptions(): RunOptions {
     const system = knownSystems[name];
     if (system === undefined)
       throw new Error(`no system ${name}; there are ${Object.keys(knownSystems).join(", ")}`);
-    return nodeCount > 1 ? clustered(system, nodeCount) : system;
+    return system;
   });
   // Ratios are the first system's over the second's, and goals are about our own.
   systems.sort((left, right) => Number(right.name === subject) - Number(left.name === subject));
@@ -147,7 +140,7 @@ async function measureStartUps(
 function loadOptions(entrant: Entrant, options: RunOptions, workload: Workload): LoadOptions {
   return {
     bootstrap: entrant.running.bootstrap,
-    pids: entrant.running.pids,
+    pid: entrant.running.pid,
     seed: options.seed,
     seconds: options.seconds,
     warmSeconds: 0.3,
@@ -243,7 +236,7 @@ async function runCase(
 
 async function describeSystem(entrant: Entrant): Promise<SystemRecord> {
   const { system } = entrant;
-  const memory = residentMib(entrant.running.pids);
+  const memory = residentMib(entrant.running.pid);
   const rounded = (value: number): number => Math.round(value * 10) / 10;
   return {
     version: await system.version(),
@@ -286,7 +279,7 @@ async function compare(
       options: startOptions,
       running: started,
       startUpMs: startUps.get(system.name) ?? [],
-      residentIdleMib: residentMib(started.pids).now,
+      residentIdleMib: residentMib(started.pid).now,
     });
   }
   say(`touching ${options.warmMemoryMib} MiB of page cache`);

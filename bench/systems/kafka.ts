@@ -37,6 +37,7 @@ function jarOfBroker(): string | undefined {
     : undefined;
 }
 
+/** What `kafka-server-start.sh` and `kafka-run-class.sh` set. */
 const heapFlags = ["-Xmx1G", "-Xms1G"];
 const jvmFlags = [
   "-server",
@@ -46,9 +47,6 @@ const jvmFlags = [
   "-XX:+ExplicitGCInvokesConcurrent",
   "-Djava.awt.headless=true",
 ];
-
-/** What `kafka-server-start.sh` and `kafka-run-class.sh` set. */
-export const kafkaJavaFlags: readonly string[] = [...heapFlags, ...jvmFlags];
 
 function java(): string {
   const home = process.env["JAVA_HOME"];
@@ -133,7 +131,7 @@ export const kafka: System = {
   config(options: StartOptions): Record<string, string> {
     return {
       ...serverProperties(options, options.port + 1),
-      jvm: kafkaJavaFlags.join(" "),
+      jvm: [...heapFlags, ...jvmFlags].join(" "),
     };
   },
 
@@ -155,7 +153,7 @@ export const kafka: System = {
     const logs = join(options.directory, "logs");
     mkdirSync(logs, { recursive: true });
     const gcLog = `-Xlog:gc*:file=${join(logs, "gc.log")}:time,tags:filecount=10,filesize=100M`;
-    const flags = [...kafkaJavaFlags, gcLog, `-Dkafka.logs.dir=${logs}`];
+    const flags = [...heapFlags, ...jvmFlags, gcLog, `-Dkafka.logs.dir=${logs}`];
     return launch({
       name: "kafka",
       command: [...javaCommand(flags, "info"), "kafka.Kafka", path],

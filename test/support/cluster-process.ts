@@ -41,15 +41,6 @@ export interface BrokerCluster {
   stop(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
-/** Where a node is: its id from 1 on, and its addresses. */
-export interface NodePlace {
-  readonly id: number;
-  readonly host: string;
-  readonly port: number;
-  readonly controllerPort: number;
-  readonly networkHost: NetworkHost | null;
-}
-
 /** What a cluster is made of. */
 export interface ClusterOptions {
   readonly directory: string;
@@ -57,11 +48,9 @@ export interface ClusterOptions {
   readonly nodeCount?: number;
   /** Settings of all nodes, over the ones every cluster gets. */
   readonly overrides?: Readonly<Record<string, string>>;
-  /** Settings of one node, over those. */
-  readonly overridesOf?: (place: NodePlace) => Readonly<Record<string, string>>;
+  /** Settings of one node, by its id from 1 on. */
+  readonly overridesOf?: (id: number) => Readonly<Record<string, string>>;
   readonly readyTimeoutMs?: number;
-  /** Flags of the Java machine; a small heap and a quick start unless given. */
-  readonly javaFlags?: readonly string[];
   /** A network with a host for each node; 127.0.0.1 for all of them unless given. */
   readonly network?: TestNetwork;
 }
@@ -72,7 +61,7 @@ class SpawnedNode extends SpawnedBroker implements ClusterNode {
   readonly controllerPort: number;
   readonly networkHost: NetworkHost | null;
 
-  constructor(place: NodePlace, plan: Omit<LaunchPlan, "host" | "port">) {
+  constructor(place: Place, plan: Omit<LaunchPlan, "host" | "port">) {
     const { host, networkHost } = place;
     const command = [...(networkHost?.wrapper ?? []), ...plan.command];
     super({ ...plan, command, host, port: place.port });
@@ -117,9 +106,17 @@ class SpawnedCluster implements BrokerCluster {
   }
 }
 
-async function freePlaces(options: ClusterOptions): Promise<NodePlace[]> {
+interface Place {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  readonly controllerPort: number;
+  readonly networkHost: NetworkHost | null;
+}
+
+async function freePlaces(options: ClusterOptions): Promise<Place[]> {
   const { nodeCount = 3, network } = options;
-  const places: NodePlace[] = [];
+  const places: Place[] = [];
   for (let id = 1; id <= nodeCount; id += 1) {
     const networkHost = network?.hosts[id - 1] ?? null;
     const host = networkHost?.address ?? "127.0.0.1";
@@ -137,11 +134,10 @@ function nodeDirectory(options: ClusterOptions, id: number): string {
 
 /** The `server.properties` of one node: what Kafka ships for a combined node, with addresses and directory filled in. */
 function nodeSettings(
-  places: readonly NodePlace[],
-  place: NodePlace,
+  places: readonly Place[],
+  { id, host, port, controllerPort }: Place,
   options: ClusterOptions,
 ): Record<string, string> {
-  const { id, host, port, controllerPort } = place;
   const replicas = String(Math.min(3, places.length));
   const voters = places.map((each) => `${each.id}@${each.host}:${each.controllerPort}`).join(",");
   return {
@@ -159,7 +155,7 @@ function nodeSettings(
     "transaction.state.log.min.isr": places.length > 1 ? "2" : "1",
     "group.initial.rebalance.delay.ms": "0",
     ...options.overrides,
-    ...options.overridesOf?.(place),
+    ...options.overridesOf?.(id),
   };
 }
 
@@ -194,8 +190,8 @@ export async function kafkaCluster(
     const properties = join(directory, "server.properties");
     const dataDirectory = join(directory, "data");
     writeProperties(properties, nodeSettings(places, place, options));
-    const java = javaCommand(libraries, directory, options.javaFlags);
-    await formatKafka(javaCommand(libraries, directory), properties, dataDirectory, { clusterId });
+    const java = javaCommand(libraries, directory);
+    await formatKafka(java, properties, dataDirectory, { clusterId });
     nodes.push(
       new SpawnedNode(place, {
         name: `Kafka ${place.id}`,

@@ -55,8 +55,7 @@ phases
 topic and broker
   --topic NAME        default: a name of its own, deleted afterwards
   --topic-config K=V  repeatable; of the topic created
-  --replication R     replicas of the topic created, default 1
-  --pid PID           repeatable; broker whose CPU and memory are sampled
+  --pid PID           broker whose CPU and memory are sampled
 ";
 
 /// Everything that was asked for.
@@ -81,8 +80,7 @@ pub struct Options {
     pub hold_mib: usize,
     pub topic: Option<String>,
     pub topic_config: Vec<(String, String)>,
-    pub pids: Vec<u32>,
-    pub replication: i16,
+    pub pid: Option<u32>,
     /// File of a replay.
     pub script: Option<PathBuf>,
 }
@@ -129,8 +127,7 @@ impl Options {
             hold_mib: 0,
             topic: None,
             topic_config: Vec::new(),
-            pids: Vec::new(),
-            replication: 1,
+            pid: None,
             script: None,
         };
         let mut rest = pairs.iter();
@@ -167,8 +164,7 @@ impl Options {
                 self.topic_config.push((key.to_owned(), setting.to_owned()));
             }
             "--script" => self.script = Some(PathBuf::from(value)),
-            "--pid" => self.pids.push(number(name, value)?),
-            "--replication" => self.replication = number(name, value)?,
+            "--pid" => self.pid = Some(number(name, value)?),
             other => return Err(format!("unknown option {other}")),
         }
         Ok(())

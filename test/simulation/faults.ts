@@ -1,0 +1,197 @@
+/**
+ * What goes wrong in a run, as data: a list that is drawn from the seed before the run begins, so that a failing run can be repeated with some
+ * of it left out. Each seed draws its own mix of kinds first (swarm testing): many runs without crashes, many with nothing but crashes, and so
+ * on find more than all runs with a bit of everything.
+ */
+import type { CrashMode } from "./disk.ts";
+import type { NetworkProfile } from "./network.ts";
+import { SeededRandom } from "./random.ts";
+
+/** One fault. Times are milliseconds since the world began. */
+export type Fault = { readonly atMs: number; readonly forMs: number } & (
+  | {
+      readonly kind: "crash";
+      readonly node: number;
+      readonly mode: CrashMode;
+      readonly seed: number;
+    }
+  | { readonly kind: "stop"; readonly node: number }
+  | { readonly kind: "pause"; readonly node: number }
+  | {
+      readonly kind: "cut";
+      readonly from: readonly number[];
+      readonly to: readonly number[];
+      readonly isOneWay: boolean;
+    }
+  | { readonly kind: "reset"; readonly one: number; readonly other: number }
+  | { readonly kind: "slow"; readonly node: number; readonly byMs: number }
+  | { readonly kind: "full"; readonly node: number; readonly freeBytes: number }
+  | {
+      readonly kind: "verdict";
+      readonly at: number;
+      readonly about: number;
+      readonly verdict: "suspect" | "down";
+    }
+  | { readonly kind: "transfer"; readonly to: number }
+  | { readonly kind: "elect"; readonly partition: number }
+);
+
+export type FaultKind = Fault["kind"];
+
+/** Rules of the design that a run can do without, to see that it is missed. */
+export const SAFETY_RULES = [
+  /** The high watermark waits for who is about to join the ISR. */
+  "maximal-isr",
+  /** Fetches of followers name the leader epoch, and are refused where it is another. */
+  "fetch-epochs",
+  /** AlterPartition is a compare-and-swap on leader and partition epoch. */
+  "alter-epochs",
+  /** Nobody joins an ISR in another life than the leader saw. */
+  "broker-epochs",
+  /** Raft votes and acknowledges only what is on disk. */
+  "raft-sync",
+  /** Followers cut their logs where epochs diverge, not at the high watermark. */
+  "truncate-by-epoch",
+  /** Who was not closed in order is in no ISR until it has caught up. */
+  "unclean-registration",
+  /** A node acts on metadata only once it has read its own registration. */
+  "catch-up-first",
+] as const;
+export type SafetyRule = (typeof SAFETY_RULES)[number];
+
+/** What a run is made of, besides its faults. */
+export interface Plan {
+  readonly seed: number;
+  readonly nodeCount: number;
+  /** Nodes 0 to this many minus one vote; the others are brokers only. */
+  readonly voterCount: number;
+  readonly partitionCount: number;
+  readonly replicationFactor: number;
+  readonly minIsr: number;
+  readonly producerCount: number;
+  readonly consumerCount: number;
+  /** How long faults happen; healing and the last checks come after it. */
+  readonly busyMs: number;
+  readonly network: NetworkProfile;
+  readonly flushDelayMs: number;
+  /** Verdicts about brokers are drawn by lot instead of coming from SWIM. */
+  readonly hasRandomVerdicts: boolean;
+  /** An answer over TCP saves a broker that SWIM calls down. Without it every verdict fences. */
+  readonly isConfirming: boolean;
+  readonly switchedOff: readonly SafetyRule[];
+  readonly faults: readonly Fault[];
+}
+
+const KINDS: readonly FaultKind[] = [
+  "crash",
+  "stop",
+  "pause",
+  "cut",
+  "reset",
+  "slow",
+  "full",
+  "verdict",
+  "transfer",
+  "elect",
+];
+
+/** Draws a run from a seed. */
+export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
+  const random = new SeededRandom(seed).split("plan");
+  const nodeCount = random.pick([3, 3, 3, 4, 5]);
+  const voterCount = nodeCount >= 5 && random.chance(0.5) ? 5 : 3;
+  const replicationFactor = random.pick([3, 3, 3, 2]);
+  const base: Plan = {
+    seed,
+    nodeCount,
+    voterCount,
+    partitionCount: random.integer(1, 4),
+    replicationFactor,
+    minIsr: replicationFactor === 3 ? random.pick([2, 2, 2, 1]) : random.pick([1, 2]),
+    producerCount: random.integer(1, 4),
+    consumerCount: 1,
+    busyMs: random.pick([4000, 6000, 10_000]),
+    network: {
+      delayMs: random.pick([
+        [0.1, 0.5],
+        [0.1, 5],
+        [1, 20],
+      ] as const),
+      slowChance: random.pick([0, 0.01, 0.05]),
+      slowMs: random.pick([10, 100, 400]),
+      lossChance: random.pick([0, 0, 0.01, 0.1, 0.3]),
+      duplicateChance: random.pick([0, 0.01, 0.1]),
+    },
+    flushDelayMs: random.pick([0.2, 2, 30]),
+    hasRandomVerdicts: random.chance(0.5),
+    isConfirming: random.chance(0.5),
+    switchedOff: [],
+    faults: [],
+  };
+  const plan = { ...base, ...change };
+  return { ...plan, faults: change.faults ?? drawFaults(random, plan) };
+}
+
+function drawFaults(random: SeededRandom, plan: Plan): Fault[] {
+  const kinds = KINDS.filter((kind) =>
+    kind === "verdict" ? plan.hasRandomVerdicts : random.chance(0.4),
+  );
+  if (kinds.length === 0) return [];
+  const count = random.integer(1, 1 + Math.ceil(plan.busyMs / random.pick([200, 500, 1500])));
+  const faults: Fault[] = [];
+  for (let index = 0; index < count; index += 1) {
+    faults.push(drawFault(random, random.pick(kinds), plan));
+  }
+  return faults.sort((left, right) => left.atMs - right.atMs);
+}
+
+function drawFault(random: SeededRandom, kind: FaultKind, plan: Plan): Fault {
+  const node = random.integer(0, plan.nodeCount);
+  const other = (node + random.integer(1, plan.nodeCount)) % plan.nodeCount;
+  const atMs = Math.floor(random.between(500, plan.busyMs));
+  const forMs = Math.floor(random.pick([20, 200, 1000, 4000]) * random.between(0.5, 1.5));
+  const when = { atMs, forMs };
+  switch (kind) {
+    case "crash": {
+      const mode = random.pick(["process", "unsynced", "power"] as const);
+      return { ...when, kind, node, mode, seed: random.uint32() };
+    }
+    case "stop":
+    case "pause":
+      return { ...when, kind, node };
+    case "cut": {
+      const isOneWay = random.chance(0.4);
+      const all = Array.from({ length: plan.nodeCount }, (_, id) => id);
+      const from = random.chance(0.5) ? [node] : all.filter(() => random.chance(0.5));
+      const to = all.filter((id) => !from.includes(id));
+      return { ...when, kind, from, to: random.chance(0.3) ? [other] : to, isOneWay };
+    }
+    case "reset":
+      return { ...when, kind, one: node, other };
+    case "slow":
+      return { ...when, kind, node, byMs: random.pick([5, 50, 300]) };
+    case "full":
+      return { ...when, kind, node, freeBytes: random.integer(0, 3000) };
+    case "verdict":
+      return {
+        ...when,
+        kind,
+        at: other,
+        about: node,
+        verdict: random.pick(["suspect", "down", "down"] as const),
+      };
+    case "transfer":
+      return { ...when, kind, to: random.integer(0, plan.voterCount) };
+    case "elect":
+      return { ...when, kind, partition: random.integer(0, plan.partitionCount) };
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** A fault in a few words, for reports. */
+export function describeFault(fault: Fault): string {
+  const { atMs, forMs, kind, ...rest } = fault;
+  const words = Object.entries(rest).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return `${atMs} ms for ${forMs} ms: ${kind} ${words.join(" ")}`;
+}

@@ -1,0 +1,172 @@
+/** Every rule of the checkers can fail: what is wrong is planted, and found. */
+import { describe, expect, test } from "bun:test";
+import { EMPTY_IMAGE } from "#metadata/cluster-image.ts";
+import type { ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
+import { History } from "./history.ts";
+import { MetadataRules } from "./metadata-rules.ts";
+import { PartitionRules } from "./replica-rules.ts";
+
+function historyOf(count: number, acks = -1): History {
+  const history = new History(2);
+  for (let number = 0; number < count; number += 1) {
+    history.onWrite(`p-${number}`, "p", number, 0, acks);
+    history.onAck(`p-${number}`, number);
+  }
+  return history;
+}
+
+const logOf = (...values: string[]): { offset: number; value: string }[] =>
+  values.map((value, offset) => ({ offset, value }));
+
+describe("a history", () => {
+  test("is content with a log that holds what it should", () => {
+    expect(() => historyOf(2).checkLog(0, logOf("p-0", "p-1"), "it")).not.toThrow();
+  });
+
+  test.each([
+    ["lost", logOf("p-0")],
+    ["duplicated", logOf("p-0", "p-1", "p-1")],
+    ["reordered", logOf("p-1", "p-0")],
+    ["phantom", logOf("p-0", "p-1", "nobody's")],
+  ])("finds what is %s", (rule, log) => {
+    expect(() => historyOf(2).checkLog(0, log, "it")).toThrow(`${rule}:`);
+  });
+
+  test("forgives the loss of a record that crashes took often enough", () => {
+    const history = historyOf(2);
+    history.onCopyLost("p-1");
+    expect(() => history.checkLog(0, logOf("p-0"), "it")).toThrow("lost:");
+    history.onCopyLost("p-1");
+    expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();
+  });
+
+  test("does not hold anybody to acks=1, unless it was read", () => {
+    const history = historyOf(2, 1);
+    expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();
+    history.onConsume(0, { offset: 1, value: "p-1" });
+    expect(() => history.checkLog(0, logOf("p-0"), "it")).toThrow("lost:");
+  });
+
+  test("finds an offset that is another record later", () => {
+    const history = historyOf(2);
+    history.onConsume(0, { offset: 0, value: "p-0" });
+    expect(() => history.onConsume(0, { offset: 0, value: "p-1" })).toThrow("reassigned:");
+  });
+});
+
+function imageOf(offset: number, partition: Partial<PartitionImage>): ClusterImage {
+  const whole: PartitionImage = {
+    partitionId: 0,
+    leader: 0,
+    leaderEpoch: 0,
+    partitionEpoch: 0,
+    leaderRecoveryState: 0,
+    replicas: [0, 1],
+    isr: [0, 1],
+    removingReplicas: [],
+    addingReplicas: [],
+    directories: [],
+    eligibleLeaderReplicas: [],
+    lastKnownElr: [],
+    ...partition,
+  };
+  const topic = { name: "t", id: "T", partitions: [whole] };
+  return {
+    ...EMPTY_IMAGE,
+    offset,
+    topicsByName: new Map([["t", topic]]),
+    topicsById: new Map([["T", topic]]),
+  };
+}
+
+describe("metadata", () => {
+  const bytes = new Uint8Array([1]);
+  const after = (partition: Partial<PartitionImage>): (() => void) => {
+    const rules = new MetadataRules({ hasUncleanElections: false });
+    rules.onApplied(0, bytes, imageOf(5, { leaderEpoch: 3, partitionEpoch: 3 }));
+    return () => rules.onApplied(0, bytes, imageOf(6, partition));
+  };
+
+  test("may change as it should", () => {
+    expect(after({ leader: 1, leaderEpoch: 4, partitionEpoch: 4, isr: [1] })).not.toThrow();
+  });
+
+  test.each<[string, Partial<PartitionImage>]>([
+    ["I6", { leader: 1, leaderEpoch: 4, partitionEpoch: 4, isr: [0] }],
+    ["I6", { leader: 2, leaderEpoch: 4, partitionEpoch: 4, isr: [2] }],
+    ["I7", { leaderEpoch: 2, partitionEpoch: 4 }],
+    ["I7", { leaderEpoch: 3, partitionEpoch: 2 }],
+    ["I7", { leader: 1, leaderEpoch: 3, partitionEpoch: 4 }],
+  ])("breaks %s with %j", (rule, partition) => {
+    expect(after(partition)).toThrow(`${rule}:`);
+  });
+
+  test("is the same on all nodes, and terms do not go back", () => {
+    const rules = new MetadataRules({ hasUncleanElections: false });
+    rules.onApplied(0, bytes, imageOf(5, {}));
+    expect(() => rules.onApplied(1, bytes, imageOf(5, {}))).not.toThrow();
+    expect(() => rules.onApplied(1, new Uint8Array([2]), imageOf(5, {}))).toThrow("I10:");
+    rules.onTerm(0, 4);
+    expect(() => rules.onTerm(0, 3)).toThrow("I7:");
+  });
+});
+
+describe("replicas", () => {
+  const look = {
+    isLeader: true,
+    leaderEpoch: 0,
+    logEndOffset: 2,
+    highWatermark: 0,
+    isrSize: 2,
+    minIsr: 2,
+  };
+  const record = (offset: number, epoch: number, value: string) => ({ offset, epoch, value });
+  const rulesOf = (history = new History(2)): PartitionRules =>
+    new PartitionRules({ topic: "t", partition: 0, history, truth: () => imageOf(1, {}) });
+
+  test("break I1 when two lead in one epoch", () => {
+    const rules = rulesOf();
+    rules.onLook(0, look);
+    expect(() => rules.onLook(1, look)).toThrow("I1:");
+  });
+
+  test("break I2 when a high watermark is above what a member of the ISR has", () => {
+    const rules = rulesOf();
+    rules.onAppended(0, [record(0, 0, "a"), record(1, 0, "b")]);
+    rules.onAppended(1, [record(0, 0, "a")]);
+    rules.onLook(0, { ...look, highWatermark: 1 });
+    expect(() => rules.checkStrongIsr()).not.toThrow();
+    rules.onLook(0, { ...look, highWatermark: 2 });
+    expect(() => rules.checkStrongIsr()).toThrow("I2:");
+  });
+
+  test("break I3 when an offset and an epoch stand for two records, or follow different ones", () => {
+    const rules = rulesOf();
+    rules.onAppended(0, [record(0, 0, "a"), record(1, 1, "b")]);
+    expect(() => rules.onAppended(1, [record(0, 0, "x")])).toThrow("I3:");
+    const others = rulesOf();
+    others.onAppended(0, [record(0, 0, "a"), record(1, 2, "b")]);
+    others.onAppended(1, [record(0, 1, "c")]);
+    expect(() => others.onAppended(1, [record(1, 2, "b")])).toThrow("I3:");
+  });
+
+  test("break I4 when a leader begins without what was acknowledged", () => {
+    const rules = rulesOf(historyOf(1));
+    expect(() => rules.onLook(0, look)).toThrow("I4:");
+  });
+
+  test("break I5 when a high watermark falls within an epoch", () => {
+    const rules = rulesOf();
+    rules.onLook(0, { ...look, highWatermark: 2 });
+    expect(() => rules.onLook(0, { ...look, highWatermark: 1 })).toThrow("I5:");
+    expect(() => rules.onLook(0, { ...look, leaderEpoch: 1, highWatermark: 1 })).not.toThrow();
+  });
+
+  test("break I8 when a high watermark moves, or a write is acknowledged, with too few in sync", () => {
+    const rules = rulesOf();
+    const few = { ...look, isrSize: 1 };
+    rules.onLook(0, few);
+    expect(() => rules.onLook(0, { ...few, highWatermark: 1 })).toThrow("I8:");
+    expect(() => rules.onAcknowledged(0, 0)).toThrow("I8:");
+  });
+});

@@ -1,0 +1,173 @@
+/**
+ * What must hold of the metadata that a quorum commits (I6, I7, I9, I10): every node applies the same records in the same order, so each
+ * step is checked once, by whoever is first to apply it, and compared by the others.
+ */
+import { imageRecords } from "#metadata/image-records.ts";
+import { type ClusterImage, EMPTY_IMAGE, type PartitionImage } from "#metadata/cluster-image.ts";
+import { Violation } from "./history.ts";
+
+/** Images that are compared whole are those at offsets that this divides. */
+const WHOLE_EVERY = 16;
+
+/** The step from one image to the next. */
+interface Step {
+  readonly image: ClusterImage;
+  readonly digest: number | bigint;
+  whole: number | bigint | null;
+}
+
+/** See the head of the file. */
+export class MetadataRules {
+  /** Steps by the offset of their last record. */
+  readonly #steps: Map<number, Step> = new Map();
+  readonly #terms: Map<number, number> = new Map();
+  /** No partition may be led by who is in neither its ISR nor its ELR. */
+  readonly #hasUncleanElections: boolean;
+  #truth: ClusterImage = EMPTY_IMAGE;
+
+  constructor(options: { readonly hasUncleanElections: boolean }) {
+    this.#hasUncleanElections = options.hasUncleanElections;
+  }
+
+  /** The newest image that any node has applied. */
+  get truth(): ClusterImage {
+    return this.#truth;
+  }
+
+  /** A node applied one commit. */
+  onApplied(nodeId: number, bytes: Uint8Array, image: ClusterImage): void {
+    const digest = Bun.hash(bytes, image.epoch);
+    const known = this.#steps.get(image.offset);
+    if (known !== undefined) {
+      if (known.digest !== digest) {
+        throw new Violation(
+          "I10",
+          `node ${nodeId} applied other records at offset ${image.offset}`,
+        );
+      }
+      if (known.whole !== null && known.whole !== wholeDigest(image)) {
+        throw new Violation(
+          "I10",
+          `the image of node ${nodeId} at offset ${image.offset} is another`,
+        );
+      }
+      return;
+    }
+    if (image.offset <= this.#truth.offset) {
+      throw new Violation(
+        "I10",
+        `node ${nodeId} ends a commit at ${image.offset}, where nobody else does`,
+      );
+    }
+    const whole = image.offset % WHOLE_EVERY < 4 ? wholeDigest(image) : null;
+    this.#steps.set(image.offset, { image, digest, whole });
+    this.#checkStep(this.#truth, image);
+    this.#truth = image;
+  }
+
+  /** A node took over a whole state. */
+  onSnapshot(nodeId: number, image: ClusterImage): void {
+    const known = this.#steps.get(image.offset);
+    if (known === undefined) {
+      if (image.offset < 0) return;
+      throw new Violation(
+        "I10",
+        `node ${nodeId} took a state at ${image.offset}, where no commit ends`,
+      );
+    }
+    if (wholeDigest(known.image) !== wholeDigest(image)) {
+      throw new Violation("I10", `node ${nodeId} took another state at ${image.offset}`);
+    }
+  }
+
+  /** Images of two nodes at one offset, at the end of a run. */
+  checkWhole(nodeId: number, image: ClusterImage): void {
+    const known = this.#steps.get(image.offset);
+    if (known !== undefined && wholeDigest(known.image) !== wholeDigest(image)) {
+      throw new Violation(
+        "I10",
+        `the image of node ${nodeId} at offset ${image.offset} is another`,
+      );
+    }
+  }
+
+  /** The term of a node's raft, over all of its lives. */
+  onTerm(nodeId: number, term: number): void {
+    const before = this.#terms.get(nodeId) ?? 0;
+    if (term < before) {
+      throw new Violation("I7", `the term of node ${nodeId} went from ${before} back to ${term}`);
+    }
+    this.#terms.set(nodeId, term);
+  }
+
+  #checkStep(before: ClusterImage, image: ClusterImage): void {
+    if (image.epoch < before.epoch) {
+      throw new Violation(
+        "I7",
+        `the epoch of the metadata went from ${before.epoch} to ${image.epoch}`,
+      );
+    }
+    for (const broker of image.brokers.values()) {
+      const was = before.brokers.get(broker.id);
+      if (was === broker) continue;
+      if (was !== undefined && broker.epoch < was.epoch) {
+        throw new Violation(
+          "I7",
+          `the epoch of broker ${broker.id} went from ${was.epoch} to ${broker.epoch}`,
+        );
+      }
+    }
+    for (const topic of image.topicsById.values()) {
+      const was = before.topicsById.get(topic.id);
+      for (const partition of topic.partitions) {
+        const name = `${topic.name}-${partition.partitionId}@${image.offset}`;
+        this.#checkPartition(name, partition, was?.partitions[partition.partitionId], image);
+      }
+    }
+  }
+
+  #checkPartition(
+    name: string,
+    partition: PartitionImage,
+    before: PartitionImage | undefined,
+    image: ClusterImage,
+  ): void {
+    const { leader, isr, leaderEpoch, partitionEpoch } = partition;
+    if (leader >= 0 && !isr.includes(leader)) {
+      throw new Violation(
+        "I6",
+        `${name} is led by ${leader}, which is not in its ISR ${isr.join()}`,
+      );
+    }
+    for (const id of isr) {
+      const isLast = isr.length === 1 && leader < 0;
+      if (image.brokers.get(id)?.isFenced === true && !isLast) {
+        throw new Violation("I9", `${name} has the fenced broker ${id} in its ISR ${isr.join()}`);
+      }
+    }
+    if (before === undefined || before === partition) return;
+    if (leaderEpoch < before.leaderEpoch || partitionEpoch <= before.partitionEpoch) {
+      throw new Violation(
+        "I7",
+        `${name}: epochs went from ${before.leaderEpoch}/${before.partitionEpoch} to ${leaderEpoch}/${partitionEpoch}`,
+      );
+    }
+    const wasEligible = [...before.isr, ...before.eligibleLeaderReplicas].includes(leader);
+    if (leader >= 0 && !this.#hasUncleanElections && !wasEligible) {
+      throw new Violation(
+        "I6",
+        `${name} elected ${leader}, in neither ISR ${before.isr.join()} nor ELR ${before.eligibleLeaderReplicas.join()}`,
+      );
+    }
+    if (leader !== before.leader && leaderEpoch === before.leaderEpoch) {
+      throw new Violation("I7", `${name} changed its leader within epoch ${leaderEpoch}`);
+    }
+  }
+}
+
+function wholeDigest(image: ClusterImage): number | bigint {
+  const text = JSON.stringify([...imageRecords(image)], (_, value: unknown) =>
+    typeof value === "bigint" ? value.toString() : value,
+  );
+  return Bun.hash(text);
+}

@@ -1,0 +1,225 @@
+/**
+ * What must hold of the logs (I1 to I5, I8). Each replica's log has a shadow here, which follows it record by record; all shadows of a
+ * partition share one table of what was ever written at an offset in an epoch, and after what, which is what log matching means.
+ *
+ * A disk that loses records is not against the rules of replication, only beyond them: a member that lost some is left out of I2 until it has
+ * caught up or left the ISR, and the loss is counted against the records (see `history.ts`).
+ */
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import { type History, Violation } from "./history.ts";
+
+/** A replica as it is now. */
+export interface ReplicaLook {
+  readonly isLeader: boolean;
+  readonly leaderEpoch: number;
+  readonly logEndOffset: number;
+  readonly highWatermark: number;
+  /** Of the ISR that the leader knows as committed, and the least that acks=all needs; 0 on others. */
+  readonly isrSize: number;
+  readonly minIsr: number;
+}
+
+/** A record in a shadow. */
+export interface ShadowRecord {
+  readonly epoch: number;
+  readonly value: string;
+}
+
+interface Shadow {
+  readonly records: ShadowRecord[];
+  look: ReplicaLook | null;
+  /** It lost records below this offset in a crash and is not back yet; 0 for none. */
+  lostBelow: number;
+}
+
+/** See the head of the file. One for each partition. */
+export class PartitionRules {
+  readonly #name: string;
+  readonly #partition: number;
+  readonly #history: History;
+  readonly #truth: () => ClusterImage;
+  readonly #topic: string;
+  readonly #shadows: Map<number, Shadow> = new Map();
+  /** By offset and epoch: the value there, and the epoch of the record before it. */
+  readonly #table: Map<string, { readonly value: string; readonly epochBefore: number }> =
+    new Map();
+  readonly #leaders: Map<number, number> = new Map();
+
+  constructor(options: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly history: History;
+    readonly truth: () => ClusterImage;
+  }) {
+    this.#topic = options.topic;
+    this.#partition = options.partition;
+    this.#name = `${options.topic}-${options.partition}`;
+    this.#history = options.history;
+    this.#truth = options.truth;
+  }
+
+  /** Records that a replica holds, as far as was looked. */
+  lengthOf(nodeId: number): number {
+    return this.#shadows.get(nodeId)?.records.length ?? 0;
+  }
+
+  recordsOf(nodeId: number): readonly ShadowRecord[] {
+    return this.#shadow(nodeId).records;
+  }
+
+  /** The log was cut. */
+  onTruncated(nodeId: number, offset: number): void {
+    const { records } = this.#shadow(nodeId);
+    if (offset < records.length) records.length = Math.max(0, offset);
+  }
+
+  /** Records were appended at the end of what is known of the log. */
+  onAppended(
+    nodeId: number,
+    appended: readonly (ShadowRecord & { readonly offset: number })[],
+  ): void {
+    const { records } = this.#shadow(nodeId);
+    for (const { offset, epoch, value } of appended) {
+      if (offset !== records.length) {
+        throw new Violation(
+          "I3",
+          `node ${nodeId} has ${this.#name}@${offset} after ${records.length - 1}`,
+        );
+      }
+      const epochBefore = records.at(-1)?.epoch ?? -1;
+      if (epoch < epochBefore) {
+        throw new Violation(
+          "I3",
+          `node ${nodeId} has epoch ${epoch} after ${epochBefore} at ${this.#name}@${offset}`,
+        );
+      }
+      const key = `${offset}/${epoch}`;
+      const known = this.#table.get(key);
+      if (known === undefined) this.#table.set(key, { value, epochBefore });
+      else if (known.value !== value || known.epochBefore !== epochBefore) {
+        throw new Violation(
+          "I3",
+          `${this.#name}@${offset} of epoch ${epoch} is ${value} after epoch ${epochBefore} on node ${nodeId}, and was ${known.value} after epoch ${known.epochBefore}`,
+        );
+      }
+      records.push({ epoch, value });
+    }
+  }
+
+  /** A node came back from a crash with a log of this length. */
+  onRecovered(nodeId: number, logEndOffset: number): void {
+    const shadow = this.#shadow(nodeId);
+    shadow.look = null;
+    if (logEndOffset >= shadow.records.length) return;
+    shadow.lostBelow = Math.max(shadow.lostBelow, shadow.records.length);
+    for (const { value } of shadow.records.slice(logEndOffset)) this.#history.onCopyLost(value);
+    shadow.records.length = logEndOffset;
+  }
+
+  /** A node stopped. */
+  onStopped(nodeId: number): void {
+    this.#shadow(nodeId).look = null;
+  }
+
+  /** A replica changed; its shadow has been brought up to date. */
+  onLook(nodeId: number, look: ReplicaLook): void {
+    const shadow = this.#shadow(nodeId);
+    const before = shadow.look;
+    shadow.look = look;
+    if (shadow.records.length >= shadow.lostBelow) shadow.lostBelow = 0;
+    if (!look.isLeader) return;
+    this.#checkLeader(nodeId, look);
+    const isSame = before?.isLeader === true && before.leaderEpoch === look.leaderEpoch;
+    if (!isSame) this.#checkHasAcked(nodeId, shadow);
+    else if (look.highWatermark < before.highWatermark) {
+      throw new Violation(
+        "I5",
+        `the high watermark of ${this.#name} fell from ${before.highWatermark} to ${look.highWatermark} in epoch ${look.leaderEpoch}`,
+      );
+    } else if (
+      look.highWatermark > before.highWatermark &&
+      look.isrSize < look.minIsr &&
+      before.isrSize < before.minIsr
+    ) {
+      throw new Violation(
+        "I8",
+        `the high watermark of ${this.#name} moved to ${look.highWatermark} with ${look.isrSize} of ${look.minIsr} in sync`,
+      );
+    }
+  }
+
+  /** Anything changed: what leaders say is committed must be on every member of the ISR. */
+  checkStrongIsr(): void {
+    const partition = this.#truth().topicsByName.get(this.#topic)?.partitions[this.#partition];
+    if (partition === undefined) return;
+    for (const [memberId, member] of this.#shadows) {
+      if (member.lostBelow > 0 && !partition.isr.includes(memberId)) member.lostBelow = 0;
+    }
+    for (const [leaderId, { look, records }] of this.#shadows) {
+      if (look === null || !look.isLeader || look.highWatermark === 0) continue;
+      const last = look.highWatermark - 1;
+      for (const memberId of partition.isr) {
+        const member = this.#shadow(memberId);
+        if (member.lostBelow > 0 || member.records[last]?.epoch === records[last]?.epoch) continue;
+        throw new Violation(
+          "I2",
+          `node ${leaderId} leads ${this.#name} in epoch ${look.leaderEpoch} with high watermark ${look.highWatermark}, and ${memberId} of the ISR ${partition.isr.join()} has ${member.records.length} records, another epoch at ${last}`,
+        );
+      }
+    }
+  }
+
+  /** An acks=all write was answered with success by this node. */
+  onAcknowledged(nodeId: number, lastOffset: number): void {
+    const { look, records } = this.#shadow(nodeId);
+    if (look !== null && look.isLeader && look.isrSize < look.minIsr) {
+      throw new Violation(
+        "I8",
+        `${this.#name}@${lastOffset} was acknowledged with ${look.isrSize} of ${look.minIsr} in sync`,
+      );
+    }
+    const epoch = records[lastOffset]?.epoch ?? -1;
+    for (const [id, other] of this.#shadows) {
+      if (other.look?.isLeader !== true || other.look.leaderEpoch < epoch || other.lostBelow > 0)
+        continue;
+      if (other.records[lastOffset]?.value !== records[lastOffset]?.value) {
+        throw new Violation(
+          "I4",
+          `${this.#name}@${lastOffset} was acknowledged by ${nodeId}, and ${id}, which leads in epoch ${other.look.leaderEpoch}, has it not`,
+        );
+      }
+    }
+  }
+
+  #checkLeader(nodeId: number, { leaderEpoch }: ReplicaLook): void {
+    const other = this.#leaders.get(leaderEpoch);
+    if (other === undefined) this.#leaders.set(leaderEpoch, nodeId);
+    else if (other !== nodeId) {
+      throw new Violation(
+        "I1",
+        `nodes ${other} and ${nodeId} lead ${this.#name} in epoch ${leaderEpoch}`,
+      );
+    }
+  }
+
+  /** Whoever begins to lead has everything that was acknowledged. */
+  #checkHasAcked(nodeId: number, { records, look }: Shadow): void {
+    for (const offset of this.#history.ackedOffsets(this.#partition)) {
+      const value = this.#history.ackedAt(this.#partition, offset);
+      if (value === null || records[offset]?.value === value) continue;
+      throw new Violation(
+        "I4",
+        `node ${nodeId} begins to lead ${this.#name} in epoch ${look?.leaderEpoch ?? -1} without ${value}, acknowledged at ${offset}`,
+      );
+    }
+  }
+
+  #shadow(nodeId: number): Shadow {
+    let shadow = this.#shadows.get(nodeId);
+    if (shadow === undefined) {
+      shadow = { records: [], look: null, lostBelow: 0 };
+      this.#shadows.set(nodeId, shadow);
+    }
+    return shadow;
+  }
+}

@@ -1,0 +1,106 @@
+/** All rules of a run together, and what brings them the state of the nodes: after each event the node it happened on is looked at. */
+import { Columns, Isolation } from "#log/log.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import { FETCH_RESULT_COLUMNS, FetchColumn } from "#replica/log-port.ts";
+import { recordsOf } from "./batches.ts";
+import type { SimulatedStore } from "./disk.ts";
+import { History } from "./history.ts";
+import { MetadataRules } from "./metadata-rules.ts";
+import { PartitionRules, type ReplicaLook } from "./replica-rules.ts";
+
+const READ_BYTES = 1 << 24;
+
+/** A replica that can be looked at. */
+export interface Lookable {
+  readonly partition: number;
+  readonly store: SimulatedStore;
+  readonly handle: number;
+  look(): ReplicaLook | null;
+}
+
+/** See the head of the file. */
+export class Rules {
+  readonly history: History;
+  readonly metadata: MetadataRules;
+  readonly partitions: readonly PartitionRules[];
+
+  constructor(options: {
+    readonly topic: string;
+    readonly partitionCount: number;
+    readonly minIsr: number;
+  }) {
+    this.history = new History(options.minIsr);
+    this.metadata = new MetadataRules({ hasUncleanElections: false });
+    this.partitions = Array.from(
+      { length: options.partitionCount },
+      (_, partition) =>
+        new PartitionRules({
+          topic: options.topic,
+          partition,
+          history: this.history,
+          truth: () => this.metadata.truth,
+        }),
+    );
+  }
+
+  onApplied(nodeId: number, bytes: Uint8Array, image: ClusterImage): void {
+    this.metadata.onApplied(nodeId, bytes, image);
+  }
+
+  onSnapshot(nodeId: number, image: ClusterImage): void {
+    this.metadata.onSnapshot(nodeId, image);
+  }
+
+  onTerm(nodeId: number, term: number): void {
+    this.metadata.onTerm(nodeId, term);
+  }
+
+  /** A node found this log on its disk. */
+  onRecovered(nodeId: number, partition: number, logEndOffset: number): void {
+    this.partitions[partition]?.onRecovered(nodeId, logEndOffset);
+  }
+
+  onStopped(nodeId: number): void {
+    for (const partition of this.partitions) partition.onStopped(nodeId);
+  }
+
+  /** An acks=all write of this node is about to be answered with success. */
+  onAcknowledged(nodeId: number, partition: number, lastOffset: number): void {
+    this.partitions[partition]?.onAcknowledged(nodeId, lastOffset);
+  }
+
+  /** Looks at the replicas of a node on which something happened. */
+  look(nodeId: number, replicas: Iterable<Lookable>): void {
+    for (const replica of replicas) {
+      const rules = this.partitions[replica.partition];
+      const look = replica.look();
+      if (rules === undefined || look === null) continue;
+      const known = rules.lengthOf(nodeId);
+      if (look.logEndOffset < known) rules.onTruncated(nodeId, look.logEndOffset);
+      if (look.logEndOffset > known) rules.onAppended(nodeId, readFrom(replica, known));
+      rules.onLook(nodeId, look);
+      rules.checkStrongIsr();
+    }
+  }
+}
+
+/** The records of a log from an offset to its end. */
+export function readFrom(
+  { store, handle }: Pick<Lookable, "store" | "handle">,
+  offset: number,
+): { offset: number; epoch: number; value: string }[] {
+  const request = new Float64Array(Columns.FETCH_REQUEST);
+  request.set([handle, offset, READ_BYTES, -1, -1, -1]);
+  const out = new Float64Array(FETCH_RESULT_COLUMNS);
+  const plan = store.fetch(request, 1, READ_BYTES, true, Isolation.LOG_END, out);
+  if (out[FetchColumn.ERROR] !== 0) {
+    throw new Error(`the log cannot be read at ${offset}: ${out[FetchColumn.ERROR]}`);
+  }
+  if (plan === 0) return [];
+  const bytes = new Uint8Array(out[FetchColumn.BYTES] as number);
+  store.planCopy(plan, 0, bytes, 0);
+  store.planDrop(plan);
+  return recordsOf(bytes)
+    .filter((record) => record.offset >= offset)
+    .map(({ offset: at, leaderEpoch, value }) => ({ offset: at, epoch: leaderEpoch, value }));
+}
