@@ -7,7 +7,7 @@
  *   nobody is in sync, the first eligible one (KIP-966); else the last leader there was; else, where that is allowed, any that may.
  * - Where eligible leader replicas are served, the ISR may become empty: whoever leaves it below `min.insync.replicas` without
  *   losing data is eligible. Where they are not, the last member stays.
- * - A reassignment is over as soon as all replicas that stay are in sync.
+ * - A reassignment is over as soon as all replicas it adds are in sync; one that leaves fewer replicas, as soon as all of these are.
  *
  * Leader and partition epochs are not in the record: replaying one counts them up.
  */
@@ -85,13 +85,12 @@ export function changePartition(
   if (rules.hasElr) draft.elr = nextElr(before, draft, goal, rules);
   const { leader, isUnclean } = elect(before, draft, goal, rules);
   const isNew = leader !== before.leader;
-  const isLeadByElr = isNew && draft.elr.includes(leader);
-  if (isLeadByElr) {
-    draft.isr = [leader];
-    draft.elr = draft.elr.filter((id) => id !== leader);
-  } else if (isNew && isUnclean) {
+  if (isNew && isUnclean) {
     draft.isr = [leader];
     draft.elr = [];
+  } else if (isNew && draft.elr.includes(leader)) {
+    draft.isr = [leader];
+    draft.elr = draft.elr.filter((id) => id !== leader);
   }
   if (!rules.hasElr) {
     draft.elr = [];
@@ -102,12 +101,13 @@ export function changePartition(
   const recovers =
     isNew && isUnclean && !rules.isAlone ? LeaderRecoveryState.RECOVERING : undefined;
   const leaderRecoveryState = recovers ?? goal.leaderRecoveryState ?? before.leaderRecoveryState;
-  const lastKnownElr = nextLastKnownElr(before, draft, leader, rules);
+  const nextLeader = isNew || isBumped ? leader : undefined;
+  const lastKnownElr = nextLastKnownElr(before, nextLeader, rules);
   const directoriesBefore = before.replicas.map((id) => directoryOf(before, id) ?? ZERO_UUID);
   const record = makePartitionChangeRecord({
     topicId,
     partitionId: before.partitionId,
-    ...((isNew || isBumped) && { leader }),
+    ...(nextLeader !== undefined && { leader: nextLeader }),
     isr: ifChanged(draft.isr, before.isr),
     replicas: ifChanged(draft.replicas, before.replicas),
     removingReplicas: ifChanged(draft.removing, before.removingReplicas),
@@ -139,13 +139,15 @@ export function partitionChangeEntries(
   return record === null ? [] : [{ kind: "PartitionChangeRecord", record }];
 }
 
-/** Ends a reassignment once everybody who stays is in sync. */
+/** Ends a reassignment once everybody it adds is in sync; one that leaves fewer replicas once all of these are. */
 function completeReassignment(before: PartitionImage, draft: Draft, rules: PartitionRules): void {
   if (draft.adding.length === 0 && draft.removing.length === 0) return;
   const stays = (id: number): boolean => !draft.removing.includes(id);
   const replicas = draft.replicas.filter(stays);
   const isr = draft.isr.filter(stays);
-  if (isr.length === 0 || !replicas.every((id) => isr.includes(id))) return;
+  const isShrunk = draft.adding.length < draft.removing.length;
+  const needed = isShrunk ? [...draft.adding, ...replicas] : draft.adding;
+  if (isr.length === 0 || !needed.every((id) => isr.includes(id))) return;
   if (rules.isAlone && !isr.some((id) => rules.mayLead(id, directoryOf(before, id) ?? ZERO_UUID))) {
     return;
   }
@@ -201,17 +203,15 @@ function elect(
   return any === undefined ? clean(NO_LEADER) : { leader: any, isUnclean: true };
 }
 
-/** Names the last leader while nobody is in sync, and nobody otherwise: who leads again is known to lead. */
+/** Names the last leader when a partition loses it, and nobody once somebody leads anew. */
 function nextLastKnownElr(
-  before: PartitionImage,
-  { isr }: Draft,
-  leader: number,
+  { leader: leaderBefore, lastKnownElr }: PartitionImage,
+  leader: number | undefined,
   { hasElr }: PartitionRules,
 ): readonly number[] {
-  const { lastKnownElr } = before;
-  if (!hasElr) return lastKnownElr;
-  if (isr.length === 0 && before.isr.length > 0) return [before.leader];
-  return leader >= 0 ? [] : lastKnownElr;
+  if (!hasElr || leader === undefined) return lastKnownElr;
+  if (leader >= 0) return [];
+  return lastKnownElr.length === 0 && leaderBefore >= 0 ? [leaderBefore] : lastKnownElr;
 }
 
 /** Directory id of a replica; undefined when the broker is none or none are told. */

@@ -1,6 +1,7 @@
 /**
  * Runs `java/*.java`, the referees built on Kafka's own classes: `KafkaMessages` for messages, `KafkaBatches` for
- * record batches, `KafkaAssignors` for the targets of consumer groups, `KafkaPatterns` for topic patterns.
+ * record batches, `KafkaAssignors` for the targets of consumer groups, `KafkaPatterns` for topic patterns, `KafkaPartitionChanges` for what
+ * the controller makes of a partition.
  *
  * `KAFKA_LIBS` names the directory with the jars of a Kafka 4.4 distribution, `KAFKA_OLD_LIBS` the one that holds
  * `kafka-clients-3.9.1.jar` for the versions 4.4 dropped. Without Java or the first there is no referee.
@@ -8,7 +9,7 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-const SOURCES = ["KafkaMessages", "KafkaBatches", "KafkaAssignors", "KafkaPatterns"] as const;
+const SOURCES = ["KafkaMessages", "KafkaBatches", "KafkaAssignors", "KafkaPatterns", "KafkaPartitionChanges"] as const;
 const SOURCE_DIRECTORY = join(import.meta.dirname, "java");
 const CLASSES = join(import.meta.dirname, "../../.cache/golden-java");
 

@@ -7,11 +7,13 @@ import { ASSIGNORS_FILE, makeGroupLives } from "./assignors.ts";
 import { BATCHES_FILE } from "./batches.ts";
 import { runReferee, whyNoPredecessor, whyNoReferee } from "./kafka-java.ts";
 import { loadMessages } from "./messages.ts";
+import { makePartitionWishes, PARTITION_CHANGES_FILE } from "./partition-changes.ts";
 import { makeSamples, SAMPLES_FILE, type SampleOrigin } from "./samples.ts";
 
 const SAMPLES_PER_VERSION = 6;
 const BATCHES = 120;
 const GROUP_LIVES = 100;
+const PARTITION_CHANGES = 4000;
 
 const missing = whyNoReferee() ?? whyNoPredecessor();
 if (missing !== null) {
@@ -33,6 +35,9 @@ writeLines(BATCHES_FILE, batches.trimEnd().split("\n"));
 const lives = makeGroupLives(seed, GROUP_LIVES).map((life) => JSON.stringify(life));
 const targets = runReferee("current", ["assign"], `${lives.join("\n")}\n`, "KafkaAssignors");
 writeLines(ASSIGNORS_FILE, targets.trimEnd().split("\n"));
+const wishes = makePartitionWishes(seed, PARTITION_CHANGES).map((wish) => JSON.stringify(wish));
+const changes = runReferee("current", ["change"], `${wishes.join("\n")}\n`, "KafkaPartitionChanges");
+writeLines(PARTITION_CHANGES_FILE, changes.trimEnd().split("\n"));
 
 // The names and patterns of the page itself, answered anew.
 const patternsFile = join(import.meta.dirname, "patterns.tsv");
