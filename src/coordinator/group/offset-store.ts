@@ -30,6 +30,7 @@ export class OffsetStore {
   replayRows({ groupId, topic, topicId, rows, nowMs, expireTimestampMs }: OffsetRowsRecord): void {
     const offsets = this.#offsetsOf(groupId, topic, topicId);
     if (offsets === undefined) return;
+    offsets.expect(rows.length);
     for (const row of rows) {
       offsets.write(
         row.partitionIndex,

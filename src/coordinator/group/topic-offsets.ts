@@ -1,18 +1,17 @@
 /**
- * Offsets of one group for one topic, as one array of numbers: a hundred thousand committed offsets are then a few megabytes and
- * nothing that the garbage collector has to follow.
+ * Offsets of one group for one topic.
  *
  * ```
- * numbers   partition · offset · commit timestamp · leader epoch    four a row, rows in order of partition
+ * table     partition, offset, commit timestamp, leader epoch       numbers alone: see `offset-table.ts`
  * extras    partition → metadata, expiry, topic id                  only where they are not "", none, and the topic's
  * ```
  * An operation that is not in the log yet leaves behind what its rows were before: one `OpenRows` for all of them, in the order in
  * which they were written.
  */
 import type { Change, Timeline } from "../runtime/timeline.ts";
+import { OffsetTable } from "./offset-table.ts";
 import type { OffsetRecordValue } from "./records.ts";
 
-const STRIDE = 4;
 /** Stands for offsets that age as the broker says. */
 export const NO_EXPIRY = -1;
 /** In place of the leader epoch of a row that was not there: no epoch is like this. */
@@ -29,7 +28,7 @@ interface Extra {
 export class TopicOffsets {
   readonly #timeline: Timeline;
   #topicId: string;
-  readonly #numbers: number[] = [];
+  readonly #table = new OffsetTable();
   #extras: Map<number, Extra> | null = null;
   /** What is not committed, the oldest first. */
   #open: OpenRows[] = NOTHING_OPEN;
@@ -44,12 +43,12 @@ export class TopicOffsets {
 
   /** True when nothing is left: no row, and none that an undo could bring back. */
   get isVacant(): boolean {
-    return this.#numbers.length === 0 && this.#open.length === 0;
+    return this.#table.count === 0 && this.#open.length === 0;
   }
 
   /** Newest value, committed or not. */
   get(partition: number): OffsetRecordValue | undefined {
-    const at = this.#find(partition);
+    const at = this.#table.find(partition);
     return at < 0 ? undefined : this.#row(at);
   }
 
@@ -63,7 +62,7 @@ export class TopicOffsets {
   /** Writes a row as part of the running operation; `undefined` deletes it. */
   set(partition: number, value: OffsetRecordValue | undefined): void {
     if (value === undefined) {
-      const at = this.#find(partition);
+      const at = this.#table.find(partition);
       if (at < 0) return;
       this.#remember(partition, at);
       this.#delete(partition);
@@ -80,6 +79,11 @@ export class TopicOffsets {
     }
   }
 
+  /** So many rows are about to be written: where there is none yet, there is then room for just these. */
+  expect(rows: number): void {
+    if (this.#table.count === 0) this.#table.reserve(rows);
+  }
+
   /** Writes a row as `set` does, without an object for it. */
   write(
     partition: number,
@@ -90,16 +94,16 @@ export class TopicOffsets {
     expireTimestampMs: number,
     topicId: string,
   ): void {
-    const at = this.#find(partition);
+    const at = this.#table.find(partition);
     this.#remember(partition, at);
-    this.#put(at, partition, offset, commitTimestampMs, leaderEpoch);
+    this.#table.put(at, partition, offset, commitTimestampMs, leaderEpoch);
     this.#putExtra(partition, metadata, expireTimestampMs, topicId);
   }
 
   /** Newest rows, in order of partition. */
   *entries(): IterableIterator<[number, OffsetRecordValue]> {
-    for (let at = 0; at < this.#numbers.length; at += STRIDE) {
-      yield [this.#numbers[at] as number, this.#row(at)];
+    for (let at = 0; at < this.#table.count; at++) {
+      yield [this.#table.partition(at), this.#row(at)];
     }
   }
 
@@ -110,8 +114,7 @@ export class TopicOffsets {
       return;
     }
     const partitions = new Set(this.#oldestRows().keys());
-    for (let at = 0; at < this.#numbers.length; at += STRIDE)
-      partitions.add(this.#numbers[at] as number);
+    for (let at = 0; at < this.#table.count; at++) partitions.add(this.#table.partition(at));
     for (const partition of [...partitions].toSorted((one, other) => one - other)) {
       const value = this.getCommitted(partition);
       if (value !== undefined) yield [partition, value];
@@ -139,7 +142,13 @@ export class TopicOffsets {
         continue;
       }
       const { offset, commitTimestampMs, leaderEpoch } = before;
-      this.#put(this.#find(partition), partition, offset, commitTimestampMs, leaderEpoch);
+      this.#table.put(
+        this.#table.find(partition),
+        partition,
+        offset,
+        commitTimestampMs,
+        leaderEpoch,
+      );
       this.#putExtra(partition, before.metadata, before.expireTimestampMs, before.topicId);
     }
   }
@@ -161,7 +170,7 @@ export class TopicOffsets {
     if (at < 0) change.addMissing(partition);
     else {
       const extra = this.#extras?.get(partition);
-      change.add(this.#numbers, at, extra, this.#topicId);
+      change.add(this.#table, at, extra, this.#topicId);
     }
   }
 
@@ -179,33 +188,19 @@ export class TopicOffsets {
   }
 
   #row(at: number): OffsetRecordValue {
-    const numbers = this.#numbers;
-    return valueAt(numbers, at, this.#extras?.get(numbers[at] as number), this.#topicId);
-  }
-
-  /** Puts a row in its place; `at` is what `#find` says of it. */
-  #put(
-    at: number,
-    partition: number,
-    offset: number,
-    commitTimestampMs: number,
-    leaderEpoch: number,
-  ): void {
-    const numbers = this.#numbers;
-    if (at >= 0) {
-      numbers[at + 1] = offset;
-      numbers[at + 2] = commitTimestampMs;
-      numbers[at + 3] = leaderEpoch;
-    } else if (-at - 1 === numbers.length) {
-      numbers.push(partition, offset, commitTimestampMs, leaderEpoch);
-    } else {
-      numbers.splice(-at - 1, 0, partition, offset, commitTimestampMs, leaderEpoch);
-    }
+    const table = this.#table;
+    return valueOf(
+      table.offset(at),
+      table.commitTimestampMs(at),
+      table.leaderEpoch(at),
+      this.#extras?.get(table.partition(at)),
+      this.#topicId,
+    );
   }
 
   #putExtra(partition: number, metadata: string, expireTimestampMs: number, topicId: string): void {
     // A topic that was made anew: the first of its rows says so.
-    if (this.#numbers.length === STRIDE) this.#topicId = topicId;
+    if (this.#table.count === 1) this.#topicId = topicId;
     if (metadata === "" && expireTimestampMs === NO_EXPIRY && topicId === this.#topicId) {
       this.#extras?.delete(partition);
     } else {
@@ -215,25 +210,10 @@ export class TopicOffsets {
   }
 
   #delete(partition: number): void {
-    const at = this.#find(partition);
+    const at = this.#table.find(partition);
     if (at < 0) return;
-    this.#numbers.splice(at, STRIDE);
+    this.#table.delete(at);
     this.#extras?.delete(partition);
-  }
-
-  /** Index of a partition's row; where it would have to go, as -1 - index, when there is none. */
-  #find(partition: number): number {
-    const numbers = this.#numbers;
-    let low = 0;
-    let high = numbers.length / STRIDE - 1;
-    while (low <= high) {
-      const middle = (low + high) >> 1;
-      const found = numbers[middle * STRIDE] as number;
-      if (found === partition) return middle * STRIDE;
-      if (found < partition) low = middle + 1;
-      else high = middle - 1;
-    }
-    return -1 - low * STRIDE;
   }
 }
 
@@ -246,27 +226,31 @@ interface OldestRow {
   readonly index: number;
 }
 
-function valueAt(
-  numbers: readonly number[],
-  at: number,
+function valueOf(
+  offset: number,
+  commitTimestampMs: number,
+  leaderEpoch: number,
   extra: Extra | undefined,
   topicId: string,
 ): OffsetRecordValue {
   return {
-    offset: numbers[at + 1] as number,
-    leaderEpoch: numbers[at + 3] as number,
+    offset,
+    leaderEpoch,
     metadata: extra === undefined ? "" : extra.metadata,
-    commitTimestampMs: numbers[at + 2] as number,
+    commitTimestampMs,
     expireTimestampMs: extra === undefined ? NO_EXPIRY : extra.expireTimestampMs,
     topicId: extra === undefined ? topicId : extra.topicId,
   };
 }
 
+/** Numbers of a row in `OpenRows`: partition, offset, commit timestamp, leader epoch. */
+const STRIDE = 4;
+
 /** The rows that one operation wrote, as they were before; kept until the operation is in the log. */
 class OpenRows implements Change {
   readonly sequence: number;
   readonly #offsets: TopicOffsets;
-  /** As in `TopicOffsets`, in the order of writing; a partition that is written twice is here twice. */
+  /** `STRIDE` a row, in the order of writing; a partition that is written twice is here twice. */
   readonly #numbers: number[] = [];
   /** By index of the row, as in `TopicOffsets`. */
   #extras: Map<number, Extra> | null = null;
@@ -290,12 +274,16 @@ class OpenRows implements Change {
   /** What the row was; undefined: there was none. */
   before(index: number): OffsetRecordValue | undefined {
     const at = index * STRIDE;
-    if (this.#numbers[at + 3] === MISSING) return undefined;
-    return valueAt(this.#numbers, at, this.#extras?.get(index), this.#topicId);
+    const numbers = this.#numbers;
+    const leaderEpoch = numbers[at + 3] as number;
+    if (leaderEpoch === MISSING) return undefined;
+    const offset = numbers[at + 1] as number;
+    const commitTimestampMs = numbers[at + 2] as number;
+    return valueOf(offset, commitTimestampMs, leaderEpoch, this.#extras?.get(index), this.#topicId);
   }
 
-  /** Adds a row that is `at` in `numbers`. */
-  add(numbers: readonly number[], at: number, extra: Extra | undefined, topicId: string): void {
+  /** Adds a row that is `at` in `table`. */
+  add(table: OffsetTable, at: number, extra: Extra | undefined, topicId: string): void {
     if (this.#topicId === "") this.#topicId = topicId;
     if (extra !== undefined || topicId !== this.#topicId) {
       this.#extras ??= new Map();
@@ -303,10 +291,10 @@ class OpenRows implements Change {
       this.#extras.set(this.count, extra ?? plain);
     }
     this.#numbers.push(
-      numbers[at] as number,
-      numbers[at + 1] as number,
-      numbers[at + 2] as number,
-      numbers[at + 3] as number,
+      table.partition(at),
+      table.offset(at),
+      table.commitTimestampMs(at),
+      table.leaderEpoch(at),
     );
   }
 
