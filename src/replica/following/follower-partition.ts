@@ -19,6 +19,7 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import type { PartitionData } from "#protocol/generated/fetch.ts";
+import { EMPTY_BYTES } from "#protocol/codec/reader.ts";
 import { type FollowerLog, replicaKey, retryDelayMs } from "./ports.ts";
 
 /** Whom and what to follow. */
@@ -131,7 +132,7 @@ export class FollowerPartition {
   start(): void {
     const offsets = this.#log.offsets();
     if (offsets === null) return this.#fail(ErrorCode.KAFKA_STORAGE_ERROR);
-    const hasNoEpochs = offsets.latestEpoch < 0 && offsets.logEndOffset > offsets.logStartOffset;
+    const hasNoEpochs = offsets.lastEpoch < 0 && offsets.logEndOffset > offsets.logStartOffset;
     // Records from before there were epochs cannot be compared: as in Kafka the high watermark is all there is to go by.
     if (hasNoEpochs || this.#rules.truncatesToHighWatermark) {
       this.#truncateTo(offsets.highWatermark, offsets.logEndOffset, offsets.highWatermark);
@@ -170,17 +171,10 @@ export class FollowerPartition {
       this.#diverge(row.divergingEpoch.epoch, row.divergingEpoch.endOffset, nowMs);
       return NOTHING;
     }
-    const records = row.records instanceof Uint8Array ? row.records : null;
-    const bytes = records?.length ?? 0;
+    const records = row.records instanceof Uint8Array ? row.records : EMPTY_BYTES;
     const { leaderEpoch } = this.assignment;
-    if (records !== null && bytes > 0) {
-      const errorCode = this.#log.append(leaderEpoch, records);
-      if (errorCode !== ErrorCode.NONE) {
-        this.#refuseOwn(errorCode, nowMs);
-        return NOTHING;
-      }
-    }
-    const errorCode = this.#log.follow(leaderEpoch, row.highWatermark, row.logStartOffset);
+    const endBefore = this.#fetchOffset;
+    const errorCode = this.#log.append(leaderEpoch, records, row.highWatermark, row.logStartOffset);
     if (errorCode !== ErrorCode.NONE) {
       this.#refuseOwn(errorCode, nowMs);
       return NOTHING;
@@ -188,7 +182,12 @@ export class FollowerPartition {
     this.#failures = 0;
     this.#readLog();
     this.#lag = Math.max(0, row.highWatermark - this.#fetchOffset);
-    return { bytes };
+    if (records.length > 0 && this.#fetchOffset === endBefore) {
+      // Bytes that hold no whole batch for this epoch must not be asked for again and again.
+      this.#pause(ErrorCode.CORRUPT_MESSAGE, nowMs);
+      return NOTHING;
+    }
+    return { bytes: records.length };
   }
 
   /**
@@ -250,18 +249,16 @@ export class FollowerPartition {
     const offsets = this.#log.offsets();
     if (offsets === null) return this.#fail(ErrorCode.KAFKA_STORAGE_ERROR);
     this.#fetchOffset = offsets.logEndOffset;
-    this.#lastFetchedEpoch = offsets.latestEpoch;
+    this.#lastFetchedEpoch = offsets.lastEpoch;
     this.#logStartOffset = offsets.logStartOffset;
   }
 
   /** The own log did not take something: its disk is gone, or there is no room, or the bytes were not good. */
   #refuseOwn(errorCode: number, nowMs: number): void {
-    const offsets = this.#log.offsets();
-    if (offsets === null || offsets.writeRefusal !== ErrorCode.NONE) return this.#fail(errorCode);
+    if (!this.#log.isWritable()) return this.#fail(errorCode);
     // What was appended before the refusal stays; the next fetch goes on from there.
     this.#readLog();
-    if (this.#phase === "failed") return;
-    this.#pause(errorCode, nowMs);
+    if (this.#phase !== "failed") this.#pause(errorCode, nowMs);
   }
 
   #pause(errorCode: number, nowMs: number): void {

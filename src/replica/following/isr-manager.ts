@@ -42,13 +42,6 @@ export interface LedPartition {
   readonly leaderRecoveryState: number;
 }
 
-/** What the image says of a broker. */
-export interface BrokerStanding {
-  readonly epoch: number;
-  readonly isFenced: boolean;
-  readonly isInControlledShutdown: boolean;
-}
-
 /** Told of what happens. */
 export interface IsrEvents {
   /** The controller committed another ISR that this broker had asked for. */
@@ -70,10 +63,6 @@ export interface IsrManagerOptions {
   readonly nodeId: number;
   /** Epoch of this broker's registration. */
   readonly brokerEpoch: () => number;
-  /** A broker in the newest image; undefined when it is not registered. */
-  readonly standing: (brokerId: number) => BrokerStanding | undefined;
-  /** `replica.lag.time.max.ms` */
-  readonly lagTimeMaxMs: () => number;
   readonly events: IsrEvents;
   readonly rules?: IsrRules;
 }
@@ -93,7 +82,7 @@ export interface IsrCounters {
 /** Pause after an answer that settles nothing, as in Kafka. */
 const RETRY_MS = 50;
 /** Pause before a replica that the controller called ineligible is proposed again. */
-const INELIGIBLE_MS = 500;
+const INELIGIBLE_MS = 100;
 
 interface Change {
   readonly isr: readonly number[];
@@ -118,6 +107,8 @@ export class IsrManager {
   readonly #led: Map<string, Led> = new Map();
   /** With fewer in the ISR than replicas: the only ones anybody could join. */
   readonly #incomplete: Map<string, Led> = new Map();
+  /** With a change that is not settled. */
+  readonly #pending: Map<string, Led> = new Map();
   /** Changes of the request under way, by partition. */
   #sent: Map<string, Change> | null = null;
   #retryAtMs = 0;
@@ -131,6 +122,16 @@ export class IsrManager {
   /** Partitions led, as they are committed as far as this broker knows. */
   *partitions(): Iterable<LedPartition> {
     for (const { partition } of this.#led.values()) yield partition;
+  }
+
+  /** Partitions led, with what acks=all asks of their ISRs. */
+  *standings(): Iterable<LedPartition & { readonly minIsr: number }> {
+    for (const { partition, log } of this.#led.values()) yield { ...partition, minIsr: log.minIsr };
+  }
+
+  /** True while some replica is missing in an ISR: `checkExpand` may find something. */
+  get hasIncomplete(): boolean {
+    return this.#incomplete.size > 0;
   }
 
   /** A partition led, as committed; undefined when this broker does not lead it. */
@@ -154,6 +155,7 @@ export class IsrManager {
     }
     const led: Led = { partition, log, pending: null, quietUntilMs: 0 };
     this.#led.set(key, led);
+    this.#pending.delete(key);
     this.#noteSize(key, led);
     return true;
   }
@@ -161,95 +163,66 @@ export class IsrManager {
   /** This broker leads the partition no more. */
   resign(key: string): void {
     this.#led.delete(key);
+    this.#pending.delete(key);
     this.#incomplete.delete(key);
   }
 
   /** Decides who leaves: to be called every half `replica.lag.time.max.ms`. */
-  checkShrink(nowMs: number): void {
-    const lagTimeMaxMs = this.#options.lagTimeMaxMs();
-    for (const led of this.#led.values()) {
+  checkShrink(): void {
+    for (const [key, led] of this.#led) {
       if (led.pending !== null || led.partition.isr.length < 2) continue;
-      const { logEndOffset } = led.log;
-      const late = new Set<number>();
       const followers = led.log.followers();
-      for (const replicaId of led.partition.isr) {
-        if (replicaId === this.#options.nodeId) continue;
-        const follower = followers.find((other) => other.replicaId === replicaId);
-        const isCaughtUp =
-          follower !== undefined &&
-          (follower.logEndOffset === logEndOffset ||
-            nowMs - follower.lastCaughtUpMs <= lagTimeMaxMs);
-        if (!isCaughtUp) late.add(replicaId);
-      }
-      if (late.size === 0) continue;
-      const isr = led.partition.isr.filter((replicaId) => !late.has(replicaId));
-      led.pending = this.#change(isr, followers, false);
+      const isr = led.partition.isr.filter(
+        (replicaId) =>
+          replicaId === this.#options.nodeId ||
+          followers.some((follower) => follower.replicaId === replicaId && follower.isCaughtUp),
+      );
+      if (isr.length === led.partition.isr.length) continue;
+      this.#propose(key, led, makeChange(isr, followers, false));
     }
   }
 
   /** Decides who joins. Cheap when all are in sync: may be called often. */
   checkExpand(nowMs: number): void {
-    for (const led of this.#incomplete.values()) this.#expand(led, nowMs);
+    for (const [key, led] of this.#incomplete) this.#expand(key, led, nowMs);
   }
 
   /** Decides who joins a partition: a follower that may qualify has just fetched. */
   checkExpandOf(key: string, nowMs: number): void {
     const led = this.#incomplete.get(key);
-    if (led !== undefined) this.#expand(led, nowMs);
+    if (led !== undefined) this.#expand(key, led, nowMs);
   }
 
-  #expand(led: Led, nowMs: number): void {
+  #expand(key: string, led: Led, nowMs: number): void {
     if (led.pending !== null || nowMs < led.quietUntilMs) return;
-    const { leaderEpoch, replicas, isr } = led.partition;
+    const { leaderEpoch, partitionEpoch, replicas, isr } = led.partition;
     const followers = led.log.followers();
     const additions = followers
       .filter(
         (follower) =>
-          follower.isCaughtUp &&
+          follower.qualifies &&
           replicas.includes(follower.replicaId) &&
-          !isr.includes(follower.replicaId) &&
-          this.#isEligible(follower),
+          !isr.includes(follower.replicaId),
       )
       .map(({ replicaId }) => replicaId);
     if (additions.length === 0) return;
     // In the order of the replicas, as the controller would write it.
     const members = new Set([...isr, ...additions]);
-    led.pending = this.#change(
-      replicas.filter((replicaId) => members.has(replicaId)),
-      followers,
-      true,
-    );
-    if (this.#rules.usesMaximalIsr) led.log.setPendingIsr(leaderEpoch, additions);
+    if (this.#rules.usesMaximalIsr) led.log.setPendingIsr(leaderEpoch, partitionEpoch, additions);
+    const wanted = replicas.filter((replicaId) => members.has(replicaId));
+    this.#propose(key, led, makeChange(wanted, followers, true));
   }
 
-  /** Neither fenced nor leaving (KIP-841), and the process that fetches is the registered one (KIP-903). */
-  #isEligible({ replicaId, brokerEpoch }: FollowerProgress): boolean {
-    const standing = this.#options.standing(replicaId);
-    return (
-      standing !== undefined &&
-      !standing.isFenced &&
-      !standing.isInControlledShutdown &&
-      brokerEpoch === standing.epoch
-    );
-  }
-
-  /** Epochs go along (KIP-903): -1 for members that have not fetched in this leader epoch, whom the controller knows by itself. */
-  #change(
-    isr: readonly number[],
-    followers: readonly FollowerProgress[],
-    isExpansion: boolean,
-  ): Change {
-    const brokerEpochs = new Map(
-      followers.map(({ replicaId, brokerEpoch }) => [replicaId, brokerEpoch]),
-    );
-    return { isr, brokerEpochs, isExpansion, isWaitingForMetadata: false };
+  #propose(key: string, led: Led, change: Change): void {
+    led.pending = change;
+    this.#pending.set(key, led);
   }
 
   /** What to do now. After `send` one of `onAnswer` and `onFailure` must follow; until then the answer is to wait. */
   next(nowMs: number): IsrStep {
     if (this.#sent !== null) return { kind: "wait", untilMs: null };
     const unsent = new Map<string, Change>();
-    for (const [key, { pending }] of this.#led) {
+    for (const [key, { pending }] of this.#pending) {
       if (pending !== null && !pending.isWaitingForMetadata) unsent.set(key, pending);
     }
     if (unsent.size === 0) return { kind: "wait", untilMs: null };
@@ -311,7 +284,7 @@ export class IsrManager {
         // Overridden meanwhile: nobody knows what this answer was about.
         if (change === undefined || led?.pending !== change) continue;
         if (row.errorCode === ErrorCode.NONE) this.#onGranted(key, led, change, row);
-        else this.#onRefused(led, change, row.errorCode, nowMs);
+        else this.#onRefused(key, led, change, row.errorCode, nowMs);
       }
     }
     for (const [key, change] of sent) {
@@ -342,30 +315,29 @@ export class IsrManager {
       return this.#refused(led, row.errorCode);
     }
     const before = partition.isr;
-    led.pending = null;
+    this.#settle(key, led);
     led.partition = {
       ...partition,
       isr: row.isr,
       partitionEpoch: row.partitionEpoch,
       leaderRecoveryState: row.leaderRecoveryState,
     };
-    led.log.commitIsr(row.leaderEpoch, row.partitionEpoch, row.isr);
+    led.log.commitIsr(led.partition);
     this.#noteSize(key, led);
     if (change.isExpansion) this.counters.expandCount += 1;
     else this.counters.shrinkCount += 1;
     this.#options.events.onChanged(led.partition, before, row.isr);
   }
 
-  #onRefused(led: Led, change: Change, errorCode: number, nowMs: number): void {
+  #onRefused(key: string, led: Led, change: Change, errorCode: number, nowMs: number): void {
     this.#refused(led, errorCode);
     switch (errorCode) {
       case ErrorCode.OPERATION_NOT_ATTEMPTED:
       case ErrorCode.INELIGIBLE_REPLICA: {
         // The controller vouches that it was not applied and never will be.
-        led.pending = null;
+        this.#settle(key, led);
         led.quietUntilMs = nowMs + INELIGIBLE_MS;
-        const { leaderEpoch, partitionEpoch, isr } = led.partition;
-        led.log.commitIsr(leaderEpoch, partitionEpoch, isr);
+        led.log.setPendingIsr(led.partition.leaderEpoch, led.partition.partitionEpoch, []);
         return;
       }
       case ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
@@ -382,6 +354,11 @@ export class IsrManager {
     }
   }
 
+  #settle(key: string, led: Led): void {
+    led.pending = null;
+    this.#pending.delete(key);
+  }
+
   #refused(led: Led, errorCode: number): void {
     this.counters.failedUpdateCount += 1;
     this.#options.events.onRefused(led.partition, errorCode);
@@ -391,4 +368,16 @@ export class IsrManager {
     if (led.partition.isr.length < led.partition.replicas.length) this.#incomplete.set(key, led);
     else this.#incomplete.delete(key);
   }
+}
+
+/** Epochs go along (KIP-903): -1 for members that have not fetched in this leader epoch, whom the controller knows by itself. */
+function makeChange(
+  isr: readonly number[],
+  followers: readonly FollowerProgress[],
+  isExpansion: boolean,
+): Change {
+  const brokerEpochs = new Map(
+    followers.map(({ replicaId, brokerEpoch }) => [replicaId, brokerEpoch]),
+  );
+  return { isr, brokerEpochs, isExpansion, isWaitingForMetadata: false };
 }

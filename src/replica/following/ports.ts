@@ -12,10 +12,8 @@ export interface FollowerOffsets {
   readonly logStartOffset: number;
   readonly logEndOffset: number;
   readonly highWatermark: number;
-  /** Newest epoch of the log's leader epoch cache, -1 when it knows none. */
-  readonly latestEpoch: number;
-  /** Code with which writes are refused for good (the disk failed), 0: they are not. */
-  readonly writeRefusal: number;
+  /** Leader epoch of the last record, -1 when the log knows none. */
+  readonly lastEpoch: number;
 }
 
 /** The end of an epoch in a log. */
@@ -29,15 +27,23 @@ export interface EpochEnd {
  * broker leads, they are refused with FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH or NOT_LEADER_OR_FOLLOWER, and nothing is changed.
  */
 export interface FollowerLog {
-  /** Offsets now; null for a log that is gone or whose disk is. */
+  /** Offsets now; null for a log that is gone. */
   offsets(): FollowerOffsets | null;
+  /** False when the disk has failed for good. */
+  isWritable(): boolean;
   /** Largest epoch at or below `epoch`, and the first offset after it; null when the log knows none as old. */
   endOffsetForEpoch(epoch: number): EpochEnd | null;
-  /** Appends whole batches as they are; they must begin at the log end. The records are not kept. */
-  append(leaderEpoch: number, records: Uint8Array): number;
-  /** Takes over the leader's high watermark, as far as the log reaches, and its log start offset. */
-  follow(leaderEpoch: number, highWatermark: number, logStartOffset: number): number;
-  /** Cuts the log so that it ends at `offset`; epochs that begin there or later are forgotten also when no record is. */
+  /**
+   * Appends batches as they are, which must begin at the log end, and takes over the leader's high watermark and log start offset as far
+   * as the log reaches. The records, perhaps none, are not kept.
+   */
+  append(
+    leaderEpoch: number,
+    records: Uint8Array,
+    highWatermark: number,
+    logStartOffset: number,
+  ): number;
+  /** Cuts the log so that it ends at `offset`; epochs that begin there or later are forgotten. */
   truncateTo(leaderEpoch: number, offset: number): number;
   /** Drops everything; the log is empty and starts at `offset`. */
   restartAt(leaderEpoch: number, offset: number): number;
@@ -48,12 +54,12 @@ export interface FollowerProgress {
   readonly replicaId: number;
   /** Next offset it asked for; -1 before its first fetch of this leader epoch. */
   readonly logEndOffset: number;
-  /** When it last had everything (monotonic ms); as Kafka counts it, the epoch's start for members of the ISR. */
-  readonly lastCaughtUpMs: number;
   /** Broker epoch of its last fetch, -1 before. */
   readonly brokerEpoch: number;
-  /** It has fetched up to the high watermark and to where this leader's epoch starts: it may join the ISR. */
+  /** At the log end, or was no longer than `replica.lag.time.max.ms` ago. */
   readonly isCaughtUp: boolean;
+  /** It has all below the high watermark and the start of this leader's epoch: it may join the ISR. */
+  readonly qualifies: boolean;
 }
 
 /** What a leader is told of its role. */
@@ -63,47 +69,67 @@ export interface LeaderRole {
   readonly replicas: readonly number[];
   /** The committed one. */
   readonly isr: readonly number[];
-  /** Broker epochs of the replicas' registrations, in the order of `replicas`; -1 where one is not registered. */
-  readonly brokerEpochs: readonly number[];
 }
 
-/** The log of one partition while this broker leads. Calls under a leader epoch that is not the log's do nothing. */
+/** The log of one partition while this broker leads. Calls under other epochs than the log's do nothing. */
 export interface LeaderLog {
-  readonly logEndOffset: number;
+  /** Members that acks=all asks for; never more than there are replicas. */
+  readonly minIsr: number;
   /** Progress of all replicas but this one. */
   followers(): readonly FollowerProgress[];
-  /** From now on the high watermark needs the additions too: the maximal ISR is the committed one and these. */
-  setPendingIsr(leaderEpoch: number, additions: readonly number[]): void;
-  /** The controller has committed this ISR; nothing is pending any more. */
-  commitIsr(leaderEpoch: number, partitionEpoch: number, isr: readonly number[]): void;
+  /**
+   * From now on the high watermark needs the additions too: the maximal ISR is the committed one and these. None at all is right only
+   * when the controller has refused for certain.
+   */
+  setPendingIsr(leaderEpoch: number, partitionEpoch: number, additions: readonly number[]): void;
+  /** The controller has committed another ISR under a newer partition epoch; nothing is pending any more. */
+  commitIsr(role: LeaderRole): void;
 }
 
 /** One replica on this broker. */
 export interface LocalReplica {
   /**
-   * Leads from here on, or goes on leading with another ISR. A newer partition epoch of the same leader epoch ends what is pending; with
-   * the same one only the broker epochs are taken over; an older one is ignored.
+   * Leads from here on, or goes on leading with another ISR. A newer partition epoch of the same leader epoch ends what is pending;
+   * an older one, or the same, is ignored.
+   *
+   * @throws when the epoch is older than the log's.
    */
   lead(role: LeaderRole): void;
-  /** Follows from here on: client appends are refused, and follower appends of other epochs. `leaderId` is -1 without a leader. */
+  /**
+   * Follows from here on: client appends are refused, and follower appends of other epochs. `leaderId` is -1 without a leader.
+   *
+   * @throws when the epoch is older than the log's.
+   */
   follow(leaderEpoch: number, leaderId: number): void;
   readonly followerLog: FollowerLog;
   readonly leaderLog: LeaderLog;
 }
 
+/** A broker as leaders must know it. */
+export interface BrokerStanding {
+  readonly id: number;
+  readonly epoch: number;
+  /** Neither fenced nor in controlled shutdown: it may join an ISR (KIP-841). */
+  readonly isEligible: boolean;
+}
+
 /** Replicas on this broker. */
 export interface LocalReplicas {
-  /** The replica, or null when it could not be made. A recreated topic is another one. */
+  /** The replica, or null when it could not be made. A recreated topic's is another one. */
   find(topic: string, topicId: string, partition: number): LocalReplica | null;
+  /** Replaces what leaders know of brokers. */
+  setBrokers(brokers: readonly BrokerStanding[]): void;
 }
 
 /** A connection to another broker that has said PeerHello: the part of `client/connection.ts` that is used here. */
 export interface PeerConnection {
   readonly isOpen: boolean;
-  send<Req, Res>(
+  /** Sends a request in a version that both speak and gives its answer. A failure closes the connection. */
+  sendAt<Req, Res>(
     api: ApiMessages<Req, Res>,
+    version: number,
     request: Req,
-    options?: { readonly timeoutMs?: number; readonly maxVersion?: number },
+    timeoutMs: number,
   ): Promise<Res>;
   close(): void;
 }
