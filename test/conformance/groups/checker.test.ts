@@ -102,6 +102,13 @@ test("gaps, repetitions and records without a partition are found", () => {
   ]);
 });
 
+test("a record handed out late, as if of the new generation, is found unless the client is known for it", () => {
+  const one = member("a", assigned(1, 1, 0), revoked(2, "revoked", 0), read(4, 2, 0));
+  const two = member("b", assigned(3, 2, 0), read(5, 2, 0));
+  expect(names(checkGroup([one, two], end(1)))).toContain("one reader");
+  expect(names(checkGroup([one, two], end(1), { isLoose: true }))).not.toContain("one reader");
+});
+
 test("a commit of who no longer owns is found", () => {
   const one = member("a", assigned(1, 1, 0), read(2, 1, 0), committed(8, 1), revoked(9, "lost", 0));
   const two = member("b", assigned(5, 2, 0), read(6, 2, 0));

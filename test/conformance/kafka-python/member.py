@@ -49,7 +49,9 @@ class Listener(ConsumerRebalanceListener):
 consumer.subscribe(OPTIONS["topics"], listener=Listener())
 while not leaving.is_set():
     try:
-        batches = consumer.poll(timeout_ms=100)
+        # Long, because of a fault of 3.0.12: a leader that rejoins because its topics' metadata changed, and whose poll ends before
+        # JoinGroup and SyncGroup are answered, forgets that it was joining. It is then a member without partitions for good.
+        batches = consumer.poll(timeout_ms=2000)
     except Exception as error:
         log.failed("poll", error)
         continue
