@@ -256,7 +256,11 @@ export class Quorum {
     this.#timer = this.#options.scheduler.after(this.#options.tickMs, () => {
       if (this.#isStopped) return;
       this.#arm();
-      this.#node.tick();
+      if (!this.#node.tick()) {
+        const why = this.#node.status().poison ?? "the raft node has stopped";
+        this.#fail(new RaftError("RAFT_POISONED", why));
+        return;
+      }
       if (this.#diskRetryTicks > 0) this.#diskRetryTicks -= 1;
       this.#pump();
       if (this.#catchingUp.size > 0) this.#checkCatchingUp();
@@ -386,7 +390,8 @@ export class Quorum {
     if (isNews) this.#options.onLeader?.(ready.leaderId, ready.term);
     if (isLeader && ready.committed.some((entry) => entry.term === ready.term))
       this.#setActive(ready.term);
-    if (this.#bytesSinceSnapshot >= this.#options.snapshotBytes) {
+    const isDue = this.#bytesSinceSnapshot >= this.#options.snapshotBytes;
+    if ((isDue || ready.wantsSnapshot) && this.#appliedIndex > 0) {
       this.#bytesSinceSnapshot = 0;
       this.#node.snapshot(this.#appliedIndex, this.#options.image());
     }

@@ -38,6 +38,8 @@ export interface RaftNodeOptions {
    * may have one. A member that finds the cluster begun without its image refuses the leader's messages (`CONTRADICTION`).
    */
   readonly firstSnapshot?: Uint8Array;
+  /** For tests of tests: votes and acknowledgements leave before they are on disk. */
+  readonly unsafeAcknowledgeEarly?: boolean;
 }
 
 /** A message for another member. */
@@ -74,6 +76,8 @@ export interface RaftReady {
   readonly committed: readonly RaftEntry[];
   /** As {@link RaftNode.needsPersist}. */
   readonly needsPersist: boolean;
+  /** A member needs a newer state image than the stored one: give one by {@link RaftNode.snapshot} after applying `committed`. */
+  readonly wantsSnapshot: boolean;
   /** The leader known to this node; -1 when none is. */
   readonly leaderId: number;
   readonly term: number;
@@ -113,6 +117,8 @@ export interface RaftStatus {
   readonly refused: Readonly<Record<string, number>>;
   /** Why the node has stopped for good, if it has. */
   readonly poison: string | null;
+  /** Why the newest state image is not on disk, if it could not be written; the next one is a new try. */
+  readonly snapshotFailure: string | null;
 }
 
 /** Why a message was refused. Nothing was changed. */
@@ -166,7 +172,8 @@ export type CrashKind =
 /** See the head of the file. No method throws for what a peer sent; a node that failed an internal check is poisoned. */
 export interface RaftNode {
   readonly id: number;
-  tick(): void;
+  /** Time passes. False when the node has stopped for good. */
+  tick(): boolean;
   /** Takes a message. `from`, where given, is the member that the connection was authenticated for. */
   step(bytes: Uint8Array, from?: number): RaftRefusal;
   /** Lets a node send messages although the membership known here does not have it (yet): it was authenticated. */

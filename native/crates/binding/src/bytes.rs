@@ -22,7 +22,7 @@ fn coded(error: &CompressError) -> CodedError {
 }
 
 /// The bytes in an array that JavaScript owns and collects like any other.
-fn owned<'env>(env: &'env Env, bytes: &[u8]) -> Result<Uint8ArraySlice<'env>> {
+pub(crate) fn owned<'env>(env: &'env Env, bytes: &[u8]) -> Result<Uint8ArraySlice<'env>> {
     Uint8ArraySlice::copy_from(env, bytes).map_err(|error| invalid(error.reason.clone()))
 }
 

@@ -52,6 +52,13 @@ impl Settled for String {
     }
 }
 
+impl Settled for f64 {
+    type Js = f64;
+    fn into_js(self) -> f64 {
+        self
+    }
+}
+
 impl Settled for () {
     type Js = ();
     fn into_js(self) {}

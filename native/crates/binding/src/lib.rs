@@ -23,6 +23,7 @@ mod error;
 mod later;
 mod maintenance;
 mod pattern;
+mod raft;
 mod read;
 mod simulation;
 mod slots;
