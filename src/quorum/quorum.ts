@@ -155,6 +155,10 @@ export class Quorum {
   start(): void {
     this.#arm();
     this.#pump();
+    const { id, voters } = this.#node.status();
+    // Nobody else could vote: no timeout has to pass.
+    if (voters.length === 1 && voters[0] === id) this.#node.campaign();
+    this.#pump();
   }
 
   /** Stops for good: closes the node once a write under way has ended. Proposals that wait are rejected, their fate unknown. */
@@ -164,6 +168,12 @@ export class Quorum {
     this.#rejectAll("STOPPED", "the raft node was stopped");
     await this.#persisting;
     await this.#node.close();
+  }
+
+  /** Ends as a crash does: nothing is called any more, nothing is closed, no proposal is settled. For simulations. */
+  abandon(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
   }
 
   /** Takes a message of the member that a connection was authenticated for. */
