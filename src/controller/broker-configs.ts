@@ -21,11 +21,12 @@ import {
 } from "./config-values.ts";
 import type { DecisionInput, Refusal } from "./decision.ts";
 import { dynamicValuesError } from "./dynamic-checks.ts";
+import { hasElr } from "./partition-rules.ts";
 
 /** Decides the changes of one broker, or with an empty name of all. */
 export function changeBroker(
   resource: ResourceChange,
-  { image, nodeId, config }: DecisionInput,
+  { image, nodeId, config, cluster }: DecisionInput,
 ): Changed {
   const { resourceName } = resource;
   const isDefault = resourceName === "";
@@ -33,15 +34,15 @@ export function changeBroker(
     if (!/^[+-]?\d{1,10}$/.test(resourceName)) {
       return invalidRequest(`Node id must be an integer, but it is: ${resourceName}`);
     }
-    if (Number(resourceName) !== nodeId) {
+    // In a cluster any broker's requests come here, and the one it concerns has looked at them.
+    if (cluster === null && Number(resourceName) !== nodeId) {
       return invalidRequest(
         `Unexpected broker id, expected ${nodeId}, but received ${resourceName}`,
       );
     }
   }
   const current = configValues(image, ResourceType.BROKER, resourceName);
-  const hasElr = (image.features.get("eligible.leader.replicas.version") ?? 0) > 0;
-  const elrRefusal = hasElr ? checkElrRules(resource, current) : null;
+  const elrRefusal = hasElr(image) ? checkElrRules(resource, current) : null;
   if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));
   if (!(next instanceof Map)) return next;

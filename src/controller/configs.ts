@@ -29,6 +29,7 @@ import {
   MAX_RECORDS_PER_REQUEST,
   type Refusal,
 } from "./decision.ts";
+import { hasElr } from "./partition-rules.ts";
 import { topicNameError } from "./topic-name.ts";
 
 /** How one resource fared; `errorCode` NONE when it was (or would be) changed. */
@@ -60,7 +61,21 @@ export function decideConfigChanges(
   if (records.length > MAX_RECORDS_PER_REQUEST) {
     return { response: refuseConfigChanges(resources, EXCESSIVE_BATCH), records: [] };
   }
-  return { response, records: validateOnly ? [] : records };
+  return { response, records: validateOnly ? [] : [...records, ...clearedElrs(records, input)] };
+}
+
+/** Who is eligible to lead depends on `min.insync.replicas`: with another one nobody is, until the ISR says who (KIP-966). */
+function* clearedElrs(
+  records: readonly MetadataRecord[],
+  { image }: DecisionInput,
+): Generator<MetadataRecord> {
+  if (!hasElr(image)) return;
+  for (const entry of records) {
+    if (entry.kind !== "ConfigRecord" || entry.record.name !== "min.insync.replicas") continue;
+    const { resourceType, resourceName } = entry.record;
+    const topicName = resourceType === ResourceType.TOPIC ? resourceName : "";
+    yield { kind: "ClearElrRecord", record: { topicName } };
+  }
 }
 
 /** The same answer for every resource. */

@@ -7,7 +7,7 @@ import { ErrorCode } from "#common/error-code.ts";
 import { makeFeatureLevelRecord } from "#protocol/generated/records/feature-level-record.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
-import { SUPPORTED_FEATURES } from "./registration.ts";
+import { commonMinIsr, SUPPORTED_FEATURES } from "./registration.ts";
 
 /** Ways to change a level. */
 export const UpgradeType = { UPGRADE: 1, SAFE_DOWNGRADE: 2, UNSAFE_DOWNGRADE: 3 } as const;
@@ -21,6 +21,7 @@ export interface FeatureUpdate {
 }
 
 const METADATA_VERSION_NAME = "metadata.version";
+const ELR_VERSION_NAME = "eligible.leader.replicas.version";
 
 /** Levels of `metadata.version` that brought records or fields: going back below one could lose what they hold. Asked of Kafka 4.4. */
 const LEVELS_WITH_NEW_METADATA: readonly number[] = [8, 11, 13, 14, 15, 17, 23, 30, 32, 33];
@@ -36,7 +37,7 @@ export function decideUpdateFeatures(
   const records: MetadataRecord[] = [];
   for (const update of new Map(updates.map((each) => [each.name, each])).values()) {
     const current = input.image.features.get(update.name) ?? 0;
-    const reason = whyNot(update, current, input.nodeId);
+    const reason = whyNot(update, current, input);
     if (reason !== null) {
       const errorMessage = `The update failed for all features since the following feature had an error: ${reason}`;
       return {
@@ -47,6 +48,9 @@ export function decideUpdateFeatures(
     if (update.level === current) continue;
     const record = makeFeatureLevelRecord({ name: update.name, featureLevel: update.level });
     records.push({ kind: "FeatureLevelRecord", record });
+    if (update.name === ELR_VERSION_NAME && update.level > 0) {
+      for (const entry of commonMinIsr(input)) records.push(entry);
+    }
   }
   return { response: null, records: validateOnly ? [] : records };
 }
@@ -54,7 +58,7 @@ export function decideUpdateFeatures(
 function whyNot(
   { name, level, upgradeType }: FeatureUpdate,
   current: number,
-  nodeId: number,
+  { nodeId, image, cluster }: DecisionInput,
 ): string | null {
   const refused = (why: string): string =>
     `Invalid update version ${level} for feature ${name}. ${why}`;
@@ -72,6 +76,15 @@ function whyNot(
   }
   if (level < range.min || level > range.max) {
     return refused(`Local controller ${nodeId} only supports versions ${range.min}-${range.max}`);
+  }
+  for (const broker of cluster === null ? [] : image.brokers.values()) {
+    const { min, max } = broker.features.find((each) => each.name === name) ?? { min: 0, max: 0 };
+    if (level >= min && level <= max) continue;
+    return refused(
+      max === 0
+        ? `Broker ${broker.id} does not support this feature.`
+        : `Broker ${broker.id} only supports versions ${min}-${max}`,
+    );
   }
   const isUpgrade = upgradeType === UpgradeType.UPGRADE;
   if (level < current && isUpgrade) {

@@ -66,16 +66,6 @@ export function leaveRecords(brokerId: number, input: DecisionInput): MetadataRe
   }));
 }
 
-/** Takes a broker out of the sets of eligible leaders. */
-export function leaveEligibleRecords(brokerId: number, input: DecisionInput): MetadataRecord[] {
-  const eligible = partitionsWhere(input.image, ({ eligibleLeaderReplicas }) =>
-    eligibleLeaderReplicas.includes(brokerId),
-  );
-  return changeEach(eligible, new RuleBook(input, { removed: brokerId }), () => ({
-    uncleanReplicas: [brokerId],
-  }));
-}
-
 /** A broker went down without closing its logs: it may have lost records, and is neither in sync nor eligible (KIP-966). */
 export function uncleanShutdownRecords(brokerId: number, input: DecisionInput): MetadataRecord[] {
   if (!hasElr(input.image)) return leaveRecords(brokerId, input);

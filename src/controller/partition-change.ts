@@ -157,17 +157,17 @@ function completeReassignment(before: PartitionImage, draft: Draft, rules: Parti
   draft.removing = [];
 }
 
-/** Who was in sync or eligible and is not in sync now, as long as fewer than the minimum are. */
+/** Replicas that were in sync or eligible and are not in sync now, as long as fewer than the minimum are. */
 function nextElr(
   before: PartitionImage,
-  { isr }: Draft,
+  { isr, replicas }: Draft,
   { uncleanReplicas = [] }: PartitionGoal,
   { minIsr }: PartitionRules,
 ): readonly number[] {
   if (isr.length >= minIsr) return [];
   const candidates = new Set([...before.eligibleLeaderReplicas, ...before.isr]);
   return [...candidates]
-    .filter((id) => !isr.includes(id) && !uncleanReplicas.includes(id))
+    .filter((id) => replicas.includes(id) && !isr.includes(id) && !uncleanReplicas.includes(id))
     .sort((left, right) => left - right);
 }
 
@@ -195,6 +195,7 @@ function elect(
     elr.length === 0 &&
     before.lastKnownElr.length === 1 &&
     last !== undefined &&
+    replicas.includes(last) &&
     mayLead(last)
   ) {
     return { leader: last, isUnclean: true };

@@ -141,22 +141,20 @@ function begin(
   if (error !== null) {
     return { errorCode: ErrorCode.INVALID_REPLICA_ASSIGNMENT, errorMessage: error };
   }
-  const now = partition.replicas;
-  // What was on its way before does not count as there.
-  const settledCount = now.filter((id) => !partition.addingReplicas.includes(id)).length;
-  if (!allowsOtherFactor && target.length !== settledCount) {
+  // What is on its way does not count as there, nor as new when it is wanted again.
+  const { addingReplicas } = partition;
+  const settled = partition.replicas.filter((id) => !addingReplicas.includes(id));
+  if (!allowsOtherFactor && target.length !== settled.length) {
     return {
       errorCode: ErrorCode.INVALID_REPLICATION_FACTOR,
-      errorMessage: `The replication factor is changed from ${settledCount} to ${target.length}`,
+      errorMessage: `The replication factor is changed from ${settled.length} to ${target.length}`,
     };
   }
-  const adding = difference(target, now);
-  const removing = difference(now, target);
+  const removing = difference(partition.replicas, target);
   return {
     replicas: [...target, ...removing],
-    // A change of a reassignment that adds or removes nothing new leaves what it was adding and removing as it is.
-    ...(adding.length > 0 && { adding }),
-    ...(removing.length > 0 && { removing }),
+    adding: difference(target, settled),
+    removing,
   };
 }
 

@@ -5,7 +5,7 @@
 import { makeConfigRecord } from "#protocol/generated/records/config-record.ts";
 import { makeFeatureLevelRecord } from "#protocol/generated/records/feature-level-record.ts";
 import type { MetadataRecord } from "#protocol/generated/records/metadata-record-table.ts";
-import { ResourceType } from "#metadata/cluster-image.ts";
+import { configValues, resourcesOf, ResourceType } from "#metadata/cluster-image.ts";
 import type {
   BrokerEndpointImage,
   BrokerImage,
@@ -16,7 +16,7 @@ import { registerBrokerEntry } from "#metadata/image-records.ts";
 import { makePartitionChangeRecord } from "#protocol/generated/records/partition-change-record.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Decision, DecisionInput, Refusal } from "./decision.ts";
-import { leaveEligibleRecords, leaveRecords } from "./fencing.ts";
+import { leaveRecords } from "./fencing.ts";
 
 /** Level of the metadata format of Kafka 4.4 (`metadata.version` 4.4-IV…), which our records keep to. */
 export const METADATA_VERSION = 33;
@@ -81,21 +81,29 @@ export function decideStart(
  * Decides what the first active controller of a cluster writes: the levels of features in an empty log. With eligible leader replicas
  * `min.insync.replicas` is a value of the whole cluster, so that all controllers agree on it.
  */
-export function decideActivation({ image, config }: DecisionInput): Decision<null> {
-  if (image.features.size > 0) return { response: null, records: [] };
+export function decideActivation(input: DecisionInput): Decision<null> {
+  if (input.image.features.size > 0) return { response: null, records: [] };
+  const levels = levelRecords([...FIRST_LEVELS, ...FIRST_CLUSTER_LEVELS]);
+  return { response: null, records: [...levels, ...commonMinIsr(input)] };
+}
+
+/** Makes `min.insync.replicas` one value of the whole cluster, as eligible leader replicas need it (KIP-966). */
+export function* commonMinIsr({ image, config }: DecisionInput): Generator<MetadataRecord> {
+  const name = "min.insync.replicas";
+  const resourceType = ResourceType.BROKER;
+  for (const [resourceName, values] of resourcesOf(image, resourceType)) {
+    if (resourceName === "" || !values.has(name)) continue;
+    const record = makeConfigRecord({ resourceType, resourceName, name, value: null });
+    yield { kind: "ConfigRecord", record };
+  }
+  if (configValues(image, resourceType, "").has(name)) return;
   const record = makeConfigRecord({
-    resourceType: ResourceType.BROKER,
+    resourceType,
     resourceName: "",
-    name: "min.insync.replicas",
-    value: config.text("min.insync.replicas"),
+    name,
+    value: config.text(name),
   });
-  return {
-    response: null,
-    records: [
-      ...levelRecords([...FIRST_LEVELS, ...FIRST_CLUSTER_LEVELS]),
-      { kind: "ConfigRecord", record },
-    ],
-  };
+  yield { kind: "ConfigRecord", record };
 }
 
 function levelRecords(
@@ -150,7 +158,11 @@ function* reclaimLeadership(image: ClusterImage, nodeId: number): Generator<Meta
   }
 }
 
-/** Decides UnregisterBroker: a broker is forgotten, and is in sync with nothing any more. Null when it is done. */
+/**
+ * Decides UnregisterBroker: a broker is forgotten, and is in sync with nothing any more. Null when it is done.
+ *
+ * Where it is eligible it stays so, as in Kafka: it leads nothing before it registers again, and then it is in a life that nobody closed.
+ */
 export function decideUnregisterBroker(
   brokerId: number,
   input: DecisionInput,
@@ -176,10 +188,6 @@ export function decideUnregisterBroker(
   const record = { brokerId, brokerEpoch: broker.epoch };
   return {
     response: null,
-    records: [
-      ...leaveRecords(brokerId, input),
-      ...leaveEligibleRecords(brokerId, input),
-      { kind: "UnregisterBrokerRecord", record },
-    ],
+    records: [...leaveRecords(brokerId, input), { kind: "UnregisterBrokerRecord", record }],
   };
 }

@@ -88,30 +88,29 @@ export function makePartitionWishes(seed: number, count: number): PartitionWish[
     const election = (["online", "online", "preferred", "unclean"] as const)[next(4)] ?? "online";
     const gone = brokers[next(brokers.length)] ?? 1;
     const without = isr.filter((id) => id !== gone);
+    const asked = [leader, ...some(replicas, 3).filter((id) => id !== leader)];
+    const settled = replicas.filter((id) => !adding.includes(id));
+    const inSync = isr.filter((id) => !adding.includes(id));
     const target = mixed(brokers).slice(0, 1 + next(4));
     const goals: Omit<PartitionWish["goal"], "election">[] = [
       {},
       { isr: without },
       { isr: without, uncleanReplicas: [gone] },
-      { isr: some(replicas, 3), leaderRecoveryState: before.leaderRecoveryState },
-      { isr: some(replicas, 3), leaderRecoveryState: 0 },
+      { isr: asked, leaderRecoveryState: before.leaderRecoveryState },
+      { isr: asked, leaderRecoveryState: 0 },
       {
         replicas: [...target, ...replicas.filter((id) => !target.includes(id)).sort(ascending)],
         adding: target.filter((id) => !replicas.includes(id)).sort(ascending),
         removing: replicas.filter((id) => !target.includes(id)).sort(ascending),
       },
-      {
-        replicas: replicas.filter((id) => !adding.includes(id)),
-        isr: isr.filter((id) => !adding.includes(id)),
-        adding: [],
-        removing: [],
-      },
+      { replicas: settled, isr: inSync.length > 0 ? inSync : settled, adding: [], removing: [] },
     ];
     const goal = goals[next(goals.length)] ?? {};
     if (goal.replicas?.length === 0) continue;
     const minIsr = 1 + next(replicas.length);
     // Who tells of the recovery is the leader: nobody else is elected then.
     const isTold = goal.leaderRecoveryState !== undefined;
+    if (isTold && leader === -1) continue;
     const wish = { ...goal, election: isTold ? "online" : election } as const;
     wishes.push({ before, goal: wish, serving, minIsr, hasElr });
   }

@@ -135,6 +135,8 @@ function describeTopic(
     partitions: topic.partitions.slice(first, end).map((partition) =>
       makeDescribeTopicPartitionsResponsePartition({
         ...viewPartition(image, partition, connection, options),
+        // That nobody leads is told by the leader's id alone.
+        errorCode: ErrorCode.NONE,
         eligibleLeaderReplicas: [...partition.eligibleLeaderReplicas],
         lastKnownElr: [...partition.lastKnownElr],
       }),

@@ -46,17 +46,26 @@ function fields(record: PartitionChangeRecord): Record<string, unknown> {
 }
 
 /**
- * Where Kafka writes what changes nothing ours is silent: an ISR that is the same after an unclean election. And Kafka notes the last
- * leader of a partition that had none before as -1, where ours notes nobody.
+ * Where Kafka writes what changes nothing ours is silent: an ISR that is the same after an unclean election. Kafka notes the last
+ * leader of a partition that had none before as -1, where ours notes nobody. And Kafka keeps as eligible who is no replica any more.
  */
 function expected({ record, before }: PartitionChangeSample): PartitionChangeSample["record"] {
   if (record === null) return null;
   const { isr, lastKnownElr } = record;
+  const replicas = idsOf(record["replicas"]) ?? before.replicas;
+  const elr = (idsOf(record["eligibleLeaderReplicas"]) ?? before.elr).filter((id) =>
+    replicas.includes(id),
+  );
   return {
     ...record,
     ...(Bun.deepEquals(isr, before.isr) && { isr: null }),
     ...(Bun.deepEquals(lastKnownElr, [-1]) && { lastKnownElr: null }),
+    eligibleLeaderReplicas: Bun.deepEquals(elr, before.elr) ? null : elr,
   };
+}
+
+function idsOf(value: unknown): readonly number[] | null {
+  return Array.isArray(value) ? value.map(Number) : null;
 }
 
 describe("a partition", () => {
