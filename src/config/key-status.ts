@@ -35,8 +35,6 @@ export const QUOTAS: string = "quotas are not offered yet";
 export const METRICS: string =
   "metrics are read at the admin port, and no reporter is told of them";
 export const JVM_CLASS: string = "classes of the Java virtual machine cannot be loaded";
-export const ONE_REPLICA: string =
-  "a partition has one replica, and no more can be asked for than it has";
 export const GROWING_FILES: string = "files grow as they are written";
 export const ONE_LZ4_LEVEL: string = "LZ4 is written at one level, the fast one";
 export const NO_CORDON: string = "log directories cannot be cordoned yet";

@@ -9,7 +9,6 @@ import {
   GROWING_FILES,
   ONE_LZ4_LEVEL,
   ONE_NODE,
-  ONE_REPLICA,
   SHARE_GROUPS,
   TIERED,
   accepted,
@@ -194,7 +193,6 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     type: "boolean",
     default: "false",
     synonyms: from("unclean.leader.election.enable"),
-    status: accepted(ONE_NODE),
     doc: "Whether a replica outside the ISR may lead, at the price of losing records.",
   },
   {
@@ -204,7 +202,6 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     valid: atLeast(1),
     synonyms: from("min.insync.replicas"),
     doc: "Replicas that must hold a record before acks=all is answered.",
-    status: accepted(ONE_REPLICA),
   },
   {
     name: "compression.type",

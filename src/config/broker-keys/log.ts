@@ -9,7 +9,6 @@ import {
   LATER,
   NO_CORDON,
   ONE_LZ4_LEVEL,
-  ONE_REPLICA,
   accepted,
   unsupported,
 } from "../key-status.ts";
@@ -341,7 +340,6 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     valid: atLeast(1),
     update: "cluster-wide",
     doc: "Replicas that must hold a record before acks=all is answered.",
-    status: accepted(ONE_REPLICA),
   },
   {
     name: "log.message.timestamp.type",

@@ -99,7 +99,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "auto.leader.rebalance.enable",
     type: "boolean",
     default: "true",
-    status: accepted(ONE_NODE),
     doc: "Whether leadership is moved back to the preferred replicas from time to time.",
   },
   {
@@ -107,7 +106,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "long",
     default: "300",
     valid: atLeast(1),
-    status: accepted(ONE_NODE),
     doc: "How often leaders are compared with the preferred ones.",
   },
   {
@@ -116,7 +114,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "300000",
     valid: atLeast(1),
     isInternal: true,
-    status: accepted(ONE_NODE),
     doc: "How often partitions without a leader are looked at for an unclean election.",
   },
   {
@@ -124,7 +121,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "boolean",
     default: "false",
     update: "cluster-wide",
-    status: accepted(ONE_NODE),
     doc: "Whether a replica outside the in-sync ones may lead, at the price of losing records. Topics override it.",
   },
   {

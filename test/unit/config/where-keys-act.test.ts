@@ -29,6 +29,8 @@ const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
 const OFFSET_OPERATIONS = "src/coordinator/group/offset-operations.ts";
 const INTERNAL_TOPICS = "src/controller/internal-topics.ts";
 const TOPICS = "src/controller/topics.ts";
+const PARTITION_RULES = "src/controller/partition-rules.ts";
+const ROUNDS = "src/controller/rounds.ts";
 
 /** Where topic keys act; the broker keys behind them act there too. */
 const TOPIC_PLACES: Readonly<Record<string, Place>> = {
@@ -53,6 +55,8 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
   "message.timestamp.after.max.ms": [VALIDATE, "message_timestamp_after_max_ms"],
   "internal.segment.bytes": ["src/config/topic-config.ts", '"internal.segment.bytes"'],
   "sluice.acks.all.fsync": [APPEND, "acks_all_fsync"],
+  "min.insync.replicas": [PARTITION_RULES, '"min.insync.replicas"'],
+  "unclean.leader.election.enable": [PARTITION_RULES, '"unclean.leader.election.enable"'],
 };
 
 /** Where broker keys act that are no topic's default. */
@@ -116,6 +120,9 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   ],
   "num.recovery.threads.per.data.dir": [BROKER, "settings.numRecoveryThreadsPerDataDir"],
   "producer.id.expiration.ms": [MAINTAIN, "config.producer_id_expiration_ms"],
+  "auto.leader.rebalance.enable": [ROUNDS, '"auto.leader.rebalance.enable"'],
+  "leader.imbalance.check.interval.seconds": [ROUNDS, '"leader.imbalance.check.interval.seconds"'],
+  "unclean.leader.election.interval.ms": [ROUNDS, '"unclean.leader.election.interval.ms"'],
   "default.replication.factor": [TOPICS, '"default.replication.factor"'],
   "replica.high.watermark.checkpoint.interval.ms": [
     BROKER,
