@@ -39,7 +39,10 @@ export interface SwimOptions {
    * {@link Swim.diskBeat}. The disk is watched once either has happened.
    */
   readonly diskProbeDirectory: string | null;
-  /** Runs on the calling thread when events wait in {@link Swim.drainEvents}, once until they are drained. It does not keep the event loop alive. */
+  /**
+   * Runs on the calling thread when events or refusals wait, or the state has changed; once until {@link Swim.drainEvents} is called. It does not keep the
+   * event loop alive.
+   */
   readonly onEvents: () => void;
 }
 
@@ -88,6 +91,8 @@ export interface SwimRefusals {
   readonly tooOld: number;
   /** Made with our secret, but its contents make no sense. */
   readonly garbage: number;
+  /** Another process speaks with our node id. */
+  readonly duplicateNode: number;
 }
 
 export type SwimRefusalReason = keyof SwimRefusals;
@@ -125,6 +130,8 @@ export interface SwimStatistics {
   readonly unhealthyCount: number;
   /** Suspicion timers dropped because the suspect had refuted. */
   readonly guardedTimers: number;
+  /** Errors inside the protocol that must not happen. */
+  readonly internalErrors: number;
   /** Longest lateness of the thread's own timers, milliseconds. */
   readonly latenessMsMax: number;
 }

@@ -29,6 +29,7 @@ mod simulation;
 mod slots;
 mod socket;
 mod store;
+mod swim;
 mod views;
 mod wake;
 mod write;

@@ -43,7 +43,7 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &str, what: &str) -> Result<T, Lo
         .map_err(|error| LogError::new(LogError::INVALID_ARGUMENT, format!("{what}: {error}")))
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String, LogError> {
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, LogError> {
     serde_json::to_string(value)
         .map_err(|error| LogError::new(LogError::INVALID_ARGUMENT, error.to_string()))
 }
