@@ -54,6 +54,8 @@ export interface IsrEvents {
 export interface IsrRules {
   /** Wrong on purpose when false: a pending addition does not count for the high watermark. */
   readonly usesMaximalIsr: boolean;
+  /** Wrong on purpose when true: who has stopped fetching may join by what it had then. */
+  readonly takesStopped?: boolean;
 }
 
 const RIGHT_RULES: IsrRules = { usesMaximalIsr: true };
@@ -79,6 +81,8 @@ export interface IsrCounters {
   failedUpdateCount: number;
 }
 
+/** What an unclean election leaves to be recovered is nothing that a log needs, in Kafka as here: who leads says that it is done (KIP-704). */
+const RECOVERED = 0;
 /** Pause after an answer that settles nothing, as in Kafka. */
 const RETRY_MS = 50;
 /** Pause before a replica that the controller called ineligible is proposed again. */
@@ -200,7 +204,9 @@ export class IsrManager {
     const additions = followers
       .filter(
         (follower) =>
+          // What a follower had when it last fetched says nothing of one that has stopped.
           follower.qualifies &&
+          (follower.isCaughtUp || this.#rules.takesStopped === true) &&
           replicas.includes(follower.replicaId) &&
           !isr.includes(follower.replicaId),
       )
@@ -238,8 +244,7 @@ export class IsrManager {
     for (const [key, { isr, brokerEpochs }] of changes) {
       const led = this.#led.get(key);
       if (led === undefined) continue;
-      const { topicId, partition, leaderEpoch, partitionEpoch, leaderRecoveryState } =
-        led.partition;
+      const { topicId, partition, leaderEpoch, partitionEpoch } = led.partition;
       let topic = topics.get(topicId);
       if (topic === undefined) {
         topic = makeAlterPartitionRequestTopicData({ topicId });
@@ -255,7 +260,7 @@ export class IsrManager {
               brokerEpoch: brokerId === nodeId ? ownEpoch : (brokerEpochs.get(brokerId) ?? -1),
             }),
           ),
-          leaderRecoveryState,
+          leaderRecoveryState: RECOVERED,
           partitionEpoch,
         }),
       );

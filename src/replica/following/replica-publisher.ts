@@ -12,7 +12,7 @@ import { errorFields } from "#common/logger.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage, PartitionImage, TopicImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
-import { type FollowerEvents, FollowerPartition } from "./follower-partition.ts";
+import { type FollowerEvents, FollowerPartition, type FollowerRules } from "./follower-partition.ts";
 import type { IsrManager } from "./isr-manager.ts";
 import { type LocalReplicas, replicaKey } from "./ports.ts";
 
@@ -36,6 +36,8 @@ export interface ReplicaPublisherOptions {
   /** `replica.fetch.backoff.ms` */
   readonly fetchBackoffMs: number;
   readonly logger: Logger;
+  /** Other than the right ones only in tests. */
+  readonly followerRules?: FollowerRules;
 }
 
 /** The role that a log was last told. */
@@ -169,7 +171,7 @@ export class ReplicaPublisher implements MetadataPublisher {
     { partitionId, leader, leaderEpoch }: PartitionImage,
     log: ConstructorParameters<typeof FollowerPartition>[1],
   ): void {
-    const { events, fetchBackoffMs, fetchers } = this.#options;
+    const { events, fetchBackoffMs, fetchers, followerRules } = this.#options;
     const follower = new FollowerPartition(
       {
         topic: topic.name,
@@ -181,6 +183,7 @@ export class ReplicaPublisher implements MetadataPublisher {
       log,
       events,
       fetchBackoffMs,
+      followerRules,
     );
     follower.start();
     fetchers.add(follower);

@@ -168,6 +168,20 @@ describe("growing", () => {
     expect(isrOf(requestOf(manager))).toBe("1@10 2@20");
   });
 
+  test("does not take who has stopped fetching, whatever it had then", () => {
+    const { manager, log } = makeManager(led({ isr: [1] }));
+    log.set(2, { isCaughtUp: false });
+    log.set(3, { isCaughtUp: false });
+    manager.checkExpand(0);
+    expect(manager.next(0).kind).toBe("wait");
+  });
+
+  test("after an unclean election says that there is nothing to recover", () => {
+    const { manager } = makeManager(led({ isr: [1], leaderRecoveryState: 1 }));
+    manager.checkExpand(0);
+    expect(requestOf(manager).topics[0]?.partitions[0]?.leaderRecoveryState).toBe(0);
+  });
+
   test("a fresh change waits until the pending one is settled", () => {
     const { manager, log } = makeManager(short);
     manager.checkExpand(0);
