@@ -12,7 +12,11 @@ import { errorFields } from "#common/logger.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage, PartitionImage, TopicImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
-import { type FollowerEvents, FollowerPartition, type FollowerRules } from "./follower-partition.ts";
+import {
+  type FollowerEvents,
+  FollowerPartition,
+  type FollowerRules,
+} from "./follower-partition.ts";
 import type { IsrManager } from "./isr-manager.ts";
 import { type LocalReplicas, replicaKey } from "./ports.ts";
 
