@@ -73,7 +73,7 @@ export class ReplicaFetcherDriver {
       if (nowMs < abandonAtMs) return this.#wakeAt(abandonAtMs, nowMs);
       this.#exchange = null;
       this.#disconnect();
-      fetcher.onAbandoned();
+      fetcher.onAbandoned(nowMs);
     }
     const step = fetcher.next(nowMs);
     if (step.kind === "wait") {

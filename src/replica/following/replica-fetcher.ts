@@ -63,6 +63,8 @@ const LATEST_TIMESTAMP = -1;
 const EARLIEST_TIMESTAMP = -2;
 /** How long an answer may still take when partitions come: about a round trip, so that a busy connection is not given up. */
 const ABANDON_AFTER_MS = 20;
+/** Pause between two requests given up: each costs a connection, and a cluster may be given topic after topic. */
+const ABANDON_INTERVAL_MS = 250;
 const WAIT: FetcherStep = { kind: "wait", untilMs: null };
 
 /** Where a partition belongs; see the head of the file. */
@@ -88,6 +90,7 @@ export class ReplicaFetcher {
   #failures = 0;
   #retryAtMs = 0;
   #abandonAtMs: number | null = null;
+  #mayAbandonFromMs = 0;
   readonly counters: FetcherCounters = {
     requestCount: 0,
     failureCount: 0,
@@ -126,7 +129,7 @@ export class ReplicaFetcher {
     this.#failures = 0;
     this.#retryAtMs = 0;
     if (this.#underWay === "fetch" && partition.isReady(nowMs))
-      this.#abandonAtMs ??= nowMs + ABANDON_AFTER_MS;
+      this.#abandonAtMs ??= Math.max(nowMs + ABANDON_AFTER_MS, this.#mayAbandonFromMs);
   }
 
   /** Fetches a partition no more: an answer under way will not touch it. */
@@ -221,8 +224,9 @@ export class ReplicaFetcher {
   }
 
   /** What was under way was given up, with its connection. */
-  onAbandoned(): void {
+  onAbandoned(nowMs: number): void {
     this.#finish();
+    this.#mayAbandonFromMs = nowMs + ABANDON_INTERVAL_MS;
     this.#session.restart();
     this.counters.abandonedCount += 1;
   }

@@ -36,6 +36,7 @@ export class ReplicaFetchers {
   readonly #places: Map<string, string> = new Map();
   /** With new partitions since the last `flush`. */
   readonly #changed: Set<string> = new Set();
+  #isStopped = false;
 
   constructor(options: ReplicaFetchersOptions) {
     this.#options = options;
@@ -43,6 +44,7 @@ export class ReplicaFetchers {
 
   /** Fetches a partition, which has been started, from its leader, in place of what had its key. Effective with `flush`. */
   add(partition: FollowerPartition): void {
+    if (this.#isStopped) return;
     this.remove(partition.key);
     const { leaderId, topic, partition: index } = partition.assignment;
     const hash =
@@ -83,8 +85,9 @@ export class ReplicaFetchers {
     this.#changed.clear();
   }
 
-  /** Ends all. */
+  /** Ends all, for good. */
   stop(): void {
+    this.#isStopped = true;
     for (const driver of this.#drivers.values()) driver.stop();
     this.#drivers.clear();
     this.#places.clear();

@@ -205,7 +205,10 @@ export class ModelCluster {
       this.#unfenceAll();
       if (this.#now.leader < 0) this.#elect();
       for (const broker of this.#brokers) {
-        while (broker.version < this.#history.length - 1) this.#learn(broker, broker.version + 1);
+        while (broker.version < this.#history.length - 1) {
+          this.#learn(broker, broker.version + 1);
+          this.#check();
+        }
         broker.isr.checkExpand(this.#nowMs);
         this.#turnFetcher(broker);
         this.#turnIsr(broker);
@@ -462,7 +465,7 @@ export class ModelCluster {
   #giveUpFetch(broker: ModelBroker): void {
     if (!broker.isUp) return;
     broker.exchange = null;
-    broker.fetcher.onAbandoned();
+    broker.fetcher.onAbandoned(this.#nowMs);
   }
 
   #serveFetch(leader: ModelBroker, request: FetchRequest): FetchResponse {

@@ -360,13 +360,27 @@ describe("failures", () => {
     expect(fetcher.abandonAtMs).toBe(120);
     fetcher.add(makeFollower(makeLog("0"), { partition: 2 }).partition, 110);
     expect(fetcher.abandonAtMs).toBe(120);
-    fetcher.onAbandoned();
+    fetcher.onAbandoned(120);
     expect(named(fetchOf(fetcher.next(120)))).toEqual([0, 1, 2]);
     expect([
       fetcher.abandonAtMs,
       fetcher.counters.abandonedCount,
       fetcher.counters.failureCount,
     ]).toEqual([null, 1, 0]);
+  });
+
+  test("requests are not given up one after the other, however many partitions come", () => {
+    const fetcher = makeFetcher();
+    addFollowers(fetcher, 1);
+    fetcher.next(0);
+    const addAt = (partition: number, nowMs: number): number | null => {
+      fetcher.add(makeFollower(makeLog("0"), { partition }).partition, nowMs);
+      return fetcher.abandonAtMs;
+    };
+    expect(addAt(1, 100)).toBe(120);
+    fetcher.onAbandoned(120);
+    fetcher.next(120);
+    expect(addAt(2, 130)).toBe(370);
   });
 
   test("an answer that comes in time is taken", () => {
