@@ -98,6 +98,11 @@ const suites: readonly Suite[] = [
     ],
     counts: "bun",
   },
+  {
+    name: "cluster",
+    command: [bun, "test", "--timeout", "300000", "./test/cluster"],
+    counts: "bun",
+  },
   { name: "soak", command: [bun, "test", "--timeout", "120000", "./test/soak"], counts: "bun" },
   {
     name: "overload",

@@ -31,7 +31,7 @@ import { SYSTEM_CLOCK } from "./system-ports.ts";
 
 /** Adds them to `table`. */
 export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void {
-  const { settings, controller, directory, store } = parts;
+  const { settings, controller, access, directory, store } = parts;
   const image = (): ReturnType<BrokerParts["image"]> => parts.image();
   table.add(
     erased(createDescribeAclsHandler()),
@@ -41,22 +41,26 @@ export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void 
     erased(createRenewDelegationTokenHandler()),
     erased(createExpireDelegationTokenHandler()),
     erased(createDescribeDelegationTokenHandler()),
-    erased(createElectLeadersHandler({ controller })),
-    erased(createAlterPartitionReassignmentsHandler({ controller })),
+    erased(access.route(createElectLeadersHandler({ controller }))),
+    erased(access.route(createAlterPartitionReassignmentsHandler({ controller }))),
     erased(createListPartitionReassignmentsHandler({ image })),
     erased(createDescribeClientQuotasHandler({ image })),
-    erased(createAlterClientQuotasHandler({ controller })),
+    erased(access.route(createAlterClientQuotasHandler({ controller }))),
     erased(createDescribeUserScramCredentialsHandler({ image })),
-    erased(createAlterUserScramCredentialsHandler({ controller })),
-    erased(createDescribeQuorumHandler({ nodeId: settings.nodeId, clock: SYSTEM_CLOCK, image })),
-    erased(createUpdateFeaturesHandler({ controller })),
+    erased(access.route(createAlterUserScramCredentialsHandler({ controller }))),
+    erased(
+      access.route(
+        createDescribeQuorumHandler({ nodeId: settings.nodeId, clock: SYSTEM_CLOCK, image }),
+      ),
+    ),
+    erased(access.route(createUpdateFeaturesHandler({ controller }))),
     erased(
       createDescribeProducersHandler({
         directory,
         producersOf: (handle) => producersOf(store, handle),
       }),
     ),
-    erased(createUnregisterBrokerHandler({ controller })),
+    erased(access.route(createUnregisterBrokerHandler({ controller }))),
   );
 }
 

@@ -7,6 +7,7 @@
  * are flushed and marked as closed in order.
  */
 import type { HealthReport } from "#admin/health.ts";
+import { assert } from "#common/assert.ts";
 import { errorFields, type Logger, SILENT_LOGGER } from "#common/logger.ts";
 import { TimerWheel } from "#common/timer-wheel.ts";
 import type { BrokerConfig, ConfigValues } from "#config/broker-config.ts";
@@ -15,9 +16,11 @@ import {
   brokerSettings,
   connectionLimitSettings,
 } from "#config/broker-settings.ts";
+import type { ClusterSettings } from "#config/cluster-settings.ts";
 import { GroupSettingsCache } from "#config/group-config.ts";
 import { LoggerLevels } from "#config/logger-levels.ts";
 import { defaultLogConfig } from "#config/topic-config.ts";
+import { BrokerLiveness } from "#controller/broker-liveness.ts";
 import { Controller } from "#controller/controller.ts";
 import { SecurityProtocolId } from "#controller/registration.ts";
 import {
@@ -54,8 +57,11 @@ import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
 import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
+import { ClusterBroker, clusterIdOf, requireNoMember } from "./cluster-broker.ts";
+import { ClusterNode } from "./cluster-node.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
+import type { ControllerAccess } from "./forwarding.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { GroupTopics } from "./group-topics.ts";
@@ -190,7 +196,10 @@ interface RunningBroker {
   readonly housekeeping: Housekeeping;
   readonly directories: DirectoryWatch;
   readonly replicas: ReplicaManager;
-  readonly metadataLog: MetadataLog;
+  /** Of a node by itself. */
+  readonly metadataLog: MetadataLog | null;
+  /** Of a node of a cluster. */
+  readonly clusterBroker: ClusterBroker | null;
   readonly store: LogStore;
   readonly requestLog: RequestLog;
   readonly observation: Observation;
@@ -198,6 +207,8 @@ interface RunningBroker {
 
 async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<void> {
   running.observation.onStopping();
+  // What this broker leads moves first: clients notice no more than that.
+  await running.clusterBroker?.leave();
   running.frontend.stopListening();
   // Parked joins and syncs would otherwise hold their connections until the deadline.
   running.groups.stop();
@@ -207,7 +218,8 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   running.directories.stop();
   running.replicas.close();
   running.observation.onStoreClosing();
-  await running.metadataLog.close();
+  await running.metadataLog?.close();
+  await running.clusterBroker?.stop();
   await running.store.close();
   running.requestLog.close();
   await running.observation.close();
@@ -231,7 +243,9 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     undo.push(() => requestLog.close());
     const dispatcher = new Dispatcher(table, encoder, requestLog, () => SYSTEM_CLOCK.monotonicMs());
     if (settings.sluiceRaiseOpenFiles) raiseOpenFileLimit();
-    const frontend = await openFrontend(settings, dispatcher, requestLog, logger, (line) =>
+    const node = await openClusterNode(settings, config, logger, options);
+    const frames = node?.guard(dispatcher) ?? dispatcher;
+    const frontend = await openFrontend(settings, frames, requestLog, logger, (line) =>
       options.onFatal?.(new Error(line)),
     );
     undo.push(() => frontend.stop(0));
@@ -241,7 +255,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     if (isAdminSet || options.configuration !== undefined) observation.openAdmin(isAdminSet);
     observation.onRecovering(frontend, dispatcher.statistics);
     const startedMs = SYSTEM_CLOCK.monotonicMs();
-    const store = await openStore(config, settings, logger);
+    const store = await openStore(config, settings, node?.identity.clusterId ?? null, logger);
     undo.push(() => store.close());
     observation.onStoreOpen(store, (SYSTEM_CLOCK.monotonicMs() - startedMs) / 1000);
     undo.push(() => observation.onStoreClosing());
@@ -253,6 +267,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       config,
       settings,
       table,
+      node,
       frontend,
       store,
       undo,
@@ -273,6 +288,8 @@ interface Assembly {
   readonly config: BrokerConfig;
   readonly settings: BrokerSettings;
   readonly table: HandlerTable;
+  /** Null for a node by itself. */
+  readonly node: ClusterNode | null;
   readonly frontend: Frontend;
   readonly store: LogStore;
   /** What to undo, last first, when the start fails later on. */
@@ -281,38 +298,67 @@ interface Assembly {
   readonly signal: AbortSignal | undefined;
 }
 
+/** This node's part in its cluster; null for a node by itself. Nothing is open yet. */
+async function openClusterNode(
+  settings: BrokerSettings,
+  config: BrokerConfig,
+  logger: Logger,
+  options: BrokerOptions,
+): Promise<ClusterNode | null> {
+  const { cluster } = settings;
+  if (cluster === null) {
+    requireNoMember(settings);
+    return null;
+  }
+  const clusterId = await clusterIdOf(settings, cluster);
+  const onFatal = (error: Error): void => options.onFatal?.(error);
+  return new ClusterNode({ settings, cluster, clusterId, config, logger, onFatal });
+}
+
 /** @throws BrokerStartError when nobody wants the broker any more. */
 function requireWanted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true)
     throw new BrokerStartError("START_ABORTED", "stopped while it started");
 }
 
+/** Metadata of a node by itself. */
+interface OwnMetadata {
+  readonly log: MetadataLog;
+  readonly loader: MetadataLoader;
+}
+
+function ownMetadata(
+  settings: BrokerSettings,
+  logger: Logger,
+  onPoisoned: (error: Error) => void,
+): OwnMetadata {
+  const { nodeId, metadataLogDir: directory } = settings;
+  const log = settings.sluiceInMemory
+    ? new MemoryMetadataLog()
+    : new FileMetadataLog({ directory, nodeId, clock: SYSTEM_CLOCK, onPoisoned });
+  const loader = new MetadataLoader({
+    log,
+    maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots,
+    onSnapshotFailure: (error) =>
+      logger.error("cannot write a metadata snapshot", errorFields(error)),
+  });
+  return { log, loader };
+}
+
 /** From open logs to the first request. */
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const { logger, observation, requestLog, config, settings, table, frontend, store, undo } =
     assembly;
-  const { onFatal } = assembly;
+  const { onFatal, node, signal } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
   const replicas = new ReplicaManager(store, SYSTEM_CLOCK, wheel);
   undo.push(() => replicas.close());
   const directory = new PartitionDirectory(settings.sluiceMetricsTopicsMax);
-  const metadataLog = settings.sluiceInMemory
-    ? new MemoryMetadataLog()
-    : new FileMetadataLog({
-        directory: settings.metadataLogDir,
-        nodeId,
-        clock: SYSTEM_CLOCK,
-        onPoisoned: onFatal,
-      });
-  undo.push(() => metadataLog.close());
-  const loader = new MetadataLoader({
-    log: metadataLog,
-    maxBytesBetweenSnapshots: settings.metadataLogMaxRecordBytesBetweenSnapshots,
-    onSnapshotFailure: (error) =>
-      logger.error("cannot write a metadata snapshot", errorFields(error)),
-  });
+  const own = node === null ? ownMetadata(settings, logger, onFatal) : null;
+  if (own !== null) undo.push(() => own.log.close());
+  const loader = own?.loader ?? requireNode(node).metadata;
   const current = new CurrentBrokerConfig(config, nodeId);
   const directories = new DirectoryWatch({
     store,
@@ -332,23 +378,70 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   });
   undo.push(() => directories.stop());
   const loggers = new LoggerLevels(logger);
-  const controller = new Controller({
+  const decisions = {
     nodeId,
-    loader,
-    config: () => current.config,
+    loader: node?.controllerState ?? loader,
+    config: () => node?.controllerConfig ?? current.config,
     random: SYSTEM_RANDOM,
     loggers,
     isPattern,
-    creationRefusal: () => directories.creationRefusal(),
+  };
+  const controller = new Controller({
+    ...decisions,
+    // Which broker's disks are full is not the controller's to see.
+    ...(settings.cluster === null
+      ? { creationRefusal: () => directories.creationRefusal() }
+      : { cluster: { clusterId, liveness: livenessOf(settings.cluster) } }),
   });
   const partitions = new PartitionStore({
     store,
     logger,
+    givesRoles: true,
     onDirectoryChange: (changes) => {
       for (const change of changes) directory.apply(change);
       return frontend.publish(changes);
     },
   });
+  const endpoints = settings.advertisedListeners.map((listener, index) => ({
+    name: listener.name,
+    host: listener.host,
+    // Another broker cannot be told "the port you came to".
+    port:
+      node !== null && listener.port === 0 ? (frontend.listeners[index]?.port ?? 0) : listener.port,
+    securityProtocol: securityProtocolId(listener.securityProtocol),
+  }));
+  const logDirs = store.report.dirs
+    .filter(({ error }) => error === null)
+    .map(({ directoryId }) => directoryId);
+  const clusterBroker =
+    node === null || settings.cluster === null
+      ? null
+      : new ClusterBroker({
+          node,
+          settings,
+          cluster: settings.cluster,
+          controller,
+          requestLog,
+          endpoints,
+          logDirs,
+          offlineLogDirs: () =>
+            directories.health
+              .filter(({ error }) => error !== null)
+              .map(({ directoryId }) => directoryId),
+          logger,
+          onFatal: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
+        });
+  if (clusterBroker !== null) undo.push(() => clusterBroker.stop());
+  const access: ControllerAccess = clusterBroker?.access(
+    () => current.config,
+    // Loggers are set here, whoever decides on everything else.
+    new Controller(decisions),
+  ) ?? {
+    route: (handler) => handler,
+    configs: controller,
+    createAutomatically: (names) => controller.createAutomatically(names),
+    allocateProducerIds: () => controller.allocateProducerIds(),
+  };
   const topics = new GroupTopics();
   loader.addPublisher(topics);
   const offsetsLog = new CoordinatorLog({
@@ -375,7 +468,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     clock: SYSTEM_CLOCK,
     scheduler: SYSTEM_SCHEDULER,
     random: SYSTEM_RANDOM,
-    ensureOffsetsTopic: () => createInternalTopic(controller, OFFSETS_TOPIC),
+    ensureOffsetsTopic: () => createInternalTopic(access, OFFSETS_TOPIC),
     onCompactionFailed: (partition, error) =>
       logger.warn("cannot compact a log of committed offsets; it grows until that succeeds", {
         partition: `${OFFSETS_TOPIC}-${partition}`,
@@ -405,8 +498,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   );
   loader.addPublisher(partitions);
   loader.addPublisher(groupPublisher(groups, nodeId, logger));
-  await loader.load();
-  requireWanted(assembly.signal);
+  // A node that is only a broker has no listener but this one for what the quorum tells it.
+  if (settings.cluster?.isController === false) frontend.serve();
+  if (own === null) await clusterBroker?.join(signal);
+  else await own.loader.load();
+  requireWanted(signal);
   const strays = partitions.strayNames;
   if (strays.length > 0) {
     logger.warn("no topic explains these partitions, they are left alone", {
@@ -414,20 +510,9 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       partitions: strays.join(" "),
     });
   }
-  await controller.start({
-    endpoints: settings.advertisedListeners.map(({ name, host, port, securityProtocol }) => ({
-      name,
-      host,
-      port,
-      securityProtocol: securityProtocolId(securityProtocol),
-    })),
-    rack: settings.brokerRack,
-    logDirs: store.report.dirs
-      .filter(({ error }) => error === null)
-      .map(({ directoryId }) => directoryId),
-  });
-  // The last wait: from here to the first request nobody can change his mind.
-  requireWanted(assembly.signal);
+  if (clusterBroker === null) {
+    await controller.start({ endpoints, rack: settings.brokerRack, logDirs });
+  }
   groups.start();
   const sessions = new FetchSessionCache(
     settings.maxIncrementalFetchSessionCacheSlots,
@@ -448,12 +533,14 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     config: () => current.config,
     image: () => loader.image,
     controller,
+    access,
     groups,
     topics,
     directory,
     replicas,
     store,
-    isDirectoryOnline: (id) => directories.isOnline(id),
+    // In a cluster the controller is told of failed directories, and takes leadership away.
+    isDirectoryOnline: (id) => node !== null || directories.isOnline(id),
     loggers,
     telemetry,
     sessions,
@@ -472,6 +559,9 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   });
   housekeeping.start();
   directories.start();
+  await clusterBroker?.enterService(signal);
+  // The last wait: from here to the first request nobody can change his mind.
+  requireWanted(signal);
   frontend.serve();
   observation.onServing({ replicas, sessions, directory, groups, telemetry });
   return {
@@ -482,7 +572,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     housekeeping,
     directories,
     replicas,
-    metadataLog,
+    metadataLog: own?.log ?? null,
+    clusterBroker,
     store,
     requestLog,
     observation,
@@ -506,6 +597,7 @@ function maxOpenSegmentFiles(settings: BrokerSettings): number {
 async function openStore(
   config: BrokerConfig,
   settings: BrokerSettings,
+  clusterId: string | null,
   logger: Logger,
 ): Promise<LogStore> {
   const startedMs = SYSTEM_CLOCK.monotonicMs();
@@ -522,7 +614,7 @@ async function openStore(
   try {
     const store = await openNativeStore({
       dirs: settings.logDirs,
-      clusterId: null,
+      clusterId,
       nodeId: settings.nodeId,
       defaults: defaultLogConfig(config),
       recoveryThreads: settings.numRecoveryThreadsPerDataDir,
@@ -566,8 +658,8 @@ function isMatch(pattern: string, text: string): boolean {
   return matchingNames(compilePattern(pattern), [name]).length > 0;
 }
 
-async function createInternalTopic(controller: Controller, name: string): Promise<void> {
-  const outcome = await controller.createAutomatically([name]);
+async function createInternalTopic(access: ControllerAccess, name: string): Promise<void> {
+  const outcome = await access.createAutomatically([name]);
   const errorCode = outcome.get(name) ?? -1;
   if (errorCode !== 0) throw new Error(`cannot create ${name}: error ${errorCode}`);
 }
@@ -621,6 +713,15 @@ function securityProtocolId(name: string): number {
   return (
     (SecurityProtocolId as Readonly<Record<string, number>>)[name] ?? SecurityProtocolId.PLAINTEXT
   );
+}
+
+function requireNode(node: ClusterNode | null): ClusterNode {
+  assert(node !== null, "a node has metadata of its own or of a quorum");
+  return node;
+}
+
+function livenessOf(cluster: ClusterSettings): BrokerLiveness {
+  return new BrokerLiveness(() => cluster.brokerSessionTimeoutMs);
 }
 
 function asStartError(error: unknown): BrokerStartError {

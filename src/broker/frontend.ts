@@ -151,7 +151,7 @@ function probe(listener: ListenOptions): void {
   }
 }
 
-function addressError(
+export function addressError(
   { listenerName, hostname, port }: ListenOptions,
   error: unknown,
 ): BrokerStartError {
@@ -191,7 +191,7 @@ function descriptorsForConnections(settings: BrokerSettings): number {
 }
 
 /** Limits of one thread: what is counted by each thread for itself is divided. */
-function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
+export function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
   const share = (limit: number): number => Math.ceil(limit / threadCount);
   return {
     sendBufferBytes: settings.socketSendBufferBytes,

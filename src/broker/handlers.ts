@@ -8,7 +8,11 @@ import type { LoggerLevels } from "#config/logger-levels.ts";
 import type { Controller } from "#controller/controller.ts";
 import { ProducerIdSource } from "#controller/producer-ids.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";
-import type { GroupCoordinator, TopicLookup } from "#coordinator/group/group-coordinator.ts";
+import {
+  type GroupCoordinator,
+  OFFSETS_TOPIC,
+  type TopicLookup,
+} from "#coordinator/group/group-coordinator.ts";
 import type { LogStore } from "#log/log.ts";
 import { type ClusterImage, isInternalTopic } from "#metadata/cluster-image.ts";
 import type { PartitionDirectory } from "#replica/partition-directory.ts";
@@ -19,7 +23,7 @@ import type { FetchSessionCache } from "#server/fetch-session.ts";
 import { type ConnectionInfo, erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
-import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
+import { createApiVersionsHandler, type FeatureState } from "#server/handlers/api-versions.ts";
 import { createConsumerGroupDescribeHandler } from "#server/handlers/consumer-group-describe.ts";
 import { createConsumerGroupHeartbeatHandler } from "#server/handlers/consumer-group-heartbeat.ts";
 import { createCreatePartitionsHandler } from "#server/handlers/create-partitions.ts";
@@ -52,6 +56,7 @@ import { createProduceHandler } from "#server/handlers/produce.ts";
 import { createPushTelemetryHandler } from "#server/handlers/push-telemetry.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
 import { addAdminHandlers } from "./admin-handlers.ts";
+import type { ControllerAccess } from "./forwarding.ts";
 
 /** What the handlers are made of. */
 export interface BrokerParts {
@@ -60,6 +65,8 @@ export interface BrokerParts {
   config(): BrokerConfig;
   image(): ClusterImage;
   readonly controller: Controller;
+  /** Where requests of the controller go. */
+  readonly access: ControllerAccess;
   readonly groups: GroupCoordinator;
   readonly topics: TopicLookup;
   readonly directory: PartitionDirectory;
@@ -71,9 +78,23 @@ export interface BrokerParts {
   readonly sessions: FetchSessionCache;
 }
 
+/** What ApiVersions tells of features. */
+export function featureState(image: ClusterImage): FeatureState {
+  return {
+    features: SUPPORTED_FEATURES.map(({ name, min, max }) => ({
+      name,
+      minVersion: min,
+      maxVersion: max,
+      level: image.features.get(name) ?? 0,
+    })),
+    epoch: image.offset,
+  };
+}
+
 /** Adds every handler to `table`. */
 export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
-  const { clusterId, settings, controller, groups, topics, directory, replicas, store } = parts;
+  const { clusterId, settings, controller, access, groups, topics, directory, replicas, store } =
+    parts;
   const { nodeId } = settings;
   const image = (): ClusterImage => parts.image();
   const config = (): BrokerConfig => parts.config();
@@ -91,7 +112,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
   const isConsumerNamed = settings.groupCoordinatorRebalanceProtocols.includes("consumer");
   const servesConsumerGroups = (): boolean =>
     isConsumerNamed && (image().features.get("group.version") ?? 0) >= 1;
-  const producerIds = new ProducerIdSource(() => controller.allocateProducerIds());
+  const producerIds = new ProducerIdSource(() => access.allocateProducerIds());
   table.add(
     erased(createProduceHandler({ directory, replicas, isInternalTopic })),
     erased(
@@ -107,12 +128,11 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(createListOffsetsHandler({ directory, log: store, replicas })),
     erased(
       createMetadataHandler({
-        nodeId,
         clusterId,
         image,
         isDirectoryOnline: (id) => parts.isDirectoryOnline(id),
         autoCreatesTopics: () => config().boolean("auto.create.topics.enable"),
-        createTopics: (names) => controller.createAutomatically(names),
+        createTopics: (names) => access.createAutomatically(names),
       }),
     ),
     erased(createOffsetCommitHandler({ groups, topics })),
@@ -120,7 +140,14 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(
       createFindCoordinatorHandler({
         groups,
-        thisBroker: ownAddress,
+        leaderFor: (groupId, connection) => {
+          const partition = groups.partitionFor(groupId);
+          const leader = image().topicsByName.get(OFFSETS_TOPIC)?.partitions[partition]?.leader;
+          const broker = leader === undefined ? undefined : image().brokers.get(leader);
+          if (broker === undefined || broker.isFenced) return null;
+          const address = addressFor(broker, connection);
+          return address === null ? null : { nodeId: broker.id, ...address };
+        },
         coordinatesTransactions: false,
       }),
     ),
@@ -137,38 +164,30 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         table,
         clusterId,
         nodeId,
-        features: () => ({
-          features: SUPPORTED_FEATURES.map(({ name, min, max }) => ({
-            name,
-            minVersion: min,
-            maxVersion: max,
-            level: image().features.get(name) ?? 0,
-          })),
-          epoch: image().offset,
-        }),
+        features: () => featureState(image()),
       }),
     ),
-    erased(createCreateTopicsHandler({ controller })),
-    erased(createDeleteTopicsHandler({ controller })),
+    erased(access.route(createCreateTopicsHandler({ controller }))),
+    erased(access.route(createDeleteTopicsHandler({ controller }))),
     erased(createDeleteRecordsHandler({ directory, log: store, isInternalTopic })),
     erased(createInitProducerIdHandler({ producerIds })),
     erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
     erased(createDescribeConfigsHandler({ nodeId, image, config, loggers: parts.loggers })),
-    erased(createAlterConfigsHandler({ controller })),
+    erased(createAlterConfigsHandler({ controller: access.configs })),
     erased(
       createDescribeLogDirsHandler({
         logDirs: store,
         cordoned: () => image().brokers.get(nodeId)?.cordonedLogDirs ?? [],
       }),
     ),
-    erased(createCreatePartitionsHandler({ controller })),
+    erased(access.route(createCreatePartitionsHandler({ controller }))),
     erased(createDeleteGroupsHandler({ groups })),
-    erased(createIncrementalAlterConfigsHandler({ controller })),
+    erased(createIncrementalAlterConfigsHandler({ controller: access.configs })),
     erased(createOffsetDeleteHandler({ groups, topics })),
     erased(createListConfigResourcesHandler({ image })),
     erased(createGetTelemetrySubscriptionsHandler({ telemetry: parts.telemetry })),
     erased(createPushTelemetryHandler({ telemetry: parts.telemetry })),
-    erased(createDescribeClusterHandler({ nodeId, clusterId, image })),
+    erased(createDescribeClusterHandler({ clusterId, image })),
     erased(
       createDescribeTopicPartitionsHandler({
         image,

@@ -24,6 +24,8 @@ interface OpenPartition {
 export interface PartitionStoreOptions {
   readonly store: LogStore;
   readonly logger: Logger;
+  /** False where following gives roles (a cluster); otherwise every partition here is led here. */
+  readonly givesRoles: boolean;
   /** Told of each change of what this broker hosts, in order; settles when everybody who serves clients knows. */
   readonly onDirectoryChange: (changes: readonly DirectoryChange[]) => void | Promise<void>;
 }
@@ -72,6 +74,12 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     return this.#open.get(`${topic}-${partition}`)?.handle;
   }
 
+  /** The same for a topic with this id: one that was deleted and made again is another. */
+  handleFor(topic: string, topicId: string, partition: number): number | undefined {
+    const open = this.#open.get(`${topic}-${partition}`);
+    return open?.topicId === topicId ? open.handle : undefined;
+  }
+
   /** Settings of a partition, or undefined when this broker does not have it. */
   configOf(topic: string, partition: number): LogConfig | undefined {
     return this.#open.get(`${topic}-${partition}`)?.config ?? undefined;
@@ -117,7 +125,7 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     }
     this.#missing.delete(name);
     this.#open.set(name, { handle, topicId: spec.topicId, config: spec.config });
-    if (spec.isLeader) store.setLeader(handle, spec.leaderEpoch);
+    if (spec.isLeader && this.#options.givesRoles) store.setLeader(handle, spec.leaderEpoch);
   }
 
   /** The records are this topic's: only the file that says so is damaged. */
@@ -156,7 +164,8 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
 
   lead({ topic, partition, leaderEpoch, isLeader }: PartitionSpec): void {
     const open = this.#open.get(`${topic}-${partition}`);
-    if (open !== undefined && isLeader) this.#options.store.setLeader(open.handle, leaderEpoch);
+    if (open !== undefined && isLeader && this.#options.givesRoles)
+      this.#options.store.setLeader(open.handle, leaderEpoch);
   }
 
   onMetadataUpdate(delta: ClusterDelta, _image: ClusterImage): void | Promise<void> {

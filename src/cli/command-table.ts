@@ -43,6 +43,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["config", "subtract"], load: () => import("./commands/config-subtract.ts") },
   { words: ["config", "list"], load: () => import("./commands/config-list.ts") },
   { words: ["cluster"], load: () => import("./commands/cluster.ts") },
+  { words: ["local-cluster"], load: () => import("./commands/local-cluster.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },

@@ -5,7 +5,13 @@ import type { Address } from "#client/address.ts";
 import { ClientError, refused } from "#client/client-error.ts";
 import { Connection } from "#client/connection.ts";
 import type { Clock, Random } from "#common/time.ts";
-import { isGenuineAnswer, makeHello, PeerHelloApi, type PeerIdentity } from "./peer-hello.ts";
+import {
+  isGenuineAnswer,
+  makeHello,
+  type PeerHelloAnswer,
+  PeerHelloApi,
+  type PeerIdentity,
+} from "./peer-hello.ts";
 
 /** What every connection to a peer is made with. */
 export interface PeerConnector {
@@ -24,18 +30,23 @@ export interface PeerAddress extends Address {
   readonly nodeId: number;
 }
 
+/** A connection to a peer, and what that said of itself. */
+export interface MetPeer {
+  readonly connection: Connection;
+  readonly answer: PeerHelloAnswer;
+}
+
 /**
  * Opens a connection to a peer.
  *
- * @param onClose - told when the connection, once it was given out, has ended.
  * @throws ClientError as `Connection.open`; REFUSED when the other side does not take us for a node of its cluster, BAD_ANSWER when it
  * does not prove to be one of ours. Nothing stays open.
  */
-export async function openPeerConnection(
+export async function meetPeer(
   peer: PeerAddress,
   connector: PeerConnector,
   onClose: (error: ClientError) => void = () => {},
-): Promise<Connection> {
+): Promise<MetPeer> {
   const { identity, clock, random, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = connector;
   let isGivenOut = false;
   const connection = await Connection.open(peer, {
@@ -58,11 +69,20 @@ export async function openPeerConnection(
       throw new ClientError("BAD_ANSWER", message);
     }
     isGivenOut = true;
-    return connection;
+    return { connection, answer };
   } catch (error) {
     connection.close();
     throw error;
   }
+}
+
+/** As {@link meetPeer}, where only the connection matters. */
+export async function openPeerConnection(
+  peer: PeerAddress,
+  connector: PeerConnector,
+  onClose?: (error: ClientError) => void,
+): Promise<Connection> {
+  return (await meetPeer(peer, connector, onClose)).connection;
 }
 
 /** True when the other side's system answered that nothing listens there: its process is gone. */

@@ -10,7 +10,7 @@ import type { Connection } from "#client/connection.ts";
 import type { Scheduler, Timer } from "#common/time.ts";
 import {
   isConnectionRefused,
-  openPeerConnection,
+  meetPeer,
   type PeerAddress,
   type PeerConnector,
 } from "./peer-connection.ts";
@@ -25,7 +25,7 @@ export interface RaftLinksOptions {
   /** A member's process is gone: its connection ended and two more were refused. */
   readonly onGone: (nodeId: number) => void;
   /** A member can be reached (again). */
-  readonly onReached?: (nodeId: number) => void;
+  readonly onReached?: (nodeId: number, incarnationId: string) => void;
   /** A connection was refused for a reason that will not pass by itself. */
   readonly onRefused: (peer: PeerAddress, error: ClientError) => void;
 }
@@ -162,13 +162,13 @@ class RaftLink {
   #connect(): void {
     this.#timer = null;
     this.#isConnecting = true;
-    openPeerConnection(this.peer, this.#options.connector, () => this.#onLost()).then(
-      (connection) => this.#onConnected(connection),
+    meetPeer(this.peer, this.#options.connector, () => this.#onLost()).then(
+      ({ connection, answer }) => this.#onConnected(connection, answer.incarnationId),
       (error: unknown) => this.#onFailed(error),
     );
   }
 
-  #onConnected(connection: Connection): void {
+  #onConnected(connection: Connection, incarnationId: string): void {
     this.#isConnecting = false;
     if (this.#isClosed) {
       connection.close();
@@ -178,7 +178,7 @@ class RaftLink {
     this.#wasConnected = true;
     this.#refusals = 0;
     this.#pauseMs = FIRST_PAUSE_MS;
-    this.#options.onReached?.(this.peer.nodeId);
+    this.#options.onReached?.(this.peer.nodeId, incarnationId);
     if (this.#connection !== null) this.#flush();
   }
 

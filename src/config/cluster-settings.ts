@@ -46,6 +46,9 @@ export interface ClusterSettings {
 /** Heartbeats of ours come more often than Kafka's 2 s unless the key says otherwise: they also carry requests to unfence. */
 const HEARTBEAT_INTERVAL_MS = 500;
 
+/** A leader that is silent is missed sooner than by Kafka's 1 s, unless the key says otherwise. */
+const ELECTION_TIMEOUT_MS = 500;
+
 /**
  * Reads what concerns the cluster; null for a node that runs by itself.
  *
@@ -83,7 +86,11 @@ export function clusterSettings(
       : HEARTBEAT_INTERVAL_MS,
     brokerSessionTimeoutMs: config.number("broker.session.timeout.ms"),
     initialBrokerRegistrationTimeoutMs: config.number("initial.broker.registration.timeout.ms"),
-    controllerQuorumElectionTimeoutMs: config.number("controller.quorum.election.timeout.ms"),
+    controllerQuorumElectionTimeoutMs: config.staticValues.has(
+      "controller.quorum.election.timeout.ms",
+    )
+      ? config.number("controller.quorum.election.timeout.ms")
+      : ELECTION_TIMEOUT_MS,
     controllerSocketTimeoutMs: config.number("controller.socket.timeout.ms"),
     secret: config.string("sluice.cluster.secret"),
     quorumText: voters.length > 0 ? voterText(voters) : serverText(servers),

@@ -20,6 +20,8 @@ export interface QuorumMetadataOptions {
   readonly nowMs: () => number;
   /** Commits bytes; settles when they were handed to `onCommitted` here. Rejects when they were not, or nobody knows. */
   readonly propose: (bytes: Uint8Array) => Promise<unknown>;
+  /** Told of every step at once, before publishers are. */
+  readonly onApplied?: (delta: ClusterDelta, image: ClusterImage) => void;
   /** An entry cannot be applied or published: this node must not go on. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -74,6 +76,7 @@ export class QuorumMetadata implements MetadataState {
       const delta = new ClusterDelta(this.#committed);
       for (const record of records) delta.replay(record);
       this.#committed = delta.apply(this.#committed.offset + records.length, term);
+      this.#options.onApplied?.(delta, this.#committed);
       if (this.#isOpen) this.#publish(delta, this.#committed);
     } catch (error) {
       this.#options.onFatal(error);
@@ -88,7 +91,9 @@ export class QuorumMetadata implements MetadataState {
       const fresh = new ClusterDelta(EMPTY_IMAGE);
       for (const record of records) fresh.replay(record);
       this.#committed = fresh.apply(offset, epoch);
-      if (this.#isOpen) this.#publish(deltaBetween(before, this.#committed), this.#committed);
+      const delta = deltaBetween(before, this.#committed);
+      this.#options.onApplied?.(delta, this.#committed);
+      if (this.#isOpen) this.#publish(delta, this.#committed);
     } catch (error) {
       this.#options.onFatal(error);
     }

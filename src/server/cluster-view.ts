@@ -3,7 +3,12 @@
  * DescribeCluster and DescribeTopicPartitions tell them.
  */
 import { ErrorCode } from "#common/error-code.ts";
-import type { BrokerImage, ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
+import {
+  type BrokerImage,
+  type ClusterImage,
+  liveBrokers,
+  type PartitionImage,
+} from "#metadata/cluster-image.ts";
 import type { ConnectionInfo } from "./handler.ts";
 
 /** The number that stands for "operations were not asked for". */
@@ -35,9 +40,13 @@ export function addressFor(broker: BrokerImage, connection: ConnectionInfo): Cli
   };
 }
 
-/** What clients take for the controller: they send it what any broker forwards. A live broker, or -1. */
-export function controllerIdFor(image: ClusterImage, nodeId: number): number {
-  return image.brokers.get(nodeId)?.isFenced === false ? nodeId : -1;
+/**
+ * What clients take for the controller: they send it what any broker forwards. Any live broker, so that not all of them ask the same one;
+ * -1 when there is none.
+ */
+export function controllerIdFor(image: ClusterImage): number {
+  const live = liveBrokers(image);
+  return live[Math.floor(Math.random() * live.length)]?.id ?? -1;
 }
 
 /** Differences between what versions of Metadata may say of unavailable brokers. */

@@ -105,7 +105,11 @@ export class MemoryGroups {
       port: 9092,
     });
     const handlers = [
-      createFindCoordinatorHandler({ groups, thisBroker, coordinatesTransactions: false }),
+      createFindCoordinatorHandler({
+        groups,
+        leaderFor: thisBroker,
+        coordinatesTransactions: false,
+      }),
       createJoinGroupHandler({ groups }),
       createSyncGroupHandler({ groups }),
       createHeartbeatHandler({ groups }),

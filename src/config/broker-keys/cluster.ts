@@ -208,7 +208,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1000",
     valid: atLeast(0),
-    doc: "How long a controller hears nothing of the leader before it stands for election.",
+    doc: "How long a controller hears nothing of the leader before it stands for election. Unless it is set, 500 ms (and up to as much more, at random).",
   },
   {
     name: "controller.quorum.fetch.timeout.ms",

@@ -14,7 +14,7 @@ import type { ApiHandler } from "../handler.ts";
 
 /** What the handler works with. */
 export interface AlterConfigsDependencies {
-  readonly controller: Controller;
+  readonly controller: Pick<Controller, "changeConfigs">;
 }
 
 /** Serves AlterConfigs. */

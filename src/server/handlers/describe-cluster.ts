@@ -26,11 +26,19 @@ const BROKER_ENDPOINTS = 1;
 const CONTROLLER_ENDPOINTS = 2;
 const FIRST_VERSION_WITH_FENCED = 2;
 
+/** A controller that an administrator can ask. */
+export interface ControllerNode {
+  readonly nodeId: number;
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What the handler works with. */
 export interface DescribeClusterDependencies {
-  readonly nodeId: number;
   readonly clusterId: string;
   image(): ClusterImage;
+  /** On the listener of a controller: the controllers, and which of them is active (-1: none). Absent on a broker's. */
+  controllers?(): { readonly nodes: readonly ControllerNode[]; readonly activeId: number };
 }
 
 /** Serves DescribeCluster. */
@@ -50,6 +58,9 @@ function handle(
   request: DescribeClusterRequest,
   { apiVersion, connection }: RequestContext,
 ): DescribeClusterResponse {
+  if (dependencies.controllers !== undefined) {
+    return describeControllers(dependencies.controllers(), dependencies.clusterId, request);
+  }
   if (request.endpointType === CONTROLLER_ENDPOINTS) {
     return refuse(
       ErrorCode.MISMATCHED_ENDPOINT_TYPE,
@@ -62,7 +73,7 @@ function handle(
       `Unsupported endpoint type ${request.endpointType}`,
     );
   }
-  const { nodeId, clusterId } = dependencies;
+  const { clusterId } = dependencies;
   const cluster = dependencies.image();
   const showsFenced = request.includeFencedBrokers && apiVersion >= FIRST_VERSION_WITH_FENCED;
   const brokers = [...cluster.brokers.values()]
@@ -78,8 +89,33 @@ function handle(
     });
   return makeDescribeClusterResponse({
     clusterId,
-    controllerId: controllerIdFor(cluster, nodeId),
+    controllerId: controllerIdFor(cluster),
     brokers,
+    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+      ? ALL_CLUSTER_OPERATIONS
+      : NO_AUTHORIZED_OPERATIONS,
+  });
+}
+
+/** What a controller's listener answers: its kind in place of brokers. */
+function describeControllers(
+  { nodes, activeId }: { readonly nodes: readonly ControllerNode[]; readonly activeId: number },
+  clusterId: string,
+  request: DescribeClusterRequest,
+): DescribeClusterResponse {
+  if (request.endpointType !== CONTROLLER_ENDPOINTS) {
+    return refuse(
+      ErrorCode.MISMATCHED_ENDPOINT_TYPE,
+      "The request was sent to an endpoint of type CONTROLLER, but we wanted an endpoint of type BROKER",
+    );
+  }
+  return makeDescribeClusterResponse({
+    endpointType: CONTROLLER_ENDPOINTS,
+    clusterId,
+    controllerId: activeId,
+    brokers: nodes.map(({ nodeId, host, port }) =>
+      makeDescribeClusterBroker({ brokerId: nodeId, host, port, rack: null }),
+    ),
     clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
       ? ALL_CLUSTER_OPERATIONS
       : NO_AUTHORIZED_OPERATIONS,

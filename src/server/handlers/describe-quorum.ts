@@ -30,8 +30,35 @@ const METADATA_TOPIC = "__cluster_metadata";
 const METADATA_PARTITION = 0;
 const FIRST_VERSION_WITH_NODES = 2;
 
+/** A member of the quorum as its leader sees it. */
+export interface QuorumMember {
+  readonly id: number;
+  readonly endOffset: number;
+  /** Wall clock, ms; -1 for never. */
+  readonly lastFetchMs: number;
+  readonly lastCaughtUpMs: number;
+}
+
+/** A quorum of several nodes, as its leader sees it. */
+export interface QuorumView {
+  readonly leaderId: number;
+  readonly leaderEpoch: number;
+  readonly highWatermark: number;
+  readonly voters: readonly QuorumMember[];
+  readonly observers: readonly QuorumMember[];
+  /** Where voters are reached. */
+  readonly nodes: readonly {
+    readonly nodeId: number;
+    readonly listener: string;
+    readonly host: string;
+    readonly port: number;
+  }[];
+}
+
 /** What the handler works with. */
 export interface DescribeQuorumDependencies {
+  /** On a node of a cluster: null while it does not lead. Absent on a node by itself. */
+  readonly quorum?: () => QuorumView | null;
   readonly nodeId: number;
   readonly clock: Pick<Clock, "nowMs">;
   readonly image: () => ClusterImage;
@@ -45,8 +72,12 @@ export function createDescribeQuorumHandler(
     api: DescribeQuorumApi,
     minVersion: 0,
     maxVersion: 2,
-    handle: (request, context) =>
-      asksForMetadata(request) ? describe(dependencies, context) : refuse(request),
+    handle: (request, context) => {
+      if (!asksForMetadata(request)) return refuse(request);
+      if (dependencies.quorum === undefined) return describe(dependencies, context);
+      const view = dependencies.quorum();
+      return view === null ? notLeader(request) : describeView(view, context);
+    },
   };
 }
 
@@ -111,5 +142,53 @@ function describe(
       makeDescribeQuorumResponseTopicData({ topicName: METADATA_TOPIC, partitions: [partition] }),
     ],
     nodes: apiVersion >= FIRST_VERSION_WITH_NODES ? [makeNode({ nodeId, listeners })] : [],
+  });
+}
+
+/** Only the leader knows how far the others are. */
+function notLeader({ topics }: DescribeQuorumRequest): DescribeQuorumResponse {
+  return makeDescribeQuorumResponse({
+    topics: topics.map(({ topicName, partitions }) =>
+      makeDescribeQuorumResponseTopicData({
+        topicName,
+        partitions: partitions.map(({ partitionIndex }) =>
+          makeDescribeQuorumResponsePartitionData({
+            partitionIndex,
+            errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER,
+            errorMessage: "Another node leads the quorum.",
+          }),
+        ),
+      }),
+    ),
+  });
+}
+
+function describeView(view: QuorumView, { apiVersion }: RequestContext): DescribeQuorumResponse {
+  const states = (members: readonly QuorumMember[]): ReturnType<typeof makeReplicaState>[] =>
+    members.map(({ id, endOffset, lastFetchMs, lastCaughtUpMs }) =>
+      makeReplicaState({
+        replicaId: id,
+        replicaDirectoryId: ZERO_UUID,
+        logEndOffset: endOffset,
+        lastFetchTimestamp: lastFetchMs,
+        lastCaughtUpTimestamp: lastCaughtUpMs,
+      }),
+    );
+  const partition = makeDescribeQuorumResponsePartitionData({
+    partitionIndex: METADATA_PARTITION,
+    leaderId: view.leaderId,
+    leaderEpoch: view.leaderEpoch,
+    highWatermark: view.highWatermark,
+    currentVoters: states(view.voters),
+    observers: states(view.observers),
+  });
+  const nodes = view.nodes.map(({ nodeId, listener, host, port }) =>
+    makeNode({ nodeId, listeners: [makeListener({ name: listener, host, port })] }),
+  );
+  return makeDescribeQuorumResponse({
+    topics: [
+      makeDescribeQuorumResponseTopicData({ topicName: METADATA_TOPIC, partitions: [partition] }),
+    ],
+    nodes: apiVersion >= FIRST_VERSION_WITH_NODES ? nodes : [],
   });
 }

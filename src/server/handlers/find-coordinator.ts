@@ -1,6 +1,6 @@
 /**
- * FindCoordinator (key 10): which broker coordinates a group. On one node that is always this broker; what remains is to
- * make sure that the internal topic exists.
+ * FindCoordinator (key 10): which broker coordinates a group: the leader of the group's partition of the internal topic, which is made
+ * when it does not exist. A partition without a leader that the client can reach: COORDINATOR_NOT_AVAILABLE.
  *
  * - v0: groups only. v1: key type (group 0, transaction 1), throttle time, error message.
  * - v2: as v1. v3: flexible. v4: many keys at once (KIP-699). v5: TRANSACTION_ABORTABLE known (KIP-890).
@@ -36,7 +36,8 @@ export interface BrokerAddress {
 /** What the handler works with. */
 export interface FindCoordinatorDeps {
   readonly groups: GroupCoordinator;
-  thisBroker(connection: ConnectionInfo): BrokerAddress;
+  /** Who leads the partition of a group, as a client of the connection reaches it; null when nobody does. */
+  leaderFor(groupId: string, connection: ConnectionInfo): BrokerAddress | null;
   /** True once transactions are served: then transactional ids are coordinated here as well. */
   readonly coordinatesTransactions: boolean;
 }
@@ -54,11 +55,13 @@ export function createFindCoordinatorHandler(
     key: string,
     keyType: number,
     errorCode: number,
-    { connection, apiVersion }: RequestContext,
+    { connection, apiVersion }: Pick<RequestContext, "connection" | "apiVersion">,
   ): Coordinator => {
     const isBatched = apiVersion >= FIRST_BATCHED_VERSION;
     if (errorCode === ErrorCode.NONE) {
-      return makeCoordinator({ key, ...deps.thisBroker(connection), errorMessage: "" });
+      const leader = deps.leaderFor(key, connection);
+      if (leader !== null) return makeCoordinator({ key, ...leader, errorMessage: "" });
+      return located(key, keyType, ErrorCode.COORDINATOR_NOT_AVAILABLE, { connection, apiVersion });
     }
     const { description } = errorInfo(errorCode);
     // In a list, Kafka refuses share keys without a word.
@@ -80,7 +83,7 @@ export function createFindCoordinatorHandler(
       }
       const { errorMessage, ...found } = located(request.key, request.keyType, errorCode, context);
       // Kafka fills the message of a success with the error's name where there is one answer, and leaves it empty in lists.
-      const message = errorCode === ErrorCode.NONE ? "NONE" : errorMessage;
+      const message = found.errorCode === ErrorCode.NONE ? "NONE" : errorMessage;
       return makeFindCoordinatorResponse({ ...found, errorMessage: message });
     },
   };

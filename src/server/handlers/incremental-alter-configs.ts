@@ -16,7 +16,7 @@ import type { ApiHandler } from "../handler.ts";
 
 /** What the handler works with. */
 export interface IncrementalAlterConfigsDependencies {
-  readonly controller: Controller;
+  readonly controller: Pick<Controller, "changeConfigs">;
 }
 
 /** Serves IncrementalAlterConfigs. */

@@ -43,7 +43,6 @@ const FIRST_VERSION_WITH_LISTENER_NOT_FOUND = 6;
 
 /** What the handler works with. */
 export interface MetadataDependencies {
-  readonly nodeId: number;
   readonly clusterId: string;
   image(): ClusterImage;
   /** Whether a log directory of this broker works; absent means that all do. */
@@ -146,7 +145,7 @@ function answer(
   return makeMetadataResponse({
     brokers: describeBrokers(image, context),
     clusterId: dependencies.clusterId,
-    controllerId: controllerIdFor(image, dependencies.nodeId),
+    controllerId: controllerIdFor(image),
     topics: describeTopics(dependencies, image, request, context, created),
     clusterAuthorizedOperations:
       request.includeClusterAuthorizedOperations && apiVersion >= 8 && apiVersion <= 10

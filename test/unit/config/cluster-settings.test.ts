@@ -50,7 +50,7 @@ describe("clusterSettings", () => {
       brokerHeartbeatIntervalMs: 500,
       brokerSessionTimeoutMs: 9000,
       initialBrokerRegistrationTimeoutMs: 60_000,
-      controllerQuorumElectionTimeoutMs: 1000,
+      controllerQuorumElectionTimeoutMs: 500,
       controllerSocketTimeoutMs: 30_000,
       secret: null,
       quorumText: "1@127.0.0.1:19093,2@127.0.0.1:29093,3@127.0.0.1:39093",

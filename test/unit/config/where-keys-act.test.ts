@@ -82,7 +82,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
     "settings.metadataLogMaxRecordBytesBetweenSnapshots",
   ],
   "metadata.log.max.snapshot.interval.ms": [BROKER, "settings.metadataLogMaxSnapshotIntervalMs"],
-  "metadata.log.dir": [BROKER, "settings.metadataLogDir"],
+  "metadata.log.dir": ["src/broker/cluster-node.ts", "settings.metadataLogDir"],
   "delete.topic.enable": ["src/controller/controller.ts", '.boolean("delete.topic.enable")'],
   "max.incremental.fetch.session.cache.slots": [
     BROKER,

@@ -33,7 +33,7 @@ function handlersOf({ controller }: MemoryCluster): AnyApiHandler[] {
     erased(createListPartitionReassignmentsHandler({ image })),
     erased(createUnregisterBrokerHandler({ controller })),
     erased(createDescribeTopicPartitionsHandler({ image, partitionLimit: () => 2000 })),
-    erased(createDescribeClusterHandler({ image, nodeId: 1, clusterId: CLUSTER_ID })),
+    erased(createDescribeClusterHandler({ image, clusterId: CLUSTER_ID })),
   ];
 }
 

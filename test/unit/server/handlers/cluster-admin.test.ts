@@ -30,7 +30,6 @@ describe("DescribeCluster", () => {
   ): Promise<unknown> => {
     const { controller } = await startCluster();
     const handler = createDescribeClusterHandler({
-      nodeId: 1,
       clusterId: "cluster",
       image: () => controller.image,
     });

@@ -27,7 +27,6 @@ async function ask(
   const { autoCreates = true, isDirectoryOnline = () => true, ...init } = options;
   const { controller } = cluster;
   const handler = createMetadataHandler({
-    nodeId: 1,
     clusterId: "cluster",
     image: () => controller.image,
     isDirectoryOnline,

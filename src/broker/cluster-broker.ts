@@ -1,0 +1,273 @@
+/**
+ * The broker of a cluster node: takes its metadata from the quorum, registers with the controller, serves once it is let, and goes in
+ * order. A node by itself has none of this.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { BrokerLifecycle } from "#cluster/broker-lifecycle.ts";
+import type { ControllerChannel } from "#cluster/controller-channel.ts";
+import { derivedClusterId, storedClusterId } from "#cluster/cluster-id.ts";
+import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
+import { assert } from "#common/assert.ts";
+import { errorInfo } from "#common/error-code.ts";
+import type { Clock } from "#common/time.ts";
+import type { Logger } from "#common/logger.ts";
+import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { ClusterSettings } from "#config/cluster-settings.ts";
+import type { BrokerConfig } from "#config/broker-config.ts";
+import type { Controller } from "#controller/controller.ts";
+import { SUPPORTED_FEATURES } from "#controller/registration.ts";
+import type { BrokerEndpointImage, ClusterImage } from "#metadata/cluster-image.ts";
+import { MetadataLoader } from "#metadata/metadata-loader.ts";
+import { FileMetadataLog, METADATA_LOG_DIRECTORY } from "#metadata/metadata-log-driver.ts";
+import { encodeState } from "#metadata/quorum-format.ts";
+import {
+  type BrokerRegistrationRequest,
+  makeBrokerRegistrationRequest,
+} from "#protocol/generated/broker-registration.ts";
+import { Dispatcher } from "#server/dispatcher.ts";
+import { ReplyEncoder, type SliceSource } from "#server/reply-encoder.ts";
+import { featureState } from "./handlers.ts";
+import { type ControllerAccess, ForwardedController } from "./forwarding.ts";
+import type { ConfigChanger } from "./config-router.ts";
+import { addControllerHandlers } from "./controller-table.ts";
+import type { RequestLog } from "./request-log.ts";
+import { type ClusterNode, RAFT_DIRECTORY, reachableHost } from "./cluster-node.ts";
+import { BrokerStartError } from "./start-error.ts";
+import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
+
+/** Longest time a broker that stops waits for what it leads to move. */
+const LEAVE_TIMEOUT_MS = 8_000;
+/** Longest time it then waits for another node to take over as controller. */
+const TURN_TIMEOUT_MS = 1_000;
+const TOPIC_SEEN_TIMEOUT_MS = 5_000;
+const LOOK_MS = 10;
+
+/** The cluster id that a node starts with. */
+export async function clusterIdOf(
+  settings: BrokerSettings,
+  cluster: ClusterSettings,
+): Promise<string> {
+  return (await storedClusterId(settings.logDirs)) ?? derivedClusterId(cluster.quorumText);
+}
+
+/**
+ * A node that is in a cluster has left its own metadata log behind.
+ *
+ * @throws BrokerStartError CLUSTER_MEMBER when it is started as if it were alone.
+ */
+export function requireNoMember(settings: BrokerSettings): void {
+  if (settings.sluiceInMemory || !existsSync(join(settings.metadataLogDir, RAFT_DIRECTORY))) return;
+  throw new BrokerStartError(
+    "CLUSTER_MEMBER",
+    `${settings.metadataLogDir} belongs to a node of a cluster; controller.quorum.voters must name the quorum`,
+  );
+}
+
+/**
+ * The state that a node brings into its cluster when it was by itself before: what its own metadata log holds. Null when there is none,
+ * or nothing in it that anybody would miss.
+ */
+export async function firstState(
+  settings: BrokerSettings,
+  clock: Clock,
+): Promise<Uint8Array | null> {
+  const { metadataLogDir: directory, nodeId } = settings;
+  const hasOwnLog = existsSync(join(directory, METADATA_LOG_DIRECTORY));
+  if (settings.sluiceInMemory || !hasOwnLog || existsSync(join(directory, RAFT_DIRECTORY)))
+    return null;
+  const log = new FileMetadataLog({ directory, nodeId, clock });
+  try {
+    const loader = new MetadataLoader({
+      log,
+      maxBytesBetweenSnapshots: Number.MAX_SAFE_INTEGER,
+      onSnapshotFailure: () => {},
+    });
+    await loader.load();
+    const { image } = loader;
+    return image.topicsById.size === 0 && image.brokers.size === 0
+      ? null
+      : encodeState(image, clock.nowMs());
+  } finally {
+    await log.close();
+  }
+}
+
+/** What the broker of a cluster is made of. */
+export interface ClusterBrokerOptions {
+  readonly node: ClusterNode;
+  readonly settings: BrokerSettings;
+  readonly cluster: ClusterSettings;
+  readonly controller: Controller;
+  readonly requestLog: RequestLog;
+  readonly endpoints: readonly BrokerEndpointImage[];
+  /** Directory ids of log directories that work. */
+  readonly logDirs: readonly string[];
+  readonly offlineLogDirs: () => string[];
+  readonly logger: Logger;
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** See the head of the file. */
+export class ClusterBroker {
+  readonly node: ClusterNode;
+  /** For what the broker asks for by itself and for what it passes on; heartbeats have a channel of their own. */
+  readonly requests: ControllerChannel;
+  readonly #lifecycle: BrokerLifecycle;
+  readonly #driver: LifecycleDriver;
+  readonly #options: ClusterBrokerOptions;
+
+  constructor(options: ClusterBrokerOptions) {
+    const { node, cluster, logger } = options;
+    this.#options = options;
+    this.node = node;
+    this.requests = node.openChannel();
+    this.#lifecycle = new BrokerLifecycle({
+      heartbeatIntervalMs: cluster.brokerHeartbeatIntervalMs,
+      leaveTimeoutMs: LEAVE_TIMEOUT_MS,
+    });
+    this.#driver = new LifecycleDriver({
+      lifecycle: this.#lifecycle,
+      channel: node.openChannel(),
+      clock: SYSTEM_CLOCK,
+      scheduler: SYSTEM_SCHEDULER,
+      registration: this.#registration(),
+      metadataOffset: () => node.metadata.image.offset,
+      offlineLogDirs: options.offlineLogDirs,
+      onChange: () => {},
+      onRefused: (errorCode) => {
+        logger.warn("the controller does not register this broker", {
+          error: errorInfo(errorCode).name,
+        });
+      },
+      onFailure: options.onFatal,
+    });
+  }
+
+  /** Epoch of this broker's registration; -1 before it. */
+  get brokerEpoch(): number {
+    return this.#lifecycle.brokerEpoch;
+  }
+
+  /** The controller as this broker's handlers reach it. */
+  access(config: () => BrokerConfig, ownConfigs: ConfigChanger): ControllerAccess {
+    const { node, settings } = this.#options;
+    return new ForwardedController({
+      nodeId: settings.nodeId,
+      channel: this.requests,
+      image: () => node.metadata.image,
+      config,
+      brokerEpoch: () => this.brokerEpoch,
+      ownConfigs,
+      topicSeen: (name) => this.#topicSeen(name),
+    });
+  }
+
+  /**
+   * Takes part in the quorum, registers, and settles when everything up to the registration is known here and published.
+   *
+   * @throws BrokerStartError START_ABORTED; CLUSTER_MISMATCH when the other nodes take this one for a stranger. RaftError.
+   */
+  async join(signal: AbortSignal | undefined): Promise<void> {
+    const { node, settings, cluster, controller, requestLog } = this.#options;
+    assert(controller.cluster !== null, "the controller of a cluster node serves a cluster");
+    addControllerHandlers(node.table, {
+      nodeId: settings.nodeId,
+      clusterId: node.identity.clusterId,
+      controller,
+      cluster: controller.cluster,
+      image: () => node.metadata.committed,
+      features: () => featureState(node.metadata.committed),
+      quorum: () => node.view(),
+      controllers: () => node.controllers(),
+    });
+    const encoder = new ReplyEncoder(NO_SLICES);
+    const dispatcher = new Dispatcher(node.table, encoder, requestLog, () =>
+      SYSTEM_CLOCK.monotonicMs(),
+    );
+    await node.start(controller, await firstState(settings, SYSTEM_CLOCK), dispatcher, requestLog);
+    if (!cluster.isBroker) return node.metadata.open();
+    this.#driver.wake();
+    await this.#until(signal, () => {
+      const epoch = this.#lifecycle.brokerEpoch;
+      return epoch >= 0 && node.metadata.committed.offset >= epoch;
+    });
+    await node.metadata.open();
+  }
+
+  /** Everything is published: asks to serve, and settles when this broker may. */
+  async enterService(signal: AbortSignal | undefined): Promise<void> {
+    const { node, settings, cluster } = this.#options;
+    if (!cluster.isBroker) return;
+    this.#lifecycle.onCaughtUp(SYSTEM_CLOCK.monotonicMs());
+    this.#driver.wake();
+    const own = (image: ClusterImage): boolean | undefined =>
+      image.brokers.get(settings.nodeId)?.isFenced;
+    await this.#until(signal, () => own(node.metadata.image) === false);
+    await node.metadata.published();
+  }
+
+  /** Lets go of what this broker leads. */
+  async leave(): Promise<void> {
+    await this.#driver.leave(LEAVE_TIMEOUT_MS);
+    await this.node.giveUpTurn(TURN_TIMEOUT_MS);
+  }
+
+  /** Ends this node's part in the cluster. */
+  async stop(): Promise<void> {
+    this.#driver.stop();
+    this.requests.close();
+    await this.node.stop();
+  }
+
+  /** Settles when a topic is published here, or after a while. */
+  async #topicSeen(name: string): Promise<void> {
+    const { metadata } = this.node;
+    const untilMs = SYSTEM_CLOCK.monotonicMs() + TOPIC_SEEN_TIMEOUT_MS;
+    while (!metadata.image.topicsByName.has(name) && SYSTEM_CLOCK.monotonicMs() < untilMs)
+      await sleep(LOOK_MS);
+    await metadata.published();
+  }
+
+  #registration(): BrokerRegistrationRequest {
+    const { node, settings, endpoints, logDirs } = this.#options;
+    return makeBrokerRegistrationRequest({
+      brokerId: settings.nodeId,
+      clusterId: node.identity.clusterId,
+      incarnationId: node.identity.incarnationId,
+      listeners: endpoints.map(({ name, host, port, securityProtocol }) => ({
+        name,
+        host: reachableHost(host),
+        port,
+        securityProtocol,
+      })),
+      features: SUPPORTED_FEATURES.map(({ name, min, max }) => ({
+        name,
+        minSupportedVersion: min,
+        maxSupportedVersion: max,
+      })),
+      rack: settings.brokerRack,
+      logDirs: [...logDirs],
+    });
+  }
+
+  async #until(signal: AbortSignal | undefined, isReached: () => boolean): Promise<void> {
+    while (!isReached()) {
+      if (signal?.aborted === true)
+        throw new BrokerStartError("START_ABORTED", "stopped while it started");
+      const { refusal } = this.node;
+      if (refusal !== null)
+        throw new BrokerStartError("CLUSTER_MISMATCH", refusal.message, refusal);
+      await sleep(LOOK_MS);
+    }
+  }
+}
+
+/** The controller's answers have no records. */
+const NO_SLICES: SliceSource = { planCopy: () => 0, planDrop: () => {} };
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    SYSTEM_SCHEDULER.after(delayMs, resolve);
+  });
+}

@@ -1,0 +1,600 @@
+/**
+ * This node's part in the quorum of its cluster: the raft member and its links, the metadata it commits, the listener of the controller
+ * and whose turn it is to decide. Every node of a cluster has one, whatever its roles; `broker.ts` puts the broker on top.
+ */
+import { existsSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { ControllerChannelOptions } from "#cluster/controller-channel.ts";
+import { ControllerChannel, ControllerUnavailableError } from "#cluster/controller-channel.ts";
+import { DeathWatch } from "#cluster/death-watch.ts";
+import {
+  isConnectionRefused,
+  meetPeer,
+  openPeerConnection,
+  type PeerAddress,
+  type PeerConnector,
+} from "#cluster/peer-connection.ts";
+import { PeerGate } from "#cluster/peer-gate.ts";
+import { HelloVerifier, type PeerHello, type PeerIdentity } from "#cluster/peer-hello.ts";
+import { RaftLinks } from "#cluster/raft-links.ts";
+import { ClientError } from "#client/client-error.ts";
+import type { Connection } from "#client/connection.ts";
+import { ErrorCode } from "#common/error-code.ts";
+import { LogLimiter } from "#common/log-limiter.ts";
+import { errorFields, type Logger } from "#common/logger.ts";
+import type { BrokerConfig } from "#config/broker-config.ts";
+import type { BrokerSettings } from "#config/broker-settings.ts";
+import type { ClusterSettings, QuorumVoter } from "#config/cluster-settings.ts";
+import type { Controller } from "#controller/controller.ts";
+import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
+import type { MetadataState } from "#metadata/metadata-loader.ts";
+import { MetadataLogError } from "#metadata/metadata-log.ts";
+import { QuorumMetadata } from "#metadata/quorum-metadata.ts";
+import type { ApiMessages } from "#protocol/api.ts";
+import { openRaftNode } from "#quorum/raft-node.ts";
+import { Quorum, QuorumError } from "#quorum/quorum.ts";
+import type { Dispatcher } from "#server/dispatcher.ts";
+import type { RequestContext } from "#server/handler.ts";
+import { HandlerTable } from "#server/handler-table.ts";
+import type { ControllerNode } from "#server/handlers/describe-cluster.ts";
+import type { QuorumMember, QuorumView } from "#server/handlers/describe-quorum.ts";
+import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
+import { Transport } from "#transport/transport.ts";
+import { addressError, transportOptions } from "./frontend.ts";
+import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
+
+const TICK_MS = 50;
+const HEARTBEAT_TICKS = 2;
+/** Sessions, balancing and newcomers are looked at this often. */
+const CONTROLLER_TICK_MS = 100;
+/** Largest raft message, and so the largest state that can be sent. */
+const RAFT_MESSAGE_BYTES_MAX = 256 << 20;
+const CONNECT_TIMEOUT_MS = 1_000;
+const PEER_REQUEST_TIMEOUT_MS = 30_000;
+const DISCOVERY_PAUSE_MS = 100;
+/** Directory of the raft member below the metadata directory. */
+export const RAFT_DIRECTORY = "__cluster_raft";
+
+/** What the node is made of. */
+export interface ClusterNodeOptions {
+  readonly settings: BrokerSettings;
+  readonly cluster: ClusterSettings;
+  readonly clusterId: string;
+  readonly config: BrokerConfig;
+  readonly logger: Logger;
+  /** The node's state is in doubt: it must stop. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** See the head of the file. */
+export class ClusterNode {
+  readonly identity: PeerIdentity;
+  readonly metadata: QuorumMetadata;
+  /** The metadata as the controller decides on it: what is committed, published or not. */
+  readonly controllerState: MetadataState;
+  /** Handlers of the controller's listener; filled by `controller-table.ts` before `start`. */
+  readonly table: HandlerTable = new HandlerTable();
+  readonly #options: ClusterNodeOptions;
+  readonly #limiter: LogLimiter;
+  readonly #verifier: HelloVerifier;
+  readonly #connector: PeerConnector;
+  readonly #links: RaftLinks;
+  readonly #watch: DeathWatch;
+  readonly #controllerConfig: CurrentBrokerConfig;
+  readonly #channels: ControllerChannel[] = [];
+  /** Members that are no voters of the first quorum, by what their hellos said. */
+  readonly #guests: Map<number, PeerAddress> = new Map();
+  readonly #caughtUpMs: Map<number, number> = new Map();
+  /** Voters of the first quorum: as configured, or as the bootstrap servers said. */
+  readonly #voters: QuorumVoter[];
+  #quorum: Quorum | null = null;
+  #transport: Transport | null = null;
+  #controller: Controller | null = null;
+  #ticker: ReturnType<typeof setInterval> | null = null;
+  #isTicking = false;
+  #joining = false;
+  #turn = 0;
+  #isStopped = false;
+  #refusal: ClientError | null = null;
+
+  constructor(options: ClusterNodeOptions) {
+    const { settings, cluster, clusterId, config, logger } = options;
+    const { nodeId } = settings;
+    this.#options = options;
+    this.#voters = [...cluster.voters];
+    const { host, port } = this.#ownAddress();
+    this.identity = {
+      clusterId,
+      nodeId,
+      incarnationId: SYSTEM_RANDOM.uuid(),
+      host,
+      port,
+      secret: cluster.secret,
+    };
+    this.#limiter = new LogLimiter(logger, SYSTEM_CLOCK);
+    this.#verifier = new HelloVerifier(this.identity);
+    this.#controllerConfig = new CurrentBrokerConfig(config, nodeId);
+    this.#connector = {
+      identity: this.identity,
+      clock: SYSTEM_CLOCK,
+      random: SYSTEM_RANDOM,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      requestTimeoutMs: PEER_REQUEST_TIMEOUT_MS,
+      maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
+    };
+    const metadata = new QuorumMetadata({
+      nowMs: () => SYSTEM_CLOCK.nowMs(),
+      propose: (bytes) => this.#propose(bytes),
+      onApplied: (delta, image) => this.#controllerConfig.onMetadataUpdate(delta, image),
+      onFatal: (error) => options.onFatal(asError(error)),
+    });
+    this.metadata = metadata;
+    this.controllerState = {
+      get image() {
+        return metadata.committed;
+      },
+      get committed() {
+        return metadata.committed;
+      },
+      commit: (records) => metadata.commit(records),
+      snapshotIfGrown: () => Promise.resolve(),
+    };
+    this.#watch = new DeathWatch({
+      nodeId,
+      clock: SYSTEM_CLOCK,
+      image: () => metadata.committed,
+      isActive: () => this.#controller?.cluster?.isActive === true,
+      fence: (brokerId, brokerEpoch, evidence) => {
+        const fencing = this.#controller?.cluster?.fence(
+          { brokerId, brokerEpoch },
+          evidence,
+          SYSTEM_CLOCK.monotonicMs(),
+        );
+        fencing?.then(
+          (outcome) => logger.info("a broker seems to be gone", { brokerId, evidence, outcome }),
+          (error: unknown) => logger.error("cannot fence a broker", errorFields(error)),
+        );
+      },
+      ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
+      onDisagreement: (peer) =>
+        logger.warn("SWIM calls a node down that answers over TCP", { nodeId: peer }),
+    });
+    this.#links = new RaftLinks({
+      connector: this.#connector,
+      scheduler: SYSTEM_SCHEDULER,
+      onUnreachable: (peer) => this.#quorum?.unreachable(peer),
+      onGone: (peer) => this.#watch.onGone(peer),
+      onReached: (peer, incarnationId) => this.#watch.onReached(peer, incarnationId),
+      onRefused: (peer, error) => this.#onRefused(peer, error),
+    });
+  }
+
+  /** The configuration as the controller decides on it. */
+  get controllerConfig(): BrokerConfig {
+    return this.#controllerConfig.config;
+  }
+
+  /** Node id of the quorum's leader, -1 when none is known. */
+  get leaderId(): number {
+    return this.#quorum?.leaderId ?? -1;
+  }
+
+  /** Why other nodes do not take this one for one of theirs; null while nobody said so. */
+  get refusal(): ClientError | null {
+    return this.#refusal;
+  }
+
+  /** A gate in front of whoever serves a listener's frames. Raft messages are taken on all of them. */
+  guard(inner: FrameHandler): PeerGate {
+    return new PeerGate(inner, this.#verifier, {
+      identity: this.identity,
+      clock: SYSTEM_CLOCK,
+      limiter: this.#limiter,
+      onRaftMessages: (from, messages) => {
+        // The member keeps what it needs of a message beyond the call.
+        for (const message of messages) this.#quorum?.receive(from, message);
+      },
+      onPeer: (hello) => this.#onPeer(hello),
+    });
+  }
+
+  /**
+   * Opens the raft member and the controller's listener, and takes part in the quorum from now on.
+   *
+   * @param firstState - the state of a node that was by itself until now; null without one.
+   * @param dispatcher - serves {@link table}.
+   * @throws RaftError, BrokerStartError.
+   */
+  async start(
+    controller: Controller,
+    firstState: Uint8Array | null,
+    dispatcher: Dispatcher,
+    events: TransportEvents,
+  ): Promise<void> {
+    const { settings, cluster } = this.#options;
+    this.#controller = controller;
+    await this.#listen(dispatcher, events);
+    const hasState = existsSync(join(settings.metadataLogDir, RAFT_DIRECTORY));
+    if (this.#voters.length === 0) {
+      const discovery = this.#discover();
+      // The first members of a quorum are all that its servers are. Whoever joins later is told by the leader.
+      if (cluster.isController && !hasState) await discovery;
+    }
+    const node = await openRaftNode({
+      id: settings.nodeId,
+      voters: this.#voters.map(({ id }) => id),
+      learners: [],
+      directory: settings.sluiceInMemory ? null : settings.metadataLogDir,
+      clusterId: this.identity.clusterId,
+      electionTicks: Math.max(3, Math.round(cluster.controllerQuorumElectionTimeoutMs / TICK_MS)),
+      heartbeatTicks: HEARTBEAT_TICKS,
+      seed: Math.floor(SYSTEM_RANDOM.next() * 2 ** 31),
+      maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
+      ...(firstState === null ? {} : { firstSnapshot: firstState }),
+    });
+    this.#quorum = new Quorum({
+      node,
+      scheduler: SYSTEM_SCHEDULER,
+      tickMs: TICK_MS,
+      send: (to, bytes) => this.#links.send(to, bytes),
+      onCommitted: (entry) => this.metadata.onCommitted(entry.data, entry.term),
+      onSnapshot: (snapshot) => this.metadata.onSnapshot(snapshot.data),
+      image: () => this.metadata.state(),
+      snapshotBytes: settings.metadataLogMaxRecordBytesBetweenSnapshots,
+      onLeadership: (term) => this.#onLeadership(term),
+      onDiskFull: (isFull, error) =>
+        isFull
+          ? this.#options.logger.error(
+              "no room for the metadata: this node acknowledges nothing",
+              errorFields(error),
+            )
+          : this.#options.logger.info("there is room for the metadata again"),
+      onFailure: (error) => this.#options.onFatal(error),
+    });
+    for (const { id, host, port } of this.#voters) {
+      if (id !== settings.nodeId) this.#links.add({ nodeId: id, host, port });
+    }
+    this.#quorum.start();
+    this.#ticker = setInterval(() => this.#tick(), CONTROLLER_TICK_MS);
+  }
+
+  /** A connection of its own to the active controller. */
+  openChannel(): ControllerChannel {
+    const options: ControllerChannelOptions = {
+      connector: this.#connector,
+      clock: SYSTEM_CLOCK,
+      scheduler: SYSTEM_SCHEDULER,
+      nodeId: this.identity.nodeId,
+      leaderId: () => this.leaderId,
+      addressOf: (nodeId) => this.#addressOf(nodeId),
+      local: (api, version, request, clientId) => this.#serveHere(api, version, request, clientId),
+    };
+    const channel = new ControllerChannel(options);
+    this.#channels.push(channel);
+    return channel;
+  }
+
+  /**
+   * Opens a connection to another broker's listener for brokers.
+   *
+   * @throws ClientError UNREACHABLE also when the broker is not known.
+   */
+  connectToBroker(nodeId: number, maxFrameBytes: number): Promise<Connection> {
+    const { interBrokerListenerName } = this.#options.cluster;
+    const endpoint = this.metadata.committed.brokers
+      .get(nodeId)
+      ?.endpoints.find(({ name }) => name === interBrokerListenerName);
+    if (endpoint === undefined) {
+      const message = `broker ${nodeId} has no listener ${interBrokerListenerName}`;
+      return Promise.reject(new Error(message));
+    }
+    const { host, port } = endpoint;
+    return openPeerConnection({ nodeId, host, port }, { ...this.#connector, maxFrameBytes });
+  }
+
+  /** Controllers as an administrator reaches them. */
+  controllers(): { readonly nodes: readonly ControllerNode[]; readonly activeId: number } {
+    return {
+      nodes: this.#voters.map(({ id, host, port }) => ({ nodeId: id, host, port })),
+      activeId: this.leaderId,
+    };
+  }
+
+  /** How far the members are; null while this node does not lead. */
+  view(): QuorumView | null {
+    const quorum = this.#quorum;
+    if (quorum === null || quorum.activeTerm === null) return null;
+    const status = quorum.status();
+    const nowMs = SYSTEM_CLOCK.nowMs();
+    const member = (id: number): QuorumMember => {
+      if (id === status.id) {
+        const endOffset = status.lastIndex + 1;
+        return { id, endOffset, lastFetchMs: nowMs, lastCaughtUpMs: nowMs };
+      }
+      const peer = status.peers.find((other) => other.id === id);
+      const caughtUpMs = this.#caughtUpMs.get(id) ?? -1;
+      return {
+        id,
+        endOffset: (peer?.matched ?? -1) + 1,
+        lastFetchMs: peer?.isActive === true ? nowMs : caughtUpMs,
+        lastCaughtUpMs: caughtUpMs,
+      };
+    };
+    const [listener = "CONTROLLER"] = this.#options.cluster.controllerListenerNames;
+    return {
+      leaderId: status.id,
+      leaderEpoch: status.term,
+      highWatermark: status.commit + 1,
+      voters: status.voters.map(member),
+      observers: status.learners.map(member),
+      nodes: status.voters.flatMap((id) => {
+        const address = this.#addressOf(id);
+        return address === null ? [] : [{ ...address, listener }];
+      }),
+    };
+  }
+
+  /** Hands the turn to decide to another node, if this one has it. */
+  async giveUpTurn(deadlineMs: number): Promise<void> {
+    const quorum = this.#quorum;
+    if (quorum === null || quorum.activeTerm === null) return;
+    const { voters, peers } = quorum.status();
+    const heir = peers
+      .filter(({ id, isActive }) => isActive && voters.includes(id))
+      .sort((left, right) => right.matched - left.matched)[0];
+    if (heir === undefined) return;
+    quorum.transferTo(heir.id);
+    const untilMs = SYSTEM_CLOCK.monotonicMs() + deadlineMs;
+    while (quorum.activeTerm !== null && SYSTEM_CLOCK.monotonicMs() < untilMs) await sleep(5);
+  }
+
+  /** Leaves the quorum's traffic and closes everything. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    for (const channel of this.#channels) channel.close();
+    this.#controller?.cluster?.resign();
+    this.#links.close();
+    await this.#transport?.stop(0);
+    await this.#quorum?.stop();
+    await this.metadata.close();
+    this.#limiter.flush(true);
+  }
+
+  /** Asks every bootstrap server who it is; settles when all have said so. */
+  async #discover(): Promise<void> {
+    await Promise.all(
+      this.#options.cluster.bootstrapServers.map(async ({ host, port }) => {
+        while (!this.#isStopped) {
+          try {
+            const { connection, answer } = await meetPeer(
+              { nodeId: -1, host, port },
+              this.#connector,
+            );
+            connection.close();
+            const id = answer.nodeId;
+            if (!this.#voters.some((voter) => voter.id === id))
+              this.#voters.push({ id, host, port });
+            this.#voters.sort((left, right) => left.id - right.id);
+            if (id !== this.identity.nodeId && this.#quorum !== null)
+              this.#links.add({ nodeId: id, host, port });
+            return;
+          } catch (error) {
+            if (error instanceof ClientError) this.#onRefused({ nodeId: -1, host, port }, error);
+            await sleep(DISCOVERY_PAUSE_MS);
+          }
+        }
+      }),
+    );
+  }
+
+  async #listen(dispatcher: Dispatcher, events: TransportEvents): Promise<void> {
+    const { settings, cluster } = this.#options;
+    if (cluster.controllerListeners.length === 0) return;
+    const transport = new Transport(
+      {
+        ...transportOptions(settings, 1),
+        maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
+        poolBytes: RAFT_MESSAGE_BYTES_MAX,
+      },
+      this.guard(dispatcher),
+      createNativeAssist(),
+      events,
+    );
+    this.#transport = transport;
+    for (const { name, host, port } of cluster.controllerListeners) {
+      const listener = { listenerName: name, hostname: host, port };
+      try {
+        transport.listen(listener);
+      } catch (error) {
+        await transport.stop(0);
+        throw addressError(listener, error);
+      }
+    }
+  }
+
+  /** Where other nodes send raft messages. */
+  #ownAddress(): { readonly host: string; readonly port: number } {
+    const { settings, cluster } = this.#options;
+    const voter = cluster.voters.find(({ id }) => id === settings.nodeId);
+    if (voter !== undefined) return { host: voter.host, port: voter.port };
+    const listener =
+      cluster.controllerListeners[0] ??
+      settings.advertisedListeners.find(({ name }) => name === cluster.interBrokerListenerName);
+    return { host: reachableHost(listener?.host ?? ""), port: listener?.port ?? 0 };
+  }
+
+  #addressOf(nodeId: number): PeerAddress | null {
+    const voter = this.#voters.find(({ id }) => id === nodeId);
+    if (voter !== undefined) return { nodeId, host: voter.host, port: voter.port };
+    return this.#guests.get(nodeId) ?? this.#links.addressOf(nodeId);
+  }
+
+  #onPeer({ nodeId, incarnationId, host, port }: PeerHello): void {
+    if (nodeId === this.identity.nodeId) return;
+    this.#watch.onReached(nodeId, incarnationId);
+    if (this.#voters.some(({ id }) => id === nodeId)) {
+      // It is there: a link that waits for its next try need not.
+      if (!this.#links.isConnected(nodeId)) this.#links.retryNow();
+      return;
+    }
+    const address = { nodeId, host, port };
+    this.#guests.set(nodeId, address);
+    this.#links.add(address);
+  }
+
+  #onRefused(peer: PeerAddress, error: ClientError): void {
+    if (error.code !== "REFUSED" && error.code !== "BAD_ANSWER") return;
+    if (error.errorCode === ErrorCode.INCONSISTENT_CLUSTER_ID) this.#refusal = error;
+    this.#limiter.write("warn", "peer-refuses", "another node refuses this one", () => ({
+      nodeId: peer.nodeId,
+      ...errorFields(error),
+    }));
+  }
+
+  #onLeadership(term: number | null): void {
+    const turn = ++this.#turn;
+    const cluster = this.#controller?.cluster;
+    if (cluster === undefined || cluster === null) return;
+    if (term === null) {
+      this.#options.logger.info("this node is not the active controller any more");
+      cluster.resign();
+      return;
+    }
+    this.#options.logger.info("this node is the active controller", { term });
+    this.#caughtUpMs.clear();
+    void (async () => {
+      await this.metadata.published();
+      if (turn !== this.#turn) return;
+      try {
+        await cluster.activate(SYSTEM_CLOCK.monotonicMs());
+        if (turn === this.#turn) this.#watch.activate();
+      } catch (error) {
+        this.#options.logger.warn("cannot begin a turn as controller", errorFields(error));
+      }
+    })();
+  }
+
+  async #propose(bytes: Uint8Array): Promise<void> {
+    if (this.#quorum === null) throw new MetadataLogError("NOT_CONTROLLER", "not started");
+    try {
+      await this.#quorum.propose(bytes);
+    } catch (error) {
+      if (error instanceof QuorumError)
+        throw new MetadataLogError(error.code, error.message, error);
+      throw error;
+    }
+  }
+
+  #tick(): void {
+    this.#limiter.flush();
+    const quorum = this.#quorum;
+    const cluster = this.#controller?.cluster;
+    if (quorum === null || quorum.activeTerm === null || !cluster?.isActive || this.#isTicking)
+      return;
+    const { voters, learners, peers, commit } = quorum.status();
+    const nowMs = SYSTEM_CLOCK.nowMs();
+    for (const { id, matched, isActive } of peers) {
+      if (isActive && matched >= commit) this.#caughtUpMs.set(id, nowMs);
+    }
+    const newcomer = [...this.#guests.keys()].find(
+      (id) => !voters.includes(id) && !learners.includes(id) && this.#links.isConnected(id),
+    );
+    if (newcomer !== undefined && !this.#joining) {
+      this.#joining = true;
+      quorum
+        .addLearner(newcomer)
+        .catch((error: unknown) =>
+          this.#options.logger.warn("cannot add a node to the quorum", errorFields(error)),
+        )
+        .finally(() => {
+          this.#joining = false;
+        });
+    }
+    this.#isTicking = true;
+    cluster
+      .onTick(SYSTEM_CLOCK.monotonicMs())
+      .then((fenced) => {
+        for (const { brokerId } of fenced)
+          this.#options.logger.warn("a broker was silent for too long", { brokerId });
+      })
+      .catch((error: unknown) =>
+        this.#options.logger.error("the controller's round failed", errorFields(error)),
+      )
+      .finally(() => {
+        this.#isTicking = false;
+      });
+  }
+
+  async #serveHere<Req, Res>(
+    api: ApiMessages<Req, Res>,
+    version: number,
+    request: Req,
+    clientId: string | null,
+  ): Promise<Res> {
+    if (this.#controller?.cluster?.isActive !== true) {
+      const message = "this node is not the active controller yet";
+      throw new ControllerUnavailableError(ErrorCode.NOT_CONTROLLER, message);
+    }
+    const handler = this.table.get(api.key);
+    if (handler === undefined) throw new Error(`${api.name} is not the controller's`);
+    const { nodeId, host, port } = this.identity;
+    const context: RequestContext = {
+      apiKey: api.key,
+      apiVersion: version,
+      correlationId: 0,
+      clientId,
+      receivedMonotonicMs: SYSTEM_CLOCK.monotonicMs(),
+      connection: {
+        id: 0,
+        listenerName: this.#options.cluster.controllerListenerNames[0] ?? "CONTROLLER",
+        localHost: host,
+        localPort: port,
+        clientHost: host,
+        clientPort: 0,
+        clientSoftwareName: "sluice",
+        clientSoftwareVersion: "1",
+        peerNodeId: nodeId,
+      },
+    };
+    const answer: unknown = await handler.handle(request as never, context);
+    if (this.#controller.cluster.isActive) return answer as Res;
+    const message = "this node is not the active controller any more";
+    throw new ControllerUnavailableError(ErrorCode.NOT_CONTROLLER, message);
+  }
+
+  async #ping(nodeId: number, timeoutMs: number): Promise<boolean> {
+    const address = this.#addressOf(nodeId);
+    if (address === null) return false;
+    const untilMs = SYSTEM_CLOCK.monotonicMs() + timeoutMs;
+    for (;;) {
+      const leftMs = untilMs - SYSTEM_CLOCK.monotonicMs();
+      if (leftMs <= 0) return false;
+      try {
+        const connector = { ...this.#connector, connectTimeoutMs: leftMs };
+        (await openPeerConnection(address, connector)).close();
+        return true;
+      } catch (error) {
+        if (isConnectionRefused(error)) return false;
+        await sleep(20);
+      }
+    }
+  }
+}
+
+/** A host that other machines can use; a listener on every address is reached by the machine's name, as in Kafka. */
+export function reachableHost(host: string): string {
+  return host === "" || host === "0.0.0.0" || host === "::" ? hostname() : host;
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    SYSTEM_SCHEDULER.after(delayMs, resolve);
+  });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
