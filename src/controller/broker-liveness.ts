@@ -53,6 +53,7 @@ export class BrokerLiveness implements LivenessView {
   readonly #states = new Map<number, BrokerState>();
   /** When SWIM was last believed about a broker. */
   readonly #fencedBySwim = new Map<number, number>();
+  #lastTickMs = 0;
 
   /** @param sessionTimeoutMs - `broker.session.timeout.ms`. */
   constructor(sessionTimeoutMs: () => number) {
@@ -64,8 +65,22 @@ export class BrokerLiveness implements LivenessView {
     this.#contacts.clear();
     this.#states.clear();
     this.#fencedBySwim.clear();
+    this.#lastTickMs = nowMs;
     for (const { id, epoch, isFenced } of image.brokers.values()) {
       if (!isFenced) this.touch(id, epoch, nowMs);
+    }
+  }
+
+  /**
+   * Notes that this node still looks at its clock, some times a second. When it did not for half a session or more, it was not
+   * listening either, and heartbeats may wait to be read: that time counts against nobody.
+   */
+  tick(nowMs: number): void {
+    const missedMs = nowMs - this.#lastTickMs;
+    this.#lastTickMs = nowMs;
+    if (missedMs * 2 < this.#sessionTimeoutMs()) return;
+    for (const contact of this.#contacts.values()) {
+      contact.atMs = Math.min(nowMs, contact.atMs + missedMs);
     }
   }
 

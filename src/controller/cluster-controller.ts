@@ -116,6 +116,8 @@ export class ClusterController {
       ({ errorCode }) => refuseHeartbeat(errorCode),
       ({ errorCode, isFenced, shouldShutDown }, { liveness }) => {
         if (errorCode !== ErrorCode.NONE) return;
+        // Once more: while this waited it may have been fenced, and its session forgotten.
+        liveness.touch(brokerId, brokerEpoch, nowMs);
         liveness.heard(brokerId, brokerEpoch, currentMetadataOffset, isFenced);
         if (request.wantShutDown && !isFenced) {
           liveness.beginShutdown(brokerId, brokerEpoch, this.#queue.committed.offset);
@@ -157,10 +159,14 @@ export class ClusterController {
     return this.#queue.submitOr<FenceOutcome>(
       (input, { liveness }) => {
         const decision = decideFence(life, input);
-        if (evidence !== "swim" || decision.response !== "fenced") return decision;
-        return liveness.maySwimFence(brokerId, input.image, nowMs)
-          ? decision
-          : { response: "not-believed", records: [] };
+        if (decision.response !== "fenced") return decision;
+        const isBelieved =
+          evidence === "swim"
+            ? liveness.maySwimFence(brokerId, input.image, nowMs)
+            : // It may have been heard of while this waited.
+              evidence !== "session" ||
+              !liveness.hasValidSession(brokerId, life.brokerEpoch, nowMs);
+        return isBelieved ? decision : { response: "not-believed", records: [] };
       },
       () => "not-controller",
       (outcome, { liveness }) => {
@@ -180,6 +186,7 @@ export class ClusterController {
   async onTick(nowMs: number): Promise<readonly BrokerIdAndEpoch[]> {
     if (!this.#queue.isActive) return [];
     const { liveness } = this.#options;
+    liveness.tick(nowMs);
     const fenced: BrokerIdAndEpoch[] = [];
     for (const life of liveness.expired(nowMs)) {
       const outcome = await this.fence(life, "session", nowMs);

@@ -19,7 +19,7 @@ export type FenceOutcome =
   | "fenced"
   /** Nothing to do: it is fenced, gone, or in a later life. */
   | "not-needed"
-  /** SWIM calls too many brokers down at once to be believed. */
+  /** SWIM calls too many brokers down at once to be believed, or a session was renewed meanwhile. */
   | "not-believed"
   /** Another node decides. */
   | "not-controller";

@@ -240,12 +240,12 @@ export class ClusterDelta {
       if (topicName !== "" && topic.name !== topicName) continue;
       const current = this.#topic(topic.id);
       if (current === undefined) continue;
-      const partitions = current.partitions.map((partition) => ({
-        ...partition,
-        eligibleLeaderReplicas: [],
-        lastKnownElr: [],
-      }));
-      this.#topics.set(topic.id, { ...current, partitions });
+      for (const partition of current.partitions) {
+        const { eligibleLeaderReplicas, lastKnownElr } = partition;
+        if (eligibleLeaderReplicas.length + lastKnownElr.length === 0) continue;
+        const cleared = { ...partition, eligibleLeaderReplicas: [], lastKnownElr: [] };
+        this.#setPartition(this.#topic(topic.id) ?? current, cleared);
+      }
     }
   }
 

@@ -325,9 +325,10 @@ describe("a broker that is taken for dead", () => {
 
   test("is one whose session is over", async () => {
     const cluster = await MemoryCluster.start({ racks: [null, null, null] });
-    cluster.nowMs += SESSION_TIMEOUT_MS;
-    await cluster.beat(1);
-    expect(await cluster.desk.onTick(cluster.nowMs)).toEqual([]);
+    cluster.broker(2).isUp = false;
+    cluster.broker(3).isUp = false;
+    await cluster.pass(SESSION_TIMEOUT_MS);
+    expect(brokerOf(cluster, 2)).toMatchObject({ isFenced: false });
     cluster.nowMs += 1;
     expect(await cluster.desk.onTick(cluster.nowMs)).toEqual([
       lifeOf(cluster, 2),
@@ -342,8 +343,34 @@ describe("a broker that is taken for dead", () => {
     cluster.nowMs += 10 * SESSION_TIMEOUT_MS;
     expect(await cluster.desk.onTick(cluster.nowMs)).toEqual([]);
     await cluster.desk.activate(cluster.nowMs);
-    expect(await cluster.desk.onTick(cluster.nowMs + SESSION_TIMEOUT_MS)).toEqual([]);
-    expect(await cluster.desk.onTick(cluster.nowMs + SESSION_TIMEOUT_MS + 1)).toHaveLength(2);
+    const startMs = cluster.nowMs;
+    for (let ms = 0; ms <= SESSION_TIMEOUT_MS; ms += 500) {
+      expect(await cluster.desk.onTick(startMs + ms)).toEqual([]);
+    }
+    expect(await cluster.desk.onTick(startMs + SESSION_TIMEOUT_MS + 1)).toHaveLength(2);
+  });
+
+  test("is not one that nobody listened to: what this node slept through counts against none", async () => {
+    const cluster = await MemoryCluster.start({ racks: [null, null] });
+    cluster.nowMs += 60_000;
+    expect(await cluster.desk.onTick(cluster.nowMs)).toEqual([]);
+    cluster.broker(2).isUp = false;
+    await cluster.pass(SESSION_TIMEOUT_MS);
+    expect(brokerOf(cluster, 2)).toMatchObject({ isFenced: false });
+    await cluster.pass(1);
+    expect(brokerOf(cluster, 2)).toMatchObject({ isFenced: true });
+  });
+
+  test("is not fenced for a session that was renewed while the decision waited", async () => {
+    const cluster = await MemoryCluster.start({ racks: [null, null] });
+    const life = lifeOf(cluster, 2);
+    const { nowMs } = cluster;
+    cluster.nowMs += SESSION_TIMEOUT_MS + 1;
+    const outcome = cluster.desk.fence(life, "session", cluster.nowMs);
+    cluster.liveness.touch(2, life.brokerEpoch, cluster.nowMs);
+    expect(await outcome).toBe("not-believed");
+    cluster.liveness.activate(cluster.image, nowMs);
+    expect(await cluster.desk.fence(life, "session", cluster.nowMs)).toBe("fenced");
   });
 
   test("is not this node's to fence when it is not its turn", async () => {

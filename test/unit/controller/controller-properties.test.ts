@@ -47,6 +47,7 @@ const event = fc.oneof(
     isLate: fc.boolean(),
   }),
   fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 20_000 }) }),
+  fc.record({ kind: fc.constant("sleep" as const), ms: fc.integer({ min: 1, max: 20_000 }) }),
   fc.record({ kind: fc.constant("settle" as const) }),
   fc.record({ kind: fc.constant("unregister" as const), id: brokerId }),
   fc.record({
@@ -152,6 +153,8 @@ class Life {
         return;
       }
       case "wait":
+        return cluster.pass(step.ms);
+      case "sleep":
         cluster.nowMs += step.ms;
         await cluster.desk.onTick(cluster.nowMs);
         return;
@@ -273,8 +276,8 @@ test("partitions stay what they must be", async () => {
 
 /** When everybody is back, whoever leads has all replicas in sync, and nothing is on its way any more. */
 async function healed(cluster: MemoryCluster): Promise<void> {
-  cluster.nowMs += SESSION_TIMEOUT_MS + 1;
-  await cluster.desk.onTick(cluster.nowMs);
+  for (const broker of cluster.brokers) broker.isUp = false;
+  await cluster.pass(2 * SESSION_TIMEOUT_MS);
   for (const { id } of cluster.brokers) {
     cluster.broker(id).isLeaving = false;
     await cluster.boot(id);
