@@ -43,6 +43,7 @@ import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
 import { createNativeAssist } from "#transport/sendfile.ts";
 import { Transport } from "#transport/transport.ts";
 import { addressError, transportOptions } from "./frontend.ts";
+import { SwimWatch } from "./swim-watch.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
 const TICK_MS = 50;
@@ -90,6 +91,7 @@ export class ClusterNode {
   /** Voters of the first quorum: as configured, or as the bootstrap servers said. */
   readonly #voters: QuorumVoter[];
   #quorum: Quorum | null = null;
+  #swim: SwimWatch | null = null;
   #transport: Transport | null = null;
   #controller: Controller | null = null;
   #ticker: ReturnType<typeof setInterval> | null = null;
@@ -257,6 +259,13 @@ export class ClusterNode {
       if (id !== settings.nodeId) this.#links.add({ nodeId: id, host, port });
     }
     this.#quorum.start();
+    this.#swim = await SwimWatch.start({
+      settings,
+      cluster,
+      identity: this.identity,
+      watch: this.#watch,
+      logger: this.#options.logger,
+    });
     this.#ticker = setInterval(() => this.#tick(), CONTROLLER_TICK_MS);
   }
 
@@ -354,6 +363,7 @@ export class ClusterNode {
   async stop(): Promise<void> {
     this.#isStopped = true;
     if (this.#ticker !== null) clearInterval(this.#ticker);
+    await this.#swim?.stop();
     for (const channel of this.#channels) channel.close();
     this.#controller?.cluster?.resign();
     this.#links.close();
