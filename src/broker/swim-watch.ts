@@ -78,7 +78,10 @@ export class SwimWatch {
       watch.onEvents();
       return watch;
     } catch (error) {
-      logger.error("SWIM does not run: silent nodes are found by their sessions", errorFields(error));
+      logger.error(
+        "SWIM does not run: silent nodes are found by their sessions",
+        errorFields(error),
+      );
       return null;
     }
   }
@@ -123,10 +126,7 @@ export class SwimWatch {
   }
 
   #seedLater(isComplete: boolean): void {
-    this.#seeding = setTimeout(
-      () => void this.#seed(),
-      isComplete ? SEEDS_MS : SEEDS_RETRY_MS,
-    );
+    this.#seeding = setTimeout(() => void this.#seed(), isComplete ? SEEDS_MS : SEEDS_RETRY_MS);
   }
 
   async #seed(): Promise<void> {
