@@ -97,8 +97,7 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn each_refusal_has_its_code_and_is_counted() {
     let mut cluster = Cluster::busy();
     let leader = cluster.leader().unwrap();
-    let (to, good) =
-        cluster.sent.iter().rev().find(|(to, _)| *to != leader).cloned().unwrap();
+    let (to, good) = cluster.sent.iter().rev().find(|(to, _)| *to != leader).cloned().unwrap();
     let node = &mut cluster.nodes[to];
     let before = node.status();
     assert_eq!(node.step(&good, Some(leader as i32)), Ok(()));
@@ -116,8 +115,9 @@ fn each_refusal_has_its_code_and_is_counted() {
     let proposal = sealed(vec![1, 0, 0, 0, 0, 0x08, 2, 0x10, to as u8 + 1, 0x18, 1, 0x20, 9]);
     assert_eq!(node.step(&proposal, None), Err(Refusal::Forbidden));
     // A heartbeat (8) of term 9 that knows entry 5000 to be on our disk.
-    let head = [vec![1, 0, 0, 0, 0, 0x08, 8, 0x10, to as u8 + 1, 0x18, leader as u8 + 1], vec![0x20]]
-        .concat();
+    let head =
+        [vec![1, 0, 0, 0, 0, 0x08, 8, 0x10, to as u8 + 1, 0x18, leader as u8 + 1], vec![0x20]]
+            .concat();
     let lie = sealed([head.clone(), vec![9, 0x40, 0x88, 0x27]].concat());
     assert_eq!(node.step(&lie, None), Err(Refusal::Contradiction));
     // The same from a node that nobody knows.

@@ -8,7 +8,8 @@
 //! cargo run --release -p sluice-swim --example failure_detection -- pauses 2
 //! ```
 //!
-//! The number is kills a cell, or node-hours a cell; a third one is the seed. Time is simulated.
+//! The number is kills a cell, or node-hours a cell; a second one is the seed; a third one, for `false-downs`, takes one loss in percent alone and at most
+//! ten nodes. Time is simulated.
 
 #[path = "../tests/world/mod.rs"]
 mod world;
@@ -29,9 +30,10 @@ fn main() {
     let table = arguments.next().unwrap_or_default();
     let amount: f64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1.0);
     let seed: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let only: Option<f64> = arguments.next().and_then(|text| text.parse().ok());
     match table.as_str() {
         "kills" => kills(amount as usize, seed),
-        "false-downs" => false_downs(amount, seed),
+        "false-downs" => false_downs(amount, seed, only),
         "guard" => guard(amount, seed),
         "bursts" => bursts(amount, seed),
         "pauses" => pauses(amount, seed),
@@ -122,11 +124,14 @@ fn print_row(case: &str, nodes: usize, found: &FalseDowns) {
     );
 }
 
-fn false_downs(node_hours: f64, seed: u64) {
+fn false_downs(node_hours: f64, seed: u64, only: Option<f64>) {
     print_head();
     for (profile, name) in PROFILES {
         for loss in LOSSES {
             for nodes in SIZES {
+                if only.is_some_and(|percent| (percent - loss * 100.0).abs() > 0.5 || nodes > 10) {
+                    continue;
+                }
                 let found =
                     hours(&options(nodes, profile, Loss::Independent(loss), seed), node_hours);
                 print_row(&format!("{name}, {:.0} %", loss * 100.0), nodes, &found);

@@ -627,7 +627,6 @@ impl SwimCore {
                 MemberState::Alive if previous != Some(MemberState::Alive) => {
                     tell(&view, EventKind::Alive, None);
                 }
-                MemberState::Alive => {}
                 MemberState::Suspect => {
                     if !was_active {
                         tell(&view, EventKind::Alive, None);
@@ -643,7 +642,7 @@ impl SwimCore {
                 MemberState::Left(reason) if was_active => {
                     tell(&view, EventKind::Left, Some(reason));
                 }
-                MemberState::Down | MemberState::Left(_) => {}
+                MemberState::Alive | MemberState::Down | MemberState::Left(_) => {}
             }
             self.known.insert(view.node_id, view);
         }

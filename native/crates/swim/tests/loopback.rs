@@ -1,5 +1,7 @@
 //! Three threads with real sockets on the loopback interface. Conditions are awaited, never times: the machine may be busy.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

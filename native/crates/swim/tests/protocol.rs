@@ -1,5 +1,7 @@
 //! The machine among others of its kind: joining, dying, refuting, leaving, coming back; and each rule of its driver seen to matter.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod world;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@
 //! world.run_for(Duration::from_secs(2));
 //! ```
 
-#![allow(dead_code, unreachable_pub, clippy::indexing_slicing)]
+#![allow(dead_code, unreachable_pub, clippy::indexing_slicing, clippy::unwrap_used)]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
@@ -158,6 +158,11 @@ impl World {
             paused_until: 0,
             wakes_at: u64::MAX,
         }
+    }
+
+    /// Since an earlier moment.
+    pub fn since(&self, moment: Duration) -> Duration {
+        self.elapsed().saturating_sub(moment)
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -346,9 +351,9 @@ impl World {
         let from = self.elapsed();
         while !self.is_joined() {
             self.run_for(Duration::from_millis(50));
-            assert!(self.elapsed() - from < Duration::from_secs(60), "no full view in a minute");
+            assert!(self.since(from) < Duration::from_secs(60), "no full view in a minute");
         }
-        self.elapsed() - from
+        self.since(from)
     }
 
     /// Identities given up because others said so.
@@ -392,10 +397,10 @@ pub fn measure_kills(options: &WorldOptions, kills: usize) -> Detection {
             world.run_for(Duration::from_millis(20));
             for said in world.down_said_of(victim) {
                 if said.event.incarnation_id == world.nodes[victim].incarnation_id {
-                    seen.entry(said.by).or_insert(said.at - killed_at);
+                    seen.entry(said.by).or_insert(said.at.saturating_sub(killed_at));
                 }
             }
-            if world.elapsed() - killed_at > Duration::from_secs(10) {
+            if world.since(killed_at) > Duration::from_secs(10) {
                 break;
             }
         }
@@ -434,7 +439,7 @@ pub fn measure_false_downs(options: &WorldOptions, time: Duration) -> FalseDowns
     let mut result = FalseDowns::default();
     let until = world.elapsed() + time;
     while world.elapsed() < until {
-        world.run_for(Duration::from_secs(10).min(until - world.elapsed()));
+        world.run_for(Duration::from_secs(10).min(until.saturating_sub(world.elapsed())));
         for said in world.said.drain(..) {
             match said.event.kind {
                 EventKind::Down => result.reports += 1,
