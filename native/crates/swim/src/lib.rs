@@ -10,6 +10,7 @@
 //!
 //! SWIM promises neither agreement nor accuracy: what it says is a hint, and nobody may decide by it alone.
 
+mod changes;
 pub mod config;
 pub mod envelope;
 mod events;

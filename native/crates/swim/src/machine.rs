@@ -24,9 +24,10 @@ use foca::{
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use crate::changes;
 use crate::config::SwimConfig;
 use crate::envelope::{Envelope, Opened, Refusal};
-use crate::events::{EventKind, MemberState, MemberView, Reason, RefusalNotice, SwimEvent};
+use crate::events::{EventKind, MemberView, RefusalNotice, SwimEvent};
 use crate::identity::{Farewell, NODE_ID_UNKNOWN, NodeIdentity};
 use crate::wire::{Contents, IdentityCodec};
 
@@ -123,7 +124,7 @@ impl Runtime<NodeIdentity> for Effects {
                 self.is_connected = false;
                 self.rejoins += 1;
             }
-            // Changes of members are read off the members themselves: foca says nothing of suspicions.
+            // Changes are read off the members themselves (`changes.rs`).
             Notification::MemberUp(_)
             | Notification::MemberDown(_)
             | Notification::Rename(_, _) => {}
@@ -153,8 +154,7 @@ pub struct SwimCore {
     outputs: Vec<Output>,
     timers: BinaryHeap<Reverse<Due>>,
     timer_number: u64,
-    /// Members as last told, by node id.
-    known: BTreeMap<i32, MemberView>,
+    known: changes::Told,
     seeds: Vec<SocketAddr>,
     next_seed: usize,
     announce_at: Duration,
@@ -190,7 +190,7 @@ impl SwimCore {
             outputs: Vec::new(),
             timers: BinaryHeap::new(),
             timer_number: 0,
-            known: BTreeMap::new(),
+            known: changes::Told::default(),
             seeds,
             next_seed: 0,
             announce_at: now.elapsed,
@@ -220,7 +220,7 @@ impl SwimCore {
 
     /// All members ever heard of that are not forgotten, this node excepted, by node id.
     pub fn members(&self) -> impl Iterator<Item = &MemberView> {
-        self.known.values()
+        self.known.members()
     }
 
     /// Replaces the seeds.
@@ -376,13 +376,13 @@ impl SwimCore {
         let own = self.foca.identity().address;
         let active: Vec<SocketAddr> = self
             .known
-            .values()
+            .members()
             .filter(|member| member.state.is_active())
             .map(|member| member.address)
             .collect();
         let mut targets: Vec<SocketAddr> = Vec::new();
         if self.is_alone() {
-            let known = self.known.values().map(|member| member.address);
+            let known = self.known.members().map(|member| member.address);
             for address in self.seeds.iter().copied().chain(known) {
                 if address != own && !targets.contains(&address) {
                     targets.push(address);
@@ -578,90 +578,14 @@ impl SwimCore {
         }
     }
 
-    /// Compares the members with those last told.
     fn tell_changes(&mut self, now: Now) {
         let own = self.foca.identity().node_id;
-        let mut count = 0;
-        for member in self.foca.iter_membership_state() {
-            let id = member.id();
-            if id.node_id == own {
-                continue;
-            }
-            count += 1;
-            let state = state_of(member);
-            let before = self.known.get(&id.node_id);
-            if before.is_some_and(|before| {
-                before.state == state
-                    && before.incarnation_id == id.incarnation_id
-                    && before.address == id.address
-            }) {
-                continue;
-            }
-            let view = MemberView {
-                node_id: id.node_id,
-                incarnation_id: id.incarnation_id,
-                address: id.address,
-                state,
-            };
-            let mut tell = |view: &MemberView, kind: EventKind, reason: Option<Reason>| {
-                self.outputs.push(Output::Event(SwimEvent {
-                    kind,
-                    node_id: view.node_id,
-                    incarnation_id: view.incarnation_id,
-                    address: view.address,
-                    at_ms: now.wall_ms,
-                    reason,
-                }));
-            };
-            let mut previous = before.map(|before| before.state);
-            if let Some(before) = before
-                && before.incarnation_id != view.incarnation_id
-            {
-                if before.state.is_active() {
-                    tell(before, EventKind::Down, Some(Reason::Replaced));
-                }
-                previous = None;
-            }
-            let was_active = previous.is_some_and(MemberState::is_active);
-            match state {
-                MemberState::Alive if previous != Some(MemberState::Alive) => {
-                    tell(&view, EventKind::Alive, None);
-                }
-                MemberState::Suspect => {
-                    if !was_active {
-                        tell(&view, EventKind::Alive, None);
-                    }
-                    if previous != Some(MemberState::Suspect) {
-                        self.counters.suspicions += 1;
-                        tell(&view, EventKind::Suspect, None);
-                    }
-                }
-                MemberState::Down if was_active => {
-                    tell(&view, EventKind::Down, Some(Reason::Silent));
-                }
-                MemberState::Left(reason) if was_active => {
-                    tell(&view, EventKind::Left, Some(reason));
-                }
-                MemberState::Alive | MemberState::Down | MemberState::Left(_) => {}
-            }
-            self.known.insert(view.node_id, view);
+        let foca = &self.foca;
+        let events = self.known.update(own, now.wall_ms, || foca.iter_membership_state());
+        for event in events {
+            self.counters.suspicions += u64::from(event.kind == EventKind::Suspect);
+            self.outputs.push(Output::Event(event));
         }
-        if count < self.known.len() {
-            let foca = &self.foca;
-            self.known.retain(|node_id, _| {
-                foca.iter_membership_state().any(|member| member.id().node_id == *node_id)
-            });
-        }
-    }
-}
-
-fn state_of(member: &Member<NodeIdentity>) -> MemberState {
-    match (member.id().farewell, member.state()) {
-        (Farewell::Left, _) => MemberState::Left(Reason::Left),
-        (Farewell::Unhealthy, _) => MemberState::Left(Reason::Unhealthy),
-        (Farewell::None, State::Alive) => MemberState::Alive,
-        (Farewell::None, State::Suspect) => MemberState::Suspect,
-        (Farewell::None, State::Down) => MemberState::Down,
     }
 }
 
