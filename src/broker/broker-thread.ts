@@ -16,6 +16,7 @@ import type { AnyApiHandler, ConnectionInfo } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
+import { directoryView } from "#server/replication-view.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
 import { readInt16 } from "#server/request-header.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
@@ -142,22 +143,14 @@ function begin(start: ThreadStart): Running {
     new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS),
   );
   const table = new HandlerTable();
-  const produce = createProduceHandler({ directory, replicas, isInternalTopic });
+  const view = directoryView(directory, start.nodeId, start.selectsByRack);
+  const produce = createProduceHandler({ directory, replicas, view, isInternalTopic });
   const fetch = createFetchHandler({
     directory,
     replicas,
     sessions,
     fetchMaxBytes: start.fetchMaxBytes,
-    nodeId: start.nodeId,
-    ownEndpoint: ({ listenerName, localHost, localPort }) => {
-      const address = start.advertised.get(listenerName);
-      return {
-        nodeId: start.nodeId,
-        host: address === undefined || address.host === "" ? localHost : address.host,
-        port: address === undefined || address.port === 0 ? localPort : address.port,
-        rack: start.rack,
-      };
-    },
+    view,
   });
   table.add(produce as unknown as AnyApiHandler, fetch as unknown as AnyApiHandler);
   const requestLog = new RequestLog(threadLogger, (error) =>

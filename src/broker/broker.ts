@@ -396,6 +396,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const partitions = new PartitionStore({
     store,
     logger,
+    nodeId: settings.nodeId,
     givesRoles: true,
     onDirectoryChange: (changes) => {
       for (const change of changes) directory.apply(change);

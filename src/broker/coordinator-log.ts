@@ -69,10 +69,17 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
     if (outcome.errorCode !== ErrorCode.NONE) {
       throw new CoordinatorLogError(outcome.errorCode, what());
     }
-    const { baseOffset, lastOffset } = outcome;
-    if (!outcome.mustWait) return baseOffset;
-    const pending = { handle: entry.handle, lastOffset, errorCode: ErrorCode.NONE as number };
-    return replicas.awaitFlushed([pending], FLUSH_TIMEOUT_MS).then(() => {
+    const { baseOffset, lastOffset, waitsFor } = outcome;
+    if (waitsFor === 0) return baseOffset;
+    const { handle, leaderEpoch } = entry;
+    const pending = {
+      handle,
+      lastOffset,
+      leaderEpoch,
+      waitsFor,
+      errorCode: ErrorCode.NONE as number,
+    };
+    return replicas.awaitReplicated([pending], FLUSH_TIMEOUT_MS).then(() => {
       if (pending.errorCode !== ErrorCode.NONE) {
         throw new CoordinatorLogError(pending.errorCode, what());
       }

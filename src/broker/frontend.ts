@@ -85,14 +85,11 @@ export async function openFrontend(
       transport: { ...transportOptions(settings, threadCount), counters },
       listeners: listeners.map((listener) => ({ ...listener, reusePort: true })),
       nodeId: settings.nodeId,
-      rack: settings.brokerRack,
+      selectsByRack: settings.replicaSelectsByRack,
       fetchMaxBytes: settings.fetchMaxBytes,
       sessionSlots: Math.ceil(settings.maxIncrementalFetchSessionCacheSlots / threadCount),
       sessionEvictionMs: SESSION_EVICTION_MS,
       countedTopicsMax: settings.sluiceMetricsTopicsMax,
-      advertised: new Map(
-        settings.advertisedListeners.map(({ name, host, port }) => [name, { host, port }]),
-      ),
     },
   });
   return {

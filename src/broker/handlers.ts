@@ -20,7 +20,7 @@ import type { ReplicaManager } from "#replica/replica-manager.ts";
 import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import { addressFor } from "#server/cluster-view.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
-import { type ConnectionInfo, erased } from "#server/handler.ts";
+import { erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
 import { createApiVersionsHandler, type FeatureState } from "#server/handlers/api-versions.ts";
@@ -55,6 +55,7 @@ import { createOffsetForLeaderEpochHandler } from "#server/handlers/offset-for-l
 import { createProduceHandler } from "#server/handlers/produce.ts";
 import { createPushTelemetryHandler } from "#server/handlers/push-telemetry.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
+import { directoryView } from "#server/replication-view.ts";
 import { addAdminHandlers } from "./admin-handlers.ts";
 import type { ControllerAccess } from "./forwarding.ts";
 
@@ -98,31 +99,20 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
   const { nodeId } = settings;
   const image = (): ClusterImage => parts.image();
   const config = (): BrokerConfig => parts.config();
-  const ownAddress = (
-    connection: ConnectionInfo,
-  ): { readonly nodeId: number; readonly host: string; readonly port: number } => {
-    const self = image().brokers.get(nodeId);
-    const address = self === undefined ? null : addressFor(self, connection);
-    return {
-      nodeId,
-      host: address?.host ?? connection.localHost,
-      port: address?.port ?? connection.localPort,
-    };
-  };
+  const view = directoryView(directory, nodeId, settings.replicaSelectsByRack);
   const isConsumerNamed = settings.groupCoordinatorRebalanceProtocols.includes("consumer");
   const servesConsumerGroups = (): boolean =>
     isConsumerNamed && (image().features.get("group.version") ?? 0) >= 1;
   const producerIds = new ProducerIdSource(() => access.allocateProducerIds());
   table.add(
-    erased(createProduceHandler({ directory, replicas, isInternalTopic })),
+    erased(createProduceHandler({ directory, replicas, view, isInternalTopic })),
     erased(
       createFetchHandler({
         directory,
         replicas,
         sessions: parts.sessions,
         fetchMaxBytes: settings.fetchMaxBytes,
-        nodeId,
-        ownEndpoint: (connection) => ({ ...ownAddress(connection), rack: settings.brokerRack }),
+        view,
       }),
     ),
     erased(createListOffsetsHandler({ directory, log: store, replicas })),
@@ -169,7 +159,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     ),
     erased(access.route(createCreateTopicsHandler({ controller }))),
     erased(access.route(createDeleteTopicsHandler({ controller }))),
-    erased(createDeleteRecordsHandler({ directory, log: store, isInternalTopic })),
+    erased(createDeleteRecordsHandler({ directory, log: store, replicas, isInternalTopic })),
     erased(createInitProducerIdHandler({ producerIds })),
     erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
     erased(createDescribeConfigsHandler({ nodeId, image, config, loggers: parts.loggers })),

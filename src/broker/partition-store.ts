@@ -11,7 +11,7 @@ import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage, TopicImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
 import type { PartitionProvisioner, PartitionSpec } from "#metadata/provisioning-publisher.ts";
-import type { DirectoryChange } from "#replica/partition-directory.ts";
+import { type DirectoryChange, NOT_HERE } from "#replica/partition-directory.ts";
 
 /** A partition this broker has open. */
 interface OpenPartition {
@@ -22,6 +22,7 @@ interface OpenPartition {
 
 /** What the store needs. */
 export interface PartitionStoreOptions {
+  readonly nodeId: number;
   readonly store: LogStore;
   readonly logger: Logger;
   /** False where following gives roles (a cluster); otherwise every partition here is led here. */
@@ -168,8 +169,11 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
       this.#options.store.setLeader(open.handle, leaderEpoch);
   }
 
-  onMetadataUpdate(delta: ClusterDelta, _image: ClusterImage): void | Promise<void> {
+  onMetadataUpdate(delta: ClusterDelta, image: ClusterImage): void | Promise<void> {
     const changes: DirectoryChange[] = [];
+    if ([...delta.changedBrokers()].length > 0) {
+      changes.push({ kind: "brokers", brokers: [...image.brokers.values()] });
+    }
     for (const { name, id } of delta.deletedTopics()) {
       changes.push({ kind: "topic-removed", name, topicId: id });
     }
@@ -204,12 +208,19 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
   }
 
   #describe(topic: TopicImage): DirectoryChange {
-    const partitions: { index: number; handle: number; leaderEpoch: number }[] = [];
-    for (const { partitionId, leaderEpoch } of topic.partitions) {
+    const { nodeId, givesRoles } = this.#options;
+    const partitions = [];
+    for (const { partitionId, leaderEpoch, leader, replicas } of topic.partitions) {
       const open = this.#open.get(`${topic.name}-${partitionId}`);
-      if (open?.topicId === topic.id) {
-        partitions.push({ index: partitionId, handle: open.handle, leaderEpoch });
-      }
+      const isHere = open?.topicId === topic.id;
+      // One that should be here and is not could not be made: nobody can be sent elsewhere for it on a node by itself.
+      if (!isHere && (givesRoles || replicas.includes(nodeId))) continue;
+      partitions.push({
+        index: partitionId,
+        handle: isHere ? open.handle : NOT_HERE,
+        leaderEpoch,
+        otherLeader: givesRoles || leader === nodeId ? null : leader,
+      });
     }
     return { kind: "topic", name: topic.name, topicId: topic.id, partitions };
   }

@@ -20,13 +20,12 @@ export interface ThreadStart {
   readonly transport: TransportOptions;
   readonly listeners: readonly ListenOptions[];
   readonly nodeId: number;
-  readonly rack: string | null;
+  /** `replica.selector.class` names the selector by rack. */
+  readonly selectsByRack: boolean;
   readonly fetchMaxBytes: number;
   readonly sessionSlots: number;
   readonly sessionEvictionMs: number;
   readonly countedTopicsMax: number;
-  /** Address told to clients by listener name; an empty host or port 0 stands for what the client reached. */
-  readonly advertised: ReadonlyMap<string, { readonly host: string; readonly port: number }>;
 }
 
 /** From the main thread. */

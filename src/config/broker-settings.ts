@@ -9,6 +9,9 @@ import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
 import { topicDefaultError } from "./topic-config.ts";
 
+/** The one selector of replicas there is beside none, by the name of Kafka's class. */
+const RACK_AWARE_SELECTOR = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 /** Limits on connections; the keys may change while the broker runs. */
 export interface ConnectionLimitSettings {
   readonly maxConnections: number;
@@ -44,6 +47,8 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly logFlushOffsetCheckpointIntervalMs: number;
   readonly logFlushStartOffsetCheckpointIntervalMs: number;
   readonly replicaHighWatermarkCheckpointIntervalMs: number;
+  /** Consumers are sent to a replica in their own rack (KIP-392). */
+  readonly replicaSelectsByRack: boolean;
   readonly numRecoveryThreadsPerDataDir: number;
   readonly offsetsTopicNumPartitions: number;
   readonly offsetMetadataMaxBytes: number;
@@ -141,6 +146,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     logFlushStartOffsetCheckpointIntervalMs: number(
       "log.flush.start.offset.checkpoint.interval.ms",
     ),
+    replicaSelectsByRack: config.text("replica.selector.class") === RACK_AWARE_SELECTOR,
     replicaHighWatermarkCheckpointIntervalMs: number(
       "replica.high.watermark.checkpoint.interval.ms",
     ),

@@ -40,7 +40,10 @@ export interface LogConfig {
   readonly fileDeleteDelayMs: number;
   readonly preallocate: boolean;
   readonly cleanupPolicy: readonly string[];
+  /** acks=all waits for the disk where there is one replica, and where there are several. */
   readonly acksAllFsync: boolean;
+  readonly acksAllFsyncReplicated: boolean;
+  readonly minInsyncReplicas: number;
   readonly producerIdExpirationMs: number;
 }
 
@@ -160,7 +163,9 @@ export function toLogConfig(config: TopicConfig, broker: BrokerConfig): LogConfi
     fileDeleteDelayMs: number("file.delete.delay.ms"),
     preallocate: config.get("preallocate") === true,
     cleanupPolicy: Array.isArray(policy) ? [...new Set<string>(policy)] : [],
-    acksAllFsync: config.get("sluice.acks.all.fsync") === true,
+    acksAllFsync: config.get("sluice.acks.all.fsync") !== false,
+    acksAllFsyncReplicated: config.get("sluice.acks.all.fsync") === true,
+    minInsyncReplicas: number("min.insync.replicas"),
     producerIdExpirationMs: broker.number("producer.id.expiration.ms"),
   };
 }

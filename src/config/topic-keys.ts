@@ -201,7 +201,7 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     synonyms: from("min.insync.replicas"),
-    doc: "Replicas that must hold a record before acks=all is answered.",
+    doc: "In-sync replicas there must be for acks=all, where there are several.",
   },
   {
     name: "compression.type",
@@ -358,9 +358,9 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
   {
     name: "sluice.acks.all.fsync",
     type: "boolean",
-    default: "true",
+    default: null,
     synonyms: from("sluice.acks.all.fsync"),
-    doc: "Whether acks=all is answered only once the records are on disk, not merely in memory.",
+    doc: "Whether acks=all is answered only once the records are on the leader's disk, not merely in memory. Unset: where a partition has one replica, not where it has several.",
   },
 ];
 

@@ -6,6 +6,7 @@
  * results in arrays of the caller's. Everything else (`LogStore`) speaks objects.
  */
 import type { LogConfig } from "#config/topic-config.ts";
+import type { ReplicationCalls, ReplicationRoles } from "./replication.ts";
 
 export type { LogConfig } from "#config/topic-config.ts";
 
@@ -18,8 +19,13 @@ export const NOT_INLINE: number = -32768;
 /** Who appends; decides which checks apply. */
 export const Origin = { CLIENT: 0, COORDINATOR: 1, RAW_FOLLOWER: 2 } as const;
 
-/** How far a reader may see: the high watermark, the last stable offset, or all there is. */
-export const Isolation = { READ_UNCOMMITTED: 0, READ_COMMITTED: 1, LOG_END: 2 } as const;
+/** How far a reader may see: the high watermark, the last stable offset, or all there is. With LEADER_ONLY added, a follower refuses. */
+export const Isolation = {
+  READ_UNCOMMITTED: 0,
+  READ_COMMITTED: 1,
+  LOG_END: 2,
+  LEADER_ONLY: 4,
+} as const;
 
 /** Special timestamps of `offsetForTimestamp`. */
 export const OffsetSpec = {
@@ -30,6 +36,9 @@ export const OffsetSpec = {
   LATEST_TIERED: -5,
 } as const;
 
+/** What must be beyond the last offset before an append is acknowledged: bits. */
+export const AppendWait = { FLUSHED_OFFSET: 1, HIGH_WATERMARK: 2 } as const;
+
 /** Numbers of results and of fetch rows; see the functions of {@link LogCalls} for their order. */
 export const Columns = {
   APPEND: 7,
@@ -37,22 +46,22 @@ export const Columns = {
   FETCH_RESULT: 10,
   OFFSET: 4,
   EPOCH_END: 2,
-  STATE: 9,
+  STATE: 12,
 } as const;
 
 /**
  * Calls on the path of a request. All arrays belong to the caller and are not kept; those that results are written to must not
  * overlap the others.
  */
-export interface LogCalls {
+export interface LogCalls extends ReplicationCalls {
   /**
    * Appends record batches, which are validated and patched in place.
    *
    * @param leaderEpoch - epoch under which the caller believes it leads; -1 for any.
    * @param acks - as in Produce: 0, 1 or -1.
    * @param origin - one of {@link Origin}.
-   * @param out - base offset, last offset, append time in ms or -1, log start offset, 1 when the answer must wait until the
-   * flushed offset is beyond the last offset, count of record errors, workers woken.
+   * @param out - base offset, last offset, append time in ms or -1, log start offset, what the answer must wait for (bits of
+   * {@link AppendWait}), count of record errors, workers woken.
    * @returns a Kafka error code. With any but 0 nothing was appended, and `takeAppendErrors` says why.
    */
   append(
@@ -149,7 +158,9 @@ export interface LogCalls {
   ): number;
   /**
    * `out`: log start offset, log end offset, high watermark, last stable offset, flushed offset, size in bytes, leader epoch,
-   * segment count, code with which writes are refused (0: they are not). Returns 0, or 3 for a stale handle.
+   * segment count, code with which writes are refused (0: they are not), first epoch of this leadership without a break (-1 where
+   * nothing was said, 2^31 - 1 for a follower), 1 when the ISR is smaller than acks=all asks, first offset that a replica which
+   * lives still has. Returns 0, or 3 for a stale handle.
    */
   partitionState(handle: PartitionHandle, out: Float64Array): number;
   /** Moves the log start offset up to `offset`, or to the high watermark for -1. `out`: low watermark. Returns a Kafka error code. */
@@ -407,7 +418,7 @@ export interface StoreStatistics {
 }
 
 /** Log directories and the partitions in them. */
-export interface LogStore extends LogCalls, AsyncDisposable {
+export interface LogStore extends LogCalls, ReplicationRoles, AsyncDisposable {
   /** What opening found. */
   readonly report: StoreReport;
   /**
@@ -420,10 +431,6 @@ export interface LogStore extends LogCalls, AsyncDisposable {
   deletePartition(handle: PartitionHandle): void;
   /** Replaces a partition's settings. */
   configurePartition(handle: PartitionHandle, config: Partial<LogConfig>): void;
-  /** This replica leads from `leaderEpoch` on. */
-  setLeader(handle: PartitionHandle, leaderEpoch: number): void;
-  /** This replica follows under `leaderEpoch`: only raw appends are taken. */
-  setFollower(handle: PartitionHandle, leaderEpoch: number): void;
   /** Offsets and sizes now, or null for a stale handle. */
   stateOf(handle: PartitionHandle): PartitionState | null;
   /** Makes everything appended so far durable. */

@@ -25,6 +25,7 @@ import {
   type StoreReport,
   type StoreStatistics,
 } from "./log.ts";
+import type { ReplicaBroker, Replication } from "./replication.ts";
 
 /** The addon's error as ours, code and message unchanged. */
 function toLogError(error: unknown): unknown {
@@ -105,6 +106,11 @@ export const nativeLogCalls: LogCalls = {
   closeWaker: native.closeWaker,
   watch: native.watch,
   drainWakes: native.drainWakes,
+  fetchAsReplica: native.fetchAsReplica,
+  followerAppend: native.followerAppend,
+  followerTruncate: native.followerTruncate,
+  followerStartAt: native.followerStartAt,
+  replicationState: native.replicationState,
 };
 
 /** A store in the addon; made by {@link openNativeStore}. Usable from the thread that opened it. */
@@ -132,6 +138,11 @@ export class NativeLogStore implements LogStore {
   readonly closeWaker: LogStore["closeWaker"] = native.closeWaker;
   readonly watch: LogStore["watch"] = native.watch;
   readonly drainWakes: LogStore["drainWakes"] = native.drainWakes;
+  readonly fetchAsReplica: LogStore["fetchAsReplica"] = native.fetchAsReplica;
+  readonly followerAppend: LogStore["followerAppend"] = native.followerAppend;
+  readonly followerTruncate: LogStore["followerTruncate"] = native.followerTruncate;
+  readonly followerStartAt: LogStore["followerStartAt"] = native.followerStartAt;
+  readonly replicationState: LogStore["replicationState"] = native.replicationState;
 
   readonly #storeId: number;
   readonly #state: Float64Array = new Float64Array(Columns.STATE);
@@ -164,12 +175,29 @@ export class NativeLogStore implements LogStore {
     coded(() => native.configurePartition(handle, JSON.stringify(config)));
   }
 
-  setLeader(handle: PartitionHandle, leaderEpoch: number): void {
-    coded(() => native.setLeader(handle, leaderEpoch));
+  setLeader(handle: PartitionHandle, leaderEpoch: number, replication?: Replication): void {
+    const json = replication === undefined ? null : JSON.stringify(replication);
+    coded(() => native.setLeader(handle, leaderEpoch, json));
   }
 
-  setFollower(handle: PartitionHandle, leaderEpoch: number): void {
-    coded(() => native.setFollower(handle, leaderEpoch));
+  setFollower(handle: PartitionHandle, leaderEpoch: number, leaderId: number): void {
+    coded(() => native.setFollower(handle, leaderEpoch, leaderId));
+  }
+
+  setPendingIsr(
+    handle: PartitionHandle,
+    leaderEpoch: number,
+    partitionEpoch: number,
+    additions: readonly number[],
+    nowMs: number,
+  ): boolean {
+    return coded(() =>
+      native.setPendingIsr(handle, leaderEpoch, partitionEpoch, [...additions], nowMs),
+    );
+  }
+
+  setBrokers(brokers: readonly ReplicaBroker[]): void {
+    coded(() => native.setBrokers(this.#storeId, JSON.stringify(brokers)));
   }
 
   stateOf(handle: PartitionHandle): PartitionState | null {

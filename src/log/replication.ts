@@ -36,7 +36,7 @@ export interface ReplicaBroker {
 }
 
 /** Numbers of rows of {@link ReplicationCalls}. */
-export const ReplicationColumns = { HEAD: 10, FOLLOWER: 6, FOLLOWER_APPEND: 4 } as const;
+export const ReplicationColumns = { HEAD: 12, FOLLOWER: 6, FOLLOWER_APPEND: 4 } as const;
 
 /** Most followers that {@link ReplicationCalls.replicationState} tells of. */
 export const FOLLOWER_COUNT_MAX = 64;
@@ -65,6 +65,9 @@ export const ReplicationHead = {
   /** For a follower, who leads; -1 for nobody. */
   LEADER_ID: 8,
   FOLLOWER_COUNT: 9,
+  LOG_START_OFFSET: 10,
+  /** Leader epoch of the last record, what a follower fetches with; -1 for none. */
+  LAST_EPOCH: 11,
 } as const;
 
 /** Columns of each follower in a replication state. */
@@ -123,7 +126,7 @@ export interface ReplicationCalls {
    * @param leaderEpoch - the epoch under which the fetch was sent; FENCED_LEADER_EPOCH where this partition is past it.
    * @param records - not changed, not kept.
    * @param highWatermark - the leader's; -1 for unknown. @param logStartOffset - the leader's; -1 for unknown.
-   * @param out - log end offset, high watermark, log start offset, count of batches appended.
+   * @param out - log end offset, high watermark, log start offset, leader epoch of the last record (-1 for none).
    * @returns a Kafka error code: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, OFFSET_OUT_OF_RANGE (a gap backwards), CORRUPT_MESSAGE,
    * KAFKA_STORAGE_ERROR, UNKNOWN_TOPIC_OR_PARTITION. With any but 0 nothing was appended; `takeAppendErrors` says why.
    */
@@ -140,7 +143,8 @@ export interface ReplicationCalls {
    * Cuts a follower's log so that it ends at `offset`; nothing where it ends before. The leader's epochs say where
    * (`endOffsetForEpoch`, or a diverging epoch of a fetch), never the high watermark.
    *
-   * @returns a Kafka error code: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH (role or epoch changed meanwhile; nothing is cut), KAFKA_STORAGE_ERROR.
+   * @returns a Kafka error code: NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH (role or epoch are others by now;
+   * nothing is cut), KAFKA_STORAGE_ERROR.
    */
   followerTruncate(handle: PartitionHandle, leaderEpoch: number, offset: number): number;
   /** Drops all of a follower's log, which then starts at `offset`: the leader begins beyond our end. Codes as `followerTruncate`. */
@@ -171,7 +175,7 @@ export interface ReplicationRoles {
    *
    * @throws LogError INVALID_ARGUMENT for an epoch older than the one in force.
    */
-  setFollower(handle: PartitionHandle, leaderEpoch: number, leaderId?: number): void;
+  setFollower(handle: PartitionHandle, leaderEpoch: number, leaderId: number): void;
   /**
    * Counts `additions` to the maximal ISR from now on: to be called before AlterPartition is sent. They count until a newer partition epoch
    * arrives with `setLeader`, or until this is called with none, which is only right when the controller refused for certain.
@@ -183,6 +187,7 @@ export interface ReplicationRoles {
     leaderEpoch: number,
     partitionEpoch: number,
     additions: readonly number[],
+    nowMs: number,
   ): boolean;
   /** Replaces what all leaders of this store know of brokers. */
   setBrokers(brokers: readonly ReplicaBroker[]): void;

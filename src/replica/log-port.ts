@@ -3,7 +3,7 @@
  * results in arrays that the caller owns, so that a request costs one call and no allocation.
  */
 
-import { Columns, type LogCalls, NOT_INLINE, Origin } from "#log/log.ts";
+import { AppendWait, Columns, Isolation, type LogCalls, NOT_INLINE, Origin } from "#log/log.ts";
 
 /** Columns of a row of {@link LogPort.fetch} requests. */
 export const FETCH_REQUEST_COLUMNS: number = Columns.FETCH_REQUEST;
@@ -29,8 +29,8 @@ export const AppendColumn = {
   LAST_OFFSET: 1,
   APPEND_TIME_MS: 2,
   LOG_START_OFFSET: 3,
-  /** 1 when the answer must wait until the flushed offset is beyond the last offset. */
-  MUST_WAIT: 4,
+  /** What the answer must wait for: bits of {@link WaitFor}. */
+  WAITS_FOR: 4,
   RECORD_ERROR_COUNT: 5,
 } as const;
 export const APPEND_RESULT_COLUMNS: number = Columns.APPEND;
@@ -55,8 +55,20 @@ export const StateColumn = {
   SEGMENT_COUNT: 7,
   /** The error code that appends and waits for a flush get; 0 for none. */
   WRITE_REFUSAL: 8,
+  /** First epoch of this leadership without a break; beyond every epoch for a follower. */
+  LEADER_SINCE: 9,
+  /** 1 when the ISR is smaller than acks=all asks. */
+  IS_UNDER_MIN_ISR: 10,
+  /** First offset that a replica which lives still has. */
+  LOW_WATERMARK: 11,
 } as const;
 export const STATE_COLUMNS: number = Columns.STATE;
+
+/** What an append may wait for: bits. */
+export const WaitFor: typeof AppendWait = AppendWait;
+
+/** How far a reader may see. */
+export const ReadIsolation: typeof Isolation = Isolation;
 
 /** Who appends: decides which batches are allowed. */
 export const AppendOrigin: typeof Origin = Origin;
@@ -72,6 +84,8 @@ export type LogPort = Pick<
   | "lookUpLater"
   | "takeAppended"
   | "fetch"
+  | "fetchAsReplica"
+  | "replicationState"
   | "takeAborted"
   | "planCopy"
   | "planDrop"

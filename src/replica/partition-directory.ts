@@ -5,14 +5,21 @@
  * access without a message or a lock. A stale entry does no harm: its handle is refused by the native log.
  */
 
-/** One partition this broker hosts. */
+import type { BrokerImage } from "#metadata/cluster-image.ts";
+
+/** One partition: hosted here, or known to be hosted by others. */
 export interface PartitionEntry {
   readonly topic: TopicEntry;
   readonly index: number;
-  /** Native handle; changes when the partition is created anew. */
+  /** Native handle; changes when the partition is created anew. {@link NOT_HERE} where this broker has no replica. */
   readonly handle: number;
   readonly leaderEpoch: number;
+  /** Who leads where it is not this broker, -1 for nobody; null where this broker does. */
+  readonly otherLeader: number | null;
 }
+
+/** Handle of a partition that only other brokers have; the native log knows none of that number. */
+export const NOT_HERE = -1;
 
 /** A topic with partitions on this broker. */
 export interface TopicEntry {
@@ -53,9 +60,12 @@ export type DirectoryChange =
         readonly index: number;
         readonly handle: number;
         readonly leaderEpoch: number;
+        /** As in {@link PartitionEntry}; absent for null. */
+        readonly otherLeader?: number | null;
       }[];
     }
-  | { readonly kind: "topic-removed"; readonly name: string; readonly topicId: string };
+  | { readonly kind: "topic-removed"; readonly name: string; readonly topicId: string }
+  | { readonly kind: "brokers"; readonly brokers: readonly BrokerImage[] };
 
 /** Partitions by name and id. */
 export class PartitionDirectory {
@@ -64,6 +74,7 @@ export class PartitionDirectory {
   readonly #countedTopicsMax: number;
   readonly #trafficByTopic: Map<string, TopicTraffic> = new Map();
   readonly #otherTraffic: TopicTraffic = newTopicTraffic();
+  #brokers: ReadonlyMap<number, BrokerImage> = new Map();
   #generation = 0;
 
   /** @param countedTopicsMax - topics whose traffic is counted apart (`sluice.metrics.topics.max`). */
@@ -90,6 +101,16 @@ export class PartitionDirectory {
     return this.#byId.get(topicId);
   }
 
+  /** What is known of a partition now, to somebody who looked it up before. */
+  current(partition: PartitionEntry): PartitionEntry {
+    return this.#byId.get(partition.topic.topicId)?.partitions[partition.index] ?? partition;
+  }
+
+  /** A broker of the cluster, also one that is fenced. */
+  broker(id: number): BrokerImage | undefined {
+    return this.#brokers.get(id);
+  }
+
   /** Every topic, in no particular order. */
   topics(): Iterable<TopicEntry> {
     return this.#byName.values();
@@ -97,6 +118,10 @@ export class PartitionDirectory {
 
   /** Applies one change. A topic replaces the one of its name; removing one that is not there, or is another, does nothing. */
   apply(change: DirectoryChange): void {
+    if (change.kind === "brokers") {
+      this.#brokers = new Map(change.brokers.map((broker) => [broker.id, broker]));
+      return;
+    }
     this.#generation++;
     if (change.kind === "topic-removed") {
       const topic = this.#byName.get(change.name);
@@ -120,8 +145,8 @@ export class PartitionDirectory {
       traffic,
       partitions,
     };
-    for (const { index, handle, leaderEpoch } of change.partitions) {
-      partitions[index] = { topic, index, handle, leaderEpoch };
+    for (const { index, handle, leaderEpoch, otherLeader = null } of change.partitions) {
+      partitions[index] = { topic, index, handle, leaderEpoch, otherLeader };
     }
     this.#byName.set(change.name, topic);
     this.#byId.set(change.topicId, topic);
@@ -137,13 +162,19 @@ export class PartitionDirectory {
 
   /** The changes that would build this directory from nothing. */
   snapshot(): DirectoryChange[] {
-    return [...this.#byName.values()].map((topic) => ({
+    const topics = [...this.#byName.values()].map((topic) => ({
       kind: "topic" as const,
       name: topic.name,
       topicId: topic.topicId,
       partitions: topic.partitions
         .filter((partition) => partition !== undefined)
-        .map(({ index, handle, leaderEpoch }) => ({ index, handle, leaderEpoch })),
+        .map(({ index, handle, leaderEpoch, otherLeader }) => ({
+          index,
+          handle,
+          leaderEpoch,
+          otherLeader,
+        })),
     }));
+    return [{ kind: "brokers", brokers: [...this.#brokers.values()] }, ...topics];
   }
 }

@@ -5,21 +5,25 @@
  *
  * Nothing here allocates for a request that is answered at once.
  */
-import type { Clock, Scheduler, Timer } from "#common/time.ts";
+import type { Clock, Scheduler } from "#common/time.ts";
 import { ErrorCode } from "#common/error-code.ts";
+import { DelayedAnswers, type Look, type PendingAnswer } from "./delayed-answers.ts";
+import { DelayedFetch } from "./delayed-fetch.ts";
+import type { FetchParameters, FetchRows } from "./fetch-rows.ts";
 import { type LateListener, LateWork } from "./late-work.ts";
 import {
   APPEND_RESULT_COLUMNS,
   AppendColumn,
-  FETCH_REQUEST_COLUMNS,
-  FETCH_RESULT_COLUMNS,
-  FetchColumn,
   type LogPort,
   STATE_COLUMNS,
   StateColumn,
+  WaitFor,
 } from "./log-port.ts";
 import { newTopicTraffic, type TopicTraffic } from "./partition-directory.ts";
-import { WatchBoard, type WatchingOperation } from "./watch-board.ts";
+import { type BrokerRacks, RackSelector } from "./rack-selector.ts";
+import { WatchBoard } from "./watch-board.ts";
+
+export { type FetchParameters, FetchRows, isReadable } from "./fetch-rows.ts";
 
 /** What became of an append; reused by the next one, so read it at once. */
 export interface AppendOutcome {
@@ -29,8 +33,8 @@ export interface AppendOutcome {
   /** -1 unless the topic stamps records with the append time. */
   appendTimeMs: number;
   logStartOffset: number;
-  /** True when the acknowledgement must wait until the records are flushed. */
-  mustWait: boolean;
+  /** What the acknowledgement must wait for: bits of `WaitFor`, 0 for nothing. */
+  waitsFor: number;
   recordErrorCount: number;
 }
 
@@ -43,80 +47,23 @@ export interface AppendErrors {
   }[];
 }
 
-/** An append whose acknowledgement waits for a flush. */
-export interface PendingAppend {
-  readonly handle: number;
+/** An append whose acknowledgement waits for a flush, for other replicas, or for both. */
+export interface PendingAppend extends PendingAnswer {
   readonly lastOffset: number;
-  /** NONE once flushed, REQUEST_TIMED_OUT when it was not in time, another code when the partition went away. */
-  errorCode: number;
+  /** Epoch under which the records were appended. */
+  readonly leaderEpoch: number;
+  /** Bits of `WaitFor`. */
+  readonly waitsFor: number;
 }
 
-/** A read over several partitions: rows as the native log wants them. Owned by the caller and reused. */
-export class FetchRows {
-  requests: Float64Array = new Float64Array(16 * FETCH_REQUEST_COLUMNS);
-  results: Float64Array = new Float64Array(16 * FETCH_RESULT_COLUMNS);
-  count = 0;
-
-  /** Forgets the rows. */
-  clear(): void {
-    this.count = 0;
-  }
-
-  /** Adds a row and returns its number. */
-  add(
-    handle: number,
-    fetchOffset: number,
-    maxBytes: number,
-    currentLeaderEpoch: number,
-    lastFetchedEpoch: number,
-    followerLogStartOffset: number,
-  ): number {
-    const row = this.count++;
-    let at = row * FETCH_REQUEST_COLUMNS;
-    if (at + FETCH_REQUEST_COLUMNS > this.requests.length) {
-      this.requests = grown(this.requests);
-      this.results = grown(this.results);
-    }
-    const requests = this.requests;
-    requests[at++] = handle;
-    requests[at++] = fetchOffset;
-    requests[at++] = maxBytes;
-    requests[at++] = currentLeaderEpoch;
-    requests[at++] = lastFetchedEpoch;
-    requests[at] = followerLogStartOffset;
-    return row;
-  }
-
-  /** A field of a row's result. */
-  result(row: number, column: number): number {
-    return this.results[row * FETCH_RESULT_COLUMNS + column] as number;
-  }
-
-  /** A copy that keeps its requests while this one is reused. */
-  copy(): FetchRows {
-    const rows = new FetchRows();
-    rows.requests = this.requests.slice(0, this.count * FETCH_REQUEST_COLUMNS);
-    rows.results = new Float64Array(this.count * FETCH_RESULT_COLUMNS);
-    rows.count = this.count;
-    return rows;
-  }
+/** A deletion of records that waits for the other replicas. */
+export interface PendingDeletion extends PendingAnswer {
+  /** First offset that is to be left. */
+  readonly offset: number;
 }
 
-/** How much a fetch wants, and what it may see. */
-export interface FetchParameters {
-  readonly minBytes: number;
-  readonly maxBytes: number;
-  /** True when the first batch is returned even if it is larger than `maxBytes`. */
-  readonly hasMinOneMessage: boolean;
-  /** 0 read uncommitted, 1 read committed. */
-  readonly isolation: number;
-}
-
-function grown(array: Float64Array): Float64Array {
-  const larger = new Float64Array(array.length * 2);
-  larger.set(array);
-  return larger;
-}
+/** `LEADER_SINCE` of a follower. */
+const FOLLOWER_SINCE = 0x7fffffff;
 
 /** Partitions of this broker as one thread serves them. */
 export class ReplicaManager {
@@ -138,7 +85,7 @@ export class ReplicaManager {
     lastOffset: -1,
     appendTimeMs: -1,
     logStartOffset: -1,
-    mustWait: false,
+    waitsFor: 0,
     recordErrorCount: 0,
   };
 
@@ -154,6 +101,7 @@ export class ReplicaManager {
   /** Counters of all topics together, on this thread; never go down, whatever is deleted. */
   readonly traffic: TopicTraffic = newTopicTraffic();
   #delayedProduceCount = 0;
+  #selector: RackSelector | null = null;
 
   /** Requests that wait: fetches for data, produces for a flush. */
   get delayed(): { readonly fetchCount: number; readonly produceCount: number } {
@@ -243,55 +191,157 @@ export class ReplicaManager {
     return JSON.parse(this.#log.takeAppendErrors()) as AppendErrors;
   }
 
+  /** Fetches of clients that called themselves replicas. */
+  refusedReplicaFetchCount = 0;
+
+  /** What a consumer may see of a partition; -1 each for one that is gone. */
+  offsets(handle: number): {
+    readonly highWatermark: number;
+    readonly lastStableOffset: number;
+    readonly logStartOffset: number;
+  } {
+    this.#stateLookId = 0;
+    const isThere = this.#lookAt(handle) === ErrorCode.NONE;
+    const offset = (column: number): number => (isThere ? this.#state(column) : -1);
+    return {
+      highWatermark: offset(StateColumn.HIGH_WATERMARK),
+      lastStableOffset: offset(StateColumn.LAST_STABLE_OFFSET),
+      logStartOffset: offset(StateColumn.LOG_START_OFFSET),
+    };
+  }
+
+  /** The replica that a consumer in a rack should read from, -1 for this one; see `rack-selector.ts`. */
+  preferredReplica(
+    handle: number,
+    fetchOffset: number,
+    clientRack: string,
+    racks: BrokerRacks,
+  ): number {
+    this.#selector ??= new RackSelector(this.#log);
+    return this.#selector.select(handle, fetchOffset, clientRack, racks, this.#clock.nowMs());
+  }
+
   /** First offset of a partition, -1 for one that is gone. */
   logStartOffset(handle: number): number {
     this.#stateLookId = 0;
-    const out = this.#stateOut;
-    const errorCode = this.#log.partitionState(handle, out);
-    return errorCode === ErrorCode.NONE ? (out[StateColumn.LOG_START_OFFSET] as number) : -1;
+    return this.#lookAt(handle) === ErrorCode.NONE ? this.#state(StateColumn.LOG_START_OFFSET) : -1;
   }
 
-  /** Settles when every append is flushed or failed, or `timeoutMs` has passed: `errorCode` of each says which. */
-  awaitFlushed(appends: readonly PendingAppend[], timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#delayedProduceCount++;
-      new DelayedProduce(this.#board, this.#scheduler, this, appends, timeoutMs, () => {
-        this.#delayedProduceCount--;
-        resolve();
-      });
+  /** Settles when every append is as safe as it has to be or failed, or `timeoutMs` has passed: `errorCode` of each says which. */
+  awaitReplicated(appends: readonly PendingAppend[], timeoutMs: number): Promise<void> {
+    this.#delayedProduceCount++;
+    return this.#await((append) => this.#appendState(append), appends, timeoutMs).then(() => {
+      this.#delayedProduceCount--;
     });
   }
 
-  /** True when the record at `lastOffset` is on disk; the error code otherwise, NONE meaning not yet. */
-  flushState(handle: number, lastOffset: number): true | number {
-    const out = this.#stateOut;
+  /** Settles when every replica that lives has made the deletions, or `timeoutMs` has passed: `errorCode` of each says which. */
+  awaitDeleted(deletions: readonly PendingDeletion[], timeoutMs: number): Promise<void> {
+    const look = ({ handle, offset }: PendingDeletion): true | number => {
+      const errorCode = this.#lookAt(handle);
+      if (errorCode !== ErrorCode.NONE) return errorCode;
+      if (this.#isFollower()) return ErrorCode.NOT_LEADER_OR_FOLLOWER;
+      const isDone = this.#state(StateColumn.LOW_WATERMARK) >= offset;
+      return isDone ? true : ErrorCode.NONE;
+    };
+    return this.#await(look, deletions, timeoutMs);
+  }
+
+  /** First offset that some replica which lives still has; -1 for a partition that is gone. */
+  lowWatermark(handle: number): number {
+    this.#stateLookId = 0;
+    return this.#lookAt(handle) === ErrorCode.NONE ? this.#state(StateColumn.LOW_WATERMARK) : -1;
+  }
+
+  #await<T extends PendingAnswer>(
+    look: Look<T>,
+    pending: readonly T[],
+    timeoutMs: number,
+  ): Promise<void> {
+    return new Promise((resolve) => {
+      new DelayedAnswers(this.#board, this.#scheduler, look, pending, timeoutMs, resolve);
+    });
+  }
+
+  /** True when an append is safe; the error code otherwise, NONE meaning not yet. */
+  #appendState({ handle, lastOffset, leaderEpoch, waitsFor }: PendingAppend): true | number {
+    const errorCode = this.#lookAt(handle);
+    if (errorCode !== ErrorCode.NONE) return errorCode;
+    // Another led meanwhile, and may have cut the records away: what is there now at their offsets says nothing.
+    if (this.#state(StateColumn.LEADER_SINCE) > leaderEpoch) {
+      return ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    }
+    const isReplicated =
+      (waitsFor & WaitFor.HIGH_WATERMARK) === 0 ||
+      this.#state(StateColumn.HIGH_WATERMARK) > lastOffset;
+    const isFlushed =
+      (waitsFor & WaitFor.FLUSHED_OFFSET) === 0 ||
+      this.#state(StateColumn.FLUSHED_OFFSET) > lastOffset;
+    if (!isReplicated || !isFlushed) {
+      // After a failed fsync the flushed offset never moves again: the wait ends now, not with its timeout.
+      return this.#state(StateColumn.WRITE_REFUSAL);
+    }
+    const hasShrunk =
+      (waitsFor & WaitFor.HIGH_WATERMARK) !== 0 && this.#state(StateColumn.IS_UNDER_MIN_ISR) === 1;
+    return hasShrunk ? ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND : true;
+  }
+
+  #isFollower(): boolean {
+    return this.#state(StateColumn.LEADER_SINCE) === FOLLOWER_SINCE;
+  }
+
+  #state(column: number): number {
+    return this.#stateOut[column] as number;
+  }
+
+  /** Gets a partition's state, once for all that look in a round. */
+  #lookAt(handle: number): number {
     const { lookId } = this.#board;
     if (lookId === 0 || lookId !== this.#stateLookId || handle !== this.#stateHandle) {
-      this.#stateError = this.#log.partitionState(handle, out);
+      this.#stateError = this.#log.partitionState(handle, this.#stateOut);
       this.#stateLookId = lookId;
       this.#stateHandle = handle;
     }
-    if (this.#stateError !== ErrorCode.NONE) return this.#stateError;
-    if ((out[StateColumn.FLUSHED_OFFSET] as number) > lastOffset) return true;
-    // After a failed fsync the flushed offset never moves again: the wait ends now, not with its timeout.
-    return out[StateColumn.WRITE_REFUSAL] as number;
+    return this.#stateError;
   }
 
   /**
-   * Reads what the rows ask for now. Results are in `rows`.
+   * Reads what the rows ask for now. Results are in `rows`. Where a follower reads, the rows' offsets are noted as its progress.
    *
    * @returns the plan that holds the bytes, 0 when there are none. The caller owns it.
    */
   read(rows: FetchRows, parameters: FetchParameters): number {
+    return this.#read(rows, parameters, true);
+  }
+
+  /** As `read`, another time for the same request. */
+  look(rows: FetchRows, parameters: FetchParameters): number {
+    return this.#read(rows, parameters, false);
+  }
+
+  #read(rows: FetchRows, parameters: FetchParameters, isFirst: boolean): number {
     if (rows.count === 0) return 0;
-    return this.#log.fetch(
-      rows.requests,
-      rows.count,
-      parameters.maxBytes,
-      parameters.hasMinOneMessage,
-      parameters.isolation,
-      rows.results,
-    );
+    const { maxBytes, hasMinOneMessage, replica } = parameters;
+    return replica === undefined
+      ? this.#log.fetch(
+          rows.requests,
+          rows.count,
+          maxBytes,
+          hasMinOneMessage,
+          parameters.isolation,
+          rows.results,
+        )
+      : this.#log.fetchAsReplica(
+          rows.requests,
+          rows.count,
+          maxBytes,
+          hasMinOneMessage,
+          replica.id,
+          replica.brokerEpoch,
+          isFirst,
+          this.#clock.nowMs(),
+          rows.results,
+        );
   }
 
   /**
@@ -336,148 +386,14 @@ function readOutcome(outcome: AppendOutcome, errorCode: number, out: Float64Arra
     outcome.lastOffset = out[AppendColumn.LAST_OFFSET] as number;
     outcome.appendTimeMs = out[AppendColumn.APPEND_TIME_MS] as number;
     outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-    outcome.mustWait = out[AppendColumn.MUST_WAIT] === 1;
+    outcome.waitsFor = out[AppendColumn.WAITS_FOR] as number;
     outcome.recordErrorCount = 0;
   } else {
     outcome.baseOffset = -1;
     outcome.lastOffset = -1;
     outcome.appendTimeMs = -1;
     outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-    outcome.mustWait = false;
+    outcome.waitsFor = 0;
     outcome.recordErrorCount = out[AppendColumn.RECORD_ERROR_COUNT] as number;
-  }
-}
-
-/** True when a read is worth answering before its time is over. */
-export function isReadable(rows: FetchRows, minBytes: number): boolean {
-  let bytes = 0;
-  for (let row = 0; row < rows.count; row++) {
-    if (rows.result(row, FetchColumn.ERROR) !== 0) return true;
-    if (rows.result(row, FetchColumn.DIVERGING_EPOCH) >= 0) return true;
-    if (rows.result(row, FetchColumn.PREFERRED_REPLICA) >= 0) return true;
-    bytes += rows.result(row, FetchColumn.BYTES);
-  }
-  return bytes >= minBytes;
-}
-
-/** A produce that waits for its records to be flushed. */
-class DelayedProduce implements WatchingOperation {
-  readonly #board: WatchBoard;
-  readonly #manager: ReplicaManager;
-  readonly #resolve: () => void;
-  readonly #timer: Timer;
-  #waiting: PendingAppend[];
-
-  constructor(
-    board: WatchBoard,
-    scheduler: Scheduler,
-    manager: ReplicaManager,
-    appends: readonly PendingAppend[],
-    timeoutMs: number,
-    resolve: () => void,
-  ) {
-    this.#board = board;
-    this.#manager = manager;
-    this.#resolve = resolve;
-    this.#waiting = [...appends];
-    this.#timer = scheduler.after(timeoutMs, () => this.#onTimeout());
-    for (const append of appends) board.add(append.handle, this);
-    for (const append of appends) this.onPartitionChanged(append.handle);
-  }
-
-  onPartitionChanged(handle: number): void {
-    const waiting = this.#waiting;
-    if (waiting.length === 0) return;
-    let isHandleDone = true;
-    for (let index = waiting.length - 1; index >= 0; index--) {
-      const append = waiting[index] as PendingAppend;
-      if (append.handle !== handle) continue;
-      const state = this.#manager.flushState(handle, append.lastOffset);
-      if (state === ErrorCode.NONE) {
-        isHandleDone = false;
-        continue;
-      }
-      append.errorCode = state === true ? ErrorCode.NONE : state;
-      waiting.splice(index, 1);
-    }
-    if (isHandleDone) this.#board.remove(handle, this);
-    if (waiting.length === 0) {
-      this.#timer.cancel();
-      this.#resolve();
-    }
-  }
-
-  #onTimeout(): void {
-    for (const append of this.#waiting) {
-      append.errorCode = ErrorCode.REQUEST_TIMED_OUT;
-      this.#board.remove(append.handle, this);
-    }
-    this.#waiting = [];
-    this.#resolve();
-  }
-}
-
-/** A fetch that waits for bytes. */
-class DelayedFetch implements WatchingOperation {
-  readonly #board: WatchBoard;
-  readonly #log: LogPort;
-  readonly #manager: ReplicaManager;
-  readonly #rows: FetchRows;
-  readonly #parameters: FetchParameters;
-  readonly #resolve: (plan: number) => void;
-  readonly #timer: Timer;
-  #isDone = false;
-
-  constructor(
-    board: WatchBoard,
-    scheduler: Scheduler,
-    log: LogPort,
-    manager: ReplicaManager,
-    rows: FetchRows,
-    parameters: FetchParameters,
-    maxWaitMs: number,
-    resolve: (plan: number) => void,
-  ) {
-    this.#board = board;
-    this.#log = log;
-    this.#manager = manager;
-    this.#rows = rows;
-    this.#parameters = parameters;
-    this.#resolve = resolve;
-    this.#timer = scheduler.after(maxWaitMs, () => this.finish());
-  }
-
-  /** Watches first and looks then. */
-  begin(): void {
-    for (let row = 0; row < this.#rows.count; row++) this.#board.add(this.#handle(row), this);
-    this.onPartitionChanged();
-  }
-
-  /** Settles with what there is now. */
-  finish(): void {
-    if (!this.#isDone) this.#complete(this.#read());
-  }
-
-  onPartitionChanged(): void {
-    if (this.#isDone) return;
-    const plan = this.#read();
-    if (isReadable(this.#rows, this.#parameters.minBytes)) this.#complete(plan);
-    else if (plan !== 0) this.#log.planDrop(plan);
-  }
-
-  #read(): number {
-    return this.#manager.read(this.#rows, this.#parameters);
-  }
-
-  #complete(plan: number): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    this.#timer.cancel();
-    for (let row = 0; row < this.#rows.count; row++) this.#board.remove(this.#handle(row), this);
-    this.#resolve(plan);
-  }
-
-  #handle(row: number): number {
-    return this.#rows.requests[row * FETCH_REQUEST_COLUMNS] as number;
   }
 }

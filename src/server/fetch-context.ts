@@ -97,6 +97,7 @@ function added(topic: string, topicId: string, wanted: FetchPartition): SessionP
     currentLeaderEpoch: wanted.currentLeaderEpoch,
     lastFetchedEpoch: wanted.lastFetchedEpoch,
     followerLogStartOffset: wanted.logStartOffset,
+    knownHighWatermark: knownHighWatermark(wanted),
     highWatermark: -1,
     logStartOffset: -1,
     entry: undefined,
@@ -110,4 +111,10 @@ function move(known: SessionPartition, wanted: FetchPartition): void {
   known.currentLeaderEpoch = wanted.currentLeaderEpoch;
   known.lastFetchedEpoch = wanted.lastFetchedEpoch;
   known.followerLogStartOffset = wanted.logStartOffset;
+  known.knownHighWatermark = knownHighWatermark(wanted);
+}
+
+/** The largest number says that the follower does not care, -1 that it knows of none. */
+function knownHighWatermark({ highWatermark }: FetchPartition): number | null {
+  return highWatermark === Number.MAX_SAFE_INTEGER ? null : highWatermark;
 }

@@ -27,6 +27,8 @@ export interface SessionPartition {
   lastFetchedEpoch: number;
   /** Log start offset of a follower; -1 from consumers. */
   followerLogStartOffset: number;
+  /** What a follower knows of the high watermark, where it wants to hear of a higher one at once (KIP-1166); else null. */
+  knownHighWatermark: number | null;
   /** Last answered; -1 when an error was, or nothing yet. */
   highWatermark: number;
   logStartOffset: number;

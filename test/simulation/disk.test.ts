@@ -25,7 +25,7 @@ test("flushes wait for a step, and a crash takes what was not flushed", () => {
   const store = disk.open(1, CLUSTER);
   const handle = store.createPartition(NEW);
   store.setLeader(handle, 0);
-  expect(append(store, handle, "kept")[AppendColumn.MUST_WAIT]).toBe(1);
+  expect(append(store, handle, "kept")[AppendColumn.WAITS_FOR]).toBe(1);
   expect(store.stateOf(handle)?.flushedOffset).toBe(0);
   expect(store.step()).toBe(1);
   expect(store.stateOf(handle)?.flushedOffset).toBe(1);

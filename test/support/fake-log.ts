@@ -191,6 +191,28 @@ export class FakeLog implements LogPort {
     return this.#planId;
   }
 
+  /** No partition here has followers. */
+  fetchAsReplica(
+    _requests: Float64Array,
+    count: number,
+    _maxBytes: number,
+    _minOneMessage: boolean,
+    _replicaId: number,
+    _brokerEpoch: number,
+    _isNoted: boolean,
+    _nowMs: number,
+    out: Float64Array,
+  ): number {
+    for (let row = 0; row < count; row++) {
+      out.set([6, -1, -1, -1, 0, -1, -1, 0, -1, 0], row * FETCH_RESULT_COLUMNS);
+    }
+    return 0;
+  }
+
+  replicationState(): number {
+    return 3;
+  }
+
   takeAborted(): string {
     return "[]";
   }
@@ -220,7 +242,20 @@ export class FakeLog implements LogPort {
     const partition = this.#partition(handle);
     const end = partition.batches.length;
     const { logStartOffset, flushedOffset, writeRefusal } = partition;
-    out.set([logStartOffset, end, end, end, flushedOffset, 0, 0, 1, writeRefusal]);
+    out.set([
+      logStartOffset,
+      end,
+      end,
+      end,
+      flushedOffset,
+      0,
+      0,
+      1,
+      writeRefusal,
+      0,
+      0,
+      logStartOffset,
+    ]);
     return partition.isGone ? 3 : 0;
   }
 

@@ -45,6 +45,8 @@ fn use_all(log: &PartitionLog) {
                 isolation,
                 current_leader_epoch: -1,
                 last_fetched_epoch: -1,
+                leader_only: false,
+                replica: None,
             };
             if let Some(slice) = log.read(&request).slice {
                 let mut bytes = vec![0; (slice.length as usize).min(1 << 20)];

@@ -339,7 +339,7 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     update: "cluster-wide",
-    doc: "Replicas that must hold a record before acks=all is answered.",
+    doc: "In-sync replicas there must be for acks=all, where there are several.",
   },
   {
     name: "log.message.timestamp.type",

@@ -9,9 +9,9 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
   {
     name: "sluice.acks.all.fsync",
     type: "boolean",
-    default: "true",
+    default: null,
     update: "cluster-wide",
-    doc: "Whether acks=all is answered only once the records are on disk, not merely in memory. Topics override it.",
+    doc: "Whether acks=all is answered only once the records are on the leader's disk, not merely in memory. Unset: where a partition has one replica, not where it has several. Topics override it.",
   },
   {
     name: "sluice.frame.deadline.ms",

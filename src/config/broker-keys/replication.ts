@@ -3,7 +3,7 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { JVM_CLASS, ONE_NODE, accepted, unsupported } from "../key-status.ts";
+import { ONE_NODE, accepted } from "../key-status.ts";
 import { atLeast } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -127,7 +127,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "replica.selector.class",
     type: "string",
     default: null,
-    status: unsupported(JVM_CLASS),
-    doc: "Plug-in that chooses the replica a consumer reads from.",
+    doc: "The replica a consumer reads from: unset for the leader, org.apache.kafka.common.replica.RackAwareReplicaSelector for one in the consumer's rack. Another class counts as unset.",
   },
 ];

@@ -22,8 +22,8 @@ import {
   type PartitionData,
 } from "#protocol/generated/fetch.ts";
 import type { ApiMessages } from "#protocol/api.ts";
-import { FetchColumn } from "#replica/log-port.ts";
-import type { PartitionDirectory } from "#replica/partition-directory.ts";
+import { FetchColumn, ReadIsolation } from "#replica/log-port.ts";
+import { NOT_HERE, type PartitionDirectory } from "#replica/partition-directory.ts";
 import {
   type FetchParameters,
   FetchRows,
@@ -42,12 +42,14 @@ import {
 } from "../fetch-session.ts";
 import {
   type ApiHandler,
-  type ConnectionInfo,
   type HandlerResult,
   type RequestContext,
   SlicedResponse,
 } from "../handler.ts";
+import { hintLeader, type ReplicationView } from "../replication-view.ts";
 
+/** First version whose consumers may read from followers. */
+const FIRST_VERSION_WITH_RACK = 11;
 const FIRST_VERSION_WITH_ENDPOINTS = 16;
 const READ_COMMITTED = 1;
 const NO_RECORDS: Uint8Array = new Uint8Array(0);
@@ -62,9 +64,7 @@ export interface FetchDependencies {
   readonly sessions: FetchSessionCache;
   /** `fetch.max.bytes`: the most a response may hold, whatever the client asks for. */
   readonly fetchMaxBytes: number;
-  readonly nodeId: number;
-  /** This broker as the client of a connection can reach it. */
-  ownEndpoint(connection: ConnectionInfo): NodeEndpoint;
+  readonly view: ReplicationView;
 }
 
 /** Serves Fetch. */
@@ -79,6 +79,19 @@ interface Target {
   readonly partition: SessionPartition;
   readonly row: number;
   readonly errorCode: number;
+  /** Broker that the consumer should read from instead, -1 for none. */
+  readonly preferredReplica: number;
+}
+
+/** Who fetches. */
+interface Fetcher {
+  /** Id of a replica, -1 for a consumer. */
+  readonly replicaId: number;
+  readonly brokerEpoch: number;
+  /** A replica, and the node it says it is. A client may call itself a replica; it is told that it is none. */
+  readonly isTrusted: boolean;
+  /** Rack of a consumer that may be sent to another replica, else empty. */
+  readonly rackId: string;
 }
 
 class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
@@ -107,20 +120,28 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       context.receivedMonotonicMs,
     );
     if (typeof opened === "number") return answerOf(opened, INVALID_SESSION_ID, []);
-    const isFollower = asksAsFollower(request);
+    const fetcher = this.#fetcherOf(request, context);
+    const isFollower = fetcher.replicaId >= 0;
     const rows = this.#rows;
     rows.clear();
-    const targets = this.#targets(opened, request, context.apiVersion, rows);
+    const targets = this.#targets(opened, request, context.apiVersion, fetcher, rows);
     const maxBytes = Math.min(request.maxBytes, this.#dependencies.fetchMaxBytes);
+    const leaderOnly = context.apiVersion < FIRST_VERSION_WITH_RACK ? ReadIsolation.LEADER_ONLY : 0;
     const parameters: FetchParameters = {
       minBytes: Math.min(request.minBytes, maxBytes),
       maxBytes,
       hasMinOneMessage: true,
-      isolation: isolationLevel,
+      isolation: isolationLevel + leaderOnly,
+      replica: isFollower ? { id: fetcher.replicaId, brokerEpoch: fetcher.brokerEpoch } : undefined,
     };
     const replicas = this.#dependencies.replicas;
     const plan = replicas.read(rows, parameters);
-    if (request.maxWaitMs <= 0 || rows.count === 0 || isReadable(rows, parameters.minBytes)) {
+    const isAnswered =
+      request.maxWaitMs <= 0 ||
+      rows.count === 0 ||
+      isReadable(rows, parameters.minBytes) ||
+      targets.some(({ preferredReplica }) => preferredReplica >= 0);
+    if (isAnswered) {
       return this.#respond(opened, targets, rows, plan, isolationLevel, context, isFollower);
     }
     replicas.drop(plan);
@@ -132,41 +153,58 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       );
   }
 
+  #fetcherOf(request: FetchRequest, { connection, apiVersion }: RequestContext): Fetcher {
+    const { replicaState } = request;
+    const replicaId = Math.max(request.replicaId, replicaState.replicaId);
+    const { selectsByRack } = this.#dependencies.view;
+    const mayChoose = selectsByRack && replicaId < 0 && apiVersion >= FIRST_VERSION_WITH_RACK;
+    const isTrusted = replicaId >= 0 && connection.peerNodeId === replicaId;
+    if (replicaId >= 0 && !isTrusted) this.#dependencies.replicas.refusedReplicaFetchCount++;
+    return {
+      replicaId,
+      brokerEpoch: replicaState.replicaEpoch,
+      isTrusted,
+      rackId: mayChoose ? request.rackId : "",
+    };
+  }
+
   #targets(
     opened: FetchContext,
     request: FetchRequest,
     apiVersion: number,
+    fetcher: Fetcher,
     rows: FetchRows,
   ): Target[] {
-    const isFollower = asksAsFollower(request);
     const targets: Target[] = [];
     const unknown: Target[] = [];
     for (const partition of opened.partitions.values()) {
-      const errorCode = this.#check(partition, apiVersion, isFollower, request.maxBytes);
+      const errorCode = this.#check(partition, apiVersion, fetcher, request.maxBytes);
       const entry = partition.entry;
-      const row =
-        errorCode !== ErrorCode.NONE || entry === undefined
-          ? -1
-          : rows.add(
-              entry.handle,
-              partition.fetchOffset,
-              partition.maxBytes,
-              // Any negative epoch means that the client does not check.
-              partition.currentLeaderEpoch < 0 ? -1 : partition.currentLeaderEpoch,
-              partition.lastFetchedEpoch,
-              partition.followerLogStartOffset,
-            );
-      (isUnknown(errorCode) ? unknown : targets).push({ partition, row, errorCode });
+      let row = -1;
+      let preferredReplica = -1;
+      if (errorCode === ErrorCode.NONE && entry !== undefined) {
+        if (fetcher.rackId !== "") {
+          preferredReplica = this.#preferredReplica(entry.handle, partition, fetcher.rackId);
+        }
+        if (preferredReplica < 0) row = addRow(rows, entry.handle, partition);
+      }
+      const target = { partition, row, errorCode, preferredReplica };
+      (isUnknown(errorCode) ? unknown : targets).push(target);
     }
     // Kafka answers for what it read first.
     return unknown.length === 0 ? targets : [...targets, ...unknown];
+  }
+
+  #preferredReplica(handle: number, { fetchOffset }: SessionPartition, rackId: string): number {
+    const { replicas, view } = this.#dependencies;
+    return replicas.preferredReplica(handle, fetchOffset, rackId, view);
   }
 
   /** Looks the partition up, unless nothing changed since the last time. */
   #check(
     partition: SessionPartition,
     apiVersion: number,
-    isFollower: boolean,
+    fetcher: Fetcher,
     maxBytes: number,
   ): number {
     const { directory } = this.#dependencies;
@@ -184,8 +222,13 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
         ? ErrorCode.UNKNOWN_TOPIC_ID
         : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
     }
-    // No partition has followers yet, so nobody may fetch as one.
-    if (isFollower) return ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    const { handle, otherLeader } = partition.entry;
+    if (fetcher.replicaId >= 0 && !fetcher.isTrusted) {
+      return partition.currentLeaderEpoch >= 0 && otherLeader === null
+        ? ErrorCode.UNKNOWN_LEADER_EPOCH
+        : ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    }
+    if (handle === NOT_HERE) return ErrorCode.NOT_LEADER_OR_FOLLOWER;
     if (maxBytes < 0 || partition.maxBytes < 0) return ErrorCode.UNKNOWN_SERVER_ERROR;
     return ErrorCode.NONE;
   }
@@ -204,15 +247,17 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     let topic: FetchableTopicResponse | null = null;
     let slicesBytes = 0;
     for (const target of targets) {
-      const { partition, row } = target;
+      const { partition, row, preferredReplica } = target;
       const data =
-        row < 0
-          ? errorData(
-              partition.index,
-              target.errorCode,
-              isFoundByRead(target.errorCode) ? null : [],
-            )
-          : this.#partitionData(partition, rows, row, plan, isolation);
+        preferredReplica >= 0
+          ? this.#elsewhere(partition, preferredReplica)
+          : row < 0
+            ? errorData(
+                partition.index,
+                target.errorCode,
+                isFoundByRead(target.errorCode) ? null : [],
+              )
+            : this.#partitionData(partition, rows, row, plan, isolation);
       if (data.records !== null && !(data.records instanceof Uint8Array)) {
         const bytes = data.records.lengthBytes;
         slicesBytes += bytes;
@@ -293,24 +338,42 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       .map(([producerId, firstOffset]) => ({ producerId: BigInt(producerId), firstOffset }));
   }
 
-  /** Tells who leads instead, and where unless a follower asks; on a single node that is always this one (KIP-951). */
+  /** Sends a consumer to another replica: offsets, and no records. */
+  #elsewhere(partition: SessionPartition, preferredReplica: number): PartitionData {
+    const data = errorData(partition.index, ErrorCode.NONE, null);
+    const offsets = this.#dependencies.replicas.offsets(partition.entry?.handle ?? NOT_HERE);
+    return { ...data, ...offsets, preferredReadReplica: preferredReplica };
+  }
+
+  /** Tells who leads instead, and where unless a follower asks (KIP-951). */
   #nameLeader(
     data: PartitionData,
-    partition: SessionPartition,
+    { entry }: SessionPartition,
     nodeEndpoints: NodeEndpoint[] | null,
     context: RequestContext,
   ): void {
-    if (partition.entry === undefined) return;
-    const { nodeId } = this.#dependencies;
-    data.currentLeader = { leaderId: nodeId, leaderEpoch: partition.entry.leaderEpoch };
-    if (nodeEndpoints?.length === 0) {
-      nodeEndpoints.push(this.#dependencies.ownEndpoint(context.connection));
-    }
+    if (entry === undefined) return;
+    const { view, directory } = this.#dependencies;
+    const leader = directory.current(entry);
+    data.currentLeader = hintLeader(view, leader, context.connection, nodeEndpoints ?? []);
   }
 }
 
-function asksAsFollower({ replicaId, replicaState }: FetchRequest): boolean {
-  return replicaId >= 0 || replicaState.replicaId >= 0;
+/** Adds what a partition's session asks for as a row. */
+function addRow(rows: FetchRows, handle: number, partition: SessionPartition): number {
+  const row = rows.add(
+    handle,
+    partition.fetchOffset,
+    partition.maxBytes,
+    // Any negative epoch means that the client does not check.
+    partition.currentLeaderEpoch < 0 ? -1 : partition.currentLeaderEpoch,
+    partition.lastFetchedEpoch,
+    partition.followerLogStartOffset,
+  );
+  if (partition.knownHighWatermark !== null) {
+    rows.wantHighWatermark(row, partition.knownHighWatermark);
+  }
+  return row;
 }
 
 /** Kafka finds these errors while reading, and then leaves the aborted transactions out instead of listing none. */

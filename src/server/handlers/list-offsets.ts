@@ -19,12 +19,20 @@ import {
   type ListOffsetsResponse,
   type ListOffsetsTopic,
 } from "#protocol/generated/list-offsets.ts";
-import { LOOKUP_COLUMNS, LOOKUP_NOT_INLINE, type LogPort } from "#replica/log-port.ts";
-import type { PartitionDirectory } from "#replica/partition-directory.ts";
+import {
+  LOOKUP_COLUMNS,
+  LOOKUP_NOT_INLINE,
+  type LogPort,
+  ReadIsolation,
+} from "#replica/log-port.ts";
+import { NOT_HERE, type PartitionDirectory } from "#replica/partition-directory.ts";
 import type { ReplicaManager } from "#replica/replica-manager.ts";
 import type { ApiHandler, RequestContext } from "../handler.ts";
 
 const FIRST_VERSION_WITH_LEADER_EPOCH = 4;
+const FIRST_VERSION_WITH_OFFSET_NOT_AVAILABLE = 5;
+/** Replica id of a consumer that asks any replica. */
+const DEBUGGING_CONSUMER = -2;
 const LATEST_TIERED = -5;
 const EARLIEST_PENDING_UPLOAD = -6;
 /** First version that understands a special timestamp, by the timestamp's negation. */
@@ -59,6 +67,8 @@ interface LateLookup {
 interface ListOffsetsWork {
   readonly request: ListOffsetsRequest;
   readonly apiVersion: number;
+  /** A node of the cluster asks, as a replica. */
+  readonly isReplica: boolean;
   inlineBytes: number;
   readonly late: LateLookup[];
 }
@@ -77,7 +87,15 @@ export function createListOffsetsHandler(
       context: RequestContext,
     ): ListOffsetsResponse | Promise<ListOffsetsResponse> => {
       const { apiVersion } = context;
-      const work: ListOffsetsWork = { request, apiVersion, inlineBytes: INLINE_BYTES, late: [] };
+      const isReplica =
+        request.replicaId >= 0 && context.connection.peerNodeId === request.replicaId;
+      const work: ListOffsetsWork = {
+        request,
+        apiVersion,
+        isReplica,
+        inlineBytes: INLINE_BYTES,
+        late: [],
+      };
       const response: ListOffsetsResponse = {
         throttleTimeMs: 0,
         topics: mergedTopics(request.topics).map((topic) => ({
@@ -99,12 +117,20 @@ async function finishLate(
   for (const { handle, timestamp, isolation, leaderEpoch, response } of late) {
     await new Promise<void>((resolve) => {
       replicas.lookUpLater(handle, timestamp, isolation, leaderEpoch, (errorCode, columns) => {
-        response.errorCode = errorCode;
+        response.errorCode = codeFor(errorCode, apiVersion);
         if (errorCode === ErrorCode.NONE) fillIn(response, columns, apiVersion);
         resolve();
       });
     });
   }
+}
+
+/** Clients of old versions know another code for a leader that is new. */
+function codeFor(errorCode: number, apiVersion: number): number {
+  return errorCode === ErrorCode.OFFSET_NOT_AVAILABLE &&
+    apiVersion < FIRST_VERSION_WITH_OFFSET_NOT_AVAILABLE
+    ? ErrorCode.LEADER_NOT_AVAILABLE
+    : errorCode;
 }
 
 /** Writes a lookup that was answered into its response. */
@@ -138,7 +164,7 @@ function answerTopic(
   work: ListOffsetsWork,
   out: Float64Array,
 ): ListOffsetsPartitionResponse[] {
-  const { request, apiVersion } = work;
+  const { request, apiVersion, isReplica } = work;
   const topic = directory.topicByName(name);
   const byIndex = new Map<number, ListOffsetsPartition>();
   const repeated = new Set<number>();
@@ -161,7 +187,12 @@ function answerTopic(
     }
     // Nothing is ever uploaded, so nothing is pending either: both answer "no such offset".
     const lookup = timestamp === EARLIEST_PENDING_UPLOAD ? LATEST_TIERED : timestamp;
-    const isolation = request.replicaId >= 0 ? 0 : request.isolationLevel;
+    if (entry.handle === NOT_HERE) {
+      return unanswered(partitionIndex, ErrorCode.NOT_LEADER_OR_FOLLOWER);
+    }
+    const isolation =
+      (isReplica ? ReadIsolation.LOG_END : request.isolationLevel) +
+      (request.replicaId === DEBUGGING_CONSUMER ? 0 : ReadIsolation.LEADER_ONLY);
     const { handle } = entry;
     const lookupError = log.offsetForTimestamp(
       handle,
@@ -172,7 +203,7 @@ function answerTopic(
       out,
     );
     work.inlineBytes -= out[WALKED_BYTES] as number;
-    const response = unanswered(partitionIndex, lookupError);
+    const response = unanswered(partitionIndex, codeFor(lookupError, apiVersion));
     if (lookupError === ErrorCode.NONE) fillIn(response, out, apiVersion);
     else if (lookupError === LOOKUP_NOT_INLINE) {
       work.late.push({

@@ -58,7 +58,9 @@ function answer(
       ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
       : currentLeaderEpoch < -1
         ? ErrorCode.FENCED_LEADER_EPOCH
-        : log.endOffsetForEpoch(entry.handle, currentLeaderEpoch, leaderEpoch, out);
+        : entry.otherLeader !== null
+          ? ErrorCode.NOT_LEADER_OR_FOLLOWER
+          : log.endOffsetForEpoch(entry.handle, currentLeaderEpoch, leaderEpoch, out);
   return errorCode === ErrorCode.NONE
     ? {
         errorCode,

@@ -3,7 +3,8 @@
  *
  * Each partition's records go to the native log in one call, which validates them, assigns offsets in place and writes
  * them. With acks=0 and 1 the answer leaves in the same turn of the event loop. With acks=all it leaves when the records
- * are as safe as the topic promises: fsynced by group commit unless the topic says otherwise.
+ * are as safe as the topic promises: in every replica of the ISR; where there is only one, fsynced by group commit unless the topic
+ * says otherwise.
  *
  * A batch that inflates to more than a moment's work is checked and written by a native thread; the connection's next requests
  * wait until it is, so that a producer's batches stay in order.
@@ -28,8 +29,13 @@ import {
   type TopicProduceData,
   type TopicProduceResponse,
 } from "#protocol/generated/produce.ts";
-import { APPEND_NOT_INLINE, AppendOrigin } from "#replica/log-port.ts";
-import type { PartitionDirectory, TopicEntry, TopicTraffic } from "#replica/partition-directory.ts";
+import { APPEND_NOT_INLINE, AppendOrigin, WaitFor } from "#replica/log-port.ts";
+import type {
+  PartitionDirectory,
+  PartitionEntry,
+  TopicEntry,
+  TopicTraffic,
+} from "#replica/partition-directory.ts";
 import type { AppendOutcome, PendingAppend, ReplicaManager } from "#replica/replica-manager.ts";
 import {
   type ApiHandler,
@@ -38,10 +44,12 @@ import {
   type HandlerResult,
   type RequestContext,
 } from "../handler.ts";
+import { type BrokerEndpoint, hintLeader, type ReplicationView } from "../replication-view.ts";
 
 /** The client id under which Kafka's own tools may write to internal topics. */
 const ADMIN_CLIENT_ID = "__admin_client";
 const FIRST_VERSION_WITH_ZSTD = 7;
+const FIRST_VERSION_WITH_LEADER_HINTS = 10;
 const FIRST_VERSION_WITH_TOPIC_IDS = 13;
 
 // Record batch: base offset 8, length 4, partition leader epoch 4, magic 1, crc 4, attributes 2.
@@ -52,8 +60,8 @@ const MAGIC_LATEST = 2;
 /** The fewest bytes a record of format 0 takes behind its size; anything less is no record of any format. */
 const OLDEST_RECORD_BYTES_MIN = 14;
 /**
- * A flush is waited for at least this long. The client's timeout is for replicas, of which a single node has none: Kafka answers
- * such a request with success even where the timeout is 0.
+ * A flush is waited for at least this long where there is one replica. The client's timeout is for others: Kafka answers such a request
+ * with success even where the timeout is 0.
  */
 const FLUSH_PATIENCE_MIN_MS = 5000;
 const ATTRIBUTES_POSITION = 21;
@@ -65,6 +73,7 @@ const CODEC_ZSTD = 4;
 export interface ProduceDependencies {
   readonly directory: PartitionDirectory;
   readonly replicas: ReplicaManager;
+  readonly view: ReplicationView;
   isInternalTopic(name: string): boolean;
 }
 
@@ -78,6 +87,7 @@ export function createProduceHandler(
 /** An answer that waits for a flush, and what it waits for. */
 interface WaitingPartition {
   readonly append: PendingAppend;
+  readonly partition: PartitionEntry;
   readonly response: PartitionProduceResponse;
 }
 
@@ -86,6 +96,9 @@ interface ProduceWork {
   readonly waiting: WaitingPartition[];
   /** Appends on a native thread; their partitions are answered when they settle. */
   late: Promise<void>[] | null;
+  /** Partitions that others lead, or that this broker no longer led a moment later. */
+  strangers:
+    { readonly partition: PartitionEntry; readonly response: PartitionProduceResponse }[] | null;
 }
 
 class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
@@ -114,7 +127,7 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     }
     const refusal = requestRefusal(request);
     const responses: TopicProduceResponse[] = [];
-    const work: ProduceWork = { waiting: [], late: null };
+    const work: ProduceWork = { waiting: [], late: null, strangers: null };
     for (const topicData of withoutRepeatedTopics(request.topicData)) {
       if (topicData.partitionData.length === 0) continue;
       const topic =
@@ -127,24 +140,41 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
       }
       responses.push({ name: topicData.name, topicId: topicData.topicId, partitionResponses });
     }
-    const { waiting, late } = work;
-    if (late !== null) {
+    if (work.late !== null) {
       return new BlockingAnswer(
-        Promise.all(late).then(() => this.#respond(request, responses, waiting)),
+        Promise.all(work.late).then(() => this.#respond(request, context, responses, work)),
       );
     }
-    return this.#respond(request, responses, waiting);
+    return this.#respond(request, context, responses, work);
   }
 
   #respond(
     request: ProduceRequest,
+    context: RequestContext,
     responses: TopicProduceResponse[],
-    waiting: readonly WaitingPartition[],
+    work: ProduceWork,
   ): HandlerResult<ProduceResponse> | Promise<HandlerResult<ProduceResponse>> {
     if (request.acks === 0) return hasError(responses) ? CLOSE_CONNECTION : null;
     const response: ProduceResponse = { responses, throttleTimeMs: 0, nodeEndpoints: [] };
-    if (waiting.length === 0) return response;
-    return this.#respondWhenFlushed(response, waiting, request.timeoutMs);
+    if (work.waiting.length > 0) return this.#respondWhenSafe(response, work, request, context);
+    this.#nameLeaders(response, work, context);
+    return response;
+  }
+
+  /** Tells who leads the partitions that this broker does not (KIP-951). */
+  #nameLeaders(
+    response: ProduceResponse,
+    { strangers }: ProduceWork,
+    context: RequestContext,
+  ): void {
+    if (strangers === null || context.apiVersion < FIRST_VERSION_WITH_LEADER_HINTS) return;
+    const { view, directory } = this.#dependencies;
+    const endpoints: BrokerEndpoint[] = [];
+    for (const { partition, response: partitionResponse } of strangers) {
+      const entry = directory.current(partition);
+      partitionResponse.currentLeader = hintLeader(view, entry, context.connection, endpoints);
+    }
+    response.nodeEndpoints = endpoints;
   }
 
   #append(
@@ -175,6 +205,13 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     if (this.#dependencies.isInternalTopic(topic.name) && context.clientId !== ADMIN_CLIENT_ID) {
       return failed(data, ErrorCode.INVALID_TOPIC_EXCEPTION);
     }
+    if (partition.otherLeader !== null) {
+      const refused = failed(data, ErrorCode.NOT_LEADER_OR_FOLLOWER);
+      topic.traffic.failedProduces++;
+      this.#dependencies.replicas.traffic.failedProduces++;
+      (work.strangers ??= []).push({ partition, response: refused });
+      return refused;
+    }
     const replicas = this.#dependencies.replicas;
     const outcome = replicas.append(
       partition.handle,
@@ -198,13 +235,13 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
         AppendOrigin.CLIENT,
         (later) => {
           this.#count(topic.traffic, later, recordsBytes);
-          this.#settle(response, later, handle, work.waiting);
+          this.#settle(response, later, partition, work);
           resolve();
         },
       );
     } else {
       this.#count(topic.traffic, outcome, records.length);
-      this.#settle(response, outcome, partition.handle, work.waiting);
+      this.#settle(response, outcome, partition, work);
     }
     return response;
   }
@@ -228,17 +265,23 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
   #settle(
     response: PartitionProduceResponse,
     outcome: AppendOutcome,
-    handle: number,
-    waiting: WaitingPartition[],
+    partition: PartitionEntry,
+    work: ProduceWork,
   ): void {
+    const { handle, leaderEpoch } = partition;
     response.errorCode = outcome.errorCode;
     response.baseOffset = outcome.baseOffset;
     response.logAppendTimeMs = outcome.appendTimeMs;
     response.logStartOffset = outcome.logStartOffset;
     if (outcome.errorCode !== ErrorCode.NONE) {
       this.#explain(response, handle, outcome.recordErrorCount);
-    } else if (outcome.mustWait) {
-      waiting.push({ append: { handle, lastOffset: outcome.lastOffset, errorCode: 0 }, response });
+      if (outcome.errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
+        (work.strangers ??= []).push({ partition, response });
+      }
+    } else if (outcome.waitsFor !== 0) {
+      const { lastOffset, waitsFor } = outcome;
+      const append = { handle, lastOffset, leaderEpoch, waitsFor, errorCode: 0 };
+      work.waiting.push({ append, partition, response });
     }
   }
 
@@ -259,18 +302,32 @@ class ProduceHandler implements ApiHandler<ProduceRequest, ProduceResponse> {
     response.logStartOffset = isSeenByLog ? replicas.logStartOffset(handle) : -1;
   }
 
-  async #respondWhenFlushed(
+  async #respondWhenSafe(
     response: ProduceResponse,
-    waiting: readonly WaitingPartition[],
-    timeoutMs: number,
+    work: ProduceWork,
+    request: ProduceRequest,
+    context: RequestContext,
   ): Promise<ProduceResponse> {
-    await this.#dependencies.replicas.awaitFlushed(
-      waiting.map(({ append }) => append),
-      Math.max(timeoutMs, FLUSH_PATIENCE_MIN_MS),
-    );
-    for (const { append, response: partitionResponse } of waiting) {
-      partitionResponse.errorCode = append.errorCode;
+    const { replicas } = this.#dependencies;
+    const replicated: PendingAppend[] = [];
+    const flushed: PendingAppend[] = [];
+    for (const { append } of work.waiting) {
+      ((append.waitsFor & WaitFor.HIGH_WATERMARK) === 0 ? flushed : replicated).push(append);
     }
+    const { timeoutMs } = request;
+    const waits: Promise<void>[] = [];
+    if (replicated.length > 0) waits.push(replicas.awaitReplicated(replicated, timeoutMs));
+    if (flushed.length > 0) {
+      waits.push(replicas.awaitReplicated(flushed, Math.max(timeoutMs, FLUSH_PATIENCE_MIN_MS)));
+    }
+    await Promise.all(waits);
+    for (const { append, partition, response: partitionResponse } of work.waiting) {
+      partitionResponse.errorCode = append.errorCode;
+      if (append.errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
+        (work.strangers ??= []).push({ partition, response: partitionResponse });
+      }
+    }
+    this.#nameLeaders(response, work, context);
     return response;
   }
 }

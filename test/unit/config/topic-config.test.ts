@@ -172,6 +172,8 @@ describe("toLogConfig", () => {
       preallocate: false,
       cleanupPolicy: ["delete"],
       acksAllFsync: true,
+      acksAllFsyncReplicated: false,
+      minInsyncReplicas: 1,
       producerIdExpirationMs: 86400000,
     });
     const changed = toLogConfig(

@@ -55,7 +55,7 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
   "message.timestamp.after.max.ms": [VALIDATE, "message_timestamp_after_max_ms"],
   "internal.segment.bytes": ["src/config/topic-config.ts", '"internal.segment.bytes"'],
   "sluice.acks.all.fsync": [APPEND, "acks_all_fsync"],
-  "min.insync.replicas": [PARTITION_RULES, '"min.insync.replicas"'],
+  "min.insync.replicas": [APPEND, "config.min_insync_replicas"],
   "unclean.leader.election.enable": [PARTITION_RULES, '"unclean.leader.election.enable"'],
 };
 
@@ -63,6 +63,7 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
 const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "broker.id": ["src/config/broker-config.ts", 'values.get("broker.id")'],
   "broker.rack": [BROKER, "settings.brokerRack"],
+  "replica.selector.class": [SETTINGS, '"replica.selector.class"'],
   "process.roles": [SETTINGS, 'config.list("process.roles")'],
   "node.id": [BROKER, "settings.nodeId"],
   "initial.broker.registration.timeout.ms": [CLUSTER, '"initial.broker.registration.timeout.ms"'],

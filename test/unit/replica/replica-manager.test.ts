@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { type FetchParameters, FetchRows, ReplicaManager } from "#replica/replica-manager.ts";
+import { WaitFor } from "#replica/log-port.ts";
+import {
+  type FetchParameters,
+  FetchRows,
+  type PendingAppend,
+  ReplicaManager,
+} from "#replica/replica-manager.ts";
 import { FakeLog } from "../../support/fake-log.ts";
 import { ManualTime } from "../../support/manual-time.ts";
 
@@ -29,15 +35,20 @@ function append(replicas: ReplicaManager, handle: number): number {
   return replicas.append(handle, new Uint8Array(70), 0, -1, 0).lastOffset;
 }
 
+/** An append that waits for the disk. */
+function flushOf(handle: number, lastOffset: number): PendingAppend {
+  return { handle, lastOffset, leaderEpoch: 0, waitsFor: WaitFor.FLUSHED_OFFSET, errorCode: -99 };
+}
+
 describe("waiting for a flush", () => {
   test("ends with the flush that covers the record, not with an earlier one", async () => {
     const { log, replicas } = fixture();
     const handle = log.addPartition();
     append(replicas, handle);
     log.flush(handle);
-    const pending = { handle, lastOffset: append(replicas, handle), errorCode: -99 };
+    const pending = flushOf(handle, append(replicas, handle));
     let isSettled = false;
-    const settled = replicas.awaitFlushed([pending], 1000).then(() => {
+    const settled = replicas.awaitReplicated([pending], 1000).then(() => {
       isSettled = true;
     });
     append(replicas, handle);
@@ -51,10 +62,10 @@ describe("waiting for a flush", () => {
   test("a failed fsync ends the wait at once, except for what was flushed before", async () => {
     const { log, replicas } = fixture();
     const handle = log.addPartition();
-    const flushed = { handle, lastOffset: append(replicas, handle), errorCode: -99 };
+    const flushed = flushOf(handle, append(replicas, handle));
     log.flush(handle);
-    const pending = { handle, lastOffset: append(replicas, handle), errorCode: -99 };
-    const settled = replicas.awaitFlushed([flushed, pending], 1000);
+    const pending = flushOf(handle, append(replicas, handle));
+    const settled = replicas.awaitReplicated([flushed, pending], 1000);
     log.poison(handle);
     await settled;
     expect([flushed.errorCode, pending.errorCode, replicas.watchedCount]).toEqual([0, 56, 0]);
@@ -64,7 +75,7 @@ describe("waiting for a flush", () => {
     const { log, replicas } = fixture();
     const handle = log.addPartition();
     const waits = Array.from({ length: 50 }, () =>
-      replicas.awaitFlushed([{ handle, lastOffset: append(replicas, handle), errorCode: 0 }], 1000),
+      replicas.awaitReplicated([flushOf(handle, append(replicas, handle))], 1000),
     );
     let stateCount = 0;
     const original = log.partitionState.bind(log);
@@ -80,12 +91,10 @@ describe("waiting for a flush", () => {
   test("several partitions end together, each with its own outcome", async () => {
     const { log, time, replicas } = fixture();
     const [first, second, third] = [log.addPartition(), log.addPartition(), log.addPartition()];
-    const appends = [first, second, third].map((handle) => ({
-      handle,
-      lastOffset: append(replicas, handle),
-      errorCode: -99,
-    }));
-    const settled = replicas.awaitFlushed(appends, 1000);
+    const appends = [first, second, third].map((handle) =>
+      flushOf(handle, append(replicas, handle)),
+    );
+    const settled = replicas.awaitReplicated(appends, 1000);
     log.flush(first);
     log.remove(second);
     await Bun.sleep(0);

@@ -15,7 +15,9 @@ use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
-use sluice_log::{AppendError, AppendOutcome, AppendRequest, Isolation, KafkaCode, OffsetLookup};
+use sluice_log::{
+    AppendError, AppendOutcome, AppendRequest, Asker, Isolation, KafkaCode, OffsetLookup,
+};
 
 use crate::error::{Result, invalid, unknown};
 use crate::read::{fill_lookup, isolation_of};
@@ -62,7 +64,7 @@ struct Job {
 
 enum Work {
     Append { records: Vec<u8>, request: AppendRequest },
-    Lookup { timestamp: i64, isolation: Isolation, leader_epoch: i32 },
+    Lookup { timestamp: i64, isolation: Isolation, asker: Asker },
 }
 
 impl Work {
@@ -90,9 +92,10 @@ impl Work {
                 let log_start_offset = partition.log.state().log_start_offset;
                 Done::Append { log_start_offset, result }
             }
-            Self::Lookup { timestamp, isolation, leader_epoch } => {
+            Self::Lookup { timestamp, isolation, asker } => {
+                let log = &partition.log;
                 let look_up =
-                    || partition.log.offset_for_timestamp(*timestamp, *isolation, *leader_epoch);
+                    || log.offset_for_timestamp_within(*timestamp, *isolation, *asker, u64::MAX).0;
                 Done::Lookup(catch_unwind(AssertUnwindSafe(look_up)).unwrap_or(OffsetLookup {
                     code: KafkaCode::UNKNOWN_SERVER_ERROR,
                     offset: -1,
@@ -274,10 +277,11 @@ pub fn look_up_later(
 ) -> Result<bool> {
     let place = PLACES.get(appender_id).ok_or_else(|| unknown("the appender"))?;
     let partition = PARTITIONS.get(handle).ok_or_else(|| unknown("the partition"))?;
+    let (isolation, leader_only) = isolation_of(isolation)?;
     let work = Work::Lookup {
         timestamp: timestamp as i64,
-        isolation: isolation_of(isolation)?,
-        leader_epoch: leader_epoch as i32,
+        isolation,
+        asker: Asker { leader_epoch: leader_epoch as i32, leader_only },
     };
     let is_full = |queue: &Queue| queue.jobs.len() >= QUEUE_LOOKUPS_MAX;
     Ok(hand_over(is_full, || Job { place, token, partition, work }))

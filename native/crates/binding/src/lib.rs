@@ -25,6 +25,7 @@ mod maintenance;
 mod pattern;
 mod raft;
 mod read;
+mod replication;
 mod simulation;
 mod slots;
 mod socket;

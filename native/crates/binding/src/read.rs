@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 use sluice_log::{
-    AbortedTransaction, FileSlice, Isolation, KafkaCode, OffsetLookup, ReadPlan, ReadRequest,
+    AbortedTransaction, Asker, FileSlice, Isolation, KafkaCode, OffsetLookup, ReadPlan,
+    ReadRequest, ReplicaFetch,
 };
 use sluice_sys::{Part, SendJob, SliceSource};
 
@@ -46,11 +47,17 @@ impl SliceSource for SegmentSource {
     }
 }
 
-pub(crate) fn isolation_of(isolation: f64) -> Result<Isolation> {
-    match isolation as i32 {
-        0 => Ok(Isolation::ReadUncommitted),
-        1 => Ok(Isolation::ReadCommitted),
-        2 => Ok(Isolation::LogEnd),
+/// Bit of an isolation: only the leader may answer.
+const LEADER_ONLY: i32 = 4;
+
+/// How far the reader may see, and whether only the leader may answer.
+pub(crate) fn isolation_of(isolation: f64) -> Result<(Isolation, bool)> {
+    let bits = isolation as i32;
+    let leader_only = bits & LEADER_ONLY != 0;
+    match bits & !LEADER_ONLY {
+        0 => Ok((Isolation::ReadUncommitted, leader_only)),
+        1 => Ok((Isolation::ReadCommitted, leader_only)),
+        2 => Ok((Isolation::LogEnd, leader_only)),
         other => Err(invalid(format!("isolation {other} is unknown"))),
     }
 }
@@ -82,7 +89,7 @@ fn answer_row(answer: &mut [f64], read: &ReadPlan) {
 }
 
 /// Plans a fetch of `count` rows (see the top of this file for the columns) and returns the plan's id, or 0 when there is
-/// nothing to send and nothing to drop. `isolation` is 0 uncommitted, 1 committed, 2 up to the log end.
+/// nothing to send and nothing to drop. `isolation` is 0 uncommitted, 1 committed, 2 up to the log end; 4 more when only leaders may answer.
 ///
 /// `maxBytes` bounds all rows together; with `minOneMessage` the first row that has records gives one batch whatever the limits
 /// say (KIP-74). A plan keeps its files open: end it with `planSend` or `planDrop`.
@@ -95,22 +102,71 @@ pub fn fetch(
     isolation: f64,
     #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
 ) -> Result<f64> {
-    let count = count as usize;
-    let isolation = isolation_of(isolation)?;
+    let (isolation, leader_only) = isolation_of(isolation)?;
+    let reader = Reader { isolation, leader_only, replica: None };
+    plan_fetch(requests, count as usize, max_bytes as i64, min_one_message, reader, &mut out)
+}
+
+/// `fetch` by the follower `replicaId`, up to the log end. With `isNoted` each row's fetch offset is noted as its log end offset.
+#[napi(catch_unwind)]
+// Plain values cross from JavaScript without an object to read them from.
+#[allow(clippy::too_many_arguments)]
+pub fn fetch_as_replica(
+    requests: &[f64],
+    count: f64,
+    max_bytes: f64,
+    min_one_message: bool,
+    replica_id: f64,
+    broker_epoch: f64,
+    is_noted: bool,
+    now_ms: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+) -> Result<f64> {
+    let replica = ReplicaFetch {
+        id: replica_id as i32,
+        broker_epoch: broker_epoch as i64,
+        log_start_offset: -1,
+        is_noted,
+        now_ms: now_ms as i64,
+    };
+    let reader = Reader { isolation: Isolation::LogEnd, leader_only: true, replica: Some(replica) };
+    plan_fetch(requests, count as usize, max_bytes as i64, min_one_message, reader, &mut out)
+}
+
+/// Who fetches.
+#[derive(Clone, Copy)]
+struct Reader {
+    isolation: Isolation,
+    leader_only: bool,
+    /// A follower; its log start offset is a row's.
+    replica: Option<ReplicaFetch>,
+}
+
+fn plan_fetch(
+    requests: &[f64],
+    count: usize,
+    max_bytes: i64,
+    min_one_message: bool,
+    reader: Reader,
+    out: &mut [f64],
+) -> Result<f64> {
     let (Some(requests), Some(answers)) = (
         requests.get(..count.saturating_mul(REQUEST_COLUMNS)),
         out.get_mut(..count.saturating_mul(ANSWER_COLUMNS)),
     ) else {
         return Err(invalid("an array is shorter than its rows"));
     };
-    let mut budget = max_bytes as i64;
+    let mut budget = max_bytes;
     let mut is_first_due = min_one_message;
     let mut rows = Vec::new();
     let lines = requests.chunks_exact(REQUEST_COLUMNS);
     for (index, (request, answer)) in
         lines.zip(answers.chunks_exact_mut(ANSWER_COLUMNS)).enumerate()
     {
-        let &[handle, offset, row_bytes, leader_epoch, last_epoch, _] = request else { continue };
+        let &[handle, offset, row_bytes, leader_epoch, last_epoch, log_start_offset] = request
+        else {
+            continue;
+        };
         let Some(partition) = PARTITIONS.get(handle) else {
             unknown_row(answer);
             continue;
@@ -119,9 +175,14 @@ pub fn fetch(
             offset: offset as i64,
             max_bytes: (row_bytes as i64).min(budget),
             min_one_message: is_first_due,
-            isolation,
+            isolation: reader.isolation,
             current_leader_epoch: leader_epoch as i32,
             last_fetched_epoch: last_epoch as i32,
+            leader_only: reader.leader_only,
+            replica: reader.replica.map(|replica| ReplicaFetch {
+                log_start_offset: log_start_offset as i64,
+                ..replica
+            }),
         });
         answer_row(answer, &read);
         let bytes = read.bytes() as i64;
@@ -237,7 +298,7 @@ pub fn offset_for_timestamp(
     inline_bytes: f64,
     #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
 ) -> Result<f64> {
-    let isolation = isolation_of(isolation)?;
+    let (isolation, leader_only) = isolation_of(isolation)?;
     let Some(partition) = PARTITIONS.get(handle) else {
         fill(&mut out, &[-1.0, -1.0, -1.0, 0.0]);
         return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
@@ -245,7 +306,7 @@ pub fn offset_for_timestamp(
     let (found, walked_bytes) = partition.log.offset_for_timestamp_within(
         timestamp as i64,
         isolation,
-        leader_epoch as i32,
+        Asker { leader_epoch: leader_epoch as i32, leader_only },
         inline_bytes as u64,
     );
     fill_lookup(&mut out, &found);
@@ -283,7 +344,9 @@ pub fn end_offset_for_epoch(
 }
 
 /// Offsets and sizes now. Returns 0 or 3 for a stale handle; `out`: log start, log end, high watermark, last stable, flushed,
-/// size in bytes, leader epoch, segment count, code with which writes are refused (0: they are not).
+/// size in bytes, leader epoch, segment count, code with which writes are refused (0: they are not), first epoch of this leadership
+/// without a break (-1 where nothing was said, 2^31 - 1 for a follower), 1 when the ISR is smaller than acks=all asks, first offset
+/// that a replica which lives still has.
 #[napi(catch_unwind)]
 pub fn partition_state(
     handle: f64,
@@ -305,6 +368,9 @@ pub fn partition_state(
             f64::from(state.leader_epoch),
             state.segment_count as f64,
             partition.log.write_refusal().map_or(0.0, |code| f64::from(code.0)),
+            f64::from(state.leader_since),
+            f64::from(u8::from(state.is_under_min_isr)),
+            state.low_watermark as f64,
         ],
     );
     0.0

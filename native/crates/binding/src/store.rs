@@ -174,18 +174,6 @@ pub fn configure_partition(handle: f64, config_json: String) -> Result<()> {
     Ok(())
 }
 
-/// This replica leads the partition from `leaderEpoch` on.
-#[napi(catch_unwind)]
-pub fn set_leader(handle: f64, leader_epoch: f64) -> Result<()> {
-    partition_of(handle)?.log.set_leader(leader_epoch as i32).map_err(coded)
-}
-
-/// This replica follows under `leaderEpoch`: only raw appends are taken.
-#[napi(catch_unwind)]
-pub fn set_follower(handle: f64, leader_epoch: f64) -> Result<()> {
-    partition_of(handle)?.log.set_follower(leader_epoch as i32).map_err(coded)
-}
-
 /// Flushes everything, writes checkpoints, snapshots and the clean-shutdown marker, and unlocks the directories. All
 /// handles of the store are stale when the promise settles, also when it rejects.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]

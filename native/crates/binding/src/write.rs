@@ -6,8 +6,8 @@ use napi_derive::napi;
 use serde::Serialize;
 use sluice_log::{AppendError, AppendOutcome, AppendRequest, KafkaCode, Origin, RecordError};
 
-use crate::error::{Result, coded, invalid};
-use crate::store::{PARTITIONS, partition_of};
+use crate::error::{Result, invalid};
+use crate::store::PARTITIONS;
 use crate::views::{BytesMut, NumbersMut};
 use crate::wake::counting_woken;
 
@@ -47,7 +47,7 @@ pub(crate) fn fill_landed(out: &mut [f64], landed: &AppendOutcome, woken_count: 
             landed.last_offset as f64,
             landed.append_time_ms as f64,
             landed.log_start_offset as f64,
-            flag(landed.await_sync),
+            flag(landed.await_sync) + 2.0 * flag(landed.await_replication),
             0.0,
             f64::from(woken_count),
         ],
@@ -74,8 +74,9 @@ pub(crate) fn remember_refusal(refusal: AppendError) {
 ///
 /// `records` is validated and patched in place (base offset, leader epoch, max timestamp) and written; it is not kept.
 /// `leaderEpoch` -1 takes any; `acks` as in Produce; `origin` 0 client, 1 coordinator, 2 raw follower.
-/// `out`: base offset, last offset, append time in ms or -1, log start offset, 1 when the answer must wait until the flushed
-/// offset is beyond the last offset, count of record errors (see `takeAppendErrors`), workers woken.
+/// `out`: base offset, last offset, append time in ms or -1, log start offset, what the answer must wait for (1 until the flushed
+/// offset, 2 until the high watermark, 3 until both are beyond the last offset), count of record errors (see `takeAppendErrors`),
+/// workers woken.
 #[napi(catch_unwind)]
 // Plain values cross from JavaScript without an object to read them from.
 #[allow(clippy::too_many_arguments)]
@@ -169,23 +170,4 @@ pub fn truncate_to(handle: f64, offset: f64) -> f64 {
         Ok(()) => 0.0,
         Err(error) => f64::from(error.kafka_code().0),
     }
-}
-
-/// Drops everything: the log is empty and starts at `offset`.
-#[napi(catch_unwind)]
-pub fn truncate_fully_and_start_at(handle: f64, offset: f64) -> Result<()> {
-    partition_of(handle)?.log.truncate_fully_and_start_at(offset as i64).map_err(coded)
-}
-
-/// Whether the partition's high watermark follows its log end (a single replica; the default) or `setHighWatermark`.
-#[napi(catch_unwind)]
-pub fn set_high_watermark_follows_log_end(handle: f64, follows: bool) -> Result<()> {
-    partition_of(handle)?.log.set_high_watermark_follows_log_end(follows);
-    Ok(())
-}
-
-/// Moves the high watermark, bounded by log start and log end, and returns where it is now.
-#[napi(catch_unwind)]
-pub fn set_high_watermark(handle: f64, offset: f64) -> Result<f64> {
-    Ok(partition_of(handle)?.log.set_high_watermark(offset as i64) as f64)
 }

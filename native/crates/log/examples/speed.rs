@@ -55,6 +55,8 @@ fn read_all(name: &str, log: &PartitionLog, max_bytes: i64, step: i64) {
             isolation: Isolation::ReadUncommitted,
             current_leader_epoch: -1,
             last_fetched_epoch: -1,
+            leader_only: false,
+            replica: None,
         });
         assert!(plan.bytes() > 0);
         offset += step;

@@ -64,6 +64,11 @@ pub struct LogConfig {
     pub cleanup_policy: Vec<String>,
     /// acks=all is answered only when the records are on disk.
     pub acks_all_fsync: bool,
+    /// Also where the partition has several replicas, which otherwise vouch for each other.
+    pub acks_all_fsync_replicated: bool,
+    /// Members the ISR must have for acks=all, and for the high watermark to move; of several replicas.
+    #[serde(deserialize_with = "saturating")]
+    pub min_insync_replicas: i64,
     /// How long an idle producer's sequence numbers are remembered.
     #[serde(deserialize_with = "saturating")]
     pub producer_id_expiration_ms: i64,
@@ -128,6 +133,8 @@ impl Default for LogConfig {
             preallocate: false,
             cleanup_policy: vec!["delete".to_owned()],
             acks_all_fsync: true,
+            acks_all_fsync_replicated: false,
+            min_insync_replicas: 1,
             producer_id_expiration_ms: 86_400_000,
         }
     }

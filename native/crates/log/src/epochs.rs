@@ -81,6 +81,12 @@ impl EpochCache {
         after.checked_sub(1).and_then(|at| self.entries.get(at)).map(|entry| entry.epoch)
     }
 
+    /// Where an epoch begins, if it has an entry.
+    pub fn start_of(&self, epoch: i32) -> Option<i64> {
+        let entry = self.entries.iter().rev().find(|entry| entry.epoch <= epoch)?;
+        (entry.epoch == epoch).then_some(entry.start_offset)
+    }
+
     /// Drops epochs that begin at or after `end_offset`. Returns whether something changed.
     pub fn truncate_from_end(&mut self, end_offset: i64) -> bool {
         let before = self.entries.len();

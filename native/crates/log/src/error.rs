@@ -18,6 +18,7 @@ impl KafkaCode {
     pub const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
     pub const MESSAGE_TOO_LARGE: Self = Self(10);
     pub const RECORD_LIST_TOO_LARGE: Self = Self(18);
+    pub const NOT_ENOUGH_REPLICAS: Self = Self(19);
     pub const INVALID_TIMESTAMP: Self = Self(32);
     pub const UNSUPPORTED_VERSION: Self = Self(35);
     pub const OUT_OF_ORDER_SEQUENCE_NUMBER: Self = Self(45);

@@ -46,8 +46,9 @@ pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use scrub::ScrubStatus;
 pub use types::{
-    AbortedTransaction, AppendOutcome, AppendRequest, DirectoryDescription, DirectoryHealth,
-    DirectoryReport, EpochEndOffset, FileSlice, Isolation, LogListener, OffsetLookup, OpenReport,
-    Origin, PartitionDescription, PartitionReport, PartitionState, ProducerDescription, ReadPlan,
-    ReadRequest, RetentionEvent, TopicId,
+    AbortedTransaction, AppendOutcome, AppendRequest, Asker, DirectoryDescription, DirectoryHealth,
+    DirectoryReport, EpochEndOffset, FileSlice, FollowerOutcome, FollowerState, Isolation,
+    LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription, PartitionReport,
+    PartitionState, ProducerDescription, ReadPlan, ReadRequest, ReplicaBroker, ReplicaFetch,
+    ReplicaRole, Replication, ReplicationState, RetentionEvent, TopicId,
 };

@@ -30,7 +30,7 @@ use crate::segment::Store;
 use crate::statistics::{FlushStatistics, QuarantinedPartition, StoreStatistics};
 use crate::types::{
     DirectoryDescription, DirectoryHealth, DirectoryReport, OpenReport, PartitionDescription,
-    PartitionReport, RetentionEvent, TopicId,
+    PartitionReport, ReplicaBroker, RetentionEvent, TopicId,
 };
 
 /// Partitions set aside, and damaged ones, that statistics name.
@@ -164,6 +164,7 @@ impl LogManager {
             verify_on_read: options.verify_on_read,
             flushes: FlushStatistics::default(),
             integrity: Arc::default(),
+            brokers: crate::partition::Brokers::default(),
         });
         let mut locks = Vec::new();
         let mut usable = Vec::new();
@@ -356,6 +357,11 @@ impl LogManager {
             damaged_count,
             damaged,
         }
+    }
+
+    /// Replaces what the leaders of all partitions know of brokers.
+    pub fn set_brokers(&self, brokers: &[ReplicaBroker]) {
+        self.store.brokers.replace(brokers);
     }
 
     /// All partitions, in the order of the report, new ones last.

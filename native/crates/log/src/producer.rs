@@ -306,6 +306,11 @@ impl ProducerStates {
         })
     }
 
+    /// First offset of the oldest transaction that is open.
+    pub fn first_open_offset(&self) -> Option<i64> {
+        self.ongoing.first().copied()
+    }
+
     /// First offset of the oldest transaction that is open or whose marker is not replicated.
     pub fn first_unstable_offset(&self) -> Option<i64> {
         let ongoing = self.ongoing.first().copied();

@@ -35,6 +35,7 @@ pub(crate) struct Store {
     pub(crate) verify_on_read: bool,
     pub(crate) flushes: FlushStatistics,
     pub(crate) integrity: Arc<Integrity>,
+    pub(crate) brokers: crate::partition::Brokers,
 }
 
 impl Store {

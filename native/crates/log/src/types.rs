@@ -110,6 +110,8 @@ pub struct AppendOutcome {
     pub log_start_offset: i64,
     /// The answer must wait until the flushed offset is beyond `last_offset`; the fsync was requested already.
     pub await_sync: bool,
+    /// The answer must wait until the high watermark is beyond `last_offset`.
+    pub await_replication: bool,
     /// The batch was there already; nothing was written.
     pub is_duplicate: bool,
 }
@@ -140,6 +142,10 @@ pub struct ReadRequest {
     pub current_leader_epoch: i32,
     /// Epoch of the last record the caller has; -1 for none (KIP-595's diverging epoch check).
     pub last_fetched_epoch: i32,
+    /// Only the leader may answer.
+    pub leader_only: bool,
+    /// The follower that asks.
+    pub replica: Option<ReplicaFetch>,
 }
 
 /// Part of a segment file: bytes that can be sent without being copied. The file stays open as long as the slice lives, even
@@ -206,6 +212,8 @@ pub struct ReadPlan {
     pub diverging: Option<EpochEndOffset>,
     /// Transactions to skip; `None` unless read-committed.
     pub aborted: Option<Vec<AbortedTransaction>>,
+    /// A follower's fetch moved what others may wait for; they were told.
+    pub is_moved: bool,
 }
 
 impl ReadPlan {
@@ -213,6 +221,15 @@ impl ReadPlan {
     pub fn bytes(&self) -> u64 {
         self.slice.as_ref().map_or(0, |slice| slice.length)
     }
+}
+
+/// Who looks an offset up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// Leader epoch the caller knows; -1 for none.
+    pub leader_epoch: i32,
+    /// Only the leader may answer.
+    pub leader_only: bool,
 }
 
 /// Answer of a lookup by timestamp. Offset -1 with code 0 means "no such record".
@@ -242,6 +259,119 @@ pub struct PartitionState {
     /// -1 before the first `set_leader` or `set_follower`.
     pub leader_epoch: i32,
     pub segment_count: i64,
+    /// First epoch of this leadership without a break; -1 where nothing was said, `i32::MAX` for a follower.
+    pub leader_since: i32,
+    /// The ISR is smaller than acks=all asks.
+    pub is_under_min_isr: bool,
+    /// First offset that some replica which lives still has.
+    pub low_watermark: i64,
+}
+
+/// How a partition with several replicas is led.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replication {
+    /// Epoch of this state.
+    pub partition_epoch: i32,
+    /// The leader.
+    pub node_id: i32,
+    /// All replicas.
+    pub replicas: Vec<i32>,
+    /// The committed ISR.
+    pub isr: Vec<i32>,
+    /// How long a follower may lag and still be waited for.
+    pub lag_time_max_ms: i64,
+    /// The broker's clock.
+    pub now_ms: i64,
+}
+
+/// A broker as the cluster's metadata tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaBroker {
+    /// Its id.
+    pub id: i32,
+    /// Of its registration.
+    pub epoch: i64,
+    /// It may join an ISR.
+    pub is_eligible: bool,
+}
+
+/// Who fetches as a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaFetch {
+    /// Its broker's id.
+    pub id: i32,
+    /// Its broker's epoch, -1 for none.
+    pub broker_epoch: i64,
+    /// First offset of its log.
+    pub log_start_offset: i64,
+    /// Its progress is noted; not so for another look for a fetch that waits.
+    pub is_noted: bool,
+    /// The leader's clock.
+    pub now_ms: i64,
+}
+
+/// What a partition is to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaRole {
+    /// Its only replica, or nothing was said.
+    Alone,
+    /// Leader of several.
+    Leader,
+    /// Follower.
+    Follower,
+}
+
+/// One follower in a [`ReplicationState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, clippy::struct_excessive_bools)]
+pub struct FollowerState {
+    pub id: i32,
+    /// -1 until it fetched under this leader epoch.
+    pub log_end_offset: i64,
+    pub log_start_offset: i64,
+    /// 0 for never.
+    pub last_caught_up_ms: i64,
+    pub broker_epoch: i64,
+    /// In the committed ISR.
+    pub is_in_sync: bool,
+    /// Proposed to join it.
+    pub is_pending: bool,
+    /// May join it.
+    pub qualifies: bool,
+    pub is_caught_up: bool,
+}
+
+/// A partition's replicas at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ReplicationState {
+    pub role: ReplicaRole,
+    pub leader_epoch: i32,
+    pub partition_epoch: i32,
+    pub log_start_offset: i64,
+    pub log_end_offset: i64,
+    pub high_watermark: i64,
+    /// Epoch of the last record, -1 for none.
+    pub last_epoch: i32,
+    /// -1 unless leader of several.
+    pub epoch_start_offset: i64,
+    pub isr_size: usize,
+    pub min_isr: usize,
+    /// Whom a follower follows, -1 for nobody.
+    pub leader_id: i32,
+    pub followers: Vec<FollowerState>,
+}
+
+/// A follower's log after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct FollowerOutcome {
+    pub log_end_offset: i64,
+    pub high_watermark: i64,
+    pub log_start_offset: i64,
+    pub last_epoch: i32,
 }
 
 /// Called, without locks held, after the high watermark, the flushed offset, the log start offset or the role changed, or the

@@ -82,17 +82,16 @@ fn reads_are_whole_batches_within_their_limits() {
 #[test]
 fn readers_see_up_to_the_high_watermark() {
     let (_files, _manager, log) = store(config());
-    log.set_high_watermark_follows_log_end(false);
+    log.lead(0, Some(&led_by(1, &[1, 2], &[1, 2]))).unwrap();
     for value in ["a", "b", "c", "d"] {
         append(&log, &batch(&[value])).unwrap();
     }
     assert_eq!(records_from(&log, 0), []);
-    log.set_high_watermark(2);
+    assert_eq!(log.read(&replica_request(2, 2)).code.0, 0);
     assert_eq!(records_from(&log, 0), [(0, "a".to_owned()), (1, "b".to_owned())]);
     let all = log.read(&ReadRequest { isolation: Isolation::LogEnd, ..read_request(0) });
     assert_eq!(headers(&bytes_of(&all)).len(), 4);
     assert_eq!(log.read(&read_request(3)).code.0, 0);
-    assert_eq!(log.set_high_watermark(99), 4);
 }
 
 #[test]
@@ -120,7 +119,7 @@ fn leader_epochs_are_stamped_checked_and_looked_up() {
     let stale = AppendRequest { leader_epoch: 4, ..request() };
     assert_eq!(log.append(&mut batch(&["x"]), &stale).unwrap_err().code.0, 6);
     assert!(log.set_leader(4).is_err());
-    log.set_follower(6).unwrap();
+    log.follow(6, -1).unwrap();
     assert_eq!(code(&log, &batch(&["x"])), 6);
 }
 
@@ -133,10 +132,11 @@ fn a_follower_keeps_offsets_epochs_and_bytes() {
     }
     let copied = bytes_of(&leader.read(&read_request(2)));
     let (_files, _manager, follower) = store(config());
-    follower.set_follower(9).unwrap();
+    follower.follow(9, 1).unwrap();
     let outcome = append_as(&follower, &copied, Origin::RawFollower).unwrap();
     assert_eq!((outcome.base_offset, outcome.last_offset), (2, 5));
-    assert_eq!(bytes_of(&follower.read(&read_request(2))), copied);
+    let all = ReadRequest { isolation: Isolation::LogEnd, ..read_request(2) };
+    assert_eq!(bytes_of(&follower.read(&all)), copied);
     assert_eq!(append_as(&follower, &copied, Origin::RawFollower).unwrap_err().code.0, 1);
     let end = follower.end_offset_for_epoch(-1, 9).unwrap();
     assert_eq!((end.epoch, end.end_offset), (9, 6));

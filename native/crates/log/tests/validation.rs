@@ -385,7 +385,8 @@ fn a_lookup_by_time_stops_where_its_thread_may_not_go_on() {
         assert_eq!(code(&log, &compressed(codec, &values)), 0, "{codec:?}");
         let within = |timestamp, bytes| {
             let isolation = sluice_log::Isolation::ReadUncommitted;
-            let (found, used) = log.offset_for_timestamp_within(timestamp, isolation, -1, bytes);
+            let who = sluice_log::Asker { leader_epoch: -1, leader_only: false };
+            let (found, used) = log.offset_for_timestamp_within(timestamp, isolation, who, bytes);
             assert!(used <= bytes, "{codec:?}");
             (found.code.0, found.offset, found.timestamp)
         };

@@ -293,7 +293,6 @@ impl FileStore {
         if is_log_void || entries.is_empty() {
             log.truncate_fully_and_start_at(image.index as i64 + 1)?;
         }
-        log.set_high_watermark_follows_log_end(true);
         self.synced = entries.last().map_or(image.index, |entry| entry.index);
         if log.state().log_end_offset != self.synced as i64 + 1 {
             return Err(corrupt(format!(

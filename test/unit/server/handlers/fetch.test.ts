@@ -14,6 +14,7 @@ import { type ApiHandler, type RequestContext, SlicedResponse } from "#server/ha
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { FakeLog } from "../../../support/fake-log.ts";
 import { ManualTime } from "../../../support/manual-time.ts";
+import { viewOf } from "../../../support/replication-view.ts";
 
 const TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAQ";
 
@@ -46,8 +47,7 @@ function fixture(): Fixture {
     replicas: new ReplicaManager(log, time, time),
     sessions,
     fetchMaxBytes: 1 << 20,
-    nodeId: 1,
-    ownEndpoint: () => ({ nodeId: 1, host: "127.0.0.1", port: 9092, rack: null }),
+    view: viewOf(1),
   });
   return { log, time, directory, sessions, handler };
 }

@@ -124,7 +124,7 @@ describe("ListOffsets", () => {
       [7, -1, -1],
       [0, -1, -1],
     ]);
-    expect(handed).toEqual([1, 2, 3].map((handle) => [handle, 5, 1, -1]));
+    expect(handed).toEqual([1, 2, 3].map((handle) => [handle, 5, 5, -1]));
   });
 
   test("a topic without partitions is left out", () => {
@@ -149,6 +149,10 @@ describe("DeleteRecords", () => {
   const handler = createDeleteRecordsHandler({
     directory: directoryOf(2),
     isInternalTopic: () => false,
+    replicas: {
+      lowWatermark: () => Number.MAX_SAFE_INTEGER,
+      awaitDeleted: () => Promise.resolve(),
+    },
     log: {
       deleteRecords: (handle, offset, out) => {
         deletions.push([handle, offset]);

@@ -19,6 +19,7 @@ import {
 import { createProduceHandler } from "#server/handlers/produce.ts";
 import { FakeLog } from "../../../support/fake-log.ts";
 import { ManualTime } from "../../../support/manual-time.ts";
+import { viewOf } from "../../../support/replication-view.ts";
 
 const TOPIC_ID = "AAAAAAAAAAAAAAAAAAAAAQ";
 
@@ -47,6 +48,7 @@ function fixture(): Fixture {
   const handler = createProduceHandler({
     directory,
     replicas: new ReplicaManager(log, time, time),
+    view: viewOf(1),
     isInternalTopic: (name) => name.startsWith("__"),
   });
   return { log, time, handler };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::replication::refuse_follower;
 use super::{Inner, PartitionLog, RECENT_BATCHES, Recent, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES, put};
 use crate::config::{LogConfig, TimestampType};
@@ -62,6 +63,12 @@ impl PartitionLog {
             Origin::Coordinator => prepare_coordinator(records, &rules)?,
             Origin::RawFollower => prepare_raw(records, &self.label)?,
         };
+        if request.origin == Origin::RawFollower && request.leader_epoch >= 0 {
+            // Batches of a later epoch are fetched again by whoever knows of that epoch.
+            let later = |batch: &Prepared| batch.header.leader_epoch > request.leader_epoch;
+            let known = prepared.iter().position(later).unwrap_or(prepared.len());
+            prepared.truncate(known);
+        }
         let total_bytes: usize = prepared.iter().map(Prepared::size).sum();
         if request.origin != Origin::RawFollower && total_bytes as i64 > config.segment_bytes {
             return Err(AppendError::new(
@@ -76,6 +83,7 @@ impl PartitionLog {
 
         let mut inner = self.inner.lock();
         self.check_role(&inner, request)?;
+        self.check_replicas(&inner, request, &config)?;
         if prepared.is_empty() {
             return Ok(AppendOutcome {
                 base_offset: inner.log_end_offset,
@@ -83,6 +91,7 @@ impl PartitionLog {
                 append_time_ms: -1,
                 log_start_offset: inner.log_start_offset,
                 await_sync: false,
+                await_replication: false,
                 is_duplicate: false,
             });
         }
@@ -132,7 +141,8 @@ impl PartitionLog {
             active.append(bytes, &headers, config.index_interval_bytes)
         });
         written.map_err(storage)?;
-        Self::remember(&mut inner, &active, position, &prepared, &markers);
+        let advance = (config.min_insync_replicas, request.now_ms);
+        self.remember(&mut inner, &active, position, &prepared, &markers, advance);
         inner.active_created_ms.get_or_insert(request.now_ms);
 
         let record_count: i64 = headers.iter().map(|header| i64::from(header.record_count)).sum();
@@ -150,7 +160,8 @@ impl PartitionLog {
                 -1
             },
             log_start_offset: inner.log_start_offset,
-            await_sync: is_flush_due || (request.acks == -1 && config.acks_all_fsync),
+            await_sync: is_flush_due || is_sync_promised(&inner, request, &config),
+            await_replication: must_replicate(&inner, request, last),
             is_duplicate: false,
         };
         drop(inner);
@@ -177,6 +188,18 @@ impl PartitionLog {
             Origin::RawFollower => inner.role == Role::Leader,
             Origin::Client | Origin::Coordinator => inner.role == Role::Follower,
         };
+        if request.origin == Origin::RawFollower
+            && request.leader_epoch >= 0
+            && let Some(code) = refuse_follower(inner, request.leader_epoch)
+        {
+            return Err(AppendError::new(
+                code,
+                format!(
+                    "{} does not follow under leader epoch {}",
+                    self.label, request.leader_epoch
+                ),
+            ));
+        }
         let is_wrong_epoch = request.leader_epoch >= 0
             && inner.leader_epoch >= 0
             && request.leader_epoch != inner.leader_epoch;
@@ -190,6 +213,31 @@ impl PartitionLog {
             ));
         }
         Ok(())
+    }
+
+    /// Kafka's check of `min.insync.replicas` before an append with acks=all.
+    fn check_replicas(
+        &self,
+        inner: &Inner,
+        request: &AppendRequest,
+        config: &LogConfig,
+    ) -> Result<(), AppendError> {
+        let Some(leadership) = inner.leadership.as_ref().filter(|_| request.acks == -1) else {
+            return Ok(());
+        };
+        let isr_size = leadership.isr_size();
+        let min_isr = leadership.min_isr(config.min_insync_replicas);
+        if isr_size >= min_isr {
+            return Ok(());
+        }
+        Err(AppendError::new(
+            KafkaCode::NOT_ENOUGH_REPLICAS,
+            format!(
+                "The size of the current ISR is {isr_size}, insufficient to satisfy the min.isr requirement of {min_isr} for \
+                 partition {}",
+                self.label
+            ),
+        ))
     }
 
     /// The answer to a retry of a batch that is in the producer's window.
@@ -207,7 +255,7 @@ impl PartitionLog {
         let is_synced = self.flushed_offset.load(Ordering::Acquire) > known.last_offset;
         // Also where the original only waited because of `flush.messages`: its answer may never have been sent.
         let is_sync_wanted =
-            config.flush_messages < i64::MAX || (request.acks == -1 && config.acks_all_fsync);
+            config.flush_messages < i64::MAX || is_sync_promised(inner, request, config);
         Some(AppendOutcome {
             base_offset: known.first_offset(),
             last_offset: known.last_offset,
@@ -215,6 +263,7 @@ impl PartitionLog {
             append_time_ms: known.timestamp,
             log_start_offset: inner.log_start_offset,
             await_sync: !is_synced && is_sync_wanted,
+            await_replication: must_replicate(inner, request, known.last_offset),
             is_duplicate: true,
         })
     }
@@ -228,6 +277,7 @@ impl PartitionLog {
     ) -> Result<(), AppendError> {
         let mut next_offset = inner.log_end_offset;
         if request.origin == Origin::RawFollower {
+            let mut epoch = inner.epochs.latest().unwrap_or(-1);
             for batch in prepared.iter() {
                 if batch.header.base_offset < next_offset {
                     return Err(AppendError::new(
@@ -239,6 +289,16 @@ impl PartitionLog {
                     ));
                 }
                 next_offset = batch.header.next_offset();
+                if (0..epoch).contains(&batch.header.leader_epoch) {
+                    return Err(AppendError::new(
+                        KafkaCode::CORRUPT_MESSAGE,
+                        format!(
+                            "Leader epoch {} after {epoch} in append to {}",
+                            batch.header.leader_epoch, self.label
+                        ),
+                    ));
+                }
+                epoch = epoch.max(batch.header.leader_epoch);
             }
             return Ok(());
         }
@@ -284,11 +344,13 @@ impl PartitionLog {
     }
 
     fn remember(
+        &self,
         inner: &mut Inner,
         active: &Arc<Segment>,
         position: u64,
         prepared: &[Prepared],
         markers: &[Option<EndMarker>],
+        (min_isr, now_ms): (i64, i64),
     ) {
         let mut at = position;
         for (index, batch) in prepared.iter().enumerate() {
@@ -329,10 +391,7 @@ impl PartitionLog {
             inner.log_end_offset = header.next_offset();
         }
         inner.producers.map_end_offset = inner.log_end_offset;
-        if inner.high_watermark_follows {
-            let log_end_offset = inner.log_end_offset;
-            inner.set_high_watermark(log_end_offset);
-        }
+        inner.advance_high_watermark(min_isr, now_ms, &self.store.brokers);
     }
 
     /// Kafka's `LogSegment.shouldRoll`.
@@ -437,6 +496,20 @@ impl PartitionLog {
         }
         Ok(())
     }
+}
+
+/// Whether an append may be acknowledged only when it is on disk. Several replicas vouch for each other unless asked otherwise.
+fn is_sync_promised(inner: &Inner, request: &AppendRequest, config: &LogConfig) -> bool {
+    let is_promised = match inner.leadership {
+        Some(_) => config.acks_all_fsync_replicated,
+        None => config.acks_all_fsync,
+    };
+    request.acks == -1 && is_promised
+}
+
+/// Whether an append waits for other replicas.
+fn must_replicate(inner: &Inner, request: &AppendRequest, last_offset: i64) -> bool {
+    request.acks == -1 && inner.leadership.is_some() && inner.high_watermark <= last_offset
 }
 
 /// Random-looking share of the jitter, the same for a segment each time.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Inner, PartitionLog};
+use super::replication::refuse_follower;
+use super::{Inner, PartitionLog, Role};
 use crate::error::{KafkaCode, LogError};
 use crate::segment::{Segment, file_name};
 use crate::types::RetentionEvent;
@@ -16,6 +17,9 @@ impl PartitionLog {
     pub fn delete_records(&self, offset: i64) -> Result<i64, KafkaCode> {
         self.check_writable().map_err(|error| error.kafka_code())?;
         let mut inner = self.inner.lock();
+        if inner.role == Role::Follower {
+            return Err(KafkaCode::NOT_LEADER_OR_FOLLOWER);
+        }
         let offset = if offset == -1 { inner.high_watermark } else { offset };
         if offset < 0 || offset > inner.high_watermark {
             return Err(KafkaCode::OFFSET_OUT_OF_RANGE);
@@ -29,7 +33,7 @@ impl PartitionLog {
         Ok(low_watermark)
     }
 
-    fn advance_log_start(&self, inner: &mut Inner, offset: i64) {
+    pub(super) fn advance_log_start(&self, inner: &mut Inner, offset: i64) {
         inner.log_start_offset = offset;
         inner.are_epochs_dirty |= inner.epochs.truncate_from_start(offset);
         inner.producers.on_log_start(offset);
@@ -161,22 +165,62 @@ impl PartitionLog {
     /// Cuts the log so that it ends at `offset`; nothing when it ends before. A batch that holds the offset goes as a whole, and
     /// the log still ends at `offset`.
     pub fn truncate_to(&self, offset: i64) -> Result<(), LogError> {
+        self.truncate_when(|_| None, offset)?;
+        self.sync()
+    }
+
+    /// As [`Self::truncate_to`], by a follower under `leader_epoch`. Nothing waits for the disk: the next sync sees to it, and what a
+    /// power cut brings back is found to diverge again.
+    ///
+    /// # Errors
+    /// NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH, and nothing is cut, where the partition does not follow
+    /// under that epoch any more; KAFKA_STORAGE_ERROR.
+    pub fn truncate_as_follower(&self, leader_epoch: i32, offset: i64) -> Result<(), KafkaCode> {
+        self.settle(self.truncate_when(|inner| refuse_follower(inner, leader_epoch), offset))
+    }
+
+    /// As [`Self::truncate_fully_and_start_at`], by a follower under `leader_epoch`.
+    ///
+    /// # Errors
+    /// As [`Self::truncate_as_follower`].
+    pub fn start_over_as_follower(&self, leader_epoch: i32, offset: i64) -> Result<(), KafkaCode> {
+        self.settle(self.start_over_when(|inner| refuse_follower(inner, leader_epoch), offset))
+    }
+
+    fn settle(&self, outcome: Result<(), Refused>) -> Result<(), KafkaCode> {
+        outcome.map_err(|refused| match refused {
+            Refused::Role(code) => code,
+            Refused::Failed(error) => error.kafka_code(),
+        })?;
+        self.request_sync();
+        Ok(())
+    }
+
+    fn truncate_when(
+        &self,
+        refusal: impl Fn(&Inner) -> Option<KafkaCode>,
+        offset: i64,
+    ) -> Result<(), Refused> {
         self.check_writable()?;
         if offset < 0 {
             return Err(LogError::new(
                 LogError::INVALID_ARGUMENT,
                 format!("cannot truncate {} to {offset}", self.label),
-            ));
+            )
+            .into());
         }
         let turn = self.sync_turn.lock();
         let mut inner = self.inner.lock();
+        if let Some(code) = refusal(&inner) {
+            return Err(Refused::Role(code));
+        }
         if offset >= inner.log_end_offset {
             return Ok(());
         }
         if inner.segments.first().is_none_or(|first| first.base_offset > offset) {
             drop(inner);
             drop(turn);
-            return self.truncate_fully_and_start_at(offset);
+            return self.start_over_when(refusal, offset);
         }
         let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
         inner.truncations += 1;
@@ -199,14 +243,26 @@ impl PartitionLog {
         drop(inner);
         drop(turn);
         self.notify();
-        self.sync()
+        Ok(())
     }
 
     /// Drops everything; the log is empty and starts at `offset`.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<(), LogError> {
+        self.start_over_when(|_| None, offset)?;
+        self.sync()
+    }
+
+    fn start_over_when(
+        &self,
+        refusal: impl Fn(&Inner) -> Option<KafkaCode>,
+        offset: i64,
+    ) -> Result<(), Refused> {
         self.check_writable()?;
         let turn = self.sync_turn.lock();
         let mut inner = self.inner.lock();
+        if let Some(code) = refusal(&inner) {
+            return Err(Refused::Role(code));
+        }
         let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
         inner.truncations += 1;
         self.flushed_offset.store(offset, Ordering::Release);
@@ -234,6 +290,28 @@ impl PartitionLog {
         drop(inner);
         drop(turn);
         self.notify();
-        self.sync()
+        Ok(())
+    }
+}
+
+/// Why a log was not cut.
+enum Refused {
+    /// Role or epoch are not what the caller took them for.
+    Role(KafkaCode),
+    Failed(LogError),
+}
+
+impl From<LogError> for Refused {
+    fn from(error: LogError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Refused> for LogError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Role(_) => Self::new(Self::INVALID_ARGUMENT, "the partition has another role"),
+            Refused::Failed(error) => error,
+        }
     }
 }

@@ -8,9 +8,12 @@ mod damage;
 mod maintain;
 mod read;
 mod recover;
+mod replication;
 
 pub(crate) use damage::Walk;
 pub(crate) use recover::{Known, file_finding};
+pub(crate) use replication::Brokers;
+use replication::Leadership;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -97,8 +100,16 @@ struct Inner {
     log_end_offset: i64,
     high_watermark: i64,
     high_watermark_follows: bool,
+    /// What recovery knew to be committed, until a role is given.
+    recovered_high_watermark: i64,
     leader_epoch: i32,
     role: Role,
+    /// First epoch of this leadership without a break; -1 where nothing was said, the largest number for a follower.
+    leader_since: i32,
+    /// Whom a follower follows, -1 for nobody.
+    leader_id: i32,
+    /// Of the leader of several replicas.
+    leadership: Option<Box<Leadership>>,
     recent: VecDeque<Recent>,
     /// When the active segment was created, for rolling logs without timestamps.
     active_created_ms: Option<i64>,
@@ -121,9 +132,12 @@ impl Inner {
     }
 
     fn last_stable_offset(&self) -> i64 {
-        self.producers
-            .first_unstable_offset()
-            .map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
+        let first = if self.high_watermark_follows {
+            self.producers.first_open_offset()
+        } else {
+            self.producers.first_unstable_offset()
+        };
+        first.map_or(self.high_watermark, |offset| offset.min(self.high_watermark))
     }
 
     /// Index of the segment that holds `offset`.
@@ -255,63 +269,17 @@ impl PartitionLog {
         }
     }
 
-    /// This replica leads from `leader_epoch` on.
+    /// This replica leads from `leader_epoch` on, alone.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for an epoch older than the one in force.
     pub fn set_leader(&self, leader_epoch: i32) -> Result<(), LogError> {
-        self.set_role(Role::Leader, leader_epoch)
-    }
-
-    /// This replica follows under `leader_epoch`: only raw appends are taken.
-    pub fn set_follower(&self, leader_epoch: i32) -> Result<(), LogError> {
-        self.set_role(Role::Follower, leader_epoch)
-    }
-
-    fn set_role(&self, role: Role, leader_epoch: i32) -> Result<(), LogError> {
-        let mut inner = self.inner.lock();
-        if leader_epoch < inner.leader_epoch {
-            return Err(LogError::new(
-                LogError::INVALID_ARGUMENT,
-                format!(
-                    "leader epoch {leader_epoch} of {} is older than {}",
-                    self.label, inner.leader_epoch
-                ),
-            ));
-        }
-        inner.role = role;
-        inner.leader_epoch = leader_epoch;
-        if role == Role::Leader && !self.is_quarantined.load(Ordering::Acquire) {
-            // As Kafka does: an epoch begins where its leader found the log's end, records or not.
-            let log_end_offset = inner.log_end_offset;
-            inner.are_epochs_dirty |= inner.epochs.assign(leader_epoch, log_end_offset);
-        }
-        drop(inner);
-        self.notify();
-        Ok(())
-    }
-
-    /// Whether the high watermark follows the log end (a single replica; the default) or `set_high_watermark`.
-    pub fn set_high_watermark_follows_log_end(&self, follows: bool) {
-        let mut inner = self.inner.lock();
-        inner.high_watermark_follows = follows;
-        if follows {
-            let log_end_offset = inner.log_end_offset;
-            inner.set_high_watermark(log_end_offset);
-        }
-        drop(inner);
-        self.notify();
-    }
-
-    /// Moves the high watermark, bounded by log start and log end; returns where it is now.
-    pub fn set_high_watermark(&self, offset: i64) -> i64 {
-        let mut inner = self.inner.lock();
-        inner.set_high_watermark(offset);
-        let high_watermark = inner.high_watermark;
-        drop(inner);
-        self.notify();
-        high_watermark
+        self.lead(leader_epoch, None)
     }
 
     /// Offsets and sizes now.
     pub fn state(&self) -> PartitionState {
+        let min_isr = self.config().min_insync_replicas;
         let inner = self.inner.lock();
         PartitionState {
             log_start_offset: inner.log_start_offset,
@@ -322,6 +290,9 @@ impl PartitionLog {
             size_bytes: inner.size_bytes(),
             leader_epoch: inner.leader_epoch,
             segment_count: inner.segments.len() as i64,
+            leader_since: inner.leader_since,
+            is_under_min_isr: inner.is_under_min_isr(min_isr),
+            low_watermark: inner.low_watermark(&self.store.brokers),
         }
     }
 

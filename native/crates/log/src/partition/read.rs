@@ -5,14 +5,15 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Inner, PartitionLog};
+use super::{Inner, PartitionLog, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
 use crate::compress::open_reader;
 use crate::error::KafkaCode;
 use crate::records::RecordStream;
 use crate::segment::{Located, Segment};
 use crate::types::{
-    AbortedTransaction, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan, ReadRequest,
+    AbortedTransaction, Asker, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan,
+    ReadRequest,
 };
 
 /// What a read knows once the lock is free again.
@@ -36,6 +37,9 @@ impl PartitionLog {
     /// `min_one_message`. An empty plan with code 0 means that there is nothing to send yet.
     pub fn read(&self, request: &ReadRequest) -> ReadPlan {
         let Snapshot { mut plan, target } = self.snapshot(request);
+        if plan.is_moved {
+            self.notify();
+        }
         let Some(target) = target else { return plan };
         match self.find_slice(request, &target) {
             Ok(slice) => plan.slice = slice,
@@ -68,7 +72,8 @@ impl PartitionLog {
     }
 
     fn snapshot(&self, request: &ReadRequest) -> Snapshot {
-        let inner = self.inner.lock();
+        let config = request.replica.map(|_| self.config());
+        let mut inner = self.inner.lock();
         let mut plan = ReadPlan {
             code: KafkaCode::NONE,
             high_watermark: inner.high_watermark,
@@ -77,6 +82,7 @@ impl PartitionLog {
             slice: None,
             diverging: None,
             aborted: None,
+            is_moved: false,
         };
         let end_offset = match request.isolation {
             Isolation::ReadUncommitted => plan.high_watermark,
@@ -89,9 +95,23 @@ impl PartitionLog {
             plan.code = code;
             return Snapshot { plan, target: None };
         }
+        if inner.role == Role::Follower && (request.leader_only || request.replica.is_some()) {
+            plan.code = KafkaCode::NOT_LEADER_OR_FOLLOWER;
+            return Snapshot { plan, target: None };
+        }
+        if let Some(code) = request.replica.as_ref().and_then(|replica| {
+            inner.refuse_replica(replica, request.current_leader_epoch, &self.store.brokers)
+        }) {
+            plan.code = code;
+            return Snapshot { plan, target: None };
+        }
         if request.last_fetched_epoch >= 0 {
             let end = inner.epochs.end_offset_for(request.last_fetched_epoch, inner.log_end_offset);
             if end.epoch < 0 || end.end_offset < 0 {
+                plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
+                return Snapshot { plan, target: None };
+            }
+            if request.offset < inner.log_start_offset {
                 plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
                 return Snapshot { plan, target: None };
             }
@@ -103,6 +123,18 @@ impl PartitionLog {
         if request.offset > inner.log_end_offset || request.offset < inner.log_start_offset {
             plan.code = KafkaCode::OFFSET_OUT_OF_RANGE;
             return Snapshot { plan, target: None };
+        }
+        if let (Some(replica), Some(config)) =
+            (request.replica.as_ref().filter(|replica| replica.is_noted), &config)
+        {
+            plan.is_moved = inner.note_replica(
+                replica,
+                request.offset,
+                config.min_insync_replicas,
+                &self.store.brokers,
+            );
+            plan.high_watermark = inner.high_watermark;
+            plan.last_stable_offset = inner.last_stable_offset();
         }
         if request.offset >= end_offset {
             if request.isolation == Isolation::ReadCommitted {
@@ -226,7 +258,8 @@ impl PartitionLog {
         isolation: Isolation,
         leader_epoch: i32,
     ) -> OffsetLookup {
-        self.offset_for_timestamp_within(timestamp, isolation, leader_epoch, u64::MAX).0
+        let who = Asker { leader_epoch, leader_only: false };
+        self.offset_for_timestamp_within(timestamp, isolation, who, u64::MAX).0
     }
 
     /// As [`Self::offset_for_timestamp`], for a thread that others wait for: once more than `inline_bytes` of batches, inflated, would
@@ -235,11 +268,11 @@ impl PartitionLog {
         &self,
         timestamp: i64,
         isolation: Isolation,
-        leader_epoch: i32,
+        asker: Asker,
         inline_bytes: u64,
     ) -> (OffsetLookup, u64) {
         let budget = Budget { limit: inline_bytes, used: Cell::new(0) };
-        let found = self.look_up_time(timestamp, isolation, leader_epoch, &budget);
+        let found = self.look_up_time(timestamp, isolation, asker, &budget);
         (found, budget.used.get().min(inline_bytes))
     }
 
@@ -247,15 +280,25 @@ impl PartitionLog {
         &self,
         timestamp: i64,
         isolation: Isolation,
-        leader_epoch: i32,
+        asker: Asker,
         budget: &Budget,
     ) -> OffsetLookup {
         let nothing = |code| OffsetLookup { code, offset: -1, timestamp: -1, leader_epoch: -1 };
-        let (end_offset, log_start_offset, segments) = {
+        let (end_offset, log_start_offset, segments, beyond) = {
             let inner = self.inner.lock();
-            if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, leader_epoch)) {
+            if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, asker.leader_epoch)) {
                 return nothing(code);
             }
+            if asker.leader_only && inner.role == Role::Follower {
+                return nothing(KafkaCode::NOT_LEADER_OR_FOLLOWER);
+            }
+            // A new leader does not know yet how far the last one had committed: no answer may go back behind that.
+            let is_lagging = isolation != Isolation::LogEnd
+                && inner
+                    .leadership
+                    .as_ref()
+                    .is_some_and(|known| known.epoch_start_offset > inner.high_watermark);
+            let beyond = if is_lagging { KafkaCode::OFFSET_NOT_AVAILABLE } else { KafkaCode::NONE };
             let end_offset = match isolation {
                 Isolation::ReadUncommitted => inner.high_watermark,
                 Isolation::ReadCommitted => inner.last_stable_offset(),
@@ -263,6 +306,7 @@ impl PartitionLog {
             };
             let epoch_at = |offset: i64| inner.epochs.epoch_at(offset).unwrap_or(-1);
             match timestamp {
+                -1 if is_lagging => return nothing(beyond),
                 -1 => {
                     let epoch = if inner.leader_epoch >= 0 {
                         inner.leader_epoch
@@ -288,7 +332,7 @@ impl PartitionLog {
                 _ if timestamp < 0 => return nothing(KafkaCode::NONE),
                 _ => {}
             }
-            (end_offset, inner.log_start_offset, inner.segments.clone())
+            (end_offset, inner.log_start_offset, inner.segments.clone(), beyond)
         };
         let found = if timestamp == -3 {
             max_timestamp_record(&segments, budget)
@@ -299,7 +343,7 @@ impl PartitionLog {
             Ok(Some((offset, timestamp, leader_epoch))) if offset < end_offset => {
                 OffsetLookup { code: KafkaCode::NONE, offset, timestamp, leader_epoch }
             }
-            Ok(_) => nothing(KafkaCode::NONE),
+            Ok(_) => nothing(beyond),
             Err(_) if self.is_deleted() => nothing(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION),
             Err(_) if budget.is_exceeded() => nothing(KafkaCode::NOT_INLINE),
             Err(_) => nothing(KafkaCode::KAFKA_STORAGE_ERROR),
@@ -344,13 +388,17 @@ fn check_epoch(inner: &Inner, caller_epoch: i32) -> Option<KafkaCode> {
 
 /// Positions of a tail read, when every batch from its start is remembered and visible.
 fn known_positions(inner: &Inner, request: &ReadRequest, end_offset: i64) -> Option<(u64, u64)> {
-    if end_offset != inner.log_end_offset || inner.recent.front()?.base_offset > request.offset {
+    if inner.recent.front()?.base_offset > request.offset {
         return None;
     }
     let first = inner.recent.partition_point(|batch| batch.last_offset < request.offset);
     let start = inner.recent.get(first)?;
+    if start.last_offset >= end_offset {
+        return Some((start.position, start.position));
+    }
     let limit = start.position.saturating_add(request.max_bytes.max(0) as u64);
-    let after = inner.recent.partition_point(|batch| batch.end <= limit);
+    let after =
+        inner.recent.partition_point(|batch| batch.end <= limit && batch.last_offset < end_offset);
     let end = match after
         .checked_sub(1)
         .filter(|last| *last >= first)

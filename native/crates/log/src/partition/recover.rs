@@ -75,8 +75,12 @@ fn empty_inner(offset: i64) -> Inner {
         log_end_offset: offset,
         high_watermark: offset,
         high_watermark_follows: true,
+        recovered_high_watermark: offset,
         leader_epoch: -1,
         role: Role::Unassigned,
+        leader_since: -1,
+        leader_id: -1,
+        leadership: None,
         recent: std::collections::VecDeque::new(),
         active_created_ms: None,
         unflushed_records: 0,
@@ -272,12 +276,11 @@ fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<()
     inner.are_epochs_dirty |= inner.epochs.truncate_from_start(inner.log_start_offset);
     load_aborted(inner)?;
     load_producers(store, &known.path, inner)?;
-    let high_watermark = known.high_watermark.unwrap_or(inner.log_end_offset);
+    let high_watermark = known.high_watermark.unwrap_or(inner.log_start_offset);
     inner.set_high_watermark(high_watermark);
-    if inner.high_watermark_follows {
-        let log_end_offset = inner.log_end_offset;
-        inner.set_high_watermark(log_end_offset);
-    }
+    inner.recovered_high_watermark = inner.high_watermark;
+    // Seen whole until a role says more. What ended beyond the checkpoint stays known for a replica that does not lead alone.
+    inner.high_watermark = inner.log_end_offset;
     if !known.is_clean && !bases.is_empty() {
         // Records that readers will see must not vanish in the next crash.
         inner.needs_directory_sync = true;

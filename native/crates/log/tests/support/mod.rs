@@ -10,7 +10,8 @@ use sluice_log::io::{FileSystem, MemoryFileSystem};
 use sluice_log::records::{BatchBuilder, BatchOptions};
 use sluice_log::{
     AppendError, AppendOutcome, AppendRequest, Isolation, LogConfig, LogManager, Origin,
-    PartitionLog, ReadPlan, ReadRequest, RecoveryProgress, StoreOptions, TopicId,
+    PartitionLog, ReadPlan, ReadRequest, RecoveryProgress, ReplicaFetch, Replication, StoreOptions,
+    TopicId,
 };
 
 pub const NOW_MS: i64 = 1_700_000_000_000;
@@ -122,6 +123,30 @@ pub fn code(log: &PartitionLog, batch: &[u8]) -> i16 {
     append(log, batch).err().map_or(0, |error| error.code.0)
 }
 
+/// A partition with several replicas, led by `node_id`.
+pub fn led_by(node_id: i32, replicas: &[i32], isr: &[i32]) -> Replication {
+    Replication {
+        partition_epoch: 0,
+        node_id,
+        replicas: replicas.to_vec(),
+        isr: isr.to_vec(),
+        lag_time_max_ms: 30_000,
+        now_ms: NOW_MS,
+    }
+}
+
+/// A fetch by a follower whose log ends at `offset`.
+pub fn replica_request(id: i32, offset: i64) -> ReadRequest {
+    let replica =
+        ReplicaFetch { id, broker_epoch: -1, log_start_offset: 0, is_noted: true, now_ms: NOW_MS };
+    ReadRequest {
+        isolation: Isolation::LogEnd,
+        max_bytes: 1 << 20,
+        replica: Some(replica),
+        ..read_request(offset)
+    }
+}
+
 pub fn read_request(offset: i64) -> ReadRequest {
     ReadRequest {
         offset,
@@ -130,6 +155,8 @@ pub fn read_request(offset: i64) -> ReadRequest {
         isolation: Isolation::ReadUncommitted,
         current_leader_epoch: -1,
         last_fetched_epoch: -1,
+        leader_only: false,
+        replica: None,
     }
 }
 
@@ -156,6 +183,21 @@ pub fn headers(bytes: &[u8]) -> Vec<BatchHeader> {
         headers.push(header);
     }
     headers
+}
+
+/// Values of uncompressed batches.
+pub fn values_of(bytes: &[u8]) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut at = 0;
+    for header in headers(bytes) {
+        let payload = &bytes[at + HEADER_BYTES..at + header.size()];
+        at += header.size();
+        for record in sluice_log::records::RecordIter::new(payload, header.record_count) {
+            let record = record.unwrap();
+            values.push(String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned());
+        }
+    }
+    values
 }
 
 /// (offset, value) of each record from `offset` on, by as many reads as it takes.
