@@ -120,6 +120,12 @@ const suites: readonly Suite[] = [
     command: [bun, "test", "--timeout", "300000", "./test/disk-full", "./test/many-partitions"],
     counts: "bun",
   },
+  {
+    name: "simulation",
+    command: [bun, "test", "--timeout", "120000", "./test/simulation"],
+    counts: "bun",
+  },
+  { name: "seeds", command: [bun, "test/simulation/main.ts", "--seeds", "200"] },
   { name: "power", command: [bun, "test", "--timeout", "600000", "./test/power"], counts: "bun" },
   {
     name: "differential",

@@ -1,6 +1,6 @@
 /** The disk forgets exactly what the way of crashing says, and a store on it does nothing on its own. */
 import { expect, test } from "bun:test";
-import { AppendColumn, APPEND_RESULT_COLUMNS, AppendOrigin } from "#replica/log-port.ts";
+import { AppendColumn, APPEND_RESULT_COLUMNS, AppendOrigin, WaitFor } from "#replica/log-port.ts";
 import { oneRecordBatch } from "./batches.ts";
 import { Disk, type SimulatedStore } from "./disk.ts";
 
@@ -25,7 +25,7 @@ test("flushes wait for a step, and a crash takes what was not flushed", () => {
   const store = disk.open(1, CLUSTER);
   const handle = store.createPartition(NEW);
   store.setLeader(handle, 0);
-  expect(append(store, handle, "kept")[AppendColumn.WAITS_FOR]).toBe(1);
+  expect(append(store, handle, "kept")[AppendColumn.WAITS_FOR]).toBe(WaitFor.FLUSHED_OFFSET);
   expect(store.stateOf(handle)?.flushedOffset).toBe(0);
   expect(store.step()).toBe(1);
   expect(store.stateOf(handle)?.flushedOffset).toBe(1);

@@ -23,10 +23,23 @@ const MODES: Readonly<Record<CrashMode, number>> = { process: 0, unsynced: 1, po
 /** A store whose work is done within its calls. */
 export class SimulatedStore extends NativeLogStore {
   readonly #id: number;
+  readonly #wakers: (() => void)[] = [];
+  #isOver = false;
 
   constructor(id: number, report: StoreReport) {
     super(id, report);
     this.#id = id;
+  }
+
+  /** Notes who wants to be woken; {@link wake} does it, in the world's own order. */
+  override readonly openWaker: NativeLogStore["openWaker"] = (wake) => {
+    this.#wakers.push(wake);
+    return native.openWaker(() => {});
+  };
+
+  /** Tells everybody who watches that something may have changed. Nothing is told otherwise. */
+  wake(): void {
+    for (const wake of this.#wakers) wake();
   }
 
   /** Does the flushes that were asked for; how many partitions it were. */
@@ -43,11 +56,14 @@ export class SimulatedStore extends NativeLogStore {
   }
 
   override close(): Promise<void> {
+    this.#isOver = true;
     return settled(() => native.closeSimulatedStore(this.#id));
   }
 
   /** Leaves everything as it is: the process died. */
   abandon(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     native.dropSimulatedStore(this.#id);
   }
 }

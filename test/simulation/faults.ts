@@ -110,7 +110,7 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
     minIsr: replicationFactor === 3 ? random.pick([2, 2, 2, 1]) : random.pick([1, 2]),
     producerCount: random.integer(1, 4),
     consumerCount: 1,
-    busyMs: random.pick([4000, 6000, 10_000]),
+    busyMs: random.pick([3000, 5000, 8000]),
     network: {
       delayMs: random.pick([
         [0.1, 0.5],
@@ -122,7 +122,7 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
       lossChance: random.pick([0, 0, 0.01, 0.1, 0.3]),
       duplicateChance: random.pick([0, 0.01, 0.1]),
     },
-    flushDelayMs: random.pick([0.2, 2, 30]),
+    flushDelayMs: random.pick([1, 5, 30]),
     hasRandomVerdicts: random.chance(0.5),
     isConfirming: random.chance(0.5),
     switchedOff: [],

@@ -34,9 +34,9 @@ describe("a history", () => {
 
   test("forgives the loss of a record that crashes took often enough", () => {
     const history = historyOf(2);
-    history.onCopyLost("p-1");
+    history.onDiskLost(0, 1);
     expect(() => history.checkLog(0, logOf("p-0"), "it")).toThrow("lost:");
-    history.onCopyLost("p-1");
+    history.onDiskLost(0, 1);
     expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();
   });
 

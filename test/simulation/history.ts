@@ -26,7 +26,7 @@ interface Written {
   readonly acks: number;
   /** -1 until it is acknowledged. */
   offset: number;
-  /** Copies that crashes took. */
+  /** Replicas that lost it in a crash, or could not have got it because of one. */
   lostCopies: number;
 }
 
@@ -100,10 +100,25 @@ export class History {
     seen.set(offset, value);
   }
 
-  /** A crash took a copy of this value. */
-  onCopyLost(value: string): void {
-    const written = this.#written.get(value);
-    if (written !== undefined) written.lostCopies += 1;
+  /**
+   * A crash took what a replica had from this offset on. It counts against everything written so far that is, or may be, there: also what
+   * was acknowledged while the replica still counted as in sync, and never got.
+   */
+  onDiskLost(partition: number, fromOffset: number): void {
+    for (const written of this.#written.values()) {
+      if (written.partition !== partition) continue;
+      if (written.offset < 0 || written.offset >= fromOffset) written.lostCopies += 1;
+    }
+  }
+
+  /**
+   * As many members as had to be safe went down without closing their logs, and the partition goes on with what its last leader has: Kafka
+   * promises nothing of what was written before (KIP-966).
+   */
+  forgive(partition: number): void {
+    for (const written of this.#written.values()) {
+      if (written.partition === partition) written.lostCopies = Number.POSITIVE_INFINITY;
+    }
   }
 
   /** Whether so many copies were lost that the record may be gone. */

@@ -25,8 +25,15 @@ export class MetadataRules {
   readonly #hasUncleanElections: boolean;
   #truth: ClusterImage = EMPTY_IMAGE;
 
-  constructor(options: { readonly hasUncleanElections: boolean }) {
+  readonly #onUncleanElection: (partition: number) => void;
+
+  /** @param options.onUncleanElection - told when a partition without anybody in ISR or ELR went back to its last leader. */
+  constructor(options: {
+    readonly hasUncleanElections: boolean;
+    readonly onUncleanElection?: (partition: number) => void;
+  }) {
     this.#hasUncleanElections = options.hasUncleanElections;
+    this.#onUncleanElection = options.onUncleanElection ?? (() => {});
   }
 
   /** The newest image that any node has applied. */
@@ -146,13 +153,24 @@ export class MetadataRules {
       }
     }
     if (before === undefined || before === partition) return;
-    if (leaderEpoch < before.leaderEpoch || partitionEpoch <= before.partitionEpoch) {
+    const isSame = leader === before.leader && isr.join() === before.isr.join();
+    const isOlder = partitionEpoch < before.partitionEpoch + (isSame ? 0 : 1);
+    if (leaderEpoch < before.leaderEpoch || isOlder) {
       throw new Violation(
         "I7",
         `${name}: epochs went from ${before.leaderEpoch}/${before.partitionEpoch} to ${leaderEpoch}/${partitionEpoch}`,
       );
     }
-    const wasEligible = [...before.isr, ...before.eligibleLeaderReplicas].includes(leader);
+    // Where nobody is left who must have everything, Kafka goes back to the last leader (KIP-966).
+    if (leader >= 0 && leader !== before.leader && before.lastKnownElr.includes(leader)) {
+      this.#onUncleanElection(partition.partitionId);
+    }
+    const isNobodyLeft = before.isr.length === 0 && before.eligibleLeaderReplicas.length === 0;
+    const wasEligible = [
+      ...before.isr,
+      ...before.eligibleLeaderReplicas,
+      ...(isNobodyLeft ? before.lastKnownElr : []),
+    ].includes(leader);
     if (leader >= 0 && !this.#hasUncleanElections && !wasEligible) {
       throw new Violation(
         "I6",

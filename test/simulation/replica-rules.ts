@@ -112,7 +112,7 @@ export class PartitionRules {
     shadow.look = null;
     if (logEndOffset >= shadow.records.length) return;
     shadow.lostBelow = Math.max(shadow.lostBelow, shadow.records.length);
-    for (const { value } of shadow.records.slice(logEndOffset)) this.#history.onCopyLost(value);
+    this.#history.onDiskLost(this.#partition, logEndOffset);
     shadow.records.length = logEndOffset;
   }
 

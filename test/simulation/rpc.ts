@@ -115,7 +115,6 @@ export class Caller {
   #connect(): void {
     if (this.#isConnecting) return;
     this.#isConnecting = true;
-    const attempt = this.#nextId;
     let isOver = false;
     const over = (): boolean => {
       const was = isOver;
@@ -125,7 +124,7 @@ export class Caller {
     this.#machine.after(1000, () => {
       if (over()) return;
       this.#isConnecting = false;
-      if (attempt <= this.#nextId) this.#lose("lost");
+      this.#lose("lost");
     });
     this.#network.connect(
       this.#machine,

@@ -30,7 +30,10 @@ export class Rules {
     readonly minIsr: number;
   }) {
     this.history = new History(options.minIsr);
-    this.metadata = new MetadataRules({ hasUncleanElections: false });
+    this.metadata = new MetadataRules({
+      hasUncleanElections: false,
+      onUncleanElection: (partition) => this.history.forgive(partition),
+    });
     this.partitions = Array.from(
       { length: options.partitionCount },
       (_, partition) =>

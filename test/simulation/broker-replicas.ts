@@ -1,0 +1,336 @@
+/**
+ * The replicas of a simulated broker: brings them in line with the metadata, fetches from leaders, keeps ISRs, and serves clients and followers.
+ */
+import { ErrorCode } from "#common/error-code.ts";
+import { createLogger } from "#common/logger.ts";
+import { Columns, Isolation } from "#log/log.ts";
+import type { ClusterDelta } from "#metadata/cluster-delta.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
+import type {
+  AlterPartitionRequest,
+  AlterPartitionResponse,
+} from "#protocol/generated/alter-partition.ts";
+import {
+  type FetchRequest,
+  type FetchResponse,
+  makeEpochEndOffset,
+  makeFetchableTopicResponse,
+  makeFetchResponse,
+  makePartitionData,
+} from "#protocol/generated/fetch.ts";
+import {
+  type ListOffsetsRequest,
+  type ListOffsetsResponse,
+  makeListOffsetsPartitionResponse,
+  makeListOffsetsResponse,
+  makeListOffsetsTopicResponse,
+} from "#protocol/generated/list-offsets.ts";
+import type { FollowerEvents, FollowerPartition } from "#replica/following/follower-partition.ts";
+import { IsrManager } from "#replica/following/isr-manager.ts";
+import { IsrManagerDriver } from "#replica/following/isr-manager-driver.ts";
+import { DEFAULT_FOLLOWING_CONFIG, type FollowingConfig } from "#replica/following/ports.ts";
+import { NativeReplicas } from "#replica/following/native-replicas.ts";
+import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
+import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
+import { AppendOrigin, FETCH_RESULT_COLUMNS, FetchColumn } from "#replica/log-port.ts";
+import { FetchRows, isReadable, ReplicaManager } from "#replica/replica-manager.ts";
+import type { ClientRequest, FetchAnswer, MetadataAnswer, ProduceAnswer } from "./clients.ts";
+import type { SimulatedStore } from "./disk.ts";
+import type { Plan } from "./faults.ts";
+import type { Peers } from "./peers.ts";
+import { lookAt } from "./replica-look.ts";
+import type { ReplicaLook } from "./replica-rules.ts";
+import type { Lookable, Rules } from "./rules.ts";
+import { TOPIC } from "./names.ts";
+import type { Machine, World } from "./world.ts";
+
+const LAG_TIME_MAX_MS = 1000;
+const FETCH_BYTES = 1 << 20;
+
+/** What they work with. */
+export interface BrokerReplicasOptions {
+  readonly nodeId: number;
+  readonly machine: Machine;
+  readonly world: World;
+  readonly store: SimulatedStore;
+  readonly peers: Peers;
+  readonly plan: Plan;
+  readonly rules: Rules;
+  readonly brokerEpoch: () => number;
+  readonly alterPartition: (request: AlterPartitionRequest) => Promise<AlterPartitionResponse>;
+}
+
+interface Hosted extends Lookable {
+  readonly topicId: string;
+}
+
+const CONFIG: FollowingConfig = {
+  ...DEFAULT_FOLLOWING_CONFIG,
+  lagTimeMaxMs: LAG_TIME_MAX_MS,
+  socketTimeoutMs: 2000,
+};
+
+/** See the head of the file. */
+export class BrokerReplicas implements MetadataPublisher {
+  readonly #options: BrokerReplicasOptions;
+  readonly #hosted: Map<number, Hosted> = new Map();
+  /** On disk, and unknown to everybody until the metadata says what they are. */
+  readonly #found: Map<number, number> = new Map();
+  readonly #fetchers: ReplicaFetchers;
+  readonly #isr: IsrManagerDriver;
+  readonly #publisher: ReplicaPublisher;
+  readonly #manager: ReplicaManager;
+
+  constructor(options: BrokerReplicasOptions) {
+    this.#options = options;
+    const { nodeId, machine, peers, brokerEpoch, plan } = options;
+    const logger = createLogger("error", (_, message, fields) =>
+      options.world.trace(`node ${nodeId} logs ${message} ${JSON.stringify(fields)}`),
+    );
+    this.#manager = new ReplicaManager(options.store, machine, machine);
+    const common = { clock: machine, scheduler: machine, logger };
+    this.#fetchers = new ReplicaFetchers({
+      ...common,
+      nodeId,
+      brokerEpoch,
+      config: CONFIG,
+      connect: (leaderId) => Promise.resolve(peers.connect(leaderId)),
+    });
+    const manager = new IsrManager({
+      nodeId,
+      brokerEpoch,
+      events: { onChanged: () => {}, onRefused: () => {} },
+      rules: { usesMaximalIsr: !plan.switchedOff.includes("maximal-isr") },
+    });
+    this.#isr = new IsrManagerDriver({
+      ...common,
+      manager,
+      alterPartition: options.alterPartition,
+      lagTimeMaxMs: LAG_TIME_MAX_MS,
+    });
+    this.#publisher = new ReplicaPublisher({
+      nodeId,
+      replicas: new NativeReplicas({
+        log: options.store,
+        nodeId,
+        clock: machine,
+        lagTimeMaxMs: LAG_TIME_MAX_MS,
+        handleOf: (_, topicId, partition) => {
+          const hosted = this.#hosted.get(partition);
+          return hosted?.topicId === topicId ? hosted.handle : undefined;
+        },
+      }),
+      fetchers: this.#fetchers,
+      isr: manager,
+      onIsrChange: () => this.#isr.turn(),
+      events: this.#events(),
+      fetchBackoffMs: CONFIG.fetchBackoffMs,
+      logger,
+      followerRules: {
+        truncatesToHighWatermark: plan.switchedOff.includes("truncate-by-epoch"),
+      },
+    });
+    for (const { handle, partition } of options.store.report.partitions) {
+      this.#found.set(partition, handle);
+    }
+  }
+
+  /** What there is to look at. */
+  hosted(): Iterable<Lookable> {
+    return this.#hosted.values();
+  }
+
+  close(): void {
+    this.#fetchers.stop();
+    this.#isr.stop();
+    this.#manager.close();
+  }
+
+  onMetadataUpdate(delta: ClusterDelta, image: ClusterImage): void {
+    const { nodeId } = this.#options;
+    const topic = image.topicsByName.get(TOPIC);
+    for (const { partitionId, replicas } of topic?.partitions ?? []) {
+      if (replicas.includes(nodeId)) this.#provide(topic?.id ?? "", partitionId);
+    }
+    this.#publisher.onMetadataUpdate(delta, image);
+  }
+
+  #provide(topicId: string, partition: number): void {
+    const { store, plan } = this.#options;
+    const config = { minInsyncReplicas: plan.minIsr };
+    if (this.#hosted.has(partition)) return;
+    const found = this.#found.get(partition);
+    const handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
+    if (found !== undefined) store.configurePartition(found, config);
+    const look = (): ReplicaLook | null => lookAt(store, handle);
+    this.#hosted.set(partition, { partition, topicId, store, handle, look });
+  }
+
+  #events(): FollowerEvents {
+    const tell = (partition: FollowerPartition, what: string): void => {
+      const { nodeId, world } = this.#options;
+      world.trace(`node ${nodeId} partition ${partition.assignment.partition}: ${what}`);
+    };
+    return {
+      onTruncated: (partition, from, to) => tell(partition, `cuts its log from ${from} to ${to}`),
+      onRestarted: (partition, from, to) =>
+        tell(partition, `starts over at ${to} instead of ${from}`),
+      onFailed: (partition, code) => tell(partition, `fails to follow: ${code}`),
+      onRefused: (partition, code) => tell(partition, `is refused: ${code}`),
+    };
+  }
+
+  // ---- serving
+
+  serveClient(request: ClientRequest, image: ClusterImage): Promise<unknown> {
+    switch (request.kind) {
+      case "metadata": {
+        const topic = image.topicsByName.get(TOPIC);
+        const leaders = (topic?.partitions ?? []).map(({ leader, leaderEpoch }) => ({
+          leader,
+          leaderEpoch,
+        }));
+        return Promise.resolve({ leaders } satisfies MetadataAnswer);
+      }
+      case "produce":
+        return this.#produce(request);
+      case "fetch":
+        return Promise.resolve(this.#consume(request));
+    }
+  }
+
+  async #produce(request: ClientRequest & { kind: "produce" }): Promise<ProduceAnswer> {
+    const { partition, acks, timeoutMs, records } = request;
+    const hosted = this.#hosted.get(partition);
+    const look = hosted?.look();
+    if (hosted === undefined || !look) return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+    const { rules, nodeId } = this.#options;
+    const { leaderEpoch } = look;
+    const { handle } = hosted;
+    // The batch is patched in place: each attempt has its own.
+    const outcome = this.#manager.append(
+      handle,
+      records.slice(),
+      leaderEpoch,
+      acks,
+      AppendOrigin.CLIENT,
+    );
+    const { errorCode, baseOffset, lastOffset, waitsFor } = outcome;
+    if (errorCode !== ErrorCode.NONE || waitsFor === 0) return { errorCode, baseOffset };
+    const pending = { handle, lastOffset, leaderEpoch, waitsFor, errorCode: 0 };
+    await this.#manager.awaitReplicated([pending], timeoutMs);
+    if (pending.errorCode !== ErrorCode.NONE) return refused(pending.errorCode);
+    rules.look(nodeId, this.hosted());
+    rules.onAcknowledged(nodeId, partition, lastOffset);
+    return { errorCode: ErrorCode.NONE, baseOffset };
+  }
+
+  #consume({ partition, offset, leaderEpoch }: ClientRequest & { kind: "fetch" }): FetchAnswer {
+    const hosted = this.#hosted.get(partition);
+    const none = (errorCode: number, highWatermark: number): FetchAnswer => ({
+      errorCode,
+      highWatermark,
+      records: new Uint8Array(0),
+    });
+    if (hosted === undefined) return none(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1);
+    if (hosted.look()?.isLeader !== true) return none(ErrorCode.NOT_LEADER_OR_FOLLOWER, -1);
+    const { store } = this.#options;
+    const rows = new Float64Array(Columns.FETCH_REQUEST);
+    rows.set([hosted.handle, offset, FETCH_BYTES, leaderEpoch, -1, -1]);
+    const out = new Float64Array(FETCH_RESULT_COLUMNS);
+    const plan = store.fetch(rows, 1, FETCH_BYTES, true, Isolation.READ_UNCOMMITTED, out);
+    const highWatermark = out[FetchColumn.HIGH_WATERMARK] as number;
+    if (out[FetchColumn.ERROR] !== 0) return none(out[FetchColumn.ERROR] as number, highWatermark);
+    const records = new Uint8Array(out[FetchColumn.BYTES] as number);
+    if (plan !== 0) {
+      store.planCopy(plan, 0, records, 0);
+      store.planDrop(plan);
+    }
+    return { errorCode: ErrorCode.NONE, highWatermark, records };
+  }
+
+  /** A follower's fetch: notes how far it is, and waits until there is something. */
+  async serveFetch(request: FetchRequest): Promise<FetchResponse> {
+    const { replicaId, replicaEpoch } = request.replicaState;
+    const isFenced = this.#options.plan.switchedOff.includes("fetch-epochs");
+    const rows = new FetchRows();
+    const wanted = request.topics.flatMap(({ topicId, partitions }) =>
+      partitions.map((row) => {
+        const handle = this.#hosted.get(row.partition)?.handle ?? 0;
+        const leaderEpoch = isFenced ? -1 : row.currentLeaderEpoch;
+        const { fetchOffset, partitionMaxBytes, lastFetchedEpoch, logStartOffset } = row;
+        const at = rows.add(
+          handle,
+          fetchOffset,
+          partitionMaxBytes,
+          leaderEpoch,
+          lastFetchedEpoch,
+          logStartOffset,
+        );
+        rows.wantHighWatermark(at, row.highWatermark);
+        return { topicId, partition: row.partition };
+      }),
+    );
+    const parameters = {
+      minBytes: request.minBytes,
+      maxBytes: request.maxBytes,
+      hasMinOneMessage: true,
+      isolation: Isolation.LOG_END,
+      replica: { id: replicaId, brokerEpoch: replicaEpoch },
+    };
+    let plan = this.#manager.read(rows, parameters);
+    if (!isReadable(rows, request.minBytes)) {
+      this.#manager.drop(plan);
+      plan = await this.#manager.awaitReadable(rows, parameters, request.maxWaitMs);
+    }
+    const { store } = this.#options;
+    const responses = wanted.map(({ topicId, partition }, row) => {
+      const records = new Uint8Array(rows.result(row, FetchColumn.BYTES));
+      if (plan !== 0 && records.length > 0) store.planCopy(plan, row, records, 0);
+      return makeFetchableTopicResponse({
+        topicId,
+        partitions: [
+          makePartitionData({
+            partitionIndex: partition,
+            errorCode: rows.result(row, FetchColumn.ERROR),
+            highWatermark: rows.result(row, FetchColumn.HIGH_WATERMARK),
+            logStartOffset: rows.result(row, FetchColumn.LOG_START_OFFSET),
+            divergingEpoch: makeEpochEndOffset({
+              epoch: rows.result(row, FetchColumn.DIVERGING_EPOCH),
+              endOffset: rows.result(row, FetchColumn.DIVERGING_END_OFFSET),
+            }),
+            records,
+          }),
+        ],
+      });
+    });
+    this.#manager.drop(plan);
+    return makeFetchResponse({ responses });
+  }
+
+  serveListOffsets({ topics }: ListOffsetsRequest): Promise<ListOffsetsResponse> {
+    const answer = makeListOffsetsResponse({
+      topics: topics.map(({ name, partitions }) =>
+        makeListOffsetsTopicResponse({
+          name,
+          partitions: partitions.map(({ partitionIndex, timestamp, currentLeaderEpoch }) => {
+            const hosted = this.#hosted.get(partitionIndex);
+            const look = hosted?.look();
+            const errorCode =
+              look?.isLeader !== true || look.leaderEpoch !== currentLeaderEpoch
+                ? ErrorCode.NOT_LEADER_OR_FOLLOWER
+                : ErrorCode.NONE;
+            const offset = timestamp === -2 ? 0 : (look?.logEndOffset ?? -1);
+            return makeListOffsetsPartitionResponse({ partitionIndex, errorCode, offset });
+          }),
+        }),
+      ),
+    });
+    return Promise.resolve(answer);
+  }
+}
+
+function refused(errorCode: number): ProduceAnswer {
+  return { errorCode, baseOffset: -1 };
+}
