@@ -106,7 +106,7 @@ describe("metadata", () => {
     rules.onApplied(0, bytes, imageOf(5, {}));
     expect(() => rules.onApplied(1, bytes, imageOf(5, {}))).not.toThrow();
     expect(() => rules.onApplied(1, new Uint8Array([2]), imageOf(5, {}))).toThrow("I10:");
-    rules.onTerm(0, 4);
+    rules.onTermWritten(0, 4);
     expect(() => rules.onTerm(0, 3)).toThrow("I7:");
   });
 });

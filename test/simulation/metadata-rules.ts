@@ -98,13 +98,17 @@ export class MetadataRules {
     }
   }
 
-  /** The term of a node's raft, over all of its lives. */
+  /** A node's raft is in this term, in whichever of its lives. */
   onTerm(nodeId: number, term: number): void {
     const before = this.#terms.get(nodeId) ?? 0;
     if (term < before) {
       throw new Violation("I7", `the term of node ${nodeId} went from ${before} back to ${term}`);
     }
-    this.#terms.set(nodeId, term);
+  }
+
+  /** A node's raft has this term on disk: what it was told and had not written yet, a crash may take. */
+  onTermWritten(nodeId: number, term: number): void {
+    this.#terms.set(nodeId, Math.max(this.#terms.get(nodeId) ?? 0, term));
   }
 
   #checkStep(before: ClusterImage, image: ClusterImage): void {

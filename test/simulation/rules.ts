@@ -58,6 +58,10 @@ export class Rules {
     this.metadata.onTerm(nodeId, term);
   }
 
+  onTermWritten(nodeId: number, term: number): void {
+    this.metadata.onTermWritten(nodeId, term);
+  }
+
   /** A node found this log on its disk. */
   onRecovered(nodeId: number, partition: number, logEndOffset: number): void {
     this.partitions[partition]?.onRecovered(nodeId, logEndOffset);

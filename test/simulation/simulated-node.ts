@@ -349,9 +349,11 @@ export class SimulatedNode {
     });
   }
 
-  #persist(node: RaftNode): Promise<void> {
-    void node.persist();
-    return this.#sleep(this.#diskMs());
+  async #persist(node: RaftNode): Promise<void> {
+    await node.persist();
+    const { term } = node.status();
+    await this.#sleep(this.#diskMs());
+    this.#of.rules.onTermWritten(this.id, term);
   }
 
   /** What breaks a rule is nothing that the node itself may handle. */
