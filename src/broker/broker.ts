@@ -62,6 +62,7 @@ import { ClusterNode } from "./cluster-node.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import type { ControllerAccess } from "./forwarding.ts";
+import { Following } from "./following.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { GroupTopics } from "./group-topics.ts";
@@ -200,6 +201,7 @@ interface RunningBroker {
   readonly metadataLog: MetadataLog | null;
   /** Of a node of a cluster. */
   readonly clusterBroker: ClusterBroker | null;
+  readonly following: Following | null;
   readonly store: LogStore;
   readonly requestLog: RequestLog;
   readonly observation: Observation;
@@ -216,6 +218,7 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   await running.frontend.stop(deadlineMs);
   await running.housekeeping.stop();
   running.directories.stop();
+  running.following?.stop();
   running.replicas.close();
   running.observation.onStoreClosing();
   await running.metadataLog?.close();
@@ -368,6 +371,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       partitions
         .retryMissing(loader.image)
         .then((made) => {
+          if (made.length > 0) following?.retryMissing(loader.image);
           for (const { topic, partition, leaderEpoch } of made) {
             logger.info("partition made at last", { topic, partition });
             if (topic === OFFSETS_TOPIC) loadGroups(groups, partition, leaderEpoch, logger);
@@ -397,7 +401,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     store,
     logger,
     nodeId: settings.nodeId,
-    givesRoles: true,
+    givesRoles: node === null,
     onDirectoryChange: (changes) => {
       for (const change of changes) directory.apply(change);
       return frontend.publish(changes);
@@ -433,6 +437,20 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           onFatal: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
         });
   if (clusterBroker !== null) undo.push(() => clusterBroker.stop());
+  const following =
+    clusterBroker === null || settings.cluster === null
+      ? null
+      : new Following({
+          nodeId,
+          config,
+          node: clusterBroker.node,
+          brokerEpoch: () => clusterBroker.brokerEpoch,
+          controllerTimeoutMs: settings.cluster.controllerSocketTimeoutMs,
+          store,
+          partitions,
+          logger,
+        });
+  if (following !== null) undo.push(() => following.stop());
   const access: ControllerAccess = clusterBroker?.access(
     () => current.config,
     // Loggers are set here, whoever decides on everything else.
@@ -497,6 +515,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
         }),
     }),
   );
+  if (following !== null) loader.addPublisher(following);
   loader.addPublisher(partitions);
   loader.addPublisher(groupPublisher(groups, nodeId, logger));
   // A node that is only a broker has no listener but this one for what the quorum tells it.
@@ -575,6 +594,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     replicas,
     metadataLog: own?.log ?? null,
     clusterBroker,
+    following,
     store,
     requestLog,
     observation,

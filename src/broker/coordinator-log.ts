@@ -4,7 +4,7 @@
  */
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { MaybePromise } from "#common/maybe-promise.ts";
-import type { LogStore } from "#log/log.ts";
+import { AppendWait, type LogStore } from "#log/log.ts";
 import type { Clock } from "#common/time.ts";
 import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
 import type { Decompressor } from "#protocol/records/record-batch.ts";
@@ -20,6 +20,7 @@ const LOAD_BYTES = 1 << 20;
 const LOAD_TURN_MS = 5;
 /** How long a batch may take to be flushed before its fate counts as unknown. */
 const FLUSH_TIMEOUT_MS = 60_000;
+const REPLICATION_RETRY_MS = 100;
 const DEFAULT_BATCH_BYTES_MAX = 1_048_588;
 
 /** A failed append or read of an internal partition. The batch may or may not be in the log after a timeout. */
@@ -95,7 +96,8 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
   }
 
   /** Partitions are loaded one after another, a few milliseconds of the event loop at a time. */
-  load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+  async load(partition: number, onRecord: (record: StoredRecord) => void): Promise<void> {
+    await this.#whenReplicated(partition);
     const loaded = this.#loads.then(() => this.#load(partition, onRecord));
     this.#loads = loaded.catch(() => {});
     return loaded;
@@ -161,6 +163,32 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
         this.#turnEndsMs = clock.monotonicMs() + LOAD_TURN_MS;
       }
       if (nextOffset <= chunkOffset) throw damaged(what, nextOffset);
+    }
+  }
+
+  /**
+   * Settles when everything that the log held when this broker began to lead it is replicated: all of it may be committed, and counts.
+   *
+   * @throws CoordinatorLogError when this broker leads no more.
+   */
+  async #whenReplicated(partition: number): Promise<void> {
+    const { log, replicas, topic } = this.#options;
+    const { handle, leaderEpoch } = this.#entry(partition);
+    const state = log.stateOf(handle);
+    if (state === null || state.highWatermark >= state.logEndOffset) return;
+    const waitsFor = AppendWait.HIGH_WATERMARK;
+    for (;;) {
+      const lastOffset = state.logEndOffset - 1;
+      const pending = { handle, lastOffset, leaderEpoch, waitsFor, errorCode: 0 as number };
+      await replicas.awaitReplicated([pending], FLUSH_TIMEOUT_MS);
+      const { errorCode } = pending;
+      if (errorCode === ErrorCode.NONE) return;
+      // Too few replicas are in sync, or none has asked yet: the groups wait with it.
+      const waitsOn =
+        errorCode === ErrorCode.REQUEST_TIMED_OUT ||
+        errorCode === ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND;
+      if (!waitsOn) throw new CoordinatorLogError(errorCode, `load ${topic}-${partition}`);
+      await new Promise<void>((resolve) => setTimeout(resolve, REPLICATION_RETRY_MS));
     }
   }
 

@@ -1,0 +1,169 @@
+/**
+ * The replication of a cluster node, put together: roles from metadata, fetchers for what it follows, and the in-sync replicas of what
+ * it leads.
+ */
+import type { ControllerChannel } from "#cluster/controller-channel.ts";
+import { errorInfo } from "#common/error-code.ts";
+import { LogLimiter } from "#common/log-limiter.ts";
+import type { Logger } from "#common/logger.ts";
+import type { BrokerConfig } from "#config/broker-config.ts";
+import type { LogStore } from "#log/log.ts";
+import type { ClusterImage } from "#metadata/cluster-image.ts";
+import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
+import { AlterPartitionApi } from "#protocol/generated/alter-partition.ts";
+import type { FollowerEvents, FollowerPartition } from "#replica/following/follower-partition.ts";
+import { IsrManager } from "#replica/following/isr-manager.ts";
+import { IsrManagerDriver } from "#replica/following/isr-manager-driver.ts";
+import { type FollowingConfig, maxAnswerBytes } from "#replica/following/ports.ts";
+import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
+import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+import { StoreReplicas } from "./local-replicas.ts";
+import type { PartitionStore } from "./partition-store.ts";
+import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
+
+const ALTER_PARTITION_VERSION = 3;
+
+/** What following is made of. */
+export interface FollowingOptions {
+  readonly nodeId: number;
+  readonly config: BrokerConfig;
+  readonly node: ClusterNode;
+  readonly brokerEpoch: () => number;
+  readonly controllerTimeoutMs: number;
+  readonly store: LogStore;
+  readonly partitions: PartitionStore;
+  readonly logger: Logger;
+}
+
+/** See the head of the file. */
+export class Following implements MetadataPublisher {
+  readonly fetchers: ReplicaFetchers;
+  readonly isr: IsrManager;
+  readonly #publisher: ReplicaPublisher;
+  readonly #driver: IsrManagerDriver;
+  readonly #channel: ControllerChannel;
+
+  constructor(options: FollowingOptions) {
+    const { nodeId, node, brokerEpoch, store, partitions, logger } = options;
+    const config = followingConfig(options.config);
+    this.#channel = node.openChannel();
+    this.fetchers = new ReplicaFetchers({
+      nodeId,
+      brokerEpoch,
+      config,
+      connect: (leaderId) => node.connectToBroker(leaderId, maxAnswerBytes(config)),
+      clock: SYSTEM_CLOCK,
+      scheduler: SYSTEM_SCHEDULER,
+      logger,
+    });
+    this.isr = new IsrManager({
+      nodeId,
+      brokerEpoch,
+      events: {
+        onChanged: ({ topic, partition }, before, after) =>
+          logger.info("in-sync replicas changed", {
+            partition: `${topic}-${partition}`,
+            before: before.join(","),
+            after: after.join(","),
+          }),
+        onRefused: ({ topic, partition }, errorCode) =>
+          logger.debug("a change of in-sync replicas was refused", {
+            partition: `${topic}-${partition}`,
+            error: errorInfo(errorCode).name,
+          }),
+      },
+    });
+    this.#driver = new IsrManagerDriver({
+      manager: this.isr,
+      alterPartition: (request) =>
+        this.#channel.send(AlterPartitionApi, ALTER_PARTITION_VERSION, request, {
+          timeoutMs: options.controllerTimeoutMs,
+        }),
+      lagTimeMaxMs: config.lagTimeMaxMs,
+      clock: SYSTEM_CLOCK,
+      scheduler: SYSTEM_SCHEDULER,
+      logger,
+    });
+    this.#publisher = new ReplicaPublisher({
+      nodeId,
+      replicas: new StoreReplicas({
+        store,
+        nodeId,
+        clock: SYSTEM_CLOCK,
+        lagTimeMaxMs: config.lagTimeMaxMs,
+        handleOf: (topic, topicId, partition) => partitions.handleFor(topic, topicId, partition),
+      }),
+      fetchers: this.fetchers,
+      isr: this.isr,
+      onIsrChange: () => this.#driver.turn(),
+      events: followerEvents(logger),
+      fetchBackoffMs: config.fetchBackoffMs,
+      logger,
+    });
+  }
+
+  onMetadataUpdate(...update: Parameters<MetadataPublisher["onMetadataUpdate"]>): void {
+    this.#publisher.onMetadataUpdate(...update);
+  }
+
+  /** Partitions that could not be made before may be there now. */
+  retryMissing(image: ClusterImage): void {
+    this.#publisher.retryMissing(image);
+  }
+
+  /** Fetches and proposes nothing more. */
+  stop(): void {
+    this.fetchers.stop();
+    this.#driver.stop();
+    this.#channel.close();
+  }
+}
+
+function followingConfig(config: BrokerConfig): FollowingConfig {
+  return {
+    fetchMaxBytes: config.number("replica.fetch.max.bytes"),
+    fetchMinBytes: config.number("replica.fetch.min.bytes"),
+    fetchWaitMaxMs: config.number("replica.fetch.wait.max.ms"),
+    fetchResponseMaxBytes: config.number("replica.fetch.response.max.bytes"),
+    fetchBackoffMs: config.number("replica.fetch.backoff.ms"),
+    socketTimeoutMs: config.number("replica.socket.timeout.ms"),
+    fetcherCount: config.number("num.replica.fetchers"),
+    lagTimeMaxMs: config.number("replica.lag.time.max.ms"),
+  };
+}
+
+/** What an operator is told of followed partitions: few lines, since one fault may concern thousands of them. */
+function followerEvents(logger: Logger): FollowerEvents {
+  const limiter = new LogLimiter(logger, SYSTEM_CLOCK);
+  const named = ({ assignment }: FollowerPartition): Record<string, string | number> => ({
+    partition: `${assignment.topic}-${assignment.partition}`,
+    leaderId: assignment.leaderId,
+    leaderEpoch: assignment.leaderEpoch,
+  });
+  return {
+    onTruncated: (partition, fromOffset, toOffset, highWatermark) =>
+      limiter.write("info", "truncated", "a followed log was cut to agree with its leader", () => ({
+        ...named(partition),
+        fromOffset,
+        toOffset,
+        highWatermark,
+      })),
+    onRestarted: (partition, fromOffset, toOffset) =>
+      limiter.write("warn", "restarted", "a followed log starts over", () => ({
+        ...named(partition),
+        fromOffset,
+        toOffset,
+      })),
+    onFailed: (partition, errorCode) =>
+      limiter.write("error", "failed", "a partition cannot be followed", () => ({
+        ...named(partition),
+        error: errorInfo(errorCode).name,
+      })),
+    onRefused: (partition, errorCode) =>
+      limiter.write("debug", "refused", "a leader has no records for now", () => ({
+        ...named(partition),
+        error: errorInfo(errorCode).name,
+      })),
+  };
+}
