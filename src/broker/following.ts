@@ -14,11 +14,11 @@ import { AlterPartitionApi } from "#protocol/generated/alter-partition.ts";
 import type { FollowerEvents, FollowerPartition } from "#replica/following/follower-partition.ts";
 import { IsrManager } from "#replica/following/isr-manager.ts";
 import { IsrManagerDriver } from "#replica/following/isr-manager-driver.ts";
+import { NativeReplicas } from "#replica/following/native-replicas.ts";
 import { type FollowingConfig, maxAnswerBytes } from "#replica/following/ports.ts";
 import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
 import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
 import type { ClusterNode } from "./cluster-node.ts";
-import { StoreReplicas } from "./local-replicas.ts";
 import type { PartitionStore } from "./partition-store.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
@@ -87,8 +87,8 @@ export class Following implements MetadataPublisher {
     });
     this.#publisher = new ReplicaPublisher({
       nodeId,
-      replicas: new StoreReplicas({
-        store,
+      replicas: new NativeReplicas({
+        log: store,
         nodeId,
         clock: SYSTEM_CLOCK,
         lagTimeMaxMs: config.lagTimeMaxMs,
