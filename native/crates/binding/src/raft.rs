@@ -181,7 +181,7 @@ pub fn raft_report_unreachable(node: f64, id: f64) -> Result<()> {
 
 /// What there is to do, packed; null when there is nothing.
 #[napi(catch_unwind)]
-pub fn raft_ready<'env>(env: &'env Env, node: f64) -> Result<Option<Uint8ArraySlice<'env>>> {
+pub fn raft_ready(env: &Env, node: f64) -> Result<Option<Uint8ArraySlice<'_>>> {
     let ready = node_of(node)?.lock().ready();
     ready.map(|ready| owned(env, &pack(&ready))).transpose()
 }
@@ -215,7 +215,7 @@ pub fn raft_persist_now(node: f64) -> Result<()> {
 
 /// What had to wait for the write that succeeded, packed.
 #[napi(catch_unwind)]
-pub fn raft_persisted<'env>(env: &'env Env, node: f64) -> Result<Uint8ArraySlice<'env>> {
+pub fn raft_persisted(env: &Env, node: f64) -> Result<Uint8ArraySlice<'_>> {
     let ready = node_of(node)?.lock().persisted();
     owned(env, &pack(&ready))
 }

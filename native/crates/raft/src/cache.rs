@@ -185,8 +185,7 @@ impl Storage for Cache {
             self.wants_image.set(true);
             return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
-        let mut snapshot = Snapshot::default();
-        snapshot.data = self.image.data.clone();
+        let mut snapshot = Snapshot { data: self.image.data.clone(), ..Snapshot::default() };
         let metadata = snapshot.mut_metadata();
         metadata.index = self.image.index;
         metadata.term = self.image.term;

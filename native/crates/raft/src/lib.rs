@@ -15,10 +15,12 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod dirty;
 mod error;
 mod files;
 mod memory;
 mod node;
+mod options;
 mod random;
 mod ready;
 mod records;
@@ -27,7 +29,8 @@ mod store;
 mod wire;
 
 pub use error::RaftFailure;
-pub use node::{MemberChange, Node, NodeOptions, ProposeRefusal};
+pub use node::{MemberChange, Node, ProposeRefusal};
+pub use options::NodeOptions;
 pub use random::Random;
 pub use ready::{Committed, CommittedKind, Peer, Ready, Role, Status};
 pub use store::{CrashKind, Persist, PersistOutcome, Store};

@@ -13,8 +13,13 @@ use raft::eraftpb::{
 use raft::{Changer, Config, ProgressState, RawNode, SnapshotStatus, StateRole};
 use sluice_log::LogError;
 
-use crate::cache::{Cache, Image, Stored, is_member_change};
+use crate::cache::{Cache, Image, is_member_change};
+use crate::dirty::Dirty;
 use crate::error::RaftFailure;
+use crate::options::{
+    MESSAGE_OVERHEAD_BYTES, NodeOptions, check_options, first_state, invalid, node_id, node_ids,
+    raft_id,
+};
 use crate::random::mix;
 use crate::ready::{Committed, CommittedKind, Peer, Ready, Role, Status};
 use crate::store::{CrashKind, Persist, PersistOutcome, Store, WriteJob};
@@ -26,30 +31,8 @@ const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Proposals that may wait for being committed.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 const COMMITTED_BYTES_MAX: u64 = 8 << 20;
-/// Messages that may wait for the disk; losing the oldest of more is what a slow disk costs.
-const HELD_MESSAGES_MAX: usize = 4096;
-/// What a message needs beside the entry or the image in it.
-const MESSAGE_OVERHEAD_BYTES: usize = 1024 + (64 << 10);
 /// Election timeouts that a member has for taking an image before it is sent again.
 const IMAGE_TIMEOUTS: u32 = 10;
-
-/// How a node is opened.
-#[derive(Debug, Clone)]
-#[allow(missing_docs)]
-pub struct NodeOptions {
-    pub id: i32,
-    /// Members of a new cluster; ignored once there is state.
-    pub voters: Vec<i32>,
-    pub learners: Vec<i32>,
-    pub election_ticks: usize,
-    pub heartbeat_ticks: usize,
-    pub seed: u64,
-    pub max_frame_bytes: usize,
-    /// Image of a node that was alone until now; used when the node is new.
-    pub first_snapshot: Option<Vec<u8>>,
-    /// For tests of tests: votes and acknowledgements leave before they are on disk.
-    pub acknowledge_early: bool,
-}
 
 /// One step of a change of members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,55 +52,6 @@ pub enum ProposeRefusal {
     Busy = -3,
     Poisoned = -4,
     InvalidChange = -5,
-}
-
-/// What is to be written and what waits for it.
-#[derive(Default)]
-struct Dirty {
-    received: Option<Arc<Image>>,
-    entries_from: Option<u64>,
-    has_state: bool,
-    /// The term or the vote is new: nothing at all may be sent before it is on disk.
-    has_vote: bool,
-    own: Option<(Arc<Image>, u64)>,
-    /// The crate's number of the newest ready in here; 0: none.
-    number: u64,
-    messages: Vec<Message>,
-}
-
-impl Dirty {
-    fn has_writes(&self) -> bool {
-        self.received.is_some()
-            || self.entries_from.is_some()
-            || self.has_state
-            || self.own.is_some()
-    }
-
-    /// This, and what came after it.
-    fn then(mut self, later: Self) -> Self {
-        if later.received.is_some() {
-            self.received = later.received;
-            self.entries_from = later.entries_from;
-            self.own = later.own;
-        } else {
-            self.entries_from = match (self.entries_from, later.entries_from) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-            self.own = later.own.or(self.own);
-        }
-        self.has_state |= later.has_state;
-        self.has_vote |= later.has_vote;
-        self.number = self.number.max(later.number);
-        self.messages.extend(later.messages);
-        self
-    }
-
-    fn hold(&mut self, messages: Vec<Message>) {
-        self.messages.extend(messages);
-        let excess = self.messages.len().saturating_sub(HELD_MESSAGES_MAX);
-        self.messages.drain(..excess);
-    }
 }
 
 /// See the head of the file.
@@ -144,71 +78,6 @@ pub struct Node {
     poison: Option<String>,
     snapshot_failure: Option<String>,
     is_closed: bool,
-}
-
-/// The crate has no member 0.
-fn raft_id(id: i32) -> u64 {
-    (i64::from(id) + 1) as u64
-}
-
-fn node_id(raft_id: u64) -> i32 {
-    i32::try_from(raft_id as i64 - 1).unwrap_or(-1)
-}
-
-fn node_ids(raft_ids: impl IntoIterator<Item = u64>) -> Vec<i32> {
-    let mut ids: Vec<i32> = raft_ids.into_iter().map(node_id).collect();
-    ids.sort_unstable();
-    ids
-}
-
-fn invalid(message: impl Into<String>) -> LogError {
-    LogError::new(LogError::INVALID_ARGUMENT, message)
-}
-
-fn check_options(options: &NodeOptions) -> Result<(), LogError> {
-    if options.heartbeat_ticks == 0 || options.election_ticks <= options.heartbeat_ticks {
-        return Err(invalid(
-            "election ticks must be more than heartbeat ticks, and those more than 0",
-        ));
-    }
-    if options.max_frame_bytes < 2 * MESSAGE_OVERHEAD_BYTES {
-        return Err(invalid(format!(
-            "a message of {} bytes is too small",
-            options.max_frame_bytes
-        )));
-    }
-    let members = options.voters.iter().chain(&options.learners);
-    let distinct: BTreeSet<&i32> = members.clone().collect();
-    if distinct.len() != members.count() || distinct.iter().any(|id| **id < 0) || options.id < 0 {
-        return Err(invalid("node ids must be distinct and not negative"));
-    }
-    let is_member = options.voters.contains(&options.id) || options.learners.contains(&options.id);
-    if options.voters.is_empty() && is_member {
-        return Err(invalid("a cluster cannot begin without voters"));
-    }
-    Ok(())
-}
-
-/// The state of a node that never ran. Members of a new cluster begin at entry 1 of term 1, all the same; one that brings an image is an
-/// entry ahead, so that its log wins and the others need the image. Anyone else begins at 0, which is before everything.
-fn first_state(options: &NodeOptions) -> Result<Stored, LogError> {
-    let is_member = options.voters.contains(&options.id) || options.learners.contains(&options.id);
-    if !is_member {
-        return match options.first_snapshot {
-            Some(_) => Err(invalid("a node that joins a cluster cannot bring an image along")),
-            None => Ok(Stored::default()),
-        };
-    }
-    let members = ConfState {
-        voters: options.voters.iter().copied().map(raft_id).collect(),
-        learners: options.learners.iter().copied().map(raft_id).collect(),
-        ..ConfState::default()
-    };
-    let index = if options.first_snapshot.is_some() { 2 } else { 1 };
-    let data = Bytes::from(options.first_snapshot.clone().unwrap_or_default());
-    let hard_state = HardState { term: 1, commit: index, ..HardState::default() };
-    let image = Arc::new(Image { index, term: 1, members, data });
-    Ok(Stored { hard_state, image, entries: Vec::new() })
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {

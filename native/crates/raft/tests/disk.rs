@@ -191,12 +191,12 @@ fn a_flipped_bit_is_found_or_harmless() {
     let (mut refused, mut harmless) = (0, 0);
     for path in crashed.paths() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let is_ours = name.ends_with(".log") || name.starts_with("raft-");
-        if !is_ours {
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        if !is_log && !name.starts_with("raft-") {
             continue;
         }
         let content = crashed.content(&path).unwrap();
-        for at in (0..content.len()).step_by(if name.ends_with(".log") { 3 } else { 1 }) {
+        for at in (0..content.len()).step_by(if is_log { 3 } else { 1 }) {
             let damaged = crashed.crash(CrashMode::ProcessOnly);
             let mut bytes = content.clone();
             bytes[at] ^= 1 << (at % 8);

@@ -47,8 +47,11 @@ impl Cluster {
                 return;
             }
             for (to, bytes) in sent {
-                self.sent.push((to as usize, bytes.clone()));
-                let _ = self.nodes[to as usize].step(&bytes, None);
+                // The learner that is added does not exist.
+                if let Some(node) = self.nodes.get_mut(to as usize) {
+                    let _ = node.step(&bytes, None);
+                    self.sent.push((to as usize, bytes));
+                }
             }
         }
     }

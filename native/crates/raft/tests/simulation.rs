@@ -1,14 +1,20 @@
 //! Clusters of nodes in memory on a network that loses, delays, repeats and reorders, with crashes that lose or tear what was not
 //! synced, changes of members and images: everything from one seed, every promise of raft checked after every step.
 //!
+//! A part of the seeds keeps its nodes on disks (in memory) where any write may fail in the middle, the power too.
+//!
 //! One run: `SLUICE_RAFT_SEED=17 cargo test -p sluice-raft --test simulation one_seed -- --nocapture`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sluice_log::io::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
 
 use sluice_raft::{
-    CommittedKind, CrashKind, MemberChange, Node, NodeOptions, PersistOutcome, Random, Ready, Role,
-    Store,
+    CommittedKind, CrashKind, MemberChange, Node, NodeOptions, PersistOutcome, RaftFailure, Random,
+    Ready, Role, Store,
 };
 
 const FAULTY_TICKS: u64 = 250;
@@ -45,6 +51,9 @@ struct Member {
     node: Option<Node>,
     /// What is left of a node that crashed.
     crashed: Option<Node>,
+    /// Its disk, where it has one.
+    files: Option<MemoryFileSystem>,
+    options: NodeOptions,
     restart_at: u64,
     machine: Machine,
     /// A write under way: its outcome, and when it is synced.
@@ -98,21 +107,37 @@ fn options(id: i32, founders: i32, seed: u64, acknowledge_early: bool) -> NodeOp
     }
 }
 
+fn open(
+    options: &NodeOptions,
+    files: Option<&MemoryFileSystem>,
+) -> Result<Node, sluice_log::LogError> {
+    match files {
+        None => Node::open(options.clone(), Store::memory()),
+        Some(files) => {
+            let files = Arc::new(files.clone());
+            Node::open_files(options.clone(), files, Path::new("/m"), None)
+        }
+    }
+}
+
 impl World {
-    fn new(seed: u64, acknowledge_early: bool) -> Self {
+    fn new(seed: u64, acknowledge_early: bool, has_disks: bool) -> Self {
         let mut random = Random::new(seed);
         let founders = if random.percent(50) { 3 } else { 5 };
         let members = (0..=founders)
-            .map(|id| Member {
-                node: Some(
-                    Node::open(options(id, founders, seed, acknowledge_early), Store::memory())
-                        .unwrap(),
-                ),
-                crashed: None,
-                restart_at: 0,
-                machine: Machine::default(),
-                writing: None,
-                is_paused: false,
+            .map(|id| {
+                let options = options(id, founders, seed, acknowledge_early);
+                let files = has_disks.then(MemoryFileSystem::new);
+                Member {
+                    node: Some(open(&options, files.as_ref()).unwrap()),
+                    crashed: None,
+                    files,
+                    options,
+                    restart_at: 0,
+                    machine: Machine::default(),
+                    writing: None,
+                    is_paused: false,
+                }
             })
             .collect();
         Self {
@@ -244,14 +269,25 @@ impl World {
                 continue;
             }
             if !is_writing && node.needs_persist() {
-                let outcome = node.begin_persist().map_err(|error| error.to_string())?.run();
+                let write = node.begin_persist().map_err(|error| error.to_string())?;
+                if !self.is_calm && self.random.percent(2) {
+                    self.plan_fault(at);
+                }
+                let outcome = write.run();
                 let due = self.now + self.random.below(self.disk_delay);
                 self.members[at].writing = Some((outcome, due));
             }
             match self.members[at].writing.take() {
                 Some((outcome, due)) if due <= self.now => {
                     let node = self.members[at].node.as_mut().unwrap();
-                    node.end_persist(outcome).map_err(|error| error.to_string())?;
+                    if let Err(error) = node.end_persist(outcome) {
+                        if self.members[at].files.is_none() || error.code != RaftFailure::POISONED {
+                            return Err(error.to_string());
+                        }
+                        // The write failed: the node has stopped, and is started again.
+                        self.crash(at)?;
+                        return Ok(());
+                    }
                     let ready = node.persisted();
                     self.use_ready(at, ready)?;
                 }
@@ -263,24 +299,61 @@ impl World {
         }
     }
 
-    fn crash(&mut self, at: usize) {
-        let kind = match self.random.below(3) {
-            0 => CrashKind::KeepWritten,
-            1 => CrashKind::LoseUnsynced,
-            _ => CrashKind::Torn(self.random.next_u64()),
-        };
+    /// Some call of the next write fails.
+    fn plan_fault(&mut self, at: usize) {
+        let Some(files) = &self.members[at].files else { return };
+        let operations = [
+            Operation::Write,
+            Operation::Sync,
+            Operation::Rename,
+            Operation::SetLength,
+            Operation::SyncDirectory,
+        ];
+        files.clear_faults();
+        files.inject(Fault {
+            operation: operations[self.random.below(5) as usize],
+            path_contains: String::new(),
+            skip: self.random.below(3),
+            count: 1,
+            kind: FaultKind::InputOutput,
+        });
+    }
+
+    fn crash(&mut self, at: usize) -> Result<(), String> {
         let seed = self.random.next_u64();
+        let kind = self.random.below(3);
         self.note(4, &[at as u64, seed]);
         self.crashes += 1;
         let restart_at = self.now + 1 + self.random.below(40);
         let member = &mut self.members[at];
-        if let Some(node) = member.node.take() {
-            member.crashed = Some(node.crash(kind, seed).unwrap());
-            member.machine = Machine::default();
-            member.writing = None;
-            member.restart_at = restart_at;
-            member.is_paused = false;
-        }
+        let Some(node) = member.node.take() else { return Ok(()) };
+        member.options.seed = seed;
+        let restarted = match &member.files {
+            None => {
+                let kind = match kind {
+                    0 => CrashKind::KeepWritten,
+                    1 => CrashKind::LoseUnsynced,
+                    _ => CrashKind::Torn(seed),
+                };
+                node.crash(kind, seed)
+            }
+            Some(files) => {
+                let files = files.crash(match kind {
+                    0 => CrashMode::ProcessOnly,
+                    1 => CrashMode::LoseUnsynced,
+                    _ => CrashMode::KeepSome(seed),
+                });
+                let restarted = open(&member.options, Some(&files));
+                member.files = Some(files);
+                restarted
+            }
+        };
+        member.crashed = Some(restarted.map_err(|error| format!("node {at}: {error}"))?);
+        member.machine = Machine::default();
+        member.writing = None;
+        member.restart_at = restart_at;
+        member.is_paused = false;
+        Ok(())
     }
 
     fn leader(&self) -> Option<usize> {
@@ -295,11 +368,11 @@ impl World {
         found.max().map(|(_, at)| at)
     }
 
-    fn misbehave(&mut self) {
+    fn misbehave(&mut self) -> Result<(), String> {
         let count = self.members.len() as u64;
         let at = self.random.below(count) as usize;
         match self.random.below(200) {
-            0..4 => self.crash(at),
+            0..4 => self.crash(at)?,
             4..7 => {
                 // A partition, in one direction or both.
                 let other = self.random.below(count) as usize;
@@ -338,6 +411,7 @@ impl World {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn change_members(&mut self, id: i32) {
@@ -387,7 +461,7 @@ impl World {
             }
         }
         if !self.is_calm {
-            self.misbehave();
+            self.misbehave()?;
         }
         self.propose();
         let now = self.now;
@@ -495,7 +569,11 @@ fn other_is_new(leaders: &BTreeMap<u64, i32>, term: u64) -> bool {
 }
 
 fn run(seed: u64, acknowledge_early: bool) -> Result<World, String> {
-    let mut world = World::new(seed, acknowledge_early);
+    run_on(seed, acknowledge_early, false)
+}
+
+fn run_on(seed: u64, acknowledge_early: bool, has_disks: bool) -> Result<World, String> {
+    let mut world = World::new(seed, acknowledge_early, has_disks);
     world.run().map_err(|error| format!("seed {}: at {}: {error}", world.seed, world.now))?;
     Ok(world)
 }
@@ -527,7 +605,19 @@ fn one_seed() {
     let from = seed.unwrap_or(1_000_000);
     for seed in from..from + count.unwrap_or(1) {
         run(seed, false).unwrap();
+        run_on(seed, false, true).unwrap();
     }
+}
+
+#[test]
+fn seeds_on_disks_keep_every_promise() {
+    let (mut crashes, mut images) = (0, 0);
+    for seed in 0..20 {
+        let world = run_on(seed, false, true).unwrap();
+        crashes += world.crashes;
+        images += world.images;
+    }
+    assert!(crashes > 50 && images > 20, "{crashes} crashes, {images} images");
 }
 
 #[test]
