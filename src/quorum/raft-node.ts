@@ -58,12 +58,13 @@ function toJson(options: RaftNodeOptions): string {
 }
 
 /**
- * Opens the node whose state is below `options.directory`, or begins a new one there, off this thread.
+ * Opens the node whose state is below `options.directory`, or begins a new one there, off this thread. Without a directory: in memory.
  *
  * @throws RaftError RAFT_CORRUPT (something is damaged or missing; every file is as it was), INVALID_ARGUMENT, DISK_FULL, RAFT_POISONED,
  * LOG_DIR_LOCKED, NODE_ID_MISMATCH, CLUSTER_ID_MISMATCH.
  */
 export async function openRaftNode(options: RaftNodeOptions): Promise<RaftNode> {
+  if (options.directory === null) return openMemoryRaftNode(options);
   const handle = await codedAsync(() =>
     native.openRaftNode(toJson(options), options.firstSnapshot ?? null),
   );

@@ -68,6 +68,8 @@ pub struct Node {
     written: Option<Dirty>,
     /// Term, vote and commit that were given to be written last.
     scheduled: HardState,
+    /// Changes of members up to here are known to be committed by what was, or is to be, written.
+    examined: u64,
     admitted: BTreeSet<u64>,
     /// Membership from an index on, since the newest image.
     memberships: Vec<(u64, ConfState)>,
@@ -134,6 +136,7 @@ impl Node {
             dirty: Dirty::default(),
             in_flight: None,
             written: None,
+            examined: scheduled.commit,
             scheduled,
             memberships,
             image_ticks: BTreeMap::new(),
@@ -552,8 +555,9 @@ impl Node {
             let is_vote = (state.term, state.vote) != (self.scheduled.term, self.scheduled.vote);
             self.dirty.has_vote |= is_vote;
             // After a restart the membership is that of what is known to be committed: it must not fall behind what was acted on.
-            self.dirty.has_state |= is_vote
-                || self.raw.store().has_member_change(self.scheduled.commit + 1, state.commit);
+            self.dirty.has_state |=
+                is_vote || self.raw.store().has_member_change(self.examined + 1, state.commit);
+            self.examined = self.examined.max(state.commit);
             self.raw.mut_store().hard_state = state;
         }
         let must_hold = self.unsettled().any(|dirty| dirty.has_vote);
