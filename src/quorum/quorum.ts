@@ -103,6 +103,11 @@ const REFUSALS: Readonly<Record<number, readonly [QuorumErrorCode, string]>> = {
   ],
 };
 
+function refusal(code: number): QuorumError {
+  const [name, message] = REFUSALS[code] ?? ["STOPPED", `refused with ${code}`];
+  return new QuorumError(name, message);
+}
+
 /** See the head of the file. */
 export class Quorum {
   readonly #options: QuorumOptions;
@@ -112,6 +117,7 @@ export class Quorum {
   readonly #catchingUp: Set<CatchingUp> = new Set();
   #timer: Timer | null = null;
   #persisting: Promise<void> | null = null;
+  #stopping: Promise<void> | null = null;
   #isPumping = false;
   #diskRetryTicks = 0;
   #isDiskFull = false;
@@ -162,7 +168,12 @@ export class Quorum {
   }
 
   /** Stops for good: closes the node once a write under way has ended. Proposals that wait are rejected, their fate unknown. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
     this.#rejectAll("STOPPED", "the raft node was stopped");
@@ -231,7 +242,8 @@ export class Quorum {
    * @throws QuorumError as `changeMembers`; INVALID_CHANGE also when it did not catch up in time: it then stays a learner.
    */
   async addVoter(id: number): Promise<EntryPosition> {
-    const { voters, learners } = this.#node.status();
+    const { role, voters, learners } = this.#node.status();
+    if (role !== "leader") throw refusal(ProposeRefusal.NOT_LEADER);
     if (!voters.includes(id) && !learners.includes(id)) await this.addLearner(id);
     await new Promise<void>((resolve, reject) => {
       this.#catchingUp.add({ id, ticksLeft: CATCH_UP_TICKS, resolve, reject });
@@ -250,10 +262,7 @@ export class Quorum {
     if (this.#isStopped)
       return Promise.reject(new QuorumError("STOPPED", "the raft node has stopped"));
     const index = begin();
-    if (index < 0) {
-      const [code, message] = REFUSALS[index] ?? ["STOPPED", `refused with ${index}`];
-      return Promise.reject(new QuorumError(code, message));
-    }
+    if (index < 0) return Promise.reject(refusal(index));
     const term = this.#term;
     const applied = new Promise<EntryPosition>((resolve, reject) => {
       this.#waiting.set(index, { term, resolve, reject });
@@ -376,6 +385,10 @@ export class Quorum {
     }
     const isLeader = ready.role === "leader";
     const hasLost = this.#isLeader && (!isLeader || ready.term !== this.#term);
+    const isNews = ready.leaderId !== this.#leaderId || ready.term !== this.#term;
+    this.#isLeader = isLeader;
+    this.#leaderId = ready.leaderId;
+    this.#term = ready.term;
     for (const entry of ready.committed) {
       this.#appliedIndex = entry.index;
       if (entry.kind === "records") {
@@ -393,10 +406,6 @@ export class Quorum {
       );
       this.#setActive(null);
     }
-    const isNews = ready.leaderId !== this.#leaderId || ready.term !== this.#term;
-    this.#isLeader = isLeader;
-    this.#leaderId = ready.leaderId;
-    this.#term = ready.term;
     if (isNews) this.#options.onLeader?.(ready.leaderId, ready.term);
     if (isLeader && ready.committed.some((entry) => entry.term === ready.term))
       this.#setActive(ready.term);
