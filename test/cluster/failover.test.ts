@@ -159,6 +159,11 @@ beforeAll(async () => {
   });
   admin = kafka.admin();
   await admin.connect();
+  // Its ports are open before a broker is unfenced; fenced ones are given replicas, but lead nothing.
+  await waitFor(
+    "three live brokers",
+    async () => (await admin.describeCluster()).brokers.length === 3,
+  );
 }, 120_000);
 
 afterAll(async () => {

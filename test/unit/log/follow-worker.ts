@@ -49,7 +49,9 @@ self.onmessage = ({ data }): void => {
     end = appended[0] as number;
     lastEpoch = appended[3] as number;
     // Told of the last high watermark too.
-    if (end >= endOffset && (appended[1] as number) >= endOffset) self.postMessage(end);
+    const isDone = end >= endOffset && (appended[1] as number) >= endOffset;
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
+    if (isDone) self.postMessage(end);
     else setTimeout(step, count === 0 ? 1 : 0);
   };
   step();

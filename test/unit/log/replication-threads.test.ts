@@ -47,6 +47,7 @@ test("followers on other threads move the high watermark that appends wait for",
       leaderEpoch: LEADER_EPOCH,
       endOffset: APPEND_COUNT,
     };
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a Worker has no origin.
     worker.postMessage(order);
     return { store, follower };
   });
