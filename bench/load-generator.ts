@@ -27,7 +27,8 @@ export async function buildLoadGenerator(): Promise<void> {
 /** What a run adds to its workload. */
 export interface LoadOptions {
   readonly bootstrap: string;
-  readonly pid?: number;
+  /** Processes whose CPU time and memory are counted, together. */
+  readonly pids?: readonly number[];
   readonly seed: number;
   readonly seconds: number;
   readonly warmSeconds: number;
@@ -75,7 +76,8 @@ export function loadArguments(
     ["--max-mib", options.maxMib ?? workload.maxMib],
     ["--hold-mib", holdMib(workload, options)],
     ["--topic", options.topic],
-    ["--pid", options.pid],
+    ["--replication", workload.replication],
+    ...(options.pids ?? []).map((pid): [string, number] => ["--pid", pid]),
     ...Object.entries(options.topicConfig).map(([key, value]): [string, string] => [
       "--topic-config",
       `${key}=${value}`,
@@ -149,7 +151,7 @@ export async function runLoad(
 /** What a replay needs. */
 export interface ReplayOptions extends Pick<
   LoadOptions,
-  "bootstrap" | "pid" | "seconds" | "warmSeconds"
+  "bootstrap" | "pids" | "seconds" | "warmSeconds"
 > {
   /** File of requests and answers, laid out as `bench/load/src/replay.rs` says. */
   readonly script: string;
@@ -162,7 +164,7 @@ export async function replayScript(options: ReplayOptions): Promise<LoadResult> 
     ["--script", options.script],
     ["--warm-seconds", options.warmSeconds],
     ["--seconds", options.seconds],
-    ["--pid", options.pid],
+    ...(options.pids ?? []).map((pid): [string, number] => ["--pid", pid]),
   ];
   const timeoutMs = (options.seconds + options.warmSeconds + 60) * 1000;
   return { ...failed, ...(await runGenerator(["replay", ...flatten(pairs)], timeoutMs)) };

@@ -57,8 +57,16 @@ export function warmMemory(directory: string, mib: number): void {
   }
 }
 
-/** Resident memory of a process now and at its highest, MiB; zeros when it is gone. */
-export function residentMib(pid: number): { now: number; peak: number } {
+/** Resident memory of processes together, now and each at its highest, MiB; one that is gone counts as zero. */
+export function residentMib(pids: readonly number[]): { now: number; peak: number } {
+  const all = pids.map(residentMibOf);
+  return {
+    now: all.reduce((sum, { now }) => sum + now, 0),
+    peak: all.reduce((sum, { peak }) => sum + peak, 0),
+  };
+}
+
+function residentMibOf(pid: number): { now: number; peak: number } {
   const path = `/proc/${pid}/status`;
   const text = existsSync(path) ? readFileSync(path, "utf8") : "";
   const kib = (key: string): number =>

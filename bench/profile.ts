@@ -51,7 +51,7 @@ async function startCase(): Promise<() => Promise<string>> {
   if (workload === undefined) throw new Error("no case");
   const options: LoadOptions = {
     bootstrap: running.bootstrap,
-    pid: running.pid,
+    pids: running.pids,
     seed: 1,
     seconds: seconds + 2,
     warmSeconds: 3,

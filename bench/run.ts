@@ -29,6 +29,7 @@ import {
   type SystemRuns,
 } from "./record.ts";
 import { inRunDirectory, writeRecord } from "./run-directory.ts";
+import { clustered } from "./systems/clustered.ts";
 import { systems as knownSystems } from "./systems/index.ts";
 import {
   freePort,
@@ -76,6 +77,7 @@ function readOptions(): RunOptions {
       runs: { type: "string" },
       seconds: { type: "string" },
       systems: { type: "string", default: "self,kafka" },
+      nodes: { type: "string", default: "1" },
       seed: { type: "string", default: "1" },
       json: { type: "string" },
     },
@@ -85,7 +87,12 @@ function readOptions(): RunOptions {
     process.exit(0);
   }
   const isQuick = values.quick;
-  const all = workloads.filter((workload) => !isQuick || workload.isQuick === true);
+  const nodeCount = Math.round(Number(values.nodes));
+  // Replicated load needs a cluster, and what is compared on a cluster is replicated.
+  const all = workloads.filter(
+    (workload) =>
+      (!isQuick || workload.isQuick === true) && workload.replication > 1 === nodeCount > 1,
+  );
   const number = (text: string | undefined, otherwise: number): number => {
     const value = text === undefined ? otherwise : Number(text);
     if (!(value > 0)) throw new Error(`${text} is not a number above 0`);
@@ -95,7 +102,7 @@ function readOptions(): RunOptions {
     const system = knownSystems[name];
     if (system === undefined)
       throw new Error(`no system ${name}; there are ${Object.keys(knownSystems).join(", ")}`);
-    return system;
+    return nodeCount > 1 ? clustered(system, nodeCount) : system;
   });
   // Ratios are the first system's over the second's, and goals are about our own.
   systems.sort((left, right) => Number(right.name === subject) - Number(left.name === subject));
@@ -140,7 +147,7 @@ async function measureStartUps(
 function loadOptions(entrant: Entrant, options: RunOptions, workload: Workload): LoadOptions {
   return {
     bootstrap: entrant.running.bootstrap,
-    pid: entrant.running.pid,
+    pids: entrant.running.pids,
     seed: options.seed,
     seconds: options.seconds,
     warmSeconds: 0.3,
@@ -236,7 +243,7 @@ async function runCase(
 
 async function describeSystem(entrant: Entrant): Promise<SystemRecord> {
   const { system } = entrant;
-  const memory = residentMib(entrant.running.pid);
+  const memory = residentMib(entrant.running.pids);
   const rounded = (value: number): number => Math.round(value * 10) / 10;
   return {
     version: await system.version(),
@@ -279,7 +286,7 @@ async function compare(
       options: startOptions,
       running: started,
       startUpMs: startUps.get(system.name) ?? [],
-      residentIdleMib: residentMib(started.pid).now,
+      residentIdleMib: residentMib(started.pids).now,
     });
   }
   say(`touching ${options.warmMemoryMib} MiB of page cache`);

@@ -5,7 +5,7 @@ import {
   kafkaCluster,
   sluiceCluster,
 } from "../../test/support/cluster-process.ts";
-import { kafkaLibraries } from "../systems/kafka.ts";
+import { kafkaJavaFlags, kafkaLibraries } from "../systems/kafka.ts";
 
 /** One kind of cluster. */
 export interface FailoverSystem {
@@ -18,7 +18,7 @@ export interface FailoverSystem {
 }
 
 const kafka = async (options: ClusterOptions): Promise<BrokerCluster> =>
-  await kafkaCluster(await kafkaLibraries(), options);
+  await kafkaCluster(await kafkaLibraries(), { ...options, javaFlags: kafkaJavaFlags });
 
 /** All systems, by name. */
 export const failoverSystems: readonly FailoverSystem[] = [

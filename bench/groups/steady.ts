@@ -185,8 +185,14 @@ async function replay(job: SteadyJob, script: Script): Promise<GroupRun> {
   try {
     const path = join(directory, "script");
     writeFileSync(path, encodeScript(script));
-    const { bootstrap, pid, seconds, warmSeconds } = job;
-    const result = await replayScript({ bootstrap, pid, seconds, warmSeconds, script: path });
+    const { bootstrap, seconds, warmSeconds } = job;
+    const result = await replayScript({
+      bootstrap,
+      pids: [job.pid],
+      seconds,
+      warmSeconds,
+      script: path,
+    });
     return {
       isValid: result.isValid,
       firstError: result.firstError,

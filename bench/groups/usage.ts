@@ -103,5 +103,5 @@ export function totalUsage(parts: readonly Usage[]): Usage {
 
 /** Resident memory now, MiB. */
 export function residentNowMib(pid: number): number {
-  return residentMib(pid).now;
+  return residentMib([pid]).now;
 }

@@ -37,7 +37,6 @@ function jarOfBroker(): string | undefined {
     : undefined;
 }
 
-/** What `kafka-server-start.sh` and `kafka-run-class.sh` set. */
 const heapFlags = ["-Xmx1G", "-Xms1G"];
 const jvmFlags = [
   "-server",
@@ -47,6 +46,9 @@ const jvmFlags = [
   "-XX:+ExplicitGCInvokesConcurrent",
   "-Djava.awt.headless=true",
 ];
+
+/** What `kafka-server-start.sh` and `kafka-run-class.sh` set. */
+export const kafkaJavaFlags: readonly string[] = [...heapFlags, ...jvmFlags];
 
 function java(): string {
   const home = process.env["JAVA_HOME"];
@@ -131,7 +133,7 @@ export const kafka: System = {
   config(options: StartOptions): Record<string, string> {
     return {
       ...serverProperties(options, options.port + 1),
-      jvm: [...heapFlags, ...jvmFlags].join(" "),
+      jvm: kafkaJavaFlags.join(" "),
     };
   },
 
@@ -153,7 +155,7 @@ export const kafka: System = {
     const logs = join(options.directory, "logs");
     mkdirSync(logs, { recursive: true });
     const gcLog = `-Xlog:gc*:file=${join(logs, "gc.log")}:time,tags:filecount=10,filesize=100M`;
-    const flags = [...heapFlags, ...jvmFlags, gcLog, `-Dkafka.logs.dir=${logs}`];
+    const flags = [...kafkaJavaFlags, gcLog, `-Dkafka.logs.dir=${logs}`];
     return launch({
       name: "kafka",
       command: [...javaCommand(flags, "info"), "kafka.Kafka", path],

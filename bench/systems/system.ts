@@ -25,6 +25,8 @@ export interface StartOptions {
 /** A broker that answers. */
 export interface RunningSystem {
   readonly pid: number;
+  /** All its processes, of a cluster those of all nodes. */
+  readonly pids: readonly number[];
   /** `host:port` for clients. */
   readonly bootstrap: string;
   /** Spawn to first ApiVersions answer, ms. */
@@ -135,7 +137,7 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
     await wait(1);
   }
   const startUpMs = performance.now() - startedMs;
-  return { pid: child.pid, bootstrap: `127.0.0.1:${port}`, startUpMs, stop };
+  return { pid: child.pid, pids: [child.pid], bootstrap: `127.0.0.1:${port}`, startUpMs, stop };
 }
 
 /** Runs a command to its end and returns its output; throws with its errors when it fails. */

@@ -3,6 +3,7 @@ import { endToEnd } from "./end-to-end.ts";
 import { fetches } from "./fetch.ts";
 import { produceBatches } from "./produce-batches.ts";
 import { produceSmall } from "./produce-small.ts";
+import { replicated } from "./replicated.ts";
 import type { Workload } from "./workload.ts";
 
 export const workloads: readonly Workload[] = [
@@ -10,6 +11,7 @@ export const workloads: readonly Workload[] = [
   ...produceBatches,
   ...fetches,
   ...endToEnd,
+  ...replicated,
 ];
 
 /**

@@ -21,6 +21,8 @@ export interface Workload {
   readonly records: number;
   readonly valueBytes: number;
   readonly acks: 1 | -1;
+  /** Replicas of the topic; above 1 it takes a cluster. */
+  readonly replication: number;
   readonly durability: Durability;
   /** Limit of a fetch; without it one batch. */
   readonly fetchBytes?: number;
@@ -45,6 +47,7 @@ const base = {
   records: 1,
   valueBytes: 100,
   acks: 1,
+  replication: 1,
   durability: "page-cache",
 } as const;
 

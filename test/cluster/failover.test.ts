@@ -148,7 +148,7 @@ beforeAll(async () => {
       "controller.quorum.election.timeout.ms": "1000",
     },
     // One of them with threads for its sockets.
-    overridesOf: (id) => (id === 2 ? { "num.network.threads": "2" } : {}),
+    overridesOf: ({ id }) => (id === 2 ? { "num.network.threads": "2" } : {}),
   });
   await cluster.start();
   kafka = new Kafka({

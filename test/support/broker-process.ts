@@ -203,8 +203,12 @@ export function writeProperties(path: string, settings: Readonly<Record<string, 
   writeFileSync(path, lines.join(""));
 }
 
-/** How the classes in `libraries` are run in tests: a small heap, a quick start, warnings on the output. `directory` must exist. */
-export function javaCommand(libraries: string, directory: string): string[] {
+/** How the classes in `libraries` are run: by default a small heap and a quick start; warnings go to the output. `directory` must exist. */
+export function javaCommand(
+  libraries: string,
+  directory: string,
+  flags: readonly string[] = ["-Xmx512M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
+): string[] {
   const log4j = join(directory, "log4j2.properties");
   writeFileSync(
     log4j,
@@ -218,15 +222,7 @@ export function javaCommand(libraries: string, directory: string): string[] {
       "",
     ].join("\n"),
   );
-  return [
-    "java",
-    "-Xmx512M",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    `-Dlog4j2.configurationFile=${log4j}`,
-    "-cp",
-    join(libraries, "*"),
-  ];
+  return ["java", ...flags, `-Dlog4j2.configurationFile=${log4j}`, "-cp", join(libraries, "*")];
 }
 
 /** Prepares a data directory for Kafka, unless that was done; with a cluster id of its own where none is given. */

@@ -41,6 +41,15 @@ export interface BrokerCluster {
   stop(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
+/** Where a node is: its id from 1 on, and its addresses. */
+export interface NodePlace {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+  readonly controllerPort: number;
+  readonly networkHost: NetworkHost | null;
+}
+
 /** What a cluster is made of. */
 export interface ClusterOptions {
   readonly directory: string;
@@ -48,9 +57,11 @@ export interface ClusterOptions {
   readonly nodeCount?: number;
   /** Settings of all nodes, over the ones every cluster gets. */
   readonly overrides?: Readonly<Record<string, string>>;
-  /** Settings of one node, by its id from 1 on. */
-  readonly overridesOf?: (id: number) => Readonly<Record<string, string>>;
+  /** Settings of one node, over those. */
+  readonly overridesOf?: (place: NodePlace) => Readonly<Record<string, string>>;
   readonly readyTimeoutMs?: number;
+  /** Flags of the Java machine; a small heap and a quick start unless given. */
+  readonly javaFlags?: readonly string[];
   /** A network with a host for each node; 127.0.0.1 for all of them unless given. */
   readonly network?: TestNetwork;
 }
@@ -61,7 +72,7 @@ class SpawnedNode extends SpawnedBroker implements ClusterNode {
   readonly controllerPort: number;
   readonly networkHost: NetworkHost | null;
 
-  constructor(place: Place, plan: Omit<LaunchPlan, "host" | "port">) {
+  constructor(place: NodePlace, plan: Omit<LaunchPlan, "host" | "port">) {
     const { host, networkHost } = place;
     const command = [...(networkHost?.wrapper ?? []), ...plan.command];
     super({ ...plan, command, host, port: place.port });
@@ -106,17 +117,9 @@ class SpawnedCluster implements BrokerCluster {
   }
 }
 
-interface Place {
-  readonly id: number;
-  readonly host: string;
-  readonly port: number;
-  readonly controllerPort: number;
-  readonly networkHost: NetworkHost | null;
-}
-
-async function freePlaces(options: ClusterOptions): Promise<Place[]> {
+async function freePlaces(options: ClusterOptions): Promise<NodePlace[]> {
   const { nodeCount = 3, network } = options;
-  const places: Place[] = [];
+  const places: NodePlace[] = [];
   for (let id = 1; id <= nodeCount; id += 1) {
     const networkHost = network?.hosts[id - 1] ?? null;
     const host = networkHost?.address ?? "127.0.0.1";
@@ -134,10 +137,11 @@ function nodeDirectory(options: ClusterOptions, id: number): string {
 
 /** The `server.properties` of one node: what Kafka ships for a combined node, with addresses and directory filled in. */
 function nodeSettings(
-  places: readonly Place[],
-  { id, host, port, controllerPort }: Place,
+  places: readonly NodePlace[],
+  place: NodePlace,
   options: ClusterOptions,
 ): Record<string, string> {
+  const { id, host, port, controllerPort } = place;
   const replicas = String(Math.min(3, places.length));
   const voters = places.map((each) => `${each.id}@${each.host}:${each.controllerPort}`).join(",");
   return {
@@ -155,7 +159,7 @@ function nodeSettings(
     "transaction.state.log.min.isr": places.length > 1 ? "2" : "1",
     "group.initial.rebalance.delay.ms": "0",
     ...options.overrides,
-    ...options.overridesOf?.(id),
+    ...options.overridesOf?.(place),
   };
 }
 
@@ -190,8 +194,8 @@ export async function kafkaCluster(
     const properties = join(directory, "server.properties");
     const dataDirectory = join(directory, "data");
     writeProperties(properties, nodeSettings(places, place, options));
-    const java = javaCommand(libraries, directory);
-    await formatKafka(java, properties, dataDirectory, { clusterId });
+    const java = javaCommand(libraries, directory, options.javaFlags);
+    await formatKafka(javaCommand(libraries, directory), properties, dataDirectory, { clusterId });
     nodes.push(
       new SpawnedNode(place, {
         name: `Kafka ${place.id}`,

@@ -79,15 +79,16 @@ impl Admin {
         Ok(response[at..].to_vec())
     }
 
-    /// Creates a topic with one replica and waits until all of its partitions have leaders.
+    /// Creates a topic and waits until all of its partitions have leaders that answer, and all replicas are in sync.
     pub fn create_topic(
         &mut self,
         name: &str,
         partitions: i32,
+        replication: i16,
         config: &[(String, String)],
     ) -> Result<Topic, String> {
         let response = self.call(api::CREATE_TOPICS, api::CREATE_TOPICS_VERSION, |writer| {
-            api::create_topics_body(writer, name, partitions, config);
+            api::create_topics_body(writer, name, partitions, replication, config);
         })?;
         api::created_topic(&response)?;
         let deadline = Instant::now() + TIMEOUT;
@@ -97,7 +98,7 @@ impl Admin {
             })?;
             if let Some(topic) = api::ready_topic(&response, partitions as usize)? {
                 // Metadata may show a leader before that leader has made the log: its offsets answer once it has.
-                if self.end_offsets(name, partitions).is_ok() {
+                if end_offsets(&topic).is_ok() {
                     return Ok(topic);
                 }
             }
@@ -123,12 +124,27 @@ impl Admin {
         })?;
         api::deleted_topic(&response)
     }
+}
 
-    /// End offset of each partition.
-    pub fn end_offsets(&mut self, name: &str, partitions: i32) -> Result<Vec<i64>, String> {
-        let response = self.call(api::LIST_OFFSETS, api::LIST_OFFSETS_VERSION, |writer| {
-            api::list_offsets_body(writer, name, partitions, -1);
+/// End offset of each partition, asked of its leader.
+pub fn end_offsets(topic: &Topic) -> Result<Vec<i64>, String> {
+    let mut offsets = vec![-1; topic.leaders.len()];
+    let mut addresses = topic.leaders.clone();
+    addresses.sort();
+    addresses.dedup();
+    for address in addresses {
+        let led: Vec<usize> =
+            (0..offsets.len()).filter(|at| topic.leaders.get(*at) == Some(&address)).collect();
+        let mut leader = Admin::connect(resolve(&address)?)?;
+        let response = leader.call(api::LIST_OFFSETS, api::LIST_OFFSETS_VERSION, |writer| {
+            api::list_offsets_body(writer, &topic.name, &led, -1);
         })?;
-        api::listed_offsets(&response, partitions as usize)
+        api::listed_offsets(&response, &mut offsets)?;
     }
+    Ok(offsets)
+}
+
+/// Address of each partition's leader.
+pub fn leader_addresses(topic: &Topic) -> Result<Vec<SocketAddr>, String> {
+    topic.leaders.iter().map(|address| resolve(address)).collect()
 }

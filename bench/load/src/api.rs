@@ -38,6 +38,8 @@ pub type TopicId = [u8; 16];
 pub struct Topic {
     pub name: String,
     pub id: TopicId,
+    /// `host:port` of each partition's leader, by partition.
+    pub leaders: Vec<String>,
 }
 
 /// Encodes a whole frame: length, header v2, body.
@@ -96,12 +98,13 @@ pub fn create_topics_body(
     writer: &mut Writer,
     name: &str,
     partitions: i32,
+    replication: i16,
     config: &[(String, String)],
 ) {
     writer.compact_length(1);
     writer.compact_string(name);
     writer.i32(partitions);
-    writer.i16(1); // replication factor
+    writer.i16(replication);
     writer.compact_length(0); // no manual assignment
     writer.compact_length(config.len());
     for (key, value) in config {
@@ -127,7 +130,7 @@ pub fn created_topic(response: &[u8]) -> Result<Topic, String> {
     let error = reader.i16()?;
     let message = reader.compact_string()?.unwrap_or_default();
     if error == NONE {
-        Ok(Topic { name, id })
+        Ok(Topic { name, id, leaders: Vec::new() })
     } else {
         Err(format!("CreateTopics {name}: error {error} {message}"))
     }
@@ -164,14 +167,16 @@ pub fn metadata_body(writer: &mut Writer, name: &str) {
     writer.no_tags();
 }
 
-/// Answers the topic once each of its partitions has a leader, `None` while some has not.
+/// Answers the topic once each of its partitions has a leader and all replicas in sync, `None` while some has not.
 pub fn ready_topic(response: &[u8], partitions: usize) -> Result<Option<Topic>, String> {
     let mut reader = Reader::new(response);
     reader.i32()?;
+    let mut brokers = Vec::new();
     for _ in 0..reader.compact_length()?.unwrap_or(0) {
-        reader.i32()?;
-        reader.compact_string()?;
-        reader.i32()?;
+        let id = reader.i32()?;
+        let host = reader.compact_string()?.unwrap_or_default();
+        let port = reader.i32()?;
+        brokers.push((id, format!("{host}:{port}")));
         reader.compact_string()?;
         reader.skip_tags()?;
     }
@@ -184,30 +189,37 @@ pub fn ready_topic(response: &[u8], partitions: usize) -> Result<Option<Topic>, 
     let name = reader.compact_string()?.unwrap_or_default();
     let id = reader.uuid()?;
     reader.i8()?;
-    let mut led = 0;
+    let mut leaders = vec![None; partitions];
     for _ in 0..reader.compact_length()?.unwrap_or(0) {
         let error = reader.i16()?;
-        reader.i32()?;
+        let index = reader.i32()?;
         let leader = reader.i32()?;
         reader.i32()?;
-        reader.skip_i32s()?;
-        reader.skip_i32s()?;
+        let replicas = reader.skip_i32s()?;
+        let in_sync = reader.skip_i32s()?;
         reader.skip_i32s()?;
         reader.skip_tags()?;
-        led += usize::from(error == NONE && leader >= 0);
+        let address = brokers.iter().find(|(id, _)| *id == leader).map(|(_, at)| at.clone());
+        if error == NONE
+            && in_sync == replicas
+            && let Some(slot) = leaders.get_mut(index as usize)
+        {
+            *slot = address;
+        }
     }
-    Ok((error == NONE && led == partitions).then_some(Topic { name, id }))
+    let leaders: Option<Vec<String>> = leaders.into_iter().collect();
+    Ok(leaders.filter(|_| error == NONE).map(|leaders| Topic { name, id, leaders }))
 }
 
 /// Asks for one special offset of each partition: -1 the latest, -2 the earliest.
-pub fn list_offsets_body(writer: &mut Writer, name: &str, partitions: i32, timestamp: i64) {
+pub fn list_offsets_body(writer: &mut Writer, name: &str, partitions: &[usize], timestamp: i64) {
     writer.i32(-1);
     writer.i8(0);
     writer.compact_length(1);
     writer.compact_string(name);
-    writer.compact_length(partitions as usize);
-    for partition in 0..partitions {
-        writer.i32(partition);
+    writer.compact_length(partitions.len());
+    for partition in partitions {
+        writer.i32(*partition as i32);
         writer.i32(-1);
         writer.i64(timestamp);
         writer.no_tags();
@@ -216,10 +228,9 @@ pub fn list_offsets_body(writer: &mut Writer, name: &str, partitions: i32, times
     writer.no_tags();
 }
 
-/// Offsets by partition index.
-pub fn listed_offsets(response: &[u8], partitions: usize) -> Result<Vec<i64>, String> {
+/// Puts the offsets of an answer where their partitions are.
+pub fn listed_offsets(response: &[u8], offsets: &mut [i64]) -> Result<(), String> {
     let mut reader = Reader::new(response);
-    let mut offsets = vec![-1; partitions];
     reader.i32()?;
     for _ in 0..reader.compact_length()?.unwrap_or(0) {
         reader.compact_string()?;
@@ -238,7 +249,7 @@ pub fn listed_offsets(response: &[u8], partitions: usize) -> Result<Vec<i64>, St
         }
         reader.skip_tags()?;
     }
-    Ok(offsets)
+    Ok(())
 }
 
 fn write_topic(writer: &mut Writer, version: i16, topic: &Topic) {

@@ -153,9 +153,9 @@ pub fn run(
     let text = |error: io::Error| error.to_string();
     let batch = BatchShape { records: 1, value_bytes }.encode(plan.seed, wall_ms());
     let request = api::produce_frame(versions.0, topic, 0, acks, &batch);
-    let mut producer = Connection::connect(plan.address, request).map_err(text)?;
+    let mut producer = Connection::connect(plan.address(0)?, request).map_err(text)?;
     let (request, offset_at) = api::fetch_frame(versions.1, topic, 0, LONG_POLL);
-    let mut consumer = Connection::connect(plan.address, request).map_err(text)?;
+    let mut consumer = Connection::connect(plan.address(0)?, request).map_err(text)?;
     let mut poll = Poll::new(4).map_err(text)?;
     let alarm = Alarm::new().map_err(text)?;
     poll.add(&producer.stream, PRODUCER, Interest::Read).map_err(text)?;
@@ -189,14 +189,14 @@ pub fn run(
     loop {
         let now_ns = state.now_ns();
         if from.is_none() && now_ns >= plan.warm.as_nanos() as u64 {
-            before = process::sample(plan.broker_pid)?;
+            before = process::sample(&plan.broker_pids)?;
             counts_before = state.total;
             from = Some(state.now_ns());
             state.is_measuring = true;
         }
         let end_ns = from.map_or(u64::MAX, |from| from + plan.measured.as_nanos() as u64);
         if until.is_none() && now_ns >= end_ns {
-            after = process::sample(plan.broker_pid)?;
+            after = process::sample(&plan.broker_pids)?;
             counts = state.total.since(counts_before);
             until = Some(state.now_ns());
         }

@@ -30,7 +30,8 @@ pub enum Arrivals {
 
 /// What to run.
 pub struct Plan {
-    pub address: SocketAddr,
+    /// Whom a connection is made to: its partition's leader, or one for all.
+    pub addresses: Vec<SocketAddr>,
     pub inflight: usize,
     /// Requests a second over all connections; `None` is the closed loop.
     pub rate: Option<f64>,
@@ -40,9 +41,20 @@ pub struct Plan {
     pub measured: Duration,
     /// Ends the measured phase early, once that many value bytes went through.
     pub max_value_bytes: u64,
-    pub broker_pid: Option<u32>,
+    /// Brokers whose CPU time is counted, together.
+    pub broker_pids: Vec<u32>,
     /// Touched memory to release at the pace of the log; 0 for none.
     pub hold_bytes: usize,
+}
+
+impl Plan {
+    /// Whom connection `index` is made to.
+    pub fn address(&self, index: usize) -> Result<SocketAddr, String> {
+        self.addresses
+            .get(index % self.addresses.len().max(1))
+            .copied()
+            .ok_or_else(|| "no address".to_owned())
+    }
 }
 
 /// What one response was worth.
@@ -207,7 +219,8 @@ pub fn run<W: Work>(plan: &Plan, connections: usize, work: &mut W) -> Result<Mea
     poll.add(&alarm, ALARM_TOKEN, Interest::Read).map_err(text)?;
     let mut slots = Vec::with_capacity(connections);
     for index in 0..connections {
-        let connection = Connection::connect(plan.address, work.request(index)).map_err(text)?;
+        let address = plan.address(index)?;
+        let connection = Connection::connect(address, work.request(index)).map_err(text)?;
         poll.add(&connection.stream, index as u64, Interest::Read).map_err(text)?;
         slots.push(Slot {
             connection: Some(connection),
@@ -252,7 +265,7 @@ pub fn run<W: Work>(plan: &Plan, connections: usize, work: &mut W) -> Result<Mea
     loop {
         let now_ns = ledger.now_ns();
         if ledger.phase == Phase::Warm && now_ns >= plan.warm.as_nanos() as u64 {
-            before = process::sample(plan.broker_pid)?;
+            before = process::sample(&plan.broker_pids)?;
             counts_before = ledger.total;
             ledger.phase = Phase::Measured;
             ledger.measured_from_ns = ledger.now_ns();
@@ -264,7 +277,7 @@ pub fn run<W: Work>(plan: &Plan, connections: usize, work: &mut W) -> Result<Mea
                 || value_bytes >= plan.max_value_bytes
                 || ledger.errors >= MAX_ERRORS
             {
-                after = process::sample(plan.broker_pid)?;
+                after = process::sample(&plan.broker_pids)?;
                 let end_ns = ledger.now_ns();
                 elapsed = Duration::from_nanos(end_ns - ledger.measured_from_ns);
                 counts = ledger.total.since(counts_before);

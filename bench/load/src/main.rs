@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn plan(options: &Options) -> Result<Plan, String> {
     Ok(Plan {
-        address: admin::resolve(&options.bootstrap)?,
+        addresses: vec![admin::resolve(&options.bootstrap)?],
         inflight: options.inflight,
         rate: options.rate,
         arrivals: options.arrivals(),
@@ -66,20 +66,20 @@ fn plan(options: &Options) -> Result<Plan, String> {
         warm: options.warm,
         measured: options.measured,
         max_value_bytes: options.max_mib.map_or(u64::MAX, |mib| mib << 20),
-        broker_pid: options.pid,
+        broker_pids: options.pids.clone(),
         hold_bytes: if options.verb == Verb::Produce { options.hold_mib << 20 } else { 0 },
     })
 }
 
 fn run(options: &Options) -> Result<Value, String> {
-    let plan = plan(options)?;
+    let mut plan = plan(options)?;
     if let Some(path) = &options.script {
         let mut work = Replay::read(path)?;
         let connections = work.connections();
         let measured = engine::run(&plan, connections, &mut work)?;
         return Ok(report::of(options, "", &measured));
     }
-    let mut admin = Admin::connect(plan.address)?;
+    let mut admin = Admin::connect(plan.address(0)?)?;
     let own_name = format!("load-{}-{}", std::process::id(), produce::wall_ms());
     let name = options.topic.clone().unwrap_or(own_name);
     let is_own = options.topic.is_none();
@@ -90,19 +90,19 @@ fn run(options: &Options) -> Result<Value, String> {
             Ok(json!({ "isValid": true, "deleted": name }))
         }
         Verb::Fill => {
-            let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+            let topic = create(&mut admin, &mut plan, &name, options.partitions, options)?;
             let filled = fill(&mut admin, &plan, options, &topic)?;
             Ok(
                 json!({ "isValid": true, "topic": name, "batchBytes": filled.batch_bytes, "endOffsets": filled.end_offsets }),
             )
         }
         Verb::Produce => {
-            let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+            let topic = create(&mut admin, &mut plan, &name, options.partitions, options)?;
             let outcome = produce(&mut admin, &plan, options, &topic);
             finish(&mut admin, &name, is_own, outcome)
         }
         Verb::EndToEnd => {
-            let topic = admin.create_topic(&name, 1, &options.topic_config)?;
+            let topic = create(&mut admin, &mut plan, &name, 1, options)?;
             let versions = (admin.produce_version, admin.fetch_version);
             let outcome =
                 end_to_end::run(&plan, versions, &topic, options.acks, options.value_bytes).map(
@@ -116,12 +116,13 @@ fn run(options: &Options) -> Result<Value, String> {
         }
         Verb::Fetch => {
             let (topic, filled) = if is_own {
-                let topic = admin.create_topic(&name, options.partitions, &options.topic_config)?;
+                let topic = create(&mut admin, &mut plan, &name, options.partitions, options)?;
                 let filled = fill(&mut admin, &plan, options, &topic)?;
                 (topic, filled)
             } else {
                 let topic = admin.find_topic(&name, options.partitions)?;
-                let end_offsets = admin.end_offsets(&name, options.partitions)?;
+                plan.addresses = admin::leader_addresses(&topic)?;
+                let end_offsets = admin::end_offsets(&topic)?;
                 let batch_bytes = options.shape().encode(options.seed, 0).len();
                 (topic, Filled { batch_bytes, end_offsets })
             };
@@ -129,6 +130,19 @@ fn run(options: &Options) -> Result<Value, String> {
             finish(&mut admin, &name, is_own, outcome)
         }
     }
+}
+
+/// Creates the topic, and sends each connection of the plan to the leader of its partition.
+fn create(
+    admin: &mut Admin,
+    plan: &mut Plan,
+    name: &str,
+    partitions: i32,
+    options: &Options,
+) -> Result<Topic, String> {
+    let topic = admin.create_topic(name, partitions, options.replication, &options.topic_config)?;
+    plan.addresses = admin::leader_addresses(&topic)?;
+    Ok(topic)
 }
 
 /// Removes a topic of our own, whatever became of the run.
@@ -156,7 +170,7 @@ fn produce(
         Produce::new(version, topic.clone(), options.partitions, options.acks, shape, options.seed);
     let mut measured = engine::run(plan, options.connections, &mut work)?;
     if measured.errors == 0 {
-        let end_offsets = admin.end_offsets(&topic.name, options.partitions)?;
+        let end_offsets = admin::end_offsets(topic)?;
         refuse(&mut measured, work.verify(&end_offsets));
     }
     let mut value = report::of(options, &topic.name, &measured);
@@ -195,7 +209,7 @@ fn fill(
     );
     let partitions = options.partitions as usize;
     let fill_plan = Plan {
-        address: plan.address,
+        addresses: plan.addresses.clone(),
         inflight: 5,
         rate: None,
         arrivals: plan.arrivals,
@@ -203,14 +217,14 @@ fn fill(
         warm: Duration::ZERO,
         measured: Duration::from_secs(600),
         max_value_bytes: (options.fill_mib << 20) * partitions as u64,
-        broker_pid: None,
+        broker_pids: Vec::new(),
         hold_bytes: 0,
     };
     let measured = engine::run(&fill_plan, partitions, &mut work)?;
     if let Some(message) = measured.first_error {
         return Err(format!("filling {}: {message}", topic.name));
     }
-    let end_offsets = admin.end_offsets(&topic.name, options.partitions)?;
+    let end_offsets = admin::end_offsets(topic)?;
     work.verify(&end_offsets)?;
     Ok(Filled { batch_bytes: work.batch_bytes(), end_offsets })
 }

@@ -55,7 +55,8 @@ phases
 topic and broker
   --topic NAME        default: a name of its own, deleted afterwards
   --topic-config K=V  repeatable; of the topic created
-  --pid PID           broker whose CPU and memory are sampled
+  --replication R     replicas of the topic created, default 1
+  --pid PID           repeatable; broker whose CPU and memory are sampled
 ";
 
 /// Everything that was asked for.
@@ -80,7 +81,8 @@ pub struct Options {
     pub hold_mib: usize,
     pub topic: Option<String>,
     pub topic_config: Vec<(String, String)>,
-    pub pid: Option<u32>,
+    pub pids: Vec<u32>,
+    pub replication: i16,
     /// File of a replay.
     pub script: Option<PathBuf>,
 }
@@ -127,7 +129,8 @@ impl Options {
             hold_mib: 0,
             topic: None,
             topic_config: Vec::new(),
-            pid: None,
+            pids: Vec::new(),
+            replication: 1,
             script: None,
         };
         let mut rest = pairs.iter();
@@ -164,7 +167,8 @@ impl Options {
                 self.topic_config.push((key.to_owned(), setting.to_owned()));
             }
             "--script" => self.script = Some(PathBuf::from(value)),
-            "--pid" => self.pid = Some(number(name, value)?),
+            "--pid" => self.pids.push(number(name, value)?),
+            "--replication" => self.replication = number(name, value)?,
             other => return Err(format!("unknown option {other}")),
         }
         Ok(())

@@ -101,10 +101,16 @@ pub struct Sample {
     pub machine_busy_s: f64,
 }
 
-/// Takes a sample; without a broker's pid its part is absent. A pid that is gone is an error: there is no score for it.
-pub fn sample(broker: Option<u32>) -> Result<Sample, String> {
+/// Takes a sample; without pids of brokers their part is absent. A pid that is gone is an error: there is no score for it.
+pub fn sample(brokers: &[u32]) -> Result<Sample, String> {
+    let mut used = CpuTime::default();
+    for pid in brokers {
+        let time = cpu_time(*pid)?;
+        used.user_s += time.user_s;
+        used.system_s += time.system_s;
+    }
     Ok(Sample {
-        broker: broker.map(cpu_time).transpose()?,
+        broker: (!brokers.is_empty()).then_some(used),
         generator: cpu_time(std::process::id())?,
         machine_busy_s: machine_busy_s(),
     })

@@ -90,12 +90,12 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
         "backlogMax": measured.backlog_max,
         "generatorCpuSeconds": rounded(generator.total_s()),
     });
-    if let (Some(pid), Some(before), Some(after)) =
-        (options.pid, measured.before.broker, measured.after.broker)
-    {
+    if let (Some(before), Some(after)) = (measured.before.broker, measured.after.broker) {
         let cpu = after.since(before);
         let total_s = cpu.total_s();
-        let memory = process::memory(pid);
+        let memories: Vec<_> = options.pids.iter().map(|pid| process::memory(*pid)).collect();
+        let resident_kib: u64 = memories.iter().map(|memory| memory.resident_kib).sum();
+        let peak_kib: u64 = memories.iter().map(|memory| memory.peak_kib).sum();
         let others = measured.after.machine_busy_s
             - measured.before.machine_busy_s
             - total_s
@@ -109,8 +109,8 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
             "cpuSecondsPerWireGib": rounded(total_s / (counts.wire_bytes as f64 / GIB)),
             "cpuSecondsPer100kRequests": rounded(total_s / (counts.requests as f64 / 1e5)),
             "cpuSecondsPerMillionRecords": rounded(total_s / (counts.records as f64 / 1e6)),
-            "residentMib": rounded(memory.resident_kib as f64 / 1024.0),
-            "peakResidentMib": rounded(memory.peak_kib as f64 / 1024.0),
+            "residentMib": rounded(resident_kib as f64 / 1024.0),
+            "peakResidentMib": rounded(peak_kib as f64 / 1024.0),
         });
         // Everything else that ran meanwhile, kernel threads included: the reason to trust a run or not.
         value["foreignCores"] = json!(rounded(others / seconds));

@@ -180,10 +180,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips a compact array of 32-bit integers.
-    pub fn skip_i32s(&mut self) -> Read<()> {
+    /// Passes over a compact array of int32 and returns how many there are.
+    pub fn skip_i32s(&mut self) -> Read<usize> {
         let count = self.compact_length()?.unwrap_or(0);
         self.take(count.saturating_mul(4))?;
-        Ok(())
+        Ok(count)
     }
 }
 
