@@ -104,7 +104,7 @@ describe("workloads", () => {
   test("arguments carry what the workload says", () => {
     const options = {
       bootstrap: "h:1",
-      pid: 7,
+      pids: [7],
       seed: 3,
       seconds: 2,
       warmSeconds: 1,
@@ -112,7 +112,7 @@ describe("workloads", () => {
     };
     expect(loadArguments({ ...small, acks: -1, ratePerSecond: 10 }, options).join(" ")).toBe(
       "produce --bootstrap h:1 --connections 1 --partitions 1 --inflight 1 --records 1 --value-bytes 100 --acks -1" +
-        " --rate 10 --seed 3 --warm-seconds 1 --seconds 2 --pid 7 --topic-config a=b",
+        " --rate 10 --seed 3 --warm-seconds 1 --seconds 2 --replication 1 --pid 7 --topic-config a=b",
     );
   });
 
