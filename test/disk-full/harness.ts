@@ -47,6 +47,21 @@ const STORAGE_ERROR = 56;
 const PARTITIONS = 3;
 const BULK_BYTES = 200_000;
 
+/** The broker looks at its disks about every second. */
+const SURELY_LOOKED_MS = 1_500;
+
+/** What is appended until it is refused. */
+interface Probe {
+  readonly bytes: number;
+  readonly pauseMs: number;
+}
+const LARGE_PROBE: Probe = { bytes: BULK_BYTES, pauseMs: 0 };
+/**
+ * Room that somebody else took is seen by the next look at the disk, up to a second later. What is appended until then comes out of the reserve, so that
+ * a round that is about the reserve must not write it full in that second.
+ */
+const SMALL_PROBE: Probe = { bytes: 2_000, pauseMs: 10 };
+
 /** How a round fills the disk. */
 export type Filling = "below the reserve" | "to the last byte" | "by the broker";
 const FILLINGS: readonly Filling[] = ["below the reserve", "to the last byte", "by the broker"];
@@ -129,10 +144,13 @@ export async function runDiskFull(
         filling === "to the last byte"
           ? 0
           : filling === "by the broker"
-            ? reserveBytes + 20 * BULK_BYTES
-            : reserveBytes / 2,
+            ? reserveBytes + 40 * BULK_BYTES
+            : Math.floor(reserveBytes * 0.95),
       );
-      const full = await untilRefused(bootstrap, `bulk-${seed}`, isAlive);
+      // The broker's own count starts from its last look: without one after the filling it would take the reserve for room.
+      if (filling === "by the broker") await Bun.sleep(SURELY_LOOKED_MS);
+      const probe = filling === "below the reserve" ? SMALL_PROBE : LARGE_PROBE;
+      const full = await untilRefused(bootstrap, `bulk-${seed}`, isAlive, probe);
       if (full !== STORAGE_ERROR) {
         findings.push(`${what}: a full disk is answered with ${full}\n${broker.log()}`);
         break;
@@ -215,10 +233,11 @@ async function untilRefused(
   address: string,
   topic: string,
   isAlive: () => boolean,
+  probe: Probe,
 ): Promise<number | string> {
   const records = encodeRecordBatch({
     timestamp: Date.now(),
-    records: [{ key: null, value: new Uint8Array(BULK_BYTES) }],
+    records: [{ key: null, value: new Uint8Array(probe.bytes) }],
   });
   const deadline = performance.now() + 30_000;
   while (isAlive() && performance.now() < deadline) {
@@ -231,6 +250,7 @@ async function untilRefused(
         return answer.responses[0]?.partitionResponses[0]?.errorCode ?? -1;
       });
       if (code !== 0) return code;
+      await Bun.sleep(probe.pauseMs);
     } catch (error) {
       if (isAlive()) return String(error);
     }
