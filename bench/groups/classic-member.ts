@@ -39,6 +39,7 @@ const LEAVE_VERSION = 5;
 const CONSUMER_PROTOCOL_VERSION = 1;
 const PROTOCOL_TYPE = "consumer";
 const PROTOCOL_NAME = "range";
+const LOADING_PAUSE_MS = 50;
 
 /** Codes after which a member joins again; the id survives all but the last. */
 const rejoinCodes: ReadonlySet<number> = new Set([
@@ -101,6 +102,11 @@ export class ClassicMember implements Member {
       answer = await wire.send(JoinGroupApi, JOIN_VERSION, again);
     }
     if (this.#mustRejoin(answer.errorCode)) return null;
+    if (answer.errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) {
+      // The first members of a fresh broker: its coordinator is not ready, and nothing is measured yet.
+      await this.#pauser.sleep(LOADING_PAUSE_MS);
+      return null;
+    }
     expectNone(answer.errorCode, `joining ${groupId}`);
     this.memberId = answer.memberId;
     return answer;
