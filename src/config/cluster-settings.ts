@@ -2,7 +2,7 @@
  * What makes a node part of a cluster: its roles, the quorum it belongs to, and the listeners nodes use among themselves. The sentences
  * about wrong values are Kafka's.
  *
- * A quorum of nobody but this node is no cluster: such a node runs by itself, with a metadata log of its own. That is what a
+ * A quorum of nobody but this node, which is broker and controller, is no cluster: such a node runs by itself, with a metadata log of its own. That is what a
  * `server.properties` for a single node of Kafka says, and what a broker without a file does.
  */
 import type { BrokerConfig } from "./broker-config.ts";
@@ -67,8 +67,10 @@ export function clusterSettings(
   const isController = roles.includes("controller");
   const names = config.list("controller.listener.names").map((name) => name.toUpperCase());
   const controllerListeners = listeners.filter(({ name }) => names.includes(name));
-  if (isAlone(voters, servers, nodeId, isController, controllerListeners)) return null;
   const isBroker = roles.includes("broker");
+  // One that is only a controller decides for brokers elsewhere.
+  const isWhole = isBroker && isController;
+  if (isAlone(voters, servers, nodeId, isWhole, controllerListeners)) return null;
   checkRoles(isBroker, isController, nodeId, voters, errors);
   checkControllerListeners(isBroker, isController, names, listeners, errors);
   const bootstrapServers =
@@ -102,15 +104,15 @@ function isAlone(
   voters: readonly QuorumVoter[],
   servers: readonly QuorumAddress[],
   nodeId: number,
-  isController: boolean,
+  isWhole: boolean,
   controllerListeners: readonly Listener[],
 ): boolean {
-  if (voters.length > 0) return voters.length === 1 && voters[0]?.id === nodeId && isController;
+  if (voters.length > 0) return voters.length === 1 && voters[0]?.id === nodeId && isWhole;
   const [server] = servers;
   if (server === undefined) return true;
   // What Kafka ships for one node: the only server is its own controller, or it has not opened one at all.
   const [own] = controllerListeners;
-  return servers.length === 1 && isController && (own === undefined || own.port === server.port);
+  return servers.length === 1 && isWhole && (own === undefined || own.port === server.port);
 }
 
 function checkRoles(

@@ -21,6 +21,8 @@ export interface ClusterNode extends BrokerProcess {
   readonly id: number;
   readonly port: number;
   readonly controllerPort: number;
+  /** Whether clients are served. */
+  readonly isBroker: boolean;
   /** Its host in the network it was given; null on 127.0.0.1. */
   readonly networkHost: NetworkHost | null;
   /** Stops the process without ending it (SIGSTOP): sockets stay open, nobody answers. */
@@ -48,13 +50,20 @@ export interface NodePlace {
   readonly port: number;
   readonly controllerPort: number;
   readonly networkHost: NetworkHost | null;
+  readonly isBroker: boolean;
+  readonly isController: boolean;
 }
+
+/** `process.roles` */
+export type NodeRoles = "broker" | "controller" | "broker,controller";
 
 /** What a cluster is made of. */
 export interface ClusterOptions {
   readonly directory: string;
   /** How many nodes; 3 unless given. */
   readonly nodeCount?: number;
+  /** Roles of a node; broker and controller unless given. The voters are those that are controllers. */
+  readonly rolesOf?: (id: number) => NodeRoles;
   /** Settings of all nodes, over the ones every cluster gets. */
   readonly overrides?: Readonly<Record<string, string>>;
   /** Settings of one node, over those. */
@@ -70,15 +79,18 @@ class SpawnedNode extends SpawnedBroker implements ClusterNode {
   readonly id: number;
   readonly port: number;
   readonly controllerPort: number;
+  readonly isBroker: boolean;
   readonly networkHost: NetworkHost | null;
 
   constructor(place: NodePlace, plan: Omit<LaunchPlan, "host" | "port">) {
     const { host, networkHost } = place;
     const command = [...(networkHost?.wrapper ?? []), ...plan.command];
-    super({ ...plan, command, host, port: place.port });
+    // A node that is only a controller opens no other port.
+    super({ ...plan, command, host, port: place.isBroker ? place.port : place.controllerPort });
     this.id = place.id;
     this.port = place.port;
     this.controllerPort = place.controllerPort;
+    this.isBroker = place.isBroker;
     this.networkHost = networkHost;
   }
 
@@ -101,7 +113,10 @@ class SpawnedCluster implements BrokerCluster {
   }
 
   get bootstrap(): string {
-    return this.nodes.map(({ bootstrap }) => bootstrap).join(",");
+    return this.nodes
+      .filter(({ isBroker }) => isBroker)
+      .map(({ bootstrap }) => bootstrap)
+      .join(",");
   }
 
   async start(): Promise<void> {
@@ -126,7 +141,10 @@ async function freePlaces(options: ClusterOptions): Promise<NodePlace[]> {
     // A host of its own has all ports free; those of this machine need not be.
     const [port, controllerPort] =
       networkHost === null ? [await freePort(), await freePort()] : [9092, 9093];
-    places.push({ id, host, port, controllerPort, networkHost });
+    const roles = options.rolesOf?.(id) ?? "broker,controller";
+    const isBroker = roles !== "controller";
+    const isController = roles !== "broker";
+    places.push({ id, host, port, controllerPort, networkHost, isBroker, isController });
   }
   return places;
 }
@@ -141,22 +159,33 @@ function nodeSettings(
   place: NodePlace,
   options: ClusterOptions,
 ): Record<string, string> {
-  const { id, host, port, controllerPort } = place;
-  const replicas = String(Math.min(3, places.length));
-  const voters = places.map((each) => `${each.id}@${each.host}:${each.controllerPort}`).join(",");
+  const { id, host, port, controllerPort, isBroker, isController } = place;
+  const brokerCount = places.filter((each) => each.isBroker).length;
+  const replicas = String(Math.min(3, brokerCount));
+  const voters = places
+    .filter((each) => each.isController)
+    .map((each) => `${each.id}@${each.host}:${each.controllerPort}`)
+    .join(",");
+  const listeners = [
+    ...(isBroker ? [`PLAINTEXT://${host}:${port}`] : []),
+    ...(isController ? [`CONTROLLER://${host}:${controllerPort}`] : []),
+  ];
   return {
-    "process.roles": "broker,controller",
+    "process.roles": [
+      ...(isBroker ? ["broker"] : []),
+      ...(isController ? ["controller"] : []),
+    ].join(","),
     "node.id": String(id),
     "controller.quorum.voters": voters,
-    listeners: `PLAINTEXT://${host}:${port},CONTROLLER://${host}:${controllerPort}`,
-    "advertised.listeners": `PLAINTEXT://${host}:${port}`,
+    listeners: listeners.join(","),
+    ...(isBroker ? { "advertised.listeners": `PLAINTEXT://${host}:${port}` } : {}),
     "inter.broker.listener.name": "PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "log.dirs": join(nodeDirectory(options, id), "data"),
     "offsets.topic.replication.factor": replicas,
     "transaction.state.log.replication.factor": replicas,
-    "transaction.state.log.min.isr": places.length > 1 ? "2" : "1",
+    "transaction.state.log.min.isr": brokerCount > 1 ? "2" : "1",
     "group.initial.rebalance.delay.ms": "0",
     ...options.overrides,
     ...options.overridesOf?.(place),

@@ -150,16 +150,23 @@ async function tellWhatNext(broker: Broker, elapsedMs: number, io: CommandIo): P
     .join(", ");
   const changed = explainConfig(broker.config);
   const admin = broker.adminAddress;
+  const isBroker = broker.config.list("process.roles").includes("broker");
   const lines = [
-    `Sluice serves Kafka clients on ${addresses} (ready in ${Math.round(elapsedMs)} ms)`,
+    isBroker
+      ? `Sluice serves Kafka clients on ${addresses} (ready in ${Math.round(elapsedMs)} ms)`
+      : `Sluice is a controller, node ${broker.nodeId}, and serves no clients (ready in ${Math.round(elapsedMs)} ms)`,
     `Data is in ${broker.dataDirs.map((directory) => resolve(directory)).join(", ")}, cluster ${broker.clusterId}`,
     ...(admin === null
       ? []
       : [`Metrics and health are on http://${urlHost(admin.host)}:${admin.port}`]),
     ...(changed.length === 0 ? [] : ["Not at the default:", ...changed.map((line) => `  ${line}`)]),
-    "Try, in another terminal:",
-    `  echo hello | sluice produce greetings${where}`,
-    `  sluice consume greetings${where}`,
+    ...(isBroker
+      ? [
+          "Try, in another terminal:",
+          `  echo hello | sluice produce greetings${where}`,
+          `  sluice consume greetings${where}`,
+        ]
+      : []),
   ];
   await io.stdout.write(`${lines.join("\n")}\n`);
 }

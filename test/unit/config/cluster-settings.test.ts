@@ -72,6 +72,18 @@ describe("clusterSettings", () => {
     expect([errors, settings?.cluster]).toEqual([[], null]);
   });
 
+  test("the only controller is no node by itself when brokers are elsewhere", () => {
+    const { settings, errors } = settingsOf({
+      "process.roles": "controller",
+      "controller.quorum.voters": "1@127.0.0.1:19093",
+      listeners: "CONTROLLER://127.0.0.1:19093",
+      "advertised.listeners": null,
+    });
+    expect(errors).toEqual([]);
+    expect(settings?.cluster).toMatchObject({ isBroker: false, voters: [{ id: 1 }] });
+    expect(settings?.listeners).toEqual([]);
+  });
+
   test("a broker without the controller role names the voters, and is none", () => {
     const roles = { "process.roles": "broker", "node.id": "4" };
     const { settings } = settingsOf({ ...roles, listeners: "PLAINTEXT://127.0.0.1:19092" });

@@ -1,0 +1,125 @@
+/**
+ * Kafka's usual set-up: controllers and brokers apart. One process decides and serves no client, the others serve clients and have no
+ * vote; they learn the metadata as members of the quorum without a vote.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Admin, Kafka, logLevel } from "kafkajs";
+import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
+import { Cluster } from "#client/cluster.ts";
+import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
+import { until } from "../support/process.ts";
+
+const PATIENCE_MS = 60_000;
+const TOPIC = "apart";
+
+let directory: string;
+let cluster: BrokerCluster;
+let kafka: Kafka;
+let admin: Admin;
+
+function logs(): string {
+  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
+}
+
+async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
+  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+}
+
+async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
+  const bootstrap = cluster.nodes
+    .filter(({ pid, isBroker }) => pid !== null && isBroker)
+    .map(({ port }) => ({ host: "127.0.0.1", port }));
+  const client = await Cluster.connect({ bootstrap });
+  try {
+    return await question(client);
+  } finally {
+    client.close();
+  }
+}
+
+async function produce(values: readonly string[]): Promise<void> {
+  const producer = kafka.producer();
+  await producer.connect();
+  await producer.send({ topic: TOPIC, acks: -1, messages: values.map((value) => ({ value })) });
+  await producer.disconnect();
+}
+
+/** Everything in the topic, from its beginning. */
+async function consume(count: number, groupId: string): Promise<string[]> {
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100 });
+  const read: string[] = [];
+  await consumer.connect();
+  await consumer.subscribe({ topic: TOPIC, fromBeginning: true });
+  await consumer.run({ eachMessage: async ({ message }) => void read.push(String(message.value)) });
+  await waitFor(`${count} records`, () => read.length >= count);
+  await consumer.disconnect();
+  return read.sort();
+}
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-roles-"));
+  cluster = await sluiceCluster({
+    directory,
+    rolesOf: (id) => (id === 1 ? "controller" : "broker"),
+    overrides: { "sluice.admin.listener": "", "offsets.topic.num.partitions": "2" },
+  });
+  await cluster.start();
+  kafka = new Kafka({
+    brokers: cluster.bootstrap.split(","),
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 60 },
+  });
+  admin = kafka.admin();
+  await admin.connect();
+  await waitFor(
+    "two live brokers",
+    async () => (await admin.describeCluster()).brokers.length === 2,
+  );
+}, 120_000);
+
+afterAll(async () => {
+  await admin?.disconnect();
+  await cluster?.stop("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+test("one votes, two serve", async () => {
+  const quorum = await asked(describeQuorum);
+  expect(quorum?.leaderId).toBe(1);
+  expect(quorum?.replicas.map(({ id, role }) => `${id} ${role}`)).toEqual([
+    "1 leader",
+    "2 observer",
+    "3 observer",
+  ]);
+  expect((await asked(describeBrokers)).map(({ id }) => id)).toEqual([2, 3]);
+});
+
+test("records of two replicas outlive a broker that is killed, and it comes back", async () => {
+  await admin.createTopics({
+    topics: [{ topic: TOPIC, numPartitions: 2, replicationFactor: 2 }],
+    waitForLeaders: true,
+  });
+  await produce(["a", "b", "c"]);
+  expect(await consume(3, "before")).toEqual(["a", "b", "c"]);
+  const killed = cluster.nodes.find(({ id }) => id === 2);
+  await killed?.stop("SIGKILL");
+  await produce(["d"]);
+  expect(await consume(4, "after")).toEqual(["a", "b", "c", "d"]);
+  await killed?.start();
+  await waitFor("full ISR", async () => {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [TOPIC] });
+    return topics.every(({ partitions }) => partitions.every(({ isr }) => isr.length === 2));
+  });
+}, 120_000);
+
+test("the only controller is killed: what is there is served, and it decides again when it is back", async () => {
+  const controller = cluster.nodes.find(({ id }) => id === 1);
+  await controller?.stop("SIGKILL");
+  await produce(["e"]);
+  await controller?.start();
+  await admin.createTopics({ topics: [{ topic: "later", replicationFactor: 2 }] });
+  expect(await consume(5, "last")).toEqual(["a", "b", "c", "d", "e"]);
+}, 120_000);
