@@ -14,14 +14,8 @@ import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import type { BrokerProcess } from "../support/broker-process.ts";
 import { until } from "../support/process.ts";
 import { CommitChecker, LogChecker } from "./checkers.ts";
-import {
-  CrashConsumer,
-  CrashProducer,
-  createTopic,
-  insist,
-  readCommitted,
-  readLog,
-} from "./load.ts";
+import { CrashConsumer } from "./group-consumer.ts";
+import { CrashProducer, createTopic, insist, readCommitted, readLog } from "./load.ts";
 import { SideLoad } from "./side-load.ts";
 
 /** Broker settings under which deletions by retention come often enough to be met by a stop. */
@@ -109,15 +103,15 @@ export async function runCrashes(
   const producers = Array.from(
     { length: producerCount },
     (_, at) =>
-      new CrashProducer(
-        `p${at}`,
-        address,
+      new CrashProducer({
+        name: `p${at}`,
+        where: address,
         topic,
-        partitions,
-        log,
-        seededRandom(seed * 31 + at),
-        options.isPipelined ?? true,
-      ),
+        partitions: Array.from({ length: partitions }, (__, partition) => partition),
+        checker: log,
+        random: seededRandom(seed * 31 + at),
+        isPipelined: options.isPipelined ?? true,
+      }),
   );
   const runs = producers.map(async (producer) => {
     try {
@@ -126,7 +120,7 @@ export async function runCrashes(
       findings.push(error instanceof Error ? error.message : String(error));
     }
   });
-  const consumer = new CrashConsumer(address, group, topic, log, commits);
+  const consumer = new CrashConsumer([address], group, topic, log, commits);
   await consumer.start();
 
   const judge = async (when: string): Promise<void> => {

@@ -1,9 +1,8 @@
 /**
  * The load of the crash tests, over bare connections: nothing here retries behind the checkers' back. Idempotent producers keep a few
  * requests in flight and send an unanswered one again, unchanged and in order, until it is acknowledged; that is what makes "none lost, none doubled"
- * the broker's promise alone. The consumer is a member of a real group (kafkajs), which must find its way back after every stop.
+ * the broker's promise alone.
  */
-import { Kafka, logLevel, type Consumer } from "kafkajs";
 import {
   CreateTopicsApi,
   makeCreatableTopic,
@@ -39,7 +38,7 @@ import {
 } from "#protocol/generated/produce.ts";
 import { decodeRecordBatches, encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { Wire } from "../differential/wire.ts";
-import type { CommitChecker, LogChecker, LoggedRecord } from "./checkers.ts";
+import type { LogChecker, LoggedRecord } from "./checkers.ts";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 const IN_FLIGHT = 4;
@@ -48,10 +47,13 @@ const DUPLICATE_SEQUENCE_NUMBER = 46;
 export const AGAIN: ReadonlySet<number> = new Set([3, 5, 6, 7, 13, 14, 15, 16, 45, 56]);
 
 /** Bounds the wait for an answer; a late one counts as a lost connection. */
-export async function within<T>(answer: Promise<T>): Promise<T> {
+export async function within<T>(
+  answer: Promise<T>,
+  timeoutMs: number = ANSWER_TIMEOUT_MS,
+): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer")), ANSWER_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Error("no answer")), timeoutMs);
   });
   try {
     return await Promise.race([answer, late]);
@@ -60,15 +62,19 @@ export async function within<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
+/** An address, or how it is found anew for each attempt: leaders and coordinators move. */
+export type Where = string | (() => string | Promise<string>);
+
 /** Keeps trying `work` on fresh connections until it succeeds or `timeoutMs` has passed. */
 export async function insist<T>(
-  address: string,
+  where: Where,
   timeoutMs: number,
   work: (wire: Wire) => Promise<T>,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
+      const address = typeof where === "string" ? where : await where();
       using wire = await within(Wire.connect(address, "crash-test"));
       return await work(wire);
     } catch (error) {
@@ -80,10 +86,11 @@ export async function insist<T>(
 
 /** Makes a topic of the run, with segments small enough (unless `settings` say otherwise) that stops meet rolls. */
 export async function createTopic(
-  address: string,
+  where: Where,
   topic: string,
   partitions: number,
   settings: Readonly<Record<string, string>> = {},
+  replicationFactor = 1,
 ): Promise<void> {
   const configs = Object.entries({ "segment.bytes": String(1 << 20), ...settings }).map(
     ([name, value]) => makeCreatableTopicConfig({ name, value }),
@@ -91,10 +98,10 @@ export async function createTopic(
   const wanted = makeCreatableTopic({
     name: topic,
     numPartitions: partitions,
-    replicationFactor: 1,
+    replicationFactor,
     configs,
   });
-  await insist(address, 30_000, async (wire) => {
+  await insist(where, 30_000, async (wire) => {
     const answer = await within(
       wire.send(
         CreateTopicsApi,
@@ -115,40 +122,49 @@ interface Pending {
   readonly records: Uint8Array;
 }
 
-/** One idempotent producer over all partitions, `acks=all`. */
+/** What a producer is made of. */
+export interface CrashProducerOptions {
+  readonly name: string;
+  /** Who leads the partitions: one connection is used for all of them. */
+  readonly where: Where;
+  readonly topic: string;
+  readonly partitions: readonly number[];
+  readonly checker: LogChecker;
+  readonly random: () => number;
+  /**
+   * Several batches of one partition in flight. Kafka keeps only the last batch's sequence over a restart, so that it refuses to recognise an
+   * earlier one: there, one at a time.
+   */
+  readonly isPipelined: boolean;
+  /** Codes that mean "again"; those of a single broker unless given. */
+  readonly again?: ReadonlySet<number>;
+  /** Time an answer may take, ms; the broker is told the same. */
+  readonly answerTimeoutMs?: number;
+  /** Time from one batch to the next, ms; none unless given. */
+  readonly pauseMs?: number;
+}
+
+/** One idempotent producer over some partitions, `acks=all`. */
 export class CrashProducer {
   readonly name: string;
-  readonly #address: string;
-  readonly #topic: string;
-  readonly #checker: LogChecker;
+  readonly #options: CrashProducerOptions;
   readonly #random: () => number;
-  readonly #next: number[];
-  readonly #isPipelined: boolean;
+  /** By partition: the number of its next record. */
+  readonly #next: Map<number, number>;
+  readonly #answerTimeoutMs: number;
+  readonly #again: ReadonlySet<number>;
   #isStopping = false;
   #requestsAgain = 0;
   #waiting: readonly Pending[] = [];
   #lastFailure = "none";
 
-  /**
-   * @param isPipelined - several batches of one partition in flight. Kafka keeps only the last batch's sequence over a restart, so that it refuses
-   * to recognise an earlier one: there, one at a time.
-   */
-  constructor(
-    name: string,
-    address: string,
-    topic: string,
-    partitions: number,
-    checker: LogChecker,
-    random: () => number,
-    isPipelined: boolean,
-  ) {
-    this.name = name;
-    this.#isPipelined = isPipelined;
-    this.#address = address;
-    this.#topic = topic;
-    this.#checker = checker;
-    this.#random = random;
-    this.#next = Array.from({ length: partitions }, () => 0);
+  constructor(options: CrashProducerOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#random = options.random;
+    this.#again = options.again ?? AGAIN;
+    this.#answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
+    this.#next = new Map(options.partitions.map((partition) => [partition, 0]));
   }
 
   /** Requests that had to be sent more than once. */
@@ -171,27 +187,33 @@ export class CrashProducer {
 
   /** Produces until stopped; rejects on an answer that no retry can mend. */
   async run(): Promise<void> {
-    const { producerId, producerEpoch } = await insist(this.#address, 60_000, async (wire) => {
-      const answer = await within(
-        wire.send(
-          InitProducerIdApi,
-          4,
-          makeInitProducerIdRequest({
-            transactionalId: null,
-            transactionTimeoutMs: 60_000,
-            producerId: -1n,
-            producerEpoch: -1,
-          }),
-        ),
-      );
-      if (answer.errorCode !== 0) throw new Error(`InitProducerId: error ${answer.errorCode}`);
-      return answer;
-    });
+    const { producerId, producerEpoch } = await insist(
+      this.#options.where,
+      60_000,
+      async (wire) => {
+        const answer = await within(
+          wire.send(
+            InitProducerIdApi,
+            4,
+            makeInitProducerIdRequest({
+              transactionalId: null,
+              transactionTimeoutMs: 60_000,
+              producerId: -1n,
+              producerEpoch: -1,
+            }),
+          ),
+        );
+        if (answer.errorCode !== 0) throw new Error(`InitProducerId: error ${answer.errorCode}`);
+        return answer;
+      },
+    );
     let outstanding: Pending[] = [];
     let isFresh = true;
     while (!this.#isStopping || outstanding.length > 0) {
       try {
-        using wire = await within(Wire.connect(this.#address, this.name));
+        const { where } = this.#options;
+        const address = typeof where === "string" ? where : await where();
+        using wire = await within(Wire.connect(address, this.name), this.#answerTimeoutMs);
         if (outstanding.length > 0) this.#requestsAgain += outstanding.length;
         const answers: { pending: Pending; answer: Promise<number> }[] = [];
         const unsent = outstanding;
@@ -202,8 +224,10 @@ export class CrashProducer {
           while (answers.length < IN_FLIGHT && (unsent.length > 0 || !this.#isStopping)) {
             let pending = unsent.shift();
             if (pending === undefined) {
-              const busy = this.#isPipelined ? [] : outstanding.map(({ partition }) => partition);
-              const free = this.#next.map((_, at) => at).filter((at) => !busy.includes(at));
+              const busy = this.#options.isPipelined
+                ? []
+                : outstanding.map(({ partition }) => partition);
+              const free = [...this.#next.keys()].filter((at) => !busy.includes(at));
               const partition = free[Math.floor(this.#random() * free.length)];
               if (partition === undefined) break;
               pending = this.#make(partition, producerId, producerEpoch);
@@ -215,13 +239,14 @@ export class CrashProducer {
           }
           const oldest = answers.shift();
           if (oldest === undefined) break;
-          const code = await within(oldest.answer);
-          if (AGAIN.has(code)) throw new Error(`error ${code}`);
+          const code = await within(oldest.answer, this.#answerTimeoutMs);
+          if (this.#again.has(code)) throw new Error(`error ${code}`);
           if (code !== 0)
             throw new FatalAnswer(
               `${this.name}: Produce of ${oldest.pending.first} to partition ${oldest.pending.partition}: error ${code}`,
             );
           outstanding.shift();
+          if (this.#options.pauseMs !== undefined) await Bun.sleep(this.#options.pauseMs);
         }
       } catch (error) {
         if (error instanceof FatalAnswer) throw error;
@@ -233,10 +258,10 @@ export class CrashProducer {
   }
 
   #make(partition: number, producerId: bigint, producerEpoch: number): Pending {
-    const first = this.#next[partition] ?? 0;
+    const first = this.#next.get(partition) ?? 0;
     const count = 1 + Math.floor(this.#random() * 8);
     const last = first + count - 1;
-    this.#next[partition] = last + 1;
+    this.#next.set(partition, last + 1);
     const padding = "·".repeat(Math.floor(this.#random() * 200));
     const records = encodeRecordBatch({
       // The clock's time: Kafka forgets a producer whose last batch is a day old by its timestamp, and with it what was written already.
@@ -254,27 +279,29 @@ export class CrashProducer {
 
   async #send(wire: Wire, pending: Pending): Promise<number> {
     const { partition, first, last, records } = pending;
-    this.#checker.sending(this.name, partition, last);
+    const { topic, checker } = this.#options;
+    checker.sending(this.name, partition, last);
     const partitionData = [makePartitionProduceData({ index: partition, records })];
-    const topicData = [makeTopicProduceData({ name: this.#topic, partitionData })];
+    const topicData = [makeTopicProduceData({ name: topic, partitionData })];
     const answer = await wire.send(
       ProduceApi,
       8,
-      makeProduceRequest({ acks: -1, timeoutMs: 10_000, topicData }),
+      makeProduceRequest({ acks: -1, timeoutMs: this.#answerTimeoutMs, topicData }),
     );
     const found = answer.responses[0]?.partitionResponses[0];
     const code = found?.errorCode ?? -1;
     if (code !== 0 && code !== DUPLICATE_SEQUENCE_NUMBER) return code;
     const offset =
       code === 0 && found !== undefined && found.baseOffset >= 0 ? found.baseOffset : null;
-    this.#checker.acknowledged(this.name, partition, first, last, offset);
+    checker.acknowledged(this.name, partition, first, last, offset);
     return 0;
   }
 }
 
 class FatalAnswer extends Error {}
 
-function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
+/** The record that a value names. */
+export function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
   const [producer = "?", number = "-1"] = Buffer.from(value ?? [])
     .toString()
     .split("/");
@@ -283,21 +310,21 @@ function toLogged(offset: number, value: Uint8Array | null): LoggedRecord {
 
 /** Reads a partition from offset 0 to the high watermark of the moment. */
 export async function readLog(
-  address: string,
+  where: Where,
   topic: string,
   partition: number,
 ): Promise<LoggedRecord[]> {
-  return (await readTrimmedLog(address, topic, partition, false)).log;
+  return (await readTrimmedLog(where, topic, partition, false)).log;
 }
 
 /** Reads a partition from its start, wherever that is when `mayStartLater`, to the high watermark of the moment. */
 export async function readTrimmedLog(
-  address: string,
+  where: Where,
   topic: string,
   partition: number,
   mayStartLater = true,
 ): Promise<{ start: number; log: LoggedRecord[] }> {
-  return await insist(address, 30_000, async (wire) => {
+  return await insist(where, 30_000, async (wire) => {
     let log: LoggedRecord[] = [];
     let start = 0;
     for (let fetchOffset = 0; ;) {
@@ -352,7 +379,7 @@ async function readStart(wire: Wire, topic: string, partition: number): Promise<
 
 /** What the group has committed, by partition; -1 where nothing. */
 export async function readCommitted(
-  address: string,
+  where: Where,
   group: string,
   topic: string,
   partitions: number,
@@ -362,7 +389,7 @@ export async function readCommitted(
     groupId: group,
     topics: [makeOffsetFetchRequestTopic({ name: topic, partitionIndexes })],
   });
-  return await insist(address, 30_000, async (wire) => {
+  return await insist(where, 30_000, async (wire) => {
     const answer = await within(wire.send(OffsetFetchApi, 5, request));
     if (answer.errorCode !== 0) throw new Error(`OffsetFetch: error ${answer.errorCode}`);
     const found = answer.topics[0]?.partitions ?? [];
@@ -373,77 +400,4 @@ export async function readCommitted(
       return one.committedOffset;
     });
   });
-}
-
-/** A group member that reads everything and commits after each batch. */
-export class CrashConsumer {
-  readonly #consumer: Consumer;
-  readonly #topic: string;
-  readonly #log: LogChecker;
-  readonly #commits: CommitChecker;
-  #records = 0;
-
-  constructor(
-    address: string,
-    group: string,
-    topic: string,
-    log: LogChecker,
-    commits: CommitChecker,
-  ) {
-    const kafka = new Kafka({
-      clientId: "crash-consumer",
-      brokers: [address],
-      logLevel: logLevel.NOTHING,
-      connectionTimeout: 2_000,
-      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 1_000 },
-    });
-    this.#consumer = kafka.consumer({
-      groupId: group,
-      sessionTimeout: 6_000,
-      heartbeatInterval: 300,
-      maxWaitTimeInMs: 100,
-      retry: {
-        initialRetryTime: 50,
-        maxRetryTime: 500,
-        retries: 1_000,
-        restartOnFailure: async () => true,
-      },
-    });
-    this.#topic = topic;
-    this.#log = log;
-    this.#commits = commits;
-  }
-
-  /** Records received so far, repeats included. */
-  get records(): number {
-    return this.#records;
-  }
-
-  async start(): Promise<void> {
-    await this.#consumer.connect();
-    await this.#consumer.subscribe({ topics: [this.#topic], fromBeginning: true });
-    await this.#consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 1,
-      eachBatch: async ({ batch, resolveOffset, heartbeat }) => {
-        for (const message of batch.messages) {
-          this.#records += 1;
-          this.#log.seen(batch.partition, toLogged(Number(message.offset), message.value));
-        }
-        resolveOffset(batch.lastOffset());
-        const offset = Number(batch.lastOffset()) + 1;
-        this.#commits.sending(batch.partition, offset);
-        await this.#consumer.commitOffsets([
-          { topic: this.#topic, partition: batch.partition, offset: String(offset) },
-        ]);
-        this.#commits.acknowledged(batch.partition, offset);
-        await heartbeat();
-      },
-    });
-  }
-
-  async stop(): Promise<void> {
-    await this.#consumer.disconnect();
-  }
 }

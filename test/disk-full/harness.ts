@@ -30,14 +30,8 @@ import {
 import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { CommitChecker, LogChecker } from "../crash/checkers.ts";
 import { seededRandom } from "../crash/harness.ts";
-import {
-  CrashConsumer,
-  CrashProducer,
-  createTopic,
-  insist,
-  readCommitted,
-  readLog,
-} from "../crash/load.ts";
+import { CrashConsumer } from "../crash/group-consumer.ts";
+import { CrashProducer, createTopic, insist, readCommitted, readLog } from "../crash/load.ts";
 import { processFigures } from "../support/process-figures.ts";
 import type { BrokerProcess } from "../support/broker-process.ts";
 import { until } from "../support/process.ts";
@@ -107,22 +101,22 @@ export async function runDiskFull(
   await createTopic(bootstrap, `bulk-${seed}`, 1);
   const producers = [0, 1].map(
     (at) =>
-      new CrashProducer(
-        `p${at}`,
-        bootstrap,
+      new CrashProducer({
+        name: `p${at}`,
+        where: bootstrap,
         topic,
-        PARTITIONS,
-        log,
-        seededRandom(seed * 31 + at),
-        true,
-      ),
+        partitions: Array.from({ length: PARTITIONS }, (__, partition) => partition),
+        checker: log,
+        random: seededRandom(seed * 31 + at),
+        isPipelined: true,
+      }),
   );
   const runs = producers.map((producer) =>
     producer.run().catch((error: unknown) => {
       findings.push(error instanceof Error ? error.message : String(error));
     }),
   );
-  const consumer = new CrashConsumer(bootstrap, group, topic, log, commits);
+  const consumer = new CrashConsumer([bootstrap], group, topic, log, commits);
   await consumer.start();
   const isAlive = (): boolean => pid !== null && existsSync(`/proc/${pid}/cmdline`);
   const progress = async (wanted: number, what: string): Promise<void> => {

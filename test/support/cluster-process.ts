@@ -71,6 +71,8 @@ export interface ClusterOptions {
   readonly readyTimeoutMs?: number;
   /** Flags of the Java machine; a small heap and a quick start unless given. */
   readonly javaFlags?: readonly string[];
+  /** The log directory of a node; `data` in a directory of its own below `directory` unless given. */
+  readonly dataDirectoryOf?: (id: number) => string;
   /** A network with a host for each node; 127.0.0.1 for all of them unless given. */
   readonly network?: TestNetwork;
 }
@@ -153,6 +155,10 @@ function nodeDirectory(options: ClusterOptions, id: number): string {
   return join(options.directory, `node-${id}`);
 }
 
+function dataDirectory(options: ClusterOptions, id: number): string {
+  return options.dataDirectoryOf?.(id) ?? join(nodeDirectory(options, id), "data");
+}
+
 /** The `server.properties` of one node: what Kafka ships for a combined node, with addresses and directory filled in. */
 function nodeSettings(
   places: readonly NodePlace[],
@@ -182,7 +188,7 @@ function nodeSettings(
     "inter.broker.listener.name": "PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-    "log.dirs": join(nodeDirectory(options, id), "data"),
+    "log.dirs": dataDirectory(options, id),
     "offsets.topic.replication.factor": replicas,
     "transaction.state.log.replication.factor": replicas,
     "transaction.state.log.min.isr": brokerCount > 1 ? "2" : "1",
@@ -201,7 +207,7 @@ export async function sluiceCluster(options: ClusterOptions): Promise<BrokerClus
     writeProperties(properties, nodeSettings(places, place, options));
     return new SpawnedNode(place, {
       name: `Sluice ${place.id}`,
-      dataDirectory: join(directory, "data"),
+      dataDirectory: dataDirectory(options, place.id),
       logFile: join(directory, "broker.log"),
       readyTimeoutMs: options.readyTimeoutMs ?? 60_000,
       command: [process.execPath, join(ROOT, "src/main.ts"), "start", properties],
@@ -221,14 +227,14 @@ export async function kafkaCluster(
   for (const place of places) {
     const directory = nodeDirectory(options, place.id);
     const properties = join(directory, "server.properties");
-    const dataDirectory = join(directory, "data");
+    const data = dataDirectory(options, place.id);
     writeProperties(properties, nodeSettings(places, place, options));
     const java = javaCommand(libraries, directory, options.javaFlags);
-    await formatKafka(javaCommand(libraries, directory), properties, dataDirectory, { clusterId });
+    await formatKafka(javaCommand(libraries, directory), properties, data, { clusterId });
     nodes.push(
       new SpawnedNode(place, {
         name: `Kafka ${place.id}`,
-        dataDirectory,
+        dataDirectory: data,
         logFile: join(directory, "broker.log"),
         readyTimeoutMs: options.readyTimeoutMs ?? 120_000,
         command: [...java, "kafka.Kafka", properties],

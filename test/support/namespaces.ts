@@ -15,6 +15,12 @@ export interface NetworkHost {
   isolate(): Promise<void>;
   /** Puts it back. */
   rejoin(): Promise<void>;
+  /** From now on nothing that this host sends reaches `other`; the way back stays open. Nobody is told. */
+  cutTo(other: NetworkHost): Promise<void>;
+  /** Loses this share of all packets that come in, 0 to 100 percent. Needs `nft`: {@link whyNoLoss}. */
+  lose(percent: number): Promise<void>;
+  /** Takes back every cut made by `cutTo` from this host. */
+  mend(): Promise<void>;
 }
 
 /** Hosts on one bridge, and the bridge's own address, by which the test process takes part. */
@@ -39,6 +45,52 @@ export async function whyNoNamespaces(): Promise<string | null> {
     await runCommand(["ip", "link", "del", `${name}b`]).catch(() => {});
     await runCommand(["ip", "netns", "del", name]).catch(() => {});
   }
+}
+
+/** Why packets cannot be lost at random here, or null when they can. */
+export function whyNoLoss(): string | null {
+  return Bun.which("nft") === null ? "losing packets needs nft (package nftables)" : null;
+}
+
+/** Nobody's hardware address: what is sent to it is dropped by all. */
+const NOBODY = "02:00:00:00:00:01";
+
+/** The host in namespace `name`, on the network by `link`. */
+function makeHost(name: string, link: string, bridge: string, address: string): NetworkHost {
+  const wrapper = ["ip", "netns", "exec", name];
+  const ip = (...words: string[]): Promise<string> => mustRun(["ip", "-n", name, ...words]);
+  const cut = new Set<string>();
+  return {
+    address,
+    wrapper,
+    isolate: async () => void (await mustRun(["ip", "link", "set", link, "nomaster"])),
+    rejoin: async () => void (await mustRun(["ip", "link", "set", link, "master", bridge])),
+    cutTo: async (other) => {
+      cut.add(other.address);
+      const to = [other.address, "lladdr", NOBODY, "dev", "eth0", "nud", "permanent"];
+      await ip("neigh", "replace", ...to);
+    },
+    lose: async (percent) => {
+      const rule = percent > 0 ? `iifname "eth0" numgen random mod 100 < ${percent} drop` : "";
+      const rules = [
+        // Made before it is deleted: deleting what is not there would fail.
+        "table inet loss {}",
+        "delete table inet loss",
+        "table inet loss {",
+        "chain in {",
+        "type filter hook input priority 0",
+        rule,
+        "}",
+        "}",
+      ];
+      await mustRun([...wrapper, "nft", "-f", "-"], { input: `${rules.join("\n")}\n` });
+    },
+    mend: async () => {
+      const addresses = [...cut];
+      cut.clear();
+      for (const to of addresses) await ip("neigh", "del", to, "dev", "eth0");
+    },
+  };
 }
 
 /** Makes a network of `count` hosts, 10.77.x.11 and up; x is random, so that several tests can run at once. */
@@ -79,12 +131,7 @@ export async function makeNetwork(count: number): Promise<TestNetwork> {
       await mustRun(["ip", "-n", name, "addr", "add", `${address}/24`, "dev", "eth0"]);
       await mustRun(["ip", "-n", name, "link", "set", "eth0", "up"]);
       await mustRun(["ip", "-n", name, "link", "set", "lo", "up"]);
-      hosts.push({
-        address,
-        wrapper: ["ip", "netns", "exec", name],
-        isolate: async () => void (await mustRun(["ip", "link", "set", link, "nomaster"])),
-        rejoin: async () => void (await mustRun(["ip", "link", "set", link, "master", bridge])),
-      });
+      hosts.push(makeHost(name, link, bridge, address));
     }
     return { address: `${subnet}.1`, hosts, remove };
   } catch (error) {
