@@ -79,6 +79,8 @@ const DEADLINE_SLOT_MS = 5;
 /** Time that requests in flight get when the broker stops. */
 const STOP_DEADLINE_MS = 5_000;
 const DEFAULT_PORT = 9092;
+/** Of a node that is no broker. */
+const NO_BROKER_EPOCH = -1;
 
 /** How an embedded broker is started. Every Kafka key can be given in `config`. */
 export interface BrokerOptions {
@@ -202,6 +204,7 @@ interface RunningBroker {
   /** Of a node of a cluster. */
   readonly clusterBroker: ClusterBroker | null;
   readonly following: Following | null;
+  readonly life: BrokerLife;
   readonly store: LogStore;
   readonly requestLog: RequestLog;
   readonly observation: Observation;
@@ -223,7 +226,7 @@ async function stopBroker(running: RunningBroker, deadlineMs: number): Promise<v
   running.observation.onStoreClosing();
   await running.metadataLog?.close();
   await running.clusterBroker?.stop();
-  await running.store.close();
+  await running.store.close(running.life.epoch());
   running.requestLog.close();
   await running.observation.close();
 }
@@ -259,7 +262,8 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     observation.onRecovering(frontend, dispatcher.statistics);
     const startedMs = SYSTEM_CLOCK.monotonicMs();
     const store = await openStore(config, settings, node?.identity.clusterId ?? null, logger);
-    undo.push(() => store.close());
+    const life: BrokerLife = { epoch: () => NO_BROKER_EPOCH };
+    undo.push(() => store.close(life.epoch()));
     observation.onStoreOpen(store, (SYSTEM_CLOCK.monotonicMs() - startedMs) / 1000);
     undo.push(() => observation.onStoreClosing());
     requireWanted(options.signal);
@@ -273,6 +277,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       node,
       frontend,
       store,
+      life,
       undo,
       onFatal: (error) => options.onFatal?.(error),
       signal: options.signal,
@@ -282,6 +287,12 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     for (const step of undo.reverse()) await step();
     throw asStartError(error);
   }
+}
+
+/** The life of this process as a broker. */
+interface BrokerLife {
+  /** Its epoch: what a stop in order is remembered by. */
+  epoch: () => number;
 }
 
 interface Assembly {
@@ -295,6 +306,7 @@ interface Assembly {
   readonly node: ClusterNode | null;
   readonly frontend: Frontend;
   readonly store: LogStore;
+  readonly life: BrokerLife;
   /** What to undo, last first, when the start fails later on. */
   readonly undo: (() => void | Promise<void>)[];
   readonly onFatal: (error: Error) => void;
@@ -429,6 +441,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           requestLog,
           endpoints,
           logDirs,
+          closedBrokerEpoch: store.report.closedBrokerEpoch,
           offlineLogDirs: () =>
             directories.health
               .filter(({ error }) => error !== null)
@@ -437,6 +450,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           onFatal: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
         });
   if (clusterBroker !== null) undo.push(() => clusterBroker.stop());
+  assembly.life.epoch = () =>
+    clusterBroker?.brokerEpoch ?? loader.image.brokers.get(nodeId)?.epoch ?? NO_BROKER_EPOCH;
   const following =
     clusterBroker === null || settings.cluster === null
       ? null
@@ -595,6 +610,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     metadataLog: own?.log ?? null,
     clusterBroker,
     following,
+    life: assembly.life,
     store,
     requestLog,
     observation,

@@ -9,7 +9,7 @@ import type { ControllerChannel } from "#cluster/controller-channel.ts";
 import { derivedClusterId, storedClusterId } from "#cluster/cluster-id.ts";
 import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
 import { assert } from "#common/assert.ts";
-import { errorInfo } from "#common/error-code.ts";
+import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { Clock } from "#common/time.ts";
 import type { Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
@@ -103,6 +103,8 @@ export interface ClusterBrokerOptions {
   readonly endpoints: readonly BrokerEndpointImage[];
   /** Directory ids of log directories that work. */
   readonly logDirs: readonly string[];
+  /** Epoch of the life before, if that closed its logs in order; -1 otherwise. */
+  readonly closedBrokerEpoch: number;
   readonly offlineLogDirs: () => string[];
   readonly logger: Logger;
   readonly onFatal: (error: unknown) => void;
@@ -116,6 +118,8 @@ export class ClusterBroker {
   readonly #lifecycle: BrokerLifecycle;
   readonly #driver: LifecycleDriver;
   readonly #options: ClusterBrokerOptions;
+  /** What the controller last said to a registration. */
+  #registrationError = 0;
 
   constructor(options: ClusterBrokerOptions) {
     const { node, cluster, logger } = options;
@@ -123,6 +127,8 @@ export class ClusterBroker {
     this.node = node;
     this.requests = node.openChannel();
     this.#lifecycle = new BrokerLifecycle({
+      closedBrokerEpoch: options.closedBrokerEpoch,
+      registrationTimeoutMs: cluster.initialBrokerRegistrationTimeoutMs,
       heartbeatIntervalMs: cluster.brokerHeartbeatIntervalMs,
       leaveTimeoutMs: LEAVE_TIMEOUT_MS,
     });
@@ -136,7 +142,10 @@ export class ClusterBroker {
       offlineLogDirs: options.offlineLogDirs,
       onChange: () => {},
       onRefused: (errorCode) => {
-        logger.warn("the controller does not register this broker", {
+        // Told once for each reason: it is asked again some times a second.
+        if (errorCode === this.#registrationError) return;
+        this.#registrationError = errorCode;
+        logger.warn("the controller does not register this broker, it is asked again", {
           error: errorInfo(errorCode).name,
         });
       },
@@ -166,7 +175,8 @@ export class ClusterBroker {
   /**
    * Takes part in the quorum, registers, and settles when everything up to the registration is known here and published.
    *
-   * @throws BrokerStartError START_ABORTED; CLUSTER_MISMATCH when the other nodes take this one for a stranger. RaftError.
+   * @throws BrokerStartError START_ABORTED; CLUSTER_MISMATCH when the other nodes take this one for a stranger; REGISTRATION_TIMEOUT when it
+   * could not register within `initial.broker.registration.timeout.ms`. RaftError.
    */
   async join(signal: AbortSignal | undefined): Promise<void> {
     const { node, settings, cluster, controller, requestLog } = this.#options;
@@ -258,8 +268,28 @@ export class ClusterBroker {
       const { refusal } = this.node;
       if (refusal !== null)
         throw new BrokerStartError("CLUSTER_MISMATCH", refusal.message, refusal);
+      if (this.#lifecycle.isOverdue(SYSTEM_CLOCK.monotonicMs()))
+        throw new BrokerStartError("REGISTRATION_TIMEOUT", this.#overdueMessage());
       await sleep(LOOK_MS);
     }
+  }
+
+  /** Why this broker is not registered, as far as it can be known. */
+  #overdueMessage(): string {
+    const { node, settings, cluster } = this.#options;
+    const { nodeId } = settings;
+    const isTaken = [this.#registrationError, node.lastRefusal?.errorCode].includes(
+      ErrorCode.DUPLICATE_BROKER_REGISTRATION,
+    );
+    const why = isTaken
+      ? `another process serves as node ${nodeId} (DUPLICATE_BROKER_REGISTRATION)`
+      : this.#registrationError !== ErrorCode.NONE
+        ? `the controller answers ${errorInfo(this.#registrationError).name}`
+        : node.lastRefusal !== null
+          ? node.lastRefusal.message
+          : `no active controller can be reached (${cluster.quorumText})`;
+    const limit = `initial.broker.registration.timeout.ms=${cluster.initialBrokerRegistrationTimeoutMs}`;
+    return `broker ${nodeId} could not register with the cluster in time (${limit}): ${why}`;
   }
 }
 

@@ -35,6 +35,10 @@ export type LifecycleStep =
 
 /** Times, ms. */
 export interface LifecycleSettings {
+  /** Epoch of the life before, if that closed its logs in order; -1 otherwise (KIP-966). */
+  readonly closedBrokerEpoch: number;
+  /** `initial.broker.registration.timeout.ms` */
+  readonly registrationTimeoutMs: number;
   /** `broker.heartbeat.interval.ms` */
   readonly heartbeatIntervalMs: number;
   /** Longest time a broker that wants to go waits for being let go. */
@@ -60,6 +64,8 @@ export class BrokerLifecycle {
   readonly #settings: LifecycleSettings;
   #phase: LifecyclePhase = "registering";
   #brokerEpoch = -1;
+  /** When registering began; null before. */
+  #startedMs: number | null = null;
   #nextAtMs = 0;
   #isUnderWay = false;
   #leaveByMs = Number.POSITIVE_INFINITY;
@@ -84,6 +90,12 @@ export class BrokerLifecycle {
     return this.#hasServed;
   }
 
+  /** Whether the time in which a broker has to register for the first time is over. */
+  isOverdue(nowMs: number): boolean {
+    if (this.#brokerEpoch >= 0 || this.#startedMs === null) return false;
+    return nowMs - this.#startedMs >= this.#settings.registrationTimeoutMs;
+  }
+
   /** What to do at `nowMs`. A request that was given out is under way until it is answered. */
   next(nowMs: number): LifecycleStep {
     if (this.#phase === "leaving" && nowMs >= this.#leaveByMs) this.#phase = "gone";
@@ -91,8 +103,12 @@ export class BrokerLifecycle {
     if (this.#isUnderWay) return { kind: "wait", untilMs: Number.POSITIVE_INFINITY };
     if (nowMs < this.#nextAtMs) return { kind: "wait", untilMs: this.#nextAtMs };
     this.#isUnderWay = true;
-    if (this.#phase === "registering")
-      return { kind: "register", previousBrokerEpoch: this.#brokerEpoch };
+    this.#startedMs ??= nowMs;
+    if (this.#phase === "registering") {
+      const { closedBrokerEpoch } = this.#settings;
+      const previousBrokerEpoch = this.#brokerEpoch < 0 ? closedBrokerEpoch : this.#brokerEpoch;
+      return { kind: "register", previousBrokerEpoch };
+    }
     return {
       kind: "heartbeat",
       brokerEpoch: this.#brokerEpoch,

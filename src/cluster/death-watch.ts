@@ -59,8 +59,9 @@ export class DeathWatch {
 
   /** A node's process is gone. */
   onGone(nodeId: number): void {
-    const brokerEpoch = this.#epochOf(nodeId);
-    if (brokerEpoch === null) return;
+    // One that is fenced has a session too, which would keep its next life waiting.
+    const brokerEpoch = this.#options.image().brokers.get(nodeId)?.epoch ?? null;
+    if (brokerEpoch === null || nodeId === this.#options.nodeId) return;
     this.#gone.set(nodeId, brokerEpoch);
     if (this.#options.isActive()) this.#options.fence(nodeId, brokerEpoch, "connection");
   }

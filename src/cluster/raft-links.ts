@@ -3,6 +3,9 @@
  * one turn of the loop leaves in one frame. While a member cannot be reached its messages are dropped, oldest first: raft repeats
  * them.
  *
+ * A connection on which nothing was to be sent for a while carries an empty frame: a process that lives is heard on each of its connections, which is
+ * how one that takes its node id is told from its next life (`peer-gate.ts`).
+ *
  * A lost connection that is refused twice when it is made again is evidence that the process at the other end is gone.
  */
 import { ClientError } from "#client/client-error.ts";
@@ -34,6 +37,8 @@ const QUEUE_BYTES_MAX = 32 << 20;
 const UNSENT_BYTES_MAX = 32 << 20;
 const FIRST_PAUSE_MS = 20;
 const LAST_PAUSE_MS = 1000;
+/** Longest silence of a connection; a quarter of what makes the other side doubt. */
+const SILENCE_MAX_MS = 250;
 /** Connects that must be refused in a row after a connection was lost. */
 const REFUSALS_OF_THE_GONE = 2;
 
@@ -98,9 +103,11 @@ class RaftLink {
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #isFlushing = false;
+  #isSilent = true;
   #isConnecting = false;
   #pauseMs = FIRST_PAUSE_MS;
   #timer: Timer | null = null;
+  #keepTimer: Timer | null = null;
   #wasConnected = false;
   #refusals = 0;
   #isClosed = false;
@@ -135,6 +142,7 @@ class RaftLink {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#keepTimer?.cancel();
     this.#connection?.close();
     this.#connection = null;
     this.#queue = [];
@@ -150,7 +158,19 @@ class RaftLink {
     const messages = this.#queue;
     this.#queue = [];
     this.#queuedBytes = 0;
-    if (messages.length > 0) connection.post(encodeRaftMessages(messages));
+    if (messages.length === 0) return;
+    this.#isSilent = false;
+    connection.post(encodeRaftMessages(messages));
+  }
+
+  /** Says at least something on a connection, as long as it is there. */
+  #keepAlive(connection: Connection): void {
+    this.#keepTimer = this.#options.scheduler.after(SILENCE_MAX_MS, () => {
+      if (this.#connection !== connection) return;
+      if (this.#isSilent && connection.unsentBytes === 0) connection.post(encodeRaftMessages([]));
+      this.#isSilent = true;
+      this.#keepAlive(connection);
+    });
   }
 
   #drop(): void {
@@ -179,7 +199,10 @@ class RaftLink {
     this.#refusals = 0;
     this.#pauseMs = FIRST_PAUSE_MS;
     this.#options.onReached?.(this.peer.nodeId, incarnationId);
-    if (this.#connection !== null) this.#flush();
+    if (this.#connection === null) return;
+    this.#keepTimer?.cancel();
+    this.#keepAlive(connection);
+    this.#flush();
   }
 
   #onLost(): void {

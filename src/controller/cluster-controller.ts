@@ -170,6 +170,8 @@ export class ClusterController {
       },
       () => "not-controller",
       (outcome, { liveness }) => {
+        // A process that is gone needs no session to end, whatever it was: its next life may register at once.
+        if (outcome === "not-needed" && evidence === "connection") liveness.forgetLife(life);
         if (outcome !== "fenced") return;
         liveness.forget(brokerId);
         if (evidence === "swim") liveness.swimFenced(brokerId, nowMs);

@@ -284,6 +284,8 @@ export interface StoreReport {
   readonly dirs: readonly LogDirectory[];
   /** Every directory had been closed in order. */
   readonly wasClean: boolean;
+  /** Epoch of the broker that closed every directory in order; -1 when they do not all tell of the same one (KIP-966). */
+  readonly closedBrokerEpoch: number;
   readonly partitions: readonly FoundPartition[];
 }
 
@@ -453,8 +455,12 @@ export interface LogStore extends LogCalls, ReplicationRoles, AsyncDisposable {
    */
   adoptTopicId(handle: PartitionHandle, topicId: string): void;
   describeProducers(handle: PartitionHandle): readonly ProducerDescription[];
-  /** Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once. */
-  close(): Promise<void>;
+  /**
+   * Flushes, writes checkpoints and the clean-shutdown marker, unlocks. All handles are stale afterwards. Twice is once.
+   *
+   * @param brokerEpoch - the life that ends, for the marker; -1 unless given.
+   */
+  close(brokerEpoch?: number): Promise<void>;
 }
 
 /**

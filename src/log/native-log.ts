@@ -252,8 +252,8 @@ export class NativeLogStore implements LogStore {
     return JSON.parse(coded(() => native.describeProducers(handle))) as ProducerDescription[];
   }
 
-  close(): Promise<void> {
-    this.#closing ??= codedAsync(() => native.closeStore(this.#storeId));
+  close(brokerEpoch = -1): Promise<void> {
+    this.#closing ??= codedAsync(() => native.closeStore(this.#storeId, brokerEpoch));
     return this.#closing;
   }
 

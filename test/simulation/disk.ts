@@ -55,9 +55,9 @@ export class SimulatedStore extends NativeLogStore {
     return settled(() => native.checkpointSimulatedStore(this.#id));
   }
 
-  override close(): Promise<void> {
+  override close(brokerEpoch = -1): Promise<void> {
     this.#isOver = true;
-    return settled(() => native.closeSimulatedStore(this.#id));
+    return settled(() => native.closeSimulatedStore(this.#id, brokerEpoch));
   }
 
   /** Leaves everything as it is: the process died. */

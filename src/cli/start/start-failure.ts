@@ -76,6 +76,14 @@ async function explain(error: BrokerStartError): Promise<Explanation> {
           "The directories of one broker belong to one cluster: take the one that does not out of 'log.dirs'.",
         ],
       };
+    case "REGISTRATION_TIMEOUT":
+      return {
+        sentence: null,
+        remedies: [
+          "Most of the controllers have to run and be reachable: 'controller.quorum.voters', or 'controller.quorum.bootstrap.servers', says where.",
+          "Each node has a 'node.id' of its own: a second process with the same one is not let in.",
+        ],
+      };
     case "CONFIG_INVALID":
       return { sentence: null, remedies: [] };
     default:

@@ -7,8 +7,13 @@ const FENCED = { ...OK, isFenced: true };
 const STALE_BROKER_EPOCH = 77;
 const DUPLICATE_BROKER_REGISTRATION = 101;
 
-function born(): BrokerLifecycle {
-  return new BrokerLifecycle({ heartbeatIntervalMs: 500, leaveTimeoutMs: 8_000 });
+function born(closedBrokerEpoch = -1): BrokerLifecycle {
+  return new BrokerLifecycle({
+    closedBrokerEpoch,
+    registrationTimeoutMs: 60_000,
+    heartbeatIntervalMs: 500,
+    leaveTimeoutMs: 8_000,
+  });
 }
 
 /** A broker that serves since time 0. */
@@ -42,6 +47,28 @@ describe("BrokerLifecycle", () => {
     life.onHeartbeat(OK, 114);
     expect([life.phase, life.hasServed]).toEqual(["serving", true]);
     expect(life.next(114)).toEqual({ kind: "wait", untilMs: 614 });
+  });
+
+  test("tells which life closed in order, until it has one of its own", () => {
+    const life = born(42);
+    expect(life.next(0)).toEqual({ kind: "register", previousBrokerEpoch: 42 });
+    life.onUnanswered(10);
+    expect(life.next(60)).toEqual({ kind: "register", previousBrokerEpoch: 42 });
+    life.onRegistered(0, 50, 60);
+    life.next(60);
+    life.onHeartbeat({ ...OK, errorCode: STALE_BROKER_EPOCH }, 60);
+    expect(life.next(60)).toEqual({ kind: "register", previousBrokerEpoch: 50 });
+  });
+
+  test("has some time to register for the first time, and no limit after that", () => {
+    const life = born();
+    expect(life.isOverdue(90_000)).toBe(false);
+    life.next(1_000);
+    life.onRegistered(DUPLICATE_BROKER_REGISTRATION, -1, 1_000);
+    expect([life.isOverdue(60_999), life.isOverdue(61_000)]).toEqual([false, true]);
+    life.next(61_000);
+    life.onRegistered(0, 7, 61_001);
+    expect(life.isOverdue(200_000)).toBe(false);
   });
 
   test("a broker fenced by mistake asks again, soon", () => {

@@ -43,10 +43,10 @@ function world(): {
   return { watch, fenced, disagreements, state };
 }
 
-test("a process that is gone is fenced at once, but not this one, nor one that is fenced or unknown", () => {
+test("a process that is gone is fenced at once, but not this one, nor one that is unknown; the session of a fenced one ends", () => {
   const { watch, fenced } = world();
   for (const id of [1, 2, 4, 9]) watch.onGone(id);
-  expect(fenced).toEqual(["2 20 connection"]);
+  expect(fenced).toEqual(["2 20 connection", "4 40 connection"]);
 });
 
 test("a new controller acts on what it saw before its turn, unless the node is back", () => {

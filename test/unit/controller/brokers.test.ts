@@ -118,6 +118,20 @@ describe("a registration", () => {
     expect((await cluster.register(2)).errorCode).toBe(0);
   });
 
+  test("of a process that died before it was in service need not wait for its session either", async () => {
+    const cluster = await MemoryCluster.start({ racks: [null, null] });
+    await cluster.stop(2);
+    cluster.broker(2).life += 1;
+    const { brokerEpoch } = await cluster.register(2);
+    const request = { brokerId: 2, brokerEpoch, currentMetadataOffset: -1, wantFence: true };
+    await cluster.desk.brokerHeartbeat(makeBrokerHeartbeatRequest(request), cluster.nowMs);
+    cluster.broker(2).life += 1;
+    expect((await cluster.register(2)).errorCode).toBe(101);
+    const life = { brokerId: 2, brokerEpoch };
+    expect(await cluster.desk.fence(life, "connection", cluster.nowMs)).toBe("not-needed");
+    expect((await cluster.register(2)).errorCode).toBe(0);
+  });
+
   test("of a broker that did not close its logs takes its place from it", async () => {
     const cluster = await clusterWith([[2, 1]], { "min.insync.replicas": "2" });
     cluster.broker(2).life += 1;

@@ -387,7 +387,7 @@ describe("opening and closing", () => {
       { path: first.dir, error: null, partitions: [{ topic: "kept", partition: 0, offsetLag: 0 }] },
     ]);
     expect(first.store.describe()[0]?.usableBytes).toBeGreaterThan(0);
-    await first.store.close();
+    await first.store.close(17);
     await first.store.close();
     expect(append(first.store, handle, batchOf("late")).code).toBe(3);
 
@@ -395,6 +395,7 @@ describe("opening and closing", () => {
     expect(second.store.report).toMatchObject({
       nodeId: 1,
       wasClean: true,
+      closedBrokerEpoch: 17,
       dirs: [{ path: first.dir, error: null }],
       partitions: [
         { topic: "kept", partition: 0, logStartOffset: 0, logEndOffset: 2, quarantined: null },

@@ -108,10 +108,10 @@ pub fn checkpoint_simulated_store(store_id: f64) -> Result<()> {
 
 /// As `closeStore`, at once: a stop in order.
 #[napi(catch_unwind)]
-pub fn close_simulated_store(store_id: f64) -> Result<()> {
+pub fn close_simulated_store(store_id: f64, broker_epoch: Option<f64>) -> Result<()> {
     let store = store_of(store_id)?;
     STORES.remove(store_id);
-    let outcome = store.close();
+    let outcome = store.close_life(broker_epoch.unwrap_or(-1.0) as i64);
     forget_partitions(&store);
     outcome.map_err(coded)
 }

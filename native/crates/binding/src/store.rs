@@ -75,6 +75,7 @@ struct Opened {
     node_id: i32,
     dirs: Vec<sluice_log::DirectoryReport>,
     was_clean: bool,
+    closed_broker_epoch: i64,
     partitions: Vec<OpenedPartition>,
 }
 
@@ -89,7 +90,8 @@ fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, L
 
 /// Gives a store and its partitions their handles; the report as JSON.
 pub(crate) fn register_store(store: Arc<LogManager>) -> Result<String, LogError> {
-    let OpenReport { cluster_id, node_id, dirs, was_clean, partitions } = store.report();
+    let OpenReport { cluster_id, node_id, dirs, was_clean, closed_broker_epoch, partitions } =
+        store.report();
     let logs = store.partitions();
     let mut opened = Vec::with_capacity(partitions.len());
     for (report, log) in partitions.into_iter().zip(logs) {
@@ -98,13 +100,21 @@ pub(crate) fn register_store(store: Arc<LogManager>) -> Result<String, LogError>
     let store_id = STORES
         .insert(store)
         .ok_or_else(|| LogError::new(LogError::INVALID_ARGUMENT, "too many stores"))?;
-    to_json(&Opened { store_id, cluster_id, node_id, dirs, was_clean, partitions: opened })
+    to_json(&Opened {
+        store_id,
+        cluster_id,
+        node_id,
+        dirs,
+        was_clean,
+        closed_broker_epoch,
+        partitions: opened,
+    })
 }
 
 /// Opens log directories and recovers the partitions in them, off the calling thread.
 ///
 /// Takes `{ dirs, clusterId, nodeId, defaults, recoveryThreads, maxOpenFiles, verifyOnRead, inMemory? }` and resolves to
-/// `{ storeId, clusterId, nodeId, dirs, wasClean, partitions }`, both as JSON. Rejects with `code` LOG_DIR_LOCKED,
+/// `{ storeId, clusterId, nodeId, dirs, wasClean, closedBrokerEpoch, partitions }`, both as JSON. Rejects with `code` LOG_DIR_LOCKED,
 /// LOG_DIR_NOT_WRITABLE, CLUSTER_ID_MISMATCH, NODE_ID_MISMATCH, META_PROPERTIES_INVALID or INVALID_ARGUMENT; then nothing stays
 /// locked.
 #[napi(catch_unwind, ts_return_type = "Promise<string>")]
@@ -175,13 +185,14 @@ pub fn configure_partition(handle: f64, config_json: String) -> Result<()> {
 }
 
 /// Flushes everything, writes checkpoints, snapshots and the clean-shutdown marker, and unlocks the directories. All
-/// handles of the store are stale when the promise settles, also when it rejects.
+/// handles of the store are stale when the promise settles, also when it rejects. `broker_epoch` is the life that ends, for the marker;
+/// without one the marker says -1.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-pub fn close_store(store_id: f64) -> Result<AsyncTask<Job<()>>> {
+pub fn close_store(store_id: f64, broker_epoch: Option<f64>) -> Result<AsyncTask<Job<()>>> {
     let store = store_of(store_id)?;
     STORES.remove(store_id);
     Ok(AsyncTask::new(Job::new(move || {
-        let outcome = store.close();
+        let outcome = store.close_life(broker_epoch.unwrap_or(-1.0) as i64);
         forget_partitions(&store);
         outcome
     })))

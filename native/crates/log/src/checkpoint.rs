@@ -192,14 +192,45 @@ pub fn decode_partition_metadata(text: &str) -> Option<TopicId> {
     (key.trim() == "topic_id").then(|| TopicId::parse(value.trim())).flatten()
 }
 
-/// Text of the clean-shutdown marker. This broker's epoch is not known down here: Kafka takes -1 for "unknown".
-pub fn encode_clean_shutdown() -> &'static str {
-    "{\"version\":0,\"brokerEpoch\":-1}"
+/// Broker epoch of a life that had none: it never registered, or its marker does not tell.
+pub const NO_BROKER_EPOCH: i64 = -1;
+
+/// Text of the clean-shutdown marker (KIP-966): which life of the broker closed the directory in order.
+pub fn encode_clean_shutdown(broker_epoch: i64) -> String {
+    format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}")
+}
+
+/// A marker has some 40 bytes; what is larger is none.
+const MARKER_BYTES_MAX: u64 = 4096;
+
+/// The broker epoch in a clean-shutdown marker; [`NO_BROKER_EPOCH`] when it cannot be read.
+pub fn read_clean_shutdown(files: &dyn FileSystem, path: &Path) -> i64 {
+    read_small(files, path, MARKER_BYTES_MAX)
+        .map_or(NO_BROKER_EPOCH, |bytes| decode_clean_shutdown(&String::from_utf8_lossy(&bytes)))
+}
+
+fn decode_clean_shutdown(text: &str) -> i64 {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Marker {
+        broker_epoch: i64,
+    }
+    serde_json::from_str::<Marker>(text).map_or(NO_BROKER_EPOCH, |marker| marker.broker_epoch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_marker_tells_which_life_closed_in_order() {
+        assert_eq!(encode_clean_shutdown(17), "{\"version\":0,\"brokerEpoch\":17}");
+        assert_eq!(decode_clean_shutdown(&encode_clean_shutdown(17)), 17);
+        assert_eq!(decode_clean_shutdown("{\"brokerEpoch\":3,\"later\":true,\"version\":1}"), 3);
+        for text in ["", "{}", "{\"version\":0}", "{\"brokerEpoch\":\"x\"}", "\0\0"] {
+            assert_eq!(decode_clean_shutdown(text), NO_BROKER_EPOCH);
+        }
+    }
 
     #[test]
     fn offset_checkpoint_survives_its_file() {

@@ -13,8 +13,8 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::cache::FileCache;
 use crate::checkpoint::{
-    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE, REPLICATION_FILE,
-    encode_clean_shutdown, read_offsets, write_offsets,
+    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, NO_BROKER_EPOCH, Offsets, RECOVERY_POINT_FILE,
+    REPLICATION_FILE, encode_clean_shutdown, read_clean_shutdown, read_offsets, write_offsets,
 };
 use crate::config::{LogConfig, StoreOptions};
 use crate::directory::Directory;
@@ -94,6 +94,8 @@ struct Partitions {
 struct Opened {
     directory: Arc<Directory>,
     was_clean: bool,
+    /// From the marker, where it counts.
+    broker_epoch: i64,
     partitions: Vec<Known>,
 }
 
@@ -186,17 +188,20 @@ impl LogManager {
         let mut reports = Vec::new();
         let mut found: Vec<(usize, Known)> = Vec::new();
         let mut was_clean = true;
+        let mut closed_epochs = Vec::new();
         for (index, (dir, result)) in options.dirs.iter().zip(usable).enumerate() {
             let directory_id = directory_ids.get(index).cloned().unwrap_or_default();
             let opened = result.and_then(|()| open_directory(&store, Path::new(dir), &options));
             match opened {
                 Ok(opened) => {
                     was_clean &= opened.was_clean;
+                    closed_epochs.push(opened.broker_epoch);
                     found.extend(opened.partitions.into_iter().map(|known| (index, known)));
                     directories.push(Some(opened.directory));
                     reports.push(DirectoryReport { path: dir.clone(), directory_id, error: None });
                 }
                 Err(error) => {
+                    closed_epochs.push(NO_BROKER_EPOCH);
                     directories.push(None);
                     reports.push(DirectoryReport {
                         path: dir.clone(),
@@ -256,6 +261,7 @@ impl LogManager {
             node_id: options.node_id,
             dirs: reports,
             was_clean,
+            closed_broker_epoch: common_epoch(&closed_epochs),
             partitions: partition_reports,
         };
         Ok(Self {
@@ -615,12 +621,20 @@ impl LogManager {
         self.directories.iter().flatten().map(|directory| directory.step()).sum()
     }
 
-    /// Flushes everything, writes snapshots, checkpoints and clean-shutdown markers, stops the threads and unlocks. Appends are
-    /// refused from here on. A second call does nothing.
+    /// [`Self::close_life`] of a broker that has no epoch.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn close(&self) -> Result<(), LogError> {
+        self.close_life(NO_BROKER_EPOCH)
+    }
+
+    /// Flushes everything, writes snapshots, checkpoints and clean-shutdown markers, which tell the epoch of the broker that ends,
+    /// stops the threads and unlocks. Appends are refused from here on. A second call does nothing.
     ///
     /// # Errors
     /// The first failure. Directories that closed in full have their marker; the others are recovered by the next start.
-    pub fn close(&self) -> Result<(), LogError> {
+    pub fn close_life(&self, broker_epoch: i64) -> Result<(), LogError> {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -651,7 +665,7 @@ impl LogManager {
                 write_atomically(
                     self.store.files(),
                     &directory.file(CLEAN_SHUTDOWN_FILE),
-                    encode_clean_shutdown().as_bytes(),
+                    encode_clean_shutdown(broker_epoch).as_bytes(),
                 )
             };
             let finished = finish().map_err(|error| LogError::io("close", &directory.path, &error));
@@ -742,6 +756,14 @@ impl Partitions {
     }
 }
 
+/// The life that closed all directories in order: one directory that does not tell of it, or of another, and it did not (KIP-966).
+fn common_epoch(epochs: &[i64]) -> i64 {
+    match epochs {
+        [first, others @ ..] if others.iter().all(|epoch| epoch == first) => *first,
+        _ => NO_BROKER_EPOCH,
+    }
+}
+
 /// Takes the clean-shutdown marker away and lists the partitions.
 fn open_directory(
     store: &Arc<Store>,
@@ -762,6 +784,8 @@ fn open_directory(
     }
     let has_marker = files.exists(&marker);
     let was_clean = has_marker && !is_distrusted;
+    let broker_epoch =
+        if was_clean { read_clean_shutdown(files, &marker) } else { NO_BROKER_EPOCH };
     if has_marker {
         files.remove_file(&marker).and_then(|()| files.sync_directory(path)).map_err(unusable)?;
     }
@@ -804,7 +828,7 @@ fn open_directory(
         });
     }
     // A directory without partitions has nothing to recover.
-    Ok(Opened { directory, was_clean: was_clean || is_new, partitions })
+    Ok(Opened { directory, was_clean: was_clean || is_new, broker_epoch, partitions })
 }
 
 /// The topic of the cluster's own records, which lies beside the partitions and is kept by someone else.

@@ -393,6 +393,8 @@ pub struct OpenReport {
     pub dirs: Vec<DirectoryReport>,
     /// Every directory had its clean-shutdown marker.
     pub was_clean: bool,
+    /// Epoch of the broker that closed every directory in order; -1 when they do not all tell of the same one.
+    pub closed_broker_epoch: i64,
     /// One per partition found, in the order of `LogManager::partitions`.
     pub partitions: Vec<PartitionReport>,
 }
