@@ -100,6 +100,7 @@ export class ClusterNode {
   #turn = 0;
   #isStopped = false;
   #refusal: ClientError | null = null;
+  #lastRefusal: ClientError | null = null;
 
   constructor(options: ClusterNodeOptions) {
     const { settings, cluster, clusterId, config, logger } = options;
@@ -155,7 +156,10 @@ export class ClusterNode {
           SYSTEM_CLOCK.monotonicMs(),
         );
         fencing?.then(
-          (outcome) => logger.info("a broker seems to be gone", { brokerId, evidence, outcome }),
+          (outcome) => {
+            if (outcome !== "not-needed")
+              logger.info("a broker seems to be gone", { brokerId, evidence, outcome });
+          },
           (error: unknown) => logger.error("cannot fence a broker", errorFields(error)),
         );
       },
@@ -188,6 +192,11 @@ export class ClusterNode {
     return this.#refusal;
   }
 
+  /** What another node last refused this one with; null while none did. */
+  get lastRefusal(): ClientError | null {
+    return this.#lastRefusal;
+  }
+
   /** A gate in front of whoever serves a listener's frames. Raft messages are taken on all of them. */
   guard(inner: FrameHandler): PeerGate {
     return new PeerGate(inner, this.#verifier, {
@@ -199,6 +208,7 @@ export class ClusterNode {
         for (const message of messages) this.#quorum?.receive(from, message);
       },
       onPeer: (hello) => this.#onPeer(hello),
+      members: () => this.#swim?.described() ?? null,
     });
   }
 
@@ -457,6 +467,7 @@ export class ClusterNode {
 
   #onRefused(peer: PeerAddress, error: ClientError): void {
     if (error.code !== "REFUSED" && error.code !== "BAD_ANSWER") return;
+    this.#lastRefusal = error;
     if (error.errorCode === ErrorCode.INCONSISTENT_CLUSTER_ID) this.#refusal = error;
     this.#limiter.write("warn", "peer-refuses", "another node refuses this one", () => ({
       nodeId: peer.nodeId,

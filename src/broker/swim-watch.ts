@@ -9,8 +9,9 @@ import type { PeerIdentity } from "#cluster/peer-hello.ts";
 import { errorFields, type Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { ClusterSettings, QuorumAddress } from "#config/cluster-settings.ts";
+import { type DescribedMember, MEMBER_STATES } from "#protocol/describe-members.ts";
 import { startSwim } from "#membership/native-swim.ts";
-import type { Swim, SwimAddress, SwimEvent, SwimMember } from "#membership/swim.ts";
+import type { Swim, SwimAddress, SwimEvent } from "#membership/swim.ts";
 import { swimSettings } from "#membership/swim-settings.ts";
 import { SYSTEM_RANDOM } from "./system-ports.ts";
 
@@ -86,9 +87,17 @@ export class SwimWatch {
     }
   }
 
-  /** Members as this node sees them. */
-  members(): SwimMember[] {
-    return this.#swim.members();
+  /** Members as this node hears them, the latest life of each, by node id. */
+  described(): DescribedMember[] {
+    const latest = new Map<number, DescribedMember>();
+    for (const { nodeId, state, address } of this.#swim.members()) {
+      // Lives before the present one are remembered for a while, as down.
+      const known = latest.get(nodeId);
+      if (known !== undefined && MEMBER_STATES.indexOf(known.state) <= MEMBER_STATES.indexOf(state))
+        continue;
+      latest.set(nodeId, { nodeId, state, ...address });
+    }
+    return [...latest.values()].sort((left, right) => left.nodeId - right.nodeId);
   }
 
   onEvents(): void {

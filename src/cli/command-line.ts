@@ -4,7 +4,7 @@
  * Exit codes: 0 done; 1 understood, but it did not work; 2 not understood.
  */
 import type { CommandIo } from "./command-io.ts";
-import { COMMANDS, findCommand } from "./command-table.ts";
+import { type CommandEntry, COMMANDS, findCommand } from "./command-table.ts";
 import { ClosedOutputError, CommandError, ExitCode } from "./failure.ts";
 import { formatFailure, styleOf } from "./output.ts";
 import { readPlainStart } from "./start/plain-arguments.ts";
@@ -34,13 +34,20 @@ export async function runCommandLine(args: readonly string[], io: CommandIo): Pr
     const modules =
       entry === null
         ? await Promise.all(COMMANDS.map((command) => command.load()))
-        : [await entry.load()];
+        : await Promise.all(familyOf(entry).map((command) => command.load()));
     for (const { register } of modules) register(program, io);
     if (words.every((word) => word === "--no-color")) program.outputHelp();
     else await program.parseAsync(words, { from: "user" });
   } catch (error) {
     await tellFailure(error, entry?.words.join(" ") ?? groupIn(words), io);
   }
+}
+
+/** A command; with those of two words that begin with its only one. */
+function familyOf(entry: CommandEntry): readonly CommandEntry[] {
+  return entry.words.length > 1
+    ? [entry]
+    : COMMANDS.filter(({ words }) => words[0] === entry.words[0]);
 }
 
 /** `help topic create` is `topic create --help`; `version` is `--version`. */

@@ -42,6 +42,10 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["config", "append"], load: () => import("./commands/config-append.ts") },
   { words: ["config", "subtract"], load: () => import("./commands/config-subtract.ts") },
   { words: ["config", "list"], load: () => import("./commands/config-list.ts") },
+  { words: ["cluster", "status"], load: () => import("./commands/cluster-status.ts") },
+  { words: ["cluster", "drain"], load: () => import("./commands/cluster-drain.ts") },
+  { words: ["cluster", "remove"], load: () => import("./commands/cluster-remove.ts") },
+  // Without a second word: what the cluster is made of.
   { words: ["cluster"], load: () => import("./commands/cluster.ts") },
   { words: ["local-cluster"], load: () => import("./commands/local-cluster.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
@@ -56,6 +60,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   topic: "create, list, describe, alter and delete topics",
   group: "show groups and their lag, reset offsets, delete",
   config: "show and change configurations of topics, brokers, groups and client metrics",
+  cluster: "show brokers, disks, the quorum and features; watch, empty and remove nodes",
   log: "look into log directories without a broker",
 };
 

@@ -10,6 +10,7 @@ import {
   makeDescribeQuorumRequestPartitionData,
   makeDescribeQuorumRequestTopicData,
 } from "#protocol/generated/describe-quorum.ts";
+import { DescribeMembersApi, type DescribeMembersResponse } from "#protocol/describe-members.ts";
 import { refused } from "./client-error.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -36,6 +37,8 @@ export interface FeatureDescription {
 export interface QuorumReplica {
   readonly id: number;
   readonly role: "leader" | "voter" | "observer";
+  /** Id of the directory with its metadata; the zero id where the broker does not tell. */
+  readonly directoryId: string;
   readonly logEndOffset: number;
   /** Milliseconds; null where the broker does not tell. */
   readonly lastCaughtUpMs: number | null;
@@ -128,6 +131,7 @@ export async function describeQuorum(cluster: Cluster): Promise<QuorumDescriptio
     (replica: (typeof partition.currentVoters)[number]): QuorumReplica => ({
       id: replica.replicaId,
       role: replica.replicaId === leaderId ? "leader" : role,
+      directoryId: replica.replicaDirectoryId,
       logEndOffset: replica.logEndOffset,
       lastCaughtUpMs: replica.lastCaughtUpTimestamp < 0 ? null : replica.lastCaughtUpTimestamp,
     });
@@ -140,4 +144,19 @@ export async function describeQuorum(cluster: Cluster): Promise<QuorumDescriptio
       ...partition.observers.map(toReplica("observer")),
     ].sort((a, b) => a.id - b.id),
   };
+}
+
+/**
+ * Which nodes the one that is asked hears. Only a node of ours knows such a request: any other closes the connection, which is therefore one of its own.
+ *
+ * @throws ClientError of the connection.
+ */
+export async function describeMembers(cluster: Cluster): Promise<DescribeMembersResponse> {
+  const { address } = await cluster.any();
+  const connection = await cluster.ownConnectionTo(address);
+  try {
+    return await connection.sendAt(DescribeMembersApi, 0, null);
+  } finally {
+    connection.close();
+  }
 }

@@ -1,13 +1,20 @@
 /**
  * Stands in front of a dispatcher and takes out the frames that only nodes of the cluster send each other: hellos and raft messages.
- * Everything else goes on as it came; the dispatcher's handlers see by `ConnectionInfo.peerNodeId` whether a node sent it.
+ * Everything else goes on as it came; the dispatcher's handlers see by `ConnectionInfo.peerNodeId` whether a node sent it. The private
+ * question of who is heard of (`src/protocol/describe-members.ts`) is answered here too, to anybody.
  *
  * What is refused is counted by reason and logged now and then: whoever reaches the port can cause as much of it as he likes.
  */
 import type { LogLimiter } from "#common/log-limiter.ts";
 import type { Clock } from "#common/time.ts";
+import type { ApiMessages } from "#protocol/api.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
+import {
+  DESCRIBE_MEMBERS_KEY,
+  type DescribedMember,
+  DescribeMembersApi,
+} from "#protocol/describe-members.ts";
 import type { ConnectionInfo } from "#server/handler.ts";
 import { HEADER_BYTES_MIN, readInt16 } from "#server/request-header.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
@@ -18,7 +25,6 @@ import {
   PEER_HELLO_KEY,
   type PeerHello,
   PeerHelloApi,
-  type PeerHelloAnswer,
   type PeerIdentity,
   RAFT_MESSAGES_KEY,
   refusalCode,
@@ -28,7 +34,7 @@ import {
 /** Raft messages in one frame. */
 const RAFT_MESSAGES_MAX = 4096;
 /** Silence after which a connection of another incarnation of a node no longer keeps a new one out, ms. */
-const SILENT_MS = 1_000;
+const SILENT_MS = 2_000;
 
 /** What the gate needs. */
 export interface PeerGateOptions {
@@ -39,6 +45,8 @@ export interface PeerGateOptions {
   readonly onRaftMessages: ((fromNodeId: number, messages: readonly Uint8Array[]) => void) | null;
   /** A node said a valid hello. */
   readonly onPeer?: (hello: PeerHello) => void;
+  /** The other nodes as this one hears them; null where nobody listens. */
+  readonly members: () => readonly DescribedMember[] | null;
   /** A node's last connection to us closed. */
   readonly onPeerGone?: (nodeId: number) => void;
 }
@@ -104,6 +112,8 @@ export class PeerGate implements FrameHandler {
   onFrame(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
     const apiKey = end - start < HEADER_BYTES_MIN ? 0 : readInt16(bytes, start);
     if (apiKey === PEER_HELLO_KEY) return this.#onHello(connection, bytes, start, end);
+    if (apiKey === DESCRIBE_MEMBERS_KEY)
+      return this.#onDescribeMembers(connection, bytes, start, end);
     const peer = this.#peers.get(connection);
     if (peer !== undefined) peer.lastFrameMs = this.#options.clock.monotonicMs();
     if (apiKey !== RAFT_MESSAGES_KEY) return this.#inner.onFrame(connection, bytes, start, end);
@@ -141,7 +151,9 @@ export class PeerGate implements FrameHandler {
         nodeId: hello.nodeId,
         clientHost: connection.address.clientHost,
       }));
-      connection.reply(this.#encode(correlationId, refuseHello(refusalCode(refusal))));
+      connection.reply(
+        this.#encode(PeerHelloApi, correlationId, refuseHello(refusalCode(refusal))),
+      );
       return true;
     }
     const info = connection.attachment as ConnectionInfo;
@@ -153,7 +165,25 @@ export class PeerGate implements FrameHandler {
     });
     connection.onPeer?.(hello.nodeId);
     this.#options.onPeer?.(hello);
-    connection.reply(this.#encode(correlationId, makeAnswer(identity, hello)));
+    connection.reply(this.#encode(PeerHelloApi, correlationId, makeAnswer(identity, hello)));
+    return true;
+  }
+
+  #onDescribeMembers(
+    connection: FrameConnection,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    const reader = this.#reader;
+    reader.reset(bytes, start + 2, end);
+    const version = reader.int16();
+    const correlationId = reader.int32();
+    if (reader.failure !== null || version !== 0) return this.#refuse(connection, "bad-frame");
+    const { identity, members } = this.#options;
+    const seen = members();
+    const answer = { nodeId: identity.nodeId, isWatching: seen !== null, members: seen ?? [] };
+    connection.reply(this.#encode(DescribeMembersApi, correlationId, answer));
     return true;
   }
 
@@ -168,12 +198,12 @@ export class PeerGate implements FrameHandler {
     return false;
   }
 
-  #encode(correlationId: number, answer: PeerHelloAnswer): Uint8Array {
+  #encode<Res>(api: ApiMessages<unknown, Res>, correlationId: number, answer: Res): Uint8Array {
     const writer = this.#writer;
     writer.reset();
     writer.int32(0);
     writer.int32(correlationId);
-    PeerHelloApi.response.encode(writer, answer, 0);
+    api.response.encode(writer, answer, 0);
     const frame = writer.toBytes();
     new DataView(frame.buffer, frame.byteOffset).setInt32(0, frame.length - 4);
     return frame;

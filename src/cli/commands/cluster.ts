@@ -3,14 +3,11 @@ import type { Command } from "commander";
 import type { ClusterCommandOptions } from "../cluster/run-cluster.ts";
 import { addClusterOptions } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
-import { addExamples } from "../program.ts";
+import { addExamples, groupOf } from "../program.ts";
 
 /** Adds `cluster`. */
 export function register(program: Command, io: CommandIo): void {
-  const command = program
-    .command("cluster")
-    .description("show brokers, disks, the metadata quorum and features")
-    .option("--json", "one JSON document");
+  const command = groupOf(program, "cluster").option("--json", "one JSON document");
   addClusterOptions(command).action(async (options: ClusterCommandOptions) => {
     const { runCluster } = await import("../cluster/run-cluster.ts");
     await runCluster(options, io);

@@ -14,6 +14,7 @@ import { LogLimiter } from "#common/log-limiter.ts";
 import { SILENT_LOGGER } from "#common/logger.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
+import { DescribeMembersApi } from "#protocol/describe-members.ts";
 import { encodeRequestHeader } from "#protocol/headers.ts";
 import type { ConnectionInfo } from "#server/handler.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
@@ -78,6 +79,7 @@ beforeEach(() => {
     },
   };
   gate = new PeerGate(inner, new HelloVerifier(identity(1)), {
+    members: () => [{ nodeId: 2, state: "suspect", host: "127.0.0.1", port: 9093 }],
     identity: identity(1),
     clock,
     limiter: new LogLimiter(SILENT_LOGGER, clock),
@@ -130,6 +132,28 @@ describe("PeerGate", () => {
     expect([connection.peerNodeId, gate.refused[reason]]).toEqual([-1, 1]);
   });
 
+  test("anybody may ask whom this node hears", () => {
+    const connection = new FakeConnection();
+    const ask = (apiVersion: number): void => {
+      const writer = new Writer(64);
+      const header = { apiKey: 32_003, apiVersion, correlationId: 9, clientId: null };
+      encodeRequestHeader(writer, header);
+      const frame = writer.toBytes();
+      gate.onFrame(connection, frame, 0, frame.length);
+    };
+    ask(0);
+    const reader = new Reader(connection.replies.at(-1) ?? new Uint8Array(0), 4);
+    expect(reader.int32()).toBe(9);
+    expect(DescribeMembersApi.response.decode(reader, 0)).toEqual({
+      nodeId: 1,
+      isWatching: true,
+      members: [{ nodeId: 2, state: "suspect", host: "127.0.0.1", port: 9093 }],
+    });
+    expect([reader.failure, passedOn, connection.isClosed]).toEqual([null, [], false]);
+    ask(1);
+    expect(connection.isClosed).toBe(true);
+  });
+
   test("a recorded hello is of no use", () => {
     const hello = makeHello(identity(2), 1, time.ms, NONCE);
     say(new FakeConnection(), hello);
@@ -161,7 +185,7 @@ describe("PeerGate", () => {
     const second = identity(2, { incarnationId: CLUSTER });
     const helloAt = (nonce: string): PeerHello => makeHello(second, 1, time.ms, nonce);
     expect(say(new FakeConnection(), helloAt("baaaaaaaaaaaaaaaaaaaaA")).errorCode).toBe(101);
-    time.ms += 1_500;
+    time.ms += 2_500;
     expect(say(new FakeConnection(), helloAt("caaaaaaaaaaaaaaaaaaaaA")).errorCode).toBe(0);
     expect(first.isClosed).toBe(true);
   });
