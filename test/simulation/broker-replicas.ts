@@ -163,7 +163,7 @@ export class BrokerReplicas implements MetadataPublisher {
     const found = this.#found.get(partition);
     const handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
     if (found !== undefined) store.configurePartition(found, config);
-    const look = (): ReplicaLook | null => lookAt(store, handle);
+    const look = (before?: ReplicaLook | null): ReplicaLook | null => lookAt(store, handle, before);
     this.#hosted.set(partition, { partition, topicId, store, handle, look });
   }
 
@@ -217,11 +217,11 @@ export class BrokerReplicas implements MetadataPublisher {
       AppendOrigin.CLIENT,
     );
     const { errorCode, baseOffset, lastOffset, waitsFor } = outcome;
-    if (errorCode !== ErrorCode.NONE || waitsFor === 0) return { errorCode, baseOffset };
+    if (errorCode !== ErrorCode.NONE || acks !== -1) return { errorCode, baseOffset };
     const pending = { handle, lastOffset, leaderEpoch, waitsFor, errorCode: 0 };
-    await this.#manager.awaitReplicated([pending], timeoutMs);
+    if (waitsFor !== 0) await this.#manager.awaitReplicated([pending], timeoutMs);
     if (pending.errorCode !== ErrorCode.NONE) return refused(pending.errorCode);
-    rules.look(nodeId, this.hosted());
+    rules.look(nodeId, this.hosted(), "all");
     rules.onAcknowledged(nodeId, partition, lastOffset);
     return { errorCode: ErrorCode.NONE, baseOffset };
   }

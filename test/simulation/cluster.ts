@@ -8,6 +8,7 @@ import {
   makeCreatableTopicConfig,
   makeCreateTopicsRequest,
 } from "#protocol/generated/create-topics.ts";
+import type { ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
 import { Consumer, Producer } from "./clients.ts";
 import type { Fault, Plan } from "./faults.ts";
 import { describeFault } from "./faults.ts";
@@ -54,6 +55,7 @@ export class Cluster {
       topic: TOPIC,
       partitionCount: plan.partitionCount,
       minIsr: plan.minIsr,
+      onStep: (before, image) => this.#onStep(before, image),
     });
     const of = { world: this.world, network: this.network, plan, rules: this.rules };
     this.nodes = Array.from({ length: plan.nodeCount }, (_, id) => new SimulatedNode(of, id));
@@ -248,6 +250,11 @@ export class Cluster {
       if (leader < 0) return `partition ${partitionId} has no leader`;
       if (isr.length < replicas.length)
         return `partition ${partitionId} has ISR ${isr.join()} of ${replicas.join()}`;
+      const rules = this.rules.partitions[partitionId];
+      for (const id of replicas) {
+        if (rules?.lengthOf(id) !== rules?.lengthOf(leader))
+          return `replica ${id} of partition ${partitionId} has not caught up`;
+      }
     }
     return "";
   }
@@ -275,14 +282,45 @@ export class Cluster {
     }
   }
 
-  #check(): void {
-    for (const id of this.world.touched) {
-      const node = this.nodes[id];
-      if (!node?.replicas) continue;
-      node.wake();
-      this.rules.look(id, node.replicas.hosted());
+  /** Writes down what the metadata now says. */
+  #onStep(before: ClusterImage, image: ClusterImage): void {
+    const { world } = this;
+    for (const broker of image.brokers.values()) {
+      if (broker === before.brokers.get(broker.id)) continue;
+      const { id, epoch, isFenced, isInControlledShutdown } = broker;
+      const state = isFenced ? "fenced" : isInControlledShutdown ? "leaving" : "in service";
+      world.trace(`metadata ${image.offset}: broker ${id} of epoch ${epoch} is ${state}`);
+    }
+    for (const topic of image.topicsById.values()) {
+      const was = before.topicsById.get(topic.id);
+      for (const partition of topic.partitions) {
+        if (partition === was?.partitions[partition.partitionId]) continue;
+        world.trace(`metadata ${image.offset}: ${describePartition(topic.name, partition)}`);
+      }
     }
   }
+
+  #check(): void {
+    for (const id of this.world.touched) {
+      this.nodes[id]?.look();
+    }
+    this.rules.checkChanged();
+  }
+}
+
+function describePartition(topic: string, partition: PartitionImage): string {
+  const { partitionId, leader, leaderEpoch, partitionEpoch, replicas, isr } = partition;
+  const { eligibleLeaderReplicas, lastKnownElr, addingReplicas, removingReplicas } = partition;
+  const sets = [
+    ["replicas", replicas],
+    ["ISR", isr],
+    ["ELR", eligibleLeaderReplicas],
+    ["last known ELR", lastKnownElr],
+    ["adding", addingReplicas],
+    ["removing", removingReplicas],
+  ] as const;
+  const words = sets.flatMap(([name, ids]) => (ids.length === 0 ? [] : [`${name} ${ids.join()}`]));
+  return `${topic}-${partitionId} is led by ${leader} in epoch ${leaderEpoch}/${partitionEpoch}, ${words.join(", ")}`;
 }
 
 /** Runs a plan to its end, or to the first rule that it breaks. */

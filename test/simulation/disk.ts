@@ -12,8 +12,16 @@
  * ```
  */
 import * as native from "#native";
-import { LogError, type LogConfig, type StoreReport } from "#log/log.ts";
+import {
+  Columns,
+  LogError,
+  type LogConfig,
+  type NewPartition,
+  type PartitionHandle,
+  type StoreReport,
+} from "#log/log.ts";
 import { NativeLogStore } from "#log/native-log.ts";
+import type { ReplicaBroker, Replication } from "#log/replication.ts";
 
 /** What a crash leaves of bytes that were not flushed: all, nothing, or each sector by chance. */
 export type CrashMode = "process" | "unsynced" | "power";
@@ -24,11 +32,134 @@ const MODES: Readonly<Record<CrashMode, number>> = { process: 0, unsynced: 1, po
 export class SimulatedStore extends NativeLogStore {
   readonly #id: number;
   readonly #wakers: (() => void)[] = [];
+  readonly #cuts: Map<number, number> = new Map();
+  #touched: Set<number> = new Set();
+  #isAllTouched = true;
   #isOver = false;
+  /** Told once when the first change since {@link takeTouched} happens. */
+  onTouched: () => void = () => {};
 
   constructor(id: number, report: StoreReport) {
     super(id, report);
     this.#id = id;
+  }
+
+  // Whatever may change a partition says so: nothing else has to be looked at.
+
+  override readonly append: NativeLogStore["append"] = (handle, ...rest) => {
+    this.#touch(handle);
+    return native.append(handle, ...rest);
+  };
+
+  override readonly deleteRecords: NativeLogStore["deleteRecords"] = (handle, ...rest) => {
+    this.#touch(handle);
+    return native.deleteRecords(handle, ...rest);
+  };
+
+  override readonly fetchAsReplica: NativeLogStore["fetchAsReplica"] = (rows, count, ...rest) => {
+    for (let row = 0; row < count; row += 1)
+      this.#touch(rows[row * Columns.FETCH_REQUEST] as number);
+    return native.fetchAsReplica(rows, count, ...rest);
+  };
+
+  override readonly followerAppend: NativeLogStore["followerAppend"] = (handle, ...rest) => {
+    this.#touch(handle);
+    return native.followerAppend(handle, ...rest);
+  };
+
+  override readonly followerTruncate: NativeLogStore["followerTruncate"] = (
+    handle,
+    leaderEpoch,
+    offset,
+  ) => {
+    this.#cut(handle, offset);
+    return native.followerTruncate(handle, leaderEpoch, offset);
+  };
+
+  override readonly followerStartAt: NativeLogStore["followerStartAt"] = (
+    handle,
+    leaderEpoch,
+    offset,
+  ) => {
+    this.#cut(handle, 0);
+    return native.followerStartAt(handle, leaderEpoch, offset);
+  };
+
+  override readonly replicationState: NativeLogStore["replicationState"] = (handle, nowMs, out) => {
+    // Told a time, the log may let go of a follower.
+    if (nowMs > 0) this.#touch(handle);
+    return native.replicationState(handle, nowMs, out);
+  };
+
+  override createPartition(partition: NewPartition): PartitionHandle {
+    const handle = super.createPartition(partition);
+    this.#touch(handle);
+    return handle;
+  }
+
+  override deletePartition(handle: PartitionHandle): void {
+    this.#touch(handle);
+    super.deletePartition(handle);
+  }
+
+  override configurePartition(handle: PartitionHandle, config: Partial<LogConfig>): void {
+    this.#touch(handle);
+    super.configurePartition(handle, config);
+  }
+
+  override setLeader(handle: PartitionHandle, leaderEpoch: number, how?: Replication): void {
+    this.#touch(handle);
+    super.setLeader(handle, leaderEpoch, how);
+  }
+
+  override setFollower(handle: PartitionHandle, leaderEpoch: number, leaderId: number): void {
+    this.#touch(handle);
+    super.setFollower(handle, leaderEpoch, leaderId);
+  }
+
+  override setPendingIsr(
+    handle: PartitionHandle,
+    leaderEpoch: number,
+    partitionEpoch: number,
+    additions: readonly number[],
+    nowMs: number,
+  ): boolean {
+    this.#touch(handle);
+    return super.setPendingIsr(handle, leaderEpoch, partitionEpoch, additions, nowMs);
+  }
+
+  override setBrokers(brokers: readonly ReplicaBroker[]): void {
+    this.#touch(null);
+    super.setBrokers(brokers);
+  }
+
+  /** Handles of what may have changed since the last call; `all` for every one. Null for nothing. */
+  takeTouched(): ReadonlySet<number> | "all" | null {
+    const touched = this.#isAllTouched ? "all" : this.#touched;
+    if (touched !== "all" && touched.size === 0) return null;
+    this.#touched = new Set();
+    this.#isAllTouched = false;
+    return touched;
+  }
+
+  /** The lowest offset that a log was cut to since the last call, infinite where it was not. */
+  takeCut(handle: number): number {
+    const offset = this.#cuts.get(handle);
+    if (offset === undefined) return Number.POSITIVE_INFINITY;
+    this.#cuts.delete(handle);
+    return offset;
+  }
+
+  #cut(handle: number, offset: number): void {
+    this.#touch(handle);
+    this.#cuts.set(handle, Math.min(offset, this.#cuts.get(handle) ?? offset));
+  }
+
+  #touch(handle: number | null): void {
+    const isFirst = !this.#isAllTouched && this.#touched.size === 0;
+    if (handle === null) this.#isAllTouched = true;
+    else this.#touched.add(handle);
+    if (isFirst) this.onTouched();
   }
 
   /** Notes who wants to be woken; {@link wake} does it, in the world's own order. */
@@ -44,14 +175,18 @@ export class SimulatedStore extends NativeLogStore {
 
   /** Does the flushes that were asked for; how many partitions it were. */
   step(): number {
-    return native.stepSimulatedStore(this.#id);
+    const count = native.stepSimulatedStore(this.#id);
+    if (count > 0) this.#touch(null);
+    return count;
   }
 
   override flush(handle: number): Promise<void> {
+    this.#touch(handle);
     return settled(() => native.flushSimulatedPartition(handle));
   }
 
   override checkpoint(): Promise<void> {
+    this.#touch(null);
     return settled(() => native.checkpointSimulatedStore(this.#id));
   }
 

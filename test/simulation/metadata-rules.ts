@@ -26,12 +26,16 @@ export class MetadataRules {
   #truth: ClusterImage = EMPTY_IMAGE;
 
   readonly #onUncleanElection: (partition: number) => void;
+  readonly #onStep: (before: ClusterImage, image: ClusterImage) => void;
 
   /** @param options.onUncleanElection - told when a partition without anybody in ISR or ELR went back to its last leader. */
   constructor(options: {
     readonly hasUncleanElections: boolean;
     readonly onUncleanElection?: (partition: number) => void;
+    /** Told of each step of the metadata, once, when somebody applies it first. */
+    readonly onStep?: (before: ClusterImage, image: ClusterImage) => void;
   }) {
+    this.#onStep = options.onStep ?? (() => {});
     this.#hasUncleanElections = options.hasUncleanElections;
     this.#onUncleanElection = options.onUncleanElection ?? (() => {});
   }
@@ -68,6 +72,7 @@ export class MetadataRules {
     }
     const whole = image.offset % WHOLE_EVERY < 4 ? wholeDigest(image) : null;
     this.#steps.set(image.offset, { image, digest, whole });
+    this.#onStep(this.#truth, image);
     this.#checkStep(this.#truth, image);
     this.#truth = image;
   }
@@ -132,7 +137,8 @@ export class MetadataRules {
       const was = before.topicsById.get(topic.id);
       for (const partition of topic.partitions) {
         const name = `${topic.name}-${partition.partitionId}@${image.offset}`;
-        this.#checkPartition(name, partition, was?.partitions[partition.partitionId], image);
+        const wasPartition = was?.partitions[partition.partitionId];
+        this.#checkPartition(name, partition, wasPartition, image, before.offset);
       }
     }
   }
@@ -142,6 +148,7 @@ export class MetadataRules {
     partition: PartitionImage,
     before: PartitionImage | undefined,
     image: ClusterImage,
+    beforeOffset: number,
   ): void {
     const { leader, isr, leaderEpoch, partitionEpoch } = partition;
     if (leader >= 0 && !isr.includes(leader)) {
@@ -169,7 +176,10 @@ export class MetadataRules {
     if (leader >= 0 && leader !== before.leader && before.lastKnownElr.includes(leader)) {
       this.#onUncleanElection(partition.partitionId);
     }
-    const isNobodyLeft = before.isr.length === 0 && before.eligibleLeaderReplicas.length === 0;
+    // Who registers anew in this very step, after a crash, has left both sets before somebody is elected.
+    const isNobodyLeft = [...before.isr, ...before.eligibleLeaderReplicas].every(
+      (id) => (image.brokers.get(id)?.epoch ?? Number.POSITIVE_INFINITY) > beforeOffset,
+    );
     const wasEligible = [
       ...before.isr,
       ...before.eligibleLeaderReplicas,

@@ -38,11 +38,19 @@ interface Pipe {
 
 type Accept = (end: End) => void;
 
+/** Ids of machines are below this. */
+const MACHINES_MAX = 10_000;
+
+/** One direction between two machines. */
+function wayOf(from: number, to: number): number {
+  return from * MACHINES_MAX + to;
+}
+
 /** See the head of the file. */
 export class Network {
   readonly #world: World;
   readonly #random: SeededRandom;
-  readonly #cuts: Map<string, number> = new Map();
+  readonly #cuts: Map<number, number> = new Map();
   readonly #slow: Map<number, number> = new Map();
   readonly #listeners: Map<string, { machine: Machine; life: number; accept: Accept }> = new Map();
   readonly #connections: Set<Connection> = new Set();
@@ -63,13 +71,13 @@ export class Network {
 
   /** Stops what goes from one machine to another; cuts add up. */
   cut(from: number, to: number): void {
-    const key = `${from}>${to}`;
+    const key = wayOf(from, to);
     this.#cuts.set(key, (this.#cuts.get(key) ?? 0) + 1);
   }
 
   /** Takes back one cut of that direction; what waited goes on when there is none left. */
   mend(from: number, to: number): void {
-    const key = `${from}>${to}`;
+    const key = wayOf(from, to);
     const held = this.#cuts.get(key);
     // All cuts may have been taken back meanwhile.
     if (held === undefined) return;
@@ -88,8 +96,8 @@ export class Network {
     this.#cuts.clear();
     this.#slow.clear();
     for (const key of cuts) {
-      const [from, to] = key.split(">").map(Number);
-      for (const connection of this.#connections) connection.onMended(from ?? -1, to ?? -1);
+      const from = Math.floor(key / MACHINES_MAX);
+      for (const connection of this.#connections) connection.onMended(from, key % MACHINES_MAX);
     }
   }
 
@@ -100,7 +108,7 @@ export class Network {
   }
 
   isCut(from: number, to: number): boolean {
-    return this.#cuts.has(`${from}>${to}`);
+    return this.#cuts.size > 0 && this.#cuts.has(wayOf(from, to));
   }
 
   /** Sends a datagram: it arrives some time, never, or twice. */
@@ -150,10 +158,10 @@ export class Network {
       const connection = new Connection(this.#world, this, from, listener.machine);
       this.#connections.add(connection);
       // A paused process accepts by its kernel: the connection stands, and nobody answers.
-      listener.machine.inThisLife(() => listener.accept(connection.ends[1]))();
+      listener.machine.inThisLife(() => handOver(connection.ends[1], listener.accept))();
       this.#world.after(
         backMs,
-        opened(() => onOpen(connection.ends[0])),
+        opened(() => handOver(connection.ends[0], onOpen)),
       );
     });
   }
@@ -198,6 +206,13 @@ export class Network {
     const base = this.#random.between(delayMs[0], delayMs[1]) + extraMs;
     return this.#random.chance(slowChance) ? base + this.#random.between(0, slowMs) : base;
   }
+}
+
+/** Gives an end to who will use it. One that was closed on the way says so at once: nobody was there to be told. */
+function handOver(end: PipeEnd, take: Accept): void {
+  const isClosed = !end.isOpen;
+  take(end);
+  if (isClosed) end.onClose();
 }
 
 /** Two pipes that live and die together. */

@@ -40,10 +40,15 @@ export class PartitionRules {
   readonly #truth: () => ClusterImage;
   readonly #topic: string;
   readonly #shadows: Map<number, Shadow> = new Map();
-  /** By offset and epoch: the value there, and the epoch of the record before it. */
-  readonly #table: Map<string, { readonly value: string; readonly epochBefore: number }> =
-    new Map();
+  /** By offset: what was ever there, by epoch, and the epoch of the record before it. */
+  readonly #table: {
+    readonly epoch: number;
+    readonly value: string;
+    readonly epochBefore: number;
+  }[][] = [];
   readonly #leaders: Map<number, number> = new Map();
+  /** By offset: the oldest epoch in which the leader of it called it replicated. */
+  readonly #ackedIn: Map<number, number> = new Map();
 
   constructor(options: {
     readonly topic: string;
@@ -61,6 +66,11 @@ export class PartitionRules {
   /** Records that a replica holds, as far as was looked. */
   lengthOf(nodeId: number): number {
     return this.#shadows.get(nodeId)?.records.length ?? 0;
+  }
+
+  /** How a replica was when it was last looked at; null since its start. */
+  lookOf(nodeId: number): ReplicaLook | null {
+    return this.#shadows.get(nodeId)?.look ?? null;
   }
 
   recordsOf(nodeId: number): readonly ShadowRecord[] {
@@ -93,9 +103,9 @@ export class PartitionRules {
           `node ${nodeId} has epoch ${epoch} after ${epochBefore} at ${this.#name}@${offset}`,
         );
       }
-      const key = `${offset}/${epoch}`;
-      const known = this.#table.get(key);
-      if (known === undefined) this.#table.set(key, { value, epochBefore });
+      const there = (this.#table[offset] ??= []);
+      const known = there.find((other) => other.epoch === epoch);
+      if (known === undefined) there.push({ epoch, value, epochBefore });
       else if (known.value !== value || known.epochBefore !== epochBefore) {
         throw new Violation(
           "I3",
@@ -153,7 +163,11 @@ export class PartitionRules {
     const partition = this.#truth().topicsByName.get(this.#topic)?.partitions[this.#partition];
     if (partition === undefined) return;
     for (const [memberId, member] of this.#shadows) {
-      if (member.lostBelow > 0 && !partition.isr.includes(memberId)) member.lostBelow = 0;
+      if (member.lostBelow === 0) continue;
+      // It may still be elected out of the ELR until the controller hears of its crash: it then registers, and is in none of them.
+      const { isr, eligibleLeaderReplicas } = partition;
+      if (!isr.includes(memberId) && !eligibleLeaderReplicas.includes(memberId))
+        member.lostBelow = 0;
     }
     for (const [leaderId, { look, records }] of this.#shadows) {
       if (look === null || !look.isLeader || look.highWatermark === 0) continue;
@@ -172,6 +186,8 @@ export class PartitionRules {
   /** An acks=all write was answered with success by this node. */
   onAcknowledged(nodeId: number, lastOffset: number): void {
     const { look, records } = this.#shadow(nodeId);
+    const ackedIn = look?.leaderEpoch ?? -1;
+    this.#ackedIn.set(lastOffset, Math.min(ackedIn, this.#ackedIn.get(lastOffset) ?? ackedIn));
     if (look !== null && look.isLeader && look.isrSize < look.minIsr) {
       throw new Violation(
         "I8",
@@ -202,11 +218,15 @@ export class PartitionRules {
     }
   }
 
-  /** Whoever begins to lead has everything that was acknowledged. */
+  /**
+   * Whoever begins to lead has everything that was acknowledged in the epochs before. One that was cut off may begin an epoch that is
+   * over by then: what was acknowledged later is not its business, and it will acknowledge nothing.
+   */
   #checkHasAcked(nodeId: number, { records, look }: Shadow): void {
     for (const offset of this.#history.ackedOffsets(this.#partition)) {
       const value = this.#history.ackedAt(this.#partition, offset);
       if (value === null || records[offset]?.value === value) continue;
+      if ((this.#ackedIn.get(offset) ?? -1) > (look?.leaderEpoch ?? -1)) continue;
       throw new Violation(
         "I4",
         `node ${nodeId} begins to lead ${this.#name} in epoch ${look?.leaderEpoch ?? -1} without ${value}, acknowledged at ${offset}`,

@@ -1,4 +1,7 @@
-/** All rules of a run together, and what brings them the state of the nodes: after each event the node it happened on is looked at. */
+/**
+ * All rules of a run together, and what brings them the state of the nodes: after each event the replicas that it may have changed are
+ * looked at, and what is said of several replicas is checked of the partitions where one of them, or the metadata, did change.
+ */
 import { Columns, Isolation } from "#log/log.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import { FETCH_RESULT_COLUMNS, FetchColumn } from "#replica/log-port.ts";
@@ -15,7 +18,8 @@ export interface Lookable {
   readonly partition: number;
   readonly store: SimulatedStore;
   readonly handle: number;
-  look(): ReplicaLook | null;
+  /** @param before - comes back when nothing has changed since. */
+  look(before?: ReplicaLook | null): ReplicaLook | null;
 }
 
 /** See the head of the file. */
@@ -23,15 +27,20 @@ export class Rules {
   readonly history: History;
   readonly metadata: MetadataRules;
   readonly partitions: readonly PartitionRules[];
+  readonly #changed: Set<PartitionRules> = new Set();
+  /** Metadata that all partitions were checked against. */
+  #checkedTruth: ClusterImage | null = null;
 
   constructor(options: {
     readonly topic: string;
     readonly partitionCount: number;
     readonly minIsr: number;
+    readonly onStep?: (before: ClusterImage, image: ClusterImage) => void;
   }) {
     this.history = new History(options.minIsr);
     this.metadata = new MetadataRules({
       hasUncleanElections: false,
+      ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
       onUncleanElection: (partition) => this.history.forgive(partition),
     });
     this.partitions = Array.from(
@@ -76,18 +85,33 @@ export class Rules {
     this.partitions[partition]?.onAcknowledged(nodeId, lastOffset);
   }
 
-  /** Looks at the replicas of a node on which something happened. */
-  look(nodeId: number, replicas: Iterable<Lookable>): void {
+  /** Looks at the replicas of a node that may have changed. */
+  look(nodeId: number, replicas: Iterable<Lookable>, touched: ReadonlySet<number> | "all"): void {
     for (const replica of replicas) {
+      if (touched !== "all" && !touched.has(replica.handle)) continue;
       const rules = this.partitions[replica.partition];
-      const look = replica.look();
-      if (rules === undefined || look === null) continue;
+      if (rules === undefined) continue;
+      const before = rules.lookOf(nodeId);
+      const look = replica.look(before);
+      if (look === null) continue;
+      const end = Math.min(look.logEndOffset, replica.store.takeCut(replica.handle));
+      if (end < rules.lengthOf(nodeId)) rules.onTruncated(nodeId, end);
       const known = rules.lengthOf(nodeId);
-      if (look.logEndOffset < known) rules.onTruncated(nodeId, look.logEndOffset);
       if (look.logEndOffset > known) rules.onAppended(nodeId, readFrom(replica, known));
+      else if (look === before) continue;
       rules.onLook(nodeId, look);
-      rules.checkStrongIsr();
+      this.#changed.add(rules);
     }
+  }
+
+  /** Checks what is said of several replicas together, where anything of it changed since the last call. */
+  checkChanged(): void {
+    if (this.#changed.size === 0 && this.#checkedTruth === this.metadata.truth) return;
+    if (this.#checkedTruth !== this.metadata.truth) {
+      this.#checkedTruth = this.metadata.truth;
+      for (const rules of this.partitions) rules.checkStrongIsr();
+    } else for (const rules of this.#changed) rules.checkStrongIsr();
+    this.#changed.clear();
   }
 }
 

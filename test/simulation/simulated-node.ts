@@ -60,6 +60,8 @@ const SESSION_MS = 3000;
 const CONTROLLER_TICK_MS = 100;
 const REQUEST_TIMEOUT_MS = 1000;
 const SNAPSHOT_BYTES = 4000;
+/** Rounds of looking after one event. */
+const LOOKS_MAX = 8;
 
 /** What nodes live in. */
 export interface NodeWorld {
@@ -80,6 +82,8 @@ interface Life {
   readonly peers: Peers;
   readonly replicas: BrokerReplicas;
   brokerEpoch: number;
+  /** A flush will happen. */
+  isFlushDue: boolean;
   wantsShutDown: boolean;
   mayGo: boolean;
 }
@@ -228,13 +232,16 @@ export class SimulatedNode {
       peers,
       replicas,
       brokerEpoch: -1,
+      isFlushDue: false,
       wantsShutDown: false,
       mayGo: false,
     };
     serve(world, network, machine, "broker", (request, from) => this.#serve(request, from));
     quorum.start();
     this.#every(CONTROLLER_TICK_MS, () => world.spawn(decider.onTick(machine.monotonicMs())));
-    this.#flushSoon();
+    const life = this.#life;
+    store.onTouched = () => this.#flushSoon(life);
+    this.#flushSoon(life);
     if (plan.switchedOff.includes("catch-up-first")) world.spawn(metadata.open());
     world.spawn(this.#beat());
   }
@@ -273,10 +280,17 @@ export class SimulatedNode {
     this.#end(false);
   }
 
-  /** Lets requests that wait look at the logs again, until none of them changes anything. */
-  wake(): void {
-    this.#life?.store.wake();
-    drainMicrotasks();
+  /** Lets requests that wait, and then the rules, look at what may have changed, until nothing does any more. */
+  look(): void {
+    for (let round = 0; round < LOOKS_MAX; round += 1) {
+      const life = this.#life;
+      const touched = life?.store.takeTouched() ?? null;
+      if (life === null || touched === null) return;
+      life.store.wake();
+      drainMicrotasks();
+      // A wake may have ended the life.
+      if (this.#life === life) this.#of.rules.look(this.id, life.replicas.hosted(), touched);
+    }
   }
 
   /** Frees what the native side holds; the run is over. */
@@ -505,10 +519,13 @@ export class SimulatedNode {
 
   // ---- time
 
-  #flushSoon(): void {
+  /** Flushes what was asked for a disk's time after the first change since the last flush. */
+  #flushSoon(life: Life): void {
+    if (life.isFlushDue) return;
+    life.isFlushDue = true;
     this.machine.after(this.#diskMs(), () => {
-      this.#life?.store.step();
-      this.#flushSoon();
+      life.isFlushDue = false;
+      life.store.step();
     });
   }
 

@@ -32,7 +32,7 @@ export class World {
   #failure: { readonly error: unknown } | null = null;
   eventCount = 0;
   /** Machines on which something happened in this event. */
-  readonly touched: Set<number> = new Set();
+  readonly touched: number[] = [];
 
   constructor(seed: number, isTracing = false) {
     this.random = new SeededRandom(seed);
@@ -86,11 +86,8 @@ export class World {
   /** Notes that something happened. */
   trace(line: string): void {
     const whole = `${this.#nowMs.toFixed(3)} ${line}`;
-    for (let at = 0; at < whole.length; at += 1) {
-      const code = whole.charCodeAt(at);
-      this.#hashLow = Math.imul(this.#hashLow ^ code, 0x0100_0193);
-      this.#hashHigh = Math.imul(this.#hashHigh ^ code, 0x85eb_ca6b) + 1;
-    }
+    this.#hashLow = Bun.hash.murmur32v3(whole, this.#hashLow);
+    this.#hashHigh = Bun.hash.cityHash32(whole) ^ Math.imul(this.#hashHigh, 0x0100_0193);
     if (this.#isTracing) console.log(whole);
     this.#lines.push(whole);
     if (this.#lines.length > 2 * KEPT_LINES) this.#lines.splice(0, KEPT_LINES);
@@ -107,7 +104,9 @@ export class World {
       }
       this.#nowMs = event.atMs;
       this.eventCount += 1;
-      this.touched.clear();
+      // Every event counts, traced or not.
+      this.#hashHigh = Math.imul(this.#hashHigh ^ event.tiebreak, 0x85eb_ca6b) ^ event.sequence;
+      this.touched.length = 0;
       event.run();
       drainMicrotasks();
       if (this.#failure !== null) throw this.#failure.error;
@@ -182,14 +181,14 @@ export class Machine implements Clock, Scheduler {
         this.#held.push(run);
         return;
       }
-      this.#world.touched.add(this.id);
+      this.#world.touched.push(this.id);
       run();
     };
   }
 
   /** Begins a life. */
   start(): void {
-    this.#world.touched.add(this.id);
+    this.#world.touched.push(this.id);
     this.#life += 1;
     this.#isUp = true;
     this.#held = null;
