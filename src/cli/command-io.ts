@@ -7,6 +7,7 @@
  */
 import { isatty } from "node:tty";
 import { ClosedOutputError } from "./failure.ts";
+import { SignalEcho } from "./signal-echo.ts";
 
 /** Where a command writes. */
 export interface OutputStream {
@@ -41,7 +42,7 @@ export interface CommandIo {
   /** The code the process ends with unless the command throws; 0 at first. */
   setExitCode(code: number): void;
   /**
-   * Aborted by the first SIGINT or SIGTERM; a second one ends the process with 130. Whoever asks takes over ending in order, so it
+   * Aborted by the first SIGINT or SIGTERM; a second one ends the process with 130, unless it is but the echo of the first. Whoever asks takes over ending in order, so it
    * must be asked for before the long part of the work.
    */
   interruption(): AbortSignal;
@@ -122,7 +123,9 @@ function isAborted(signal: AbortSignal | undefined): boolean {
 
 function signalOfProcess(): AbortSignal {
   const controller = new AbortController();
-  const onSignal = (): void => {
+  const echo = new SignalEcho();
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (echo.isEcho(signal)) return;
     if (controller.signal.aborted) process.exit(INTERRUPTED_EXIT_CODE);
     controller.abort();
   };

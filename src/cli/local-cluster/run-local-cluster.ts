@@ -65,7 +65,7 @@ export async function runLocalCluster(options: LocalClusterOptions, io: CommandI
   if (!interruption.aborted) {
     const bootstrap = nodes.map(({ port }) => `${HOST}:${port}`).join(",");
     say(`\n${style.bold("The cluster is ready.")} In another terminal:`);
-    say(`  sluice cluster --bootstrap ${bootstrap}`);
+    say(`  sluice cluster status -b ${bootstrap}`);
     say(`  sluice topic create orders --replication-factor ${Math.min(3, count)} -b ${bootstrap}`);
     say(style.dim("Ctrl-C stops all nodes; their data stays."));
   }

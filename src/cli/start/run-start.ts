@@ -15,6 +15,7 @@ import { explainConfig } from "#config/explain-config.ts";
 import type { CommandIo } from "../command-io.ts";
 import { CommandError, UsageError } from "../failure.ts";
 import { logChoiceOf, logOptions, outputLogger } from "../log-output.ts";
+import { SignalEcho } from "../signal-echo.ts";
 
 const FORCED_EXIT_CODE = 130;
 /** What the other commands take without `--bootstrap`. */
@@ -92,6 +93,7 @@ async function readConfiguration(
 class StopSignals {
   readonly #logger: Logger;
   readonly #start: AbortController = new AbortController();
+  readonly #echo: SignalEcho = new SignalEcho();
   #broker: Broker | null = null;
 
   /** Signals are heard from here on. */
@@ -116,6 +118,7 @@ class StopSignals {
 
   #onSignal(signal: NodeJS.Signals): void {
     const logger = this.#logger;
+    if (this.#echo.isEcho(signal)) return;
     if (this.#start.signal.aborted) {
       logger.warn("stopping at once, the next start will check the logs", { signal });
       process.exit(FORCED_EXIT_CODE);
