@@ -442,10 +442,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           endpoints,
           logDirs,
           closedBrokerEpoch: store.report.closedBrokerEpoch,
-          offlineLogDirs: () =>
-            directories.health
-              .filter(({ error }) => error !== null)
-              .map(({ directoryId }) => directoryId),
+          directories,
           logger,
           onFatal: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
         });

@@ -17,7 +17,11 @@ import type { ClusterSettings } from "#config/cluster-settings.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
 import type { Controller } from "#controller/controller.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";
-import type { BrokerEndpointImage, ClusterImage } from "#metadata/cluster-image.ts";
+import {
+  type BrokerEndpointImage,
+  type ClusterImage,
+  liveBrokers,
+} from "#metadata/cluster-image.ts";
 import { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { FileMetadataLog, METADATA_LOG_DIRECTORY } from "#metadata/metadata-log-driver.ts";
 import { encodeState } from "#metadata/quorum-format.ts";
@@ -33,6 +37,7 @@ import type { ConfigChanger } from "./config-router.ts";
 import { addControllerHandlers } from "./controller-table.ts";
 import type { RequestLog } from "./request-log.ts";
 import { type ClusterNode, RAFT_DIRECTORY, reachableHost } from "./cluster-node.ts";
+import type { DirectoryWatch } from "./directory-watch.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
@@ -105,7 +110,7 @@ export interface ClusterBrokerOptions {
   readonly logDirs: readonly string[];
   /** Epoch of the life before, if that closed its logs in order; -1 otherwise. */
   readonly closedBrokerEpoch: number;
-  readonly offlineLogDirs: () => string[];
+  readonly directories: Pick<DirectoryWatch, "failed" | "hasRoom">;
   readonly logger: Logger;
   readonly onFatal: (error: unknown) => void;
 }
@@ -139,7 +144,8 @@ export class ClusterBroker {
       scheduler: SYSTEM_SCHEDULER,
       registration: this.#registration(),
       metadataOffset: () => node.metadata.image.offset,
-      offlineLogDirs: options.offlineLogDirs,
+      offlineLogDirs: () => options.directories.failed,
+      hasRoom: () => options.directories.hasRoom || this.#isLast(),
       onChange: () => {},
       onRefused: (errorCode) => {
         // Told once for each reason: it is asked again some times a second.
@@ -151,6 +157,12 @@ export class ClusterBroker {
       },
       onFailure: options.onFatal,
     });
+  }
+
+  /** Whether no other broker is in service: then this one goes on, if only for those who read. */
+  #isLast(): boolean {
+    const { node, settings } = this.#options;
+    return liveBrokers(node.metadata.image).every(({ id }) => id === settings.nodeId);
   }
 
   /** Epoch of this broker's registration; -1 before it. */

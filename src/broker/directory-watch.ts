@@ -57,6 +57,16 @@ export class DirectoryWatch {
     return this.#online === null || directoryId === ZERO_UUID || this.#online.has(directoryId);
   }
 
+  /** Ids of the directories that failed. */
+  get failed(): string[] {
+    return this.#health.filter(({ error }) => error !== null).map(({ directoryId }) => directoryId);
+  }
+
+  /** Whether some directory takes appends. */
+  get hasRoom(): boolean {
+    return this.#health.some(({ error, isShort }) => error === null && !isShort);
+  }
+
   /** Why no new partition can be placed now, or null: every directory is full or has failed. */
   creationRefusal(): Refusal | null {
     // Not the last look: the native store may know better by now.

@@ -11,6 +11,7 @@
  * ```
  *
  * A broker that the controller fenced while it lives goes on with heartbeats: a controller that hears it again lets it serve again.
+ * One that has no room on any disk asks to be fenced until it has: others lead meanwhile, and no leader waits for it to follow.
  * No clock: calls take the time, and `next` says what to send.
  *
  * @see KIP-631
@@ -71,6 +72,8 @@ export class BrokerLifecycle {
   #leaveByMs = Number.POSITIVE_INFINITY;
   #lastAnswerMs = 0;
   #hasServed = false;
+  /** Whether records can be appended here. */
+  hasRoom = true;
 
   constructor(settings: LifecycleSettings) {
     this.#settings = settings;
@@ -112,7 +115,7 @@ export class BrokerLifecycle {
     return {
       kind: "heartbeat",
       brokerEpoch: this.#brokerEpoch,
-      wantFence: this.#phase === "catching-up",
+      wantFence: this.#phase === "catching-up" || this.#wantsRelief(),
       wantShutDown: this.#phase === "leaving",
     };
   }
@@ -158,7 +161,7 @@ export class BrokerLifecycle {
         }
         return;
       case "serving":
-        if (isFenced) this.#nextAtMs = nowMs + IMPATIENT_MS;
+        if (isFenced && !this.#wantsRelief()) this.#nextAtMs = nowMs + IMPATIENT_MS;
         return;
       case "leaving":
         if (shouldShutDown) this.#phase = "gone";
@@ -166,6 +169,10 @@ export class BrokerLifecycle {
         return;
       default:
     }
+  }
+
+  #wantsRelief(): boolean {
+    return this.#phase === "serving" && !this.hasRoom;
   }
 
   /** A request had no answer: there is no controller, or its answer was lost. */

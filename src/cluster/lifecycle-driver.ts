@@ -26,6 +26,8 @@ export interface LifecycleDriverOptions {
   readonly metadataOffset: () => number;
   /** Directory ids of log directories that failed. */
   readonly offlineLogDirs: () => string[];
+  /** Whether records can be appended here, or nobody else could take them either. */
+  readonly hasRoom: () => boolean;
   /** Told whenever something may have changed. */
   readonly onChange: (phase: LifecyclePhase) => void;
   /** The controller refused to register this broker, with this code; it is tried again. */
@@ -57,6 +59,7 @@ export class LifecycleDriver {
     this.#timer?.cancel();
     this.#timer = null;
     const { lifecycle, clock, scheduler } = this.#options;
+    lifecycle.hasRoom = this.#options.hasRoom();
     const step = lifecycle.next(clock.monotonicMs());
     switch (step.kind) {
       case "wait": {

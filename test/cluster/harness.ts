@@ -164,10 +164,11 @@ class FaultRun {
     const wholeMs = performance.now() - endedMs;
     this.#wholeMaxMs = Math.max(this.#wholeMaxMs, wholeMs);
     await this.#served(`after ${when}`);
+    await this.#consuming(`after ${when}`);
     await this.#judge(when);
-    const sum = this.#load.acknowledged.reduce((total, count) => total + count, 0);
+    const sum = this.#load.log.acknowledgedCount;
     say?.(
-      `${when}: ${fault.keepsService ? `served after ${Math.round(servedMs)} ms, ` : ""}whole ${Math.round(wholeMs)} ms after its end, ${sum} acknowledged`,
+      `${when}: ${fault.keepsService ? `served after ${Math.round(servedMs)} ms, ` : ""}whole ${Math.round(wholeMs)} ms after its end, ${sum} acknowledged, ${this.#load.figures.consumed} consumed`,
     );
   }
 
@@ -197,6 +198,16 @@ class FaultRun {
       const late = wanted.flatMap((count, at) => ((now[at] ?? 0) < count ? [at] : []));
       return late.length === 0 ? null : `partitions ${late.join(",")} are not written`;
     }, when);
+  }
+
+  /** Waits until the group was given something, and its commits went on. */
+  async #consuming(when: string): Promise<void> {
+    const load = this.#load;
+    const before = load.figures.consumed;
+    await this.#until(
+      () => (load.figures.consumed > before ? null : "the group is given nothing"),
+      when,
+    );
   }
 
   async #whole(topics: readonly string[], when: string): Promise<void> {

@@ -100,6 +100,12 @@ export class Wire implements Disposable {
     this.#received = Buffer.concat([this.#received, chunk]);
     while (this.#received.length >= 4) {
       const end = 4 + this.#received.readInt32BE(0);
+      if (end < 8) {
+        // Nothing can be made of what comes after that.
+        this.#socket.destroy(new Error(`an answer of ${end - 4} bytes`));
+        console.error(`an answer of ${end - 4} bytes`);
+        return;
+      }
       if (this.#received.length < end) return;
       const frame = new Uint8Array(this.#received.subarray(4, end));
       this.#received = this.#received.subarray(end);

@@ -84,7 +84,9 @@ export async function smallDisk(mebibytes: number): Promise<SmallDisk | string> 
       rmSync(filler, { force: true });
     },
     async remove(): Promise<void> {
-      await run("umount", path);
+      // A process that was killed a moment ago may still hold a file.
+      for (let attempt = 0; attempt < 50 && (await run("umount", path)) !== null; attempt += 1)
+        await Bun.sleep(100);
       directory.remove();
     },
   };

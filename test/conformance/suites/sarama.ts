@@ -29,6 +29,8 @@ import { allow, allowed } from "./suite.ts";
 const PACKAGE = "github.com/IBM/sarama";
 const TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0";
 const NODES = 5;
+/** Five of them share one machine. */
+const JAVA_FLAGS = ["-Xmx256M", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 /** Where the tests look for the proxy of the first broker. */
 const FIRST_PROXY_PORT = 29_091;
 /** Tests of what the broker does not have: they would wait for it. */
@@ -45,6 +47,7 @@ function clusterOptions(directory: string, localPorts: readonly number[]): Clust
   return {
     directory,
     nodeCount: NODES,
+    javaFlags: JAVA_FLAGS,
     overrides: {
       "default.replication.factor": "2",
       "offsets.topic.replication.factor": "2",

@@ -79,6 +79,16 @@ describe("BrokerLifecycle", () => {
     expect(life.next(550)).toMatchObject({ kind: "heartbeat", wantFence: false });
   });
 
+  test("without room it asks to be fenced, and to serve again once there is some", () => {
+    const life = serving();
+    life.hasRoom = false;
+    expect(life.next(500)).toMatchObject({ kind: "heartbeat", wantFence: true });
+    life.onHeartbeat(FENCED, 500);
+    expect(life.next(500)).toEqual({ kind: "wait", untilMs: 1_000 });
+    life.hasRoom = true;
+    expect(life.next(1_000)).toMatchObject({ kind: "heartbeat", wantFence: false });
+  });
+
   test("a stale epoch: it registers again, and need not catch up", () => {
     const life = serving();
     life.next(500);

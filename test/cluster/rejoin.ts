@@ -1,0 +1,228 @@
+/**
+ * A broker comes back while producers run at full speed, with gigabytes to catch up on: what the producers feel of it.
+ *
+ *   bun test/cluster/rejoin.ts [--mib 2048] [--nodes 3] [--override key=value]… [--kafka LIBS]
+ *
+ * One node is killed, `--mib` are written with acks=all, the node is started, and writing goes on until it is in every ISR again and a while
+ * longer. Printed for each phase: throughput, latency of a produce request (p50, p99, worst), and the longest time without any
+ * acknowledgement on one partition. Figures are those of a machine that nodes and producers share.
+ */
+import { parseArgs } from "node:util";
+import {
+  makePartitionProduceData,
+  makeProduceRequest,
+  makeTopicProduceData,
+  ProduceApi,
+} from "#protocol/generated/produce.ts";
+import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
+import { createTopic, within } from "../crash/load.ts";
+import { Wire } from "../differential/wire.ts";
+import {
+  type BrokerCluster,
+  type ClusterOptions,
+  kafkaCluster,
+  sluiceCluster,
+} from "../support/cluster-process.ts";
+import { temporaryDirectory, until } from "../support/process.ts";
+import { Routes, viewsOf, whyNotWhole } from "./cluster-view.ts";
+
+const TOPIC = "rejoin";
+const BATCH_BYTES = 128 << 10;
+const IN_FLIGHT = 4;
+const ANSWER_TIMEOUT_MS = 30_000;
+const PATIENCE_MS = 600_000;
+/** Writing before the fault, and after the node is back in sync, ms. */
+const WARM_MS = 5_000;
+
+/** What was measured from one moment to the next. */
+export interface PhaseFigures {
+  readonly name: string;
+  readonly seconds: number;
+  readonly mebibytes: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  readonly longestGapMs: number;
+  readonly failures: number;
+}
+
+class Meter {
+  #latencies: number[] = [];
+  #failures = 0;
+  #gapMs = 0;
+  #startedMs: number = performance.now();
+  readonly #lastMs: Map<number, number> = new Map();
+  mebibytes = 0;
+
+  acknowledged(partition: number, sentMs: number): void {
+    const nowMs = performance.now();
+    this.#latencies.push(nowMs - sentMs);
+    this.mebibytes += BATCH_BYTES / (1 << 20);
+    this.#gapMs = Math.max(this.#gapMs, nowMs - (this.#lastMs.get(partition) ?? nowMs));
+    this.#lastMs.set(partition, nowMs);
+  }
+
+  failed(): void {
+    this.#failures += 1;
+  }
+
+  /** Figures since the last call. */
+  phase(name: string): PhaseFigures {
+    const nowMs = performance.now();
+    const sorted = this.#latencies.toSorted((a, b) => a - b);
+    const at = (share: number): number => sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
+    // A gap that lasts still counts.
+    for (const lastMs of this.#lastMs.values()) this.#gapMs = Math.max(this.#gapMs, nowMs - lastMs);
+    const figures = {
+      name,
+      seconds: (nowMs - this.#startedMs) / 1000,
+      mebibytes: (sorted.length * BATCH_BYTES) / (1 << 20),
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+      maxMs: at(1),
+      longestGapMs: this.#gapMs,
+      failures: this.#failures,
+    };
+    this.#latencies = [];
+    this.#failures = 0;
+    this.#gapMs = 0;
+    this.#startedMs = nowMs;
+    return figures;
+  }
+}
+
+/** Writes to one partition at full speed until stopped. */
+async function write(
+  routes: Routes,
+  partition: number,
+  meter: Meter,
+  signal: AbortSignal,
+): Promise<void> {
+  const records = encodeRecordBatch({
+    timestamp: Date.now(),
+    records: [{ key: null, value: Buffer.alloc(BATCH_BYTES - 100, partition + 1) }],
+  });
+  const partitionData = [makePartitionProduceData({ index: partition, records })];
+  const topicData = [makeTopicProduceData({ name: TOPIC, partitionData })];
+  const request = makeProduceRequest({ acks: -1, timeoutMs: ANSWER_TIMEOUT_MS, topicData });
+  while (!signal.aborted) {
+    try {
+      using wire = await within(Wire.connect(await routes.addressOf(partition), "rejoin"));
+      const one = async (): Promise<void> => {
+        while (!signal.aborted) {
+          const sentMs = performance.now();
+          const answer = await within(wire.send(ProduceApi, 8, request), ANSWER_TIMEOUT_MS);
+          const code = answer.responses[0]?.partitionResponses[0]?.errorCode ?? -1;
+          if (code !== 0) throw new Error(`error ${code}`);
+          meter.acknowledged(partition, sentMs);
+        }
+      };
+      await Promise.all(Array.from({ length: IN_FLIGHT }, one));
+    } catch {
+      meter.failed();
+      await Bun.sleep(20);
+    }
+  }
+}
+
+/** Runs it on a cluster that is not started yet, and leaves it stopped. */
+export async function runRejoin(
+  cluster: BrokerCluster,
+  mebibytes: number,
+  say: (line: string) => void,
+): Promise<PhaseFigures[]> {
+  const whole = async (topics: readonly string[]): Promise<void> => {
+    let why: string | null = null;
+    await until(
+      async () => {
+        why = whyNotWhole(cluster, topics, await viewsOf(cluster, topics));
+        if (why !== null) await Bun.sleep(100);
+        return why === null;
+      },
+      PATIENCE_MS,
+      () => `the cluster does not become whole: ${why}`,
+    );
+  };
+  const phases: PhaseFigures[] = [];
+  const over = new AbortController();
+  let writing: Promise<unknown> = Promise.resolve();
+  try {
+    await cluster.start();
+    await whole([]);
+    const routes = new Routes(cluster, TOPIC);
+    const count = cluster.nodes.length;
+    const settings = { "segment.bytes": String(256 << 20) };
+    await createTopic(() => routes.anyAddress(), TOPIC, count, settings, Math.min(3, count));
+    await whole([TOPIC]);
+    const meter = new Meter();
+    const note = (name: string): void => {
+      const figures = meter.phase(name);
+      phases.push(figures);
+      say(formatPhase(figures));
+    };
+    writing = Promise.all(
+      cluster.nodes.map((_, partition) => write(routes, partition, meter, over.signal)),
+    );
+    await Bun.sleep(WARM_MS);
+    note("all in sync");
+    const node = cluster.nodes.find(({ id }) => id === count);
+    if (node === undefined) throw new Error("a cluster without nodes");
+    const before = meter.mebibytes;
+    await node.stop("SIGKILL");
+    await until(
+      () => meter.mebibytes - before >= mebibytes,
+      PATIENCE_MS,
+      () => `only ${Math.round(meter.mebibytes - before)} MiB written while a node was down`,
+    );
+    note("one node down");
+    await node.start();
+    await whole([TOPIC]);
+    note("catching up");
+    await Bun.sleep(WARM_MS);
+    note("all in sync again");
+    return phases;
+  } finally {
+    over.abort();
+    await Promise.race([writing, Bun.sleep(5_000)]);
+    await cluster.stop("SIGKILL");
+  }
+}
+
+function formatPhase(figures: PhaseFigures): string {
+  const { name, seconds, mebibytes, p50Ms, p99Ms, maxMs, longestGapMs, failures } = figures;
+  return (
+    `${name.padEnd(18)} ${seconds.toFixed(1).padStart(6)} s, ${(mebibytes / seconds).toFixed(1).padStart(6)} MiB/s, ` +
+    `produce p50 ${p50Ms.toFixed(1)}, p99 ${p99Ms.toFixed(1)}, worst ${maxMs.toFixed(0)} ms, ` +
+    `longest gap of a partition ${longestGapMs.toFixed(0)} ms, ${failures} connections given up`
+  );
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      mib: { type: "string", default: "2048" },
+      nodes: { type: "string", default: "3" },
+      override: { type: "string", multiple: true, default: [] },
+      kafka: { type: "string" },
+    },
+  });
+  const directory = temporaryDirectory("rejoin");
+  const options: ClusterOptions = {
+    directory: directory.path,
+    nodeCount: Number(values.nodes),
+    overrides: {
+      "min.insync.replicas": "2",
+      "sluice.admin.listener": "",
+      ...Object.fromEntries(values.override.map((word) => word.split("=", 2) as [string, string])),
+    },
+  };
+  const cluster =
+    values.kafka === undefined
+      ? await sluiceCluster(options)
+      : await kafkaCluster(values.kafka, options);
+  try {
+    await runRejoin(cluster, Number(values.mib), (line) => console.log(line));
+  } finally {
+    directory.remove();
+  }
+}
