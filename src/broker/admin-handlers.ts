@@ -24,6 +24,10 @@ import { createElectLeadersHandler } from "#server/handlers/elect-leaders.ts";
 import { createExpireDelegationTokenHandler } from "#server/handlers/expire-delegation-token.ts";
 import { createListPartitionReassignmentsHandler } from "#server/handlers/list-partition-reassignments.ts";
 import { createRenewDelegationTokenHandler } from "#server/handlers/renew-delegation-token.ts";
+import {
+  createAddRaftVoterHandler,
+  createRemoveRaftVoterHandler,
+} from "#server/handlers/raft-voters.ts";
 import { createUnregisterBrokerHandler } from "#server/handlers/unregister-broker.ts";
 import { createUpdateFeaturesHandler } from "#server/handlers/update-features.ts";
 import type { BrokerParts } from "./handlers.ts";
@@ -61,6 +65,8 @@ export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void 
       }),
     ),
     erased(access.route(createUnregisterBrokerHandler({ controller }))),
+    erased(access.route(createAddRaftVoterHandler({ voters: null }))),
+    erased(access.route(createRemoveRaftVoterHandler({ voters: null }))),
   );
 }
 

@@ -57,7 +57,7 @@ import { HandlerTable } from "#server/handler-table.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
 import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
-import { ClusterBroker, clusterIdOf, requireNoMember } from "./cluster-broker.ts";
+import { ClusterBroker, requireNoMember } from "./cluster-broker.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
@@ -69,7 +69,9 @@ import { GroupTopics } from "./group-topics.ts";
 import { DirectoryWatch } from "./directory-watch.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Observation } from "./observation.ts";
+import { metadataDirectoryId } from "./metadata-directory.ts";
 import { PartitionStore } from "./partition-store.ts";
+import { formCluster } from "./quorum-formation.ts";
 import { RequestLog } from "./request-log.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
@@ -264,6 +266,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     const store = await openStore(config, settings, node?.identity.clusterId ?? null, logger);
     const life: BrokerLife = { epoch: () => NO_BROKER_EPOCH };
     undo.push(() => store.close(life.epoch()));
+    node?.useDirectory(await metadataDirectoryId(settings, store.report));
     observation.onStoreOpen(store, (SYSTEM_CLOCK.monotonicMs() - startedMs) / 1000);
     undo.push(() => observation.onStoreClosing());
     requireWanted(options.signal);
@@ -325,9 +328,9 @@ async function openClusterNode(
     requireNoMember(settings);
     return null;
   }
-  const clusterId = await clusterIdOf(settings, cluster);
+  const formation = await formCluster({ settings, cluster, logger, signal: options.signal });
   const onFatal = (error: Error): void => options.onFatal?.(error);
-  return new ClusterNode({ settings, cluster, clusterId, config, logger, onFatal });
+  return new ClusterNode({ settings, cluster, formation, config, logger, onFatal });
 }
 
 /** @throws BrokerStartError when nobody wants the broker any more. */

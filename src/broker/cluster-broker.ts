@@ -6,11 +6,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BrokerLifecycle } from "#cluster/broker-lifecycle.ts";
 import type { ControllerChannel } from "#cluster/controller-channel.ts";
-import { derivedClusterId, storedClusterId } from "#cluster/cluster-id.ts";
 import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
 import { assert } from "#common/assert.ts";
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
-import type { Clock } from "#common/time.ts";
 import type { Logger } from "#common/logger.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { ClusterSettings } from "#config/cluster-settings.ts";
@@ -22,9 +20,6 @@ import {
   type ClusterImage,
   liveBrokers,
 } from "#metadata/cluster-image.ts";
-import { MetadataLoader } from "#metadata/metadata-loader.ts";
-import { FileMetadataLog, METADATA_LOG_DIRECTORY } from "#metadata/metadata-log-driver.ts";
-import { encodeState } from "#metadata/quorum-format.ts";
 import {
   type BrokerRegistrationRequest,
   makeBrokerRegistrationRequest,
@@ -36,8 +31,9 @@ import { type ControllerAccess, ForwardedController } from "./forwarding.ts";
 import type { ConfigChanger } from "./config-router.ts";
 import { addControllerHandlers } from "./controller-table.ts";
 import type { RequestLog } from "./request-log.ts";
-import { type ClusterNode, RAFT_DIRECTORY, reachableHost } from "./cluster-node.ts";
+import { type ClusterNode, reachableHost } from "./cluster-node.ts";
 import type { DirectoryWatch } from "./directory-watch.ts";
+import { RAFT_DIRECTORY } from "./quorum-formation.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
@@ -47,14 +43,6 @@ const LEAVE_TIMEOUT_MS = 8_000;
 const TURN_TIMEOUT_MS = 1_000;
 const TOPIC_SEEN_TIMEOUT_MS = 5_000;
 const LOOK_MS = 10;
-
-/** The cluster id that a node starts with. */
-export async function clusterIdOf(
-  settings: BrokerSettings,
-  cluster: ClusterSettings,
-): Promise<string> {
-  return (await storedClusterId(settings.logDirs)) ?? derivedClusterId(cluster.quorumText);
-}
 
 /**
  * A node that is in a cluster has left its own metadata log behind.
@@ -67,35 +55,6 @@ export function requireNoMember(settings: BrokerSettings): void {
     "CLUSTER_MEMBER",
     `${settings.metadataLogDir} belongs to a node of a cluster; controller.quorum.voters must name the quorum`,
   );
-}
-
-/**
- * The state that a node brings into its cluster when it was by itself before: what its own metadata log holds. Null when there is none,
- * or nothing in it that anybody would miss.
- */
-export async function firstState(
-  settings: BrokerSettings,
-  clock: Clock,
-): Promise<Uint8Array | null> {
-  const { metadataLogDir: directory, nodeId } = settings;
-  const hasOwnLog = existsSync(join(directory, METADATA_LOG_DIRECTORY));
-  if (settings.sluiceInMemory || !hasOwnLog || existsSync(join(directory, RAFT_DIRECTORY)))
-    return null;
-  const log = new FileMetadataLog({ directory, nodeId, clock });
-  try {
-    const loader = new MetadataLoader({
-      log,
-      maxBytesBetweenSnapshots: Number.MAX_SAFE_INTEGER,
-      onSnapshotFailure: () => {},
-    });
-    await loader.load();
-    const { image } = loader;
-    return image.topicsById.size === 0 && image.brokers.size === 0
-      ? null
-      : encodeState(image, clock.nowMs());
-  } finally {
-    await log.close();
-  }
 }
 
 /** What the broker of a cluster is made of. */
@@ -201,13 +160,14 @@ export class ClusterBroker {
       image: () => node.metadata.committed,
       features: () => featureState(node.metadata.committed),
       quorum: () => node.view(),
+      voters: node.voterChanges,
       controllers: () => node.controllers(),
     });
     const encoder = new ReplyEncoder(NO_SLICES);
     const dispatcher = new Dispatcher(node.table, encoder, requestLog, () =>
       SYSTEM_CLOCK.monotonicMs(),
     );
-    await node.start(controller, await firstState(settings, SYSTEM_CLOCK), dispatcher, requestLog);
+    await node.start(controller, dispatcher, requestLog);
     if (!cluster.isBroker) return node.metadata.open();
     this.#driver.wake();
     await this.#until(signal, () => {

@@ -2,9 +2,7 @@
  * This node's part in the quorum of its cluster: the raft member and its links, the metadata it commits, the listener of the controller
  * and whose turn it is to decide. Every node of a cluster has one, whatever its roles; `broker.ts` puts the broker on top.
  */
-import { existsSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import type { ControllerChannelOptions } from "#cluster/controller-channel.ts";
 import { ControllerChannel, ControllerUnavailableError } from "#cluster/controller-channel.ts";
 import { DeathWatch } from "#cluster/death-watch.ts";
@@ -24,45 +22,49 @@ import { ErrorCode } from "#common/error-code.ts";
 import { LogLimiter } from "#common/log-limiter.ts";
 import { errorFields, type Logger } from "#common/logger.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
+import type { NodeReport } from "#cluster/quorum-probe.ts";
+import { ZERO_UUID } from "#common/uuid.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
-import type { ClusterSettings, QuorumVoter } from "#config/cluster-settings.ts";
+import type { ClusterSettings } from "#config/cluster-settings.ts";
 import type { Controller } from "#controller/controller.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
 import type { MetadataState } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
+import { encodeState } from "#metadata/quorum-format.ts";
 import { QuorumMetadata } from "#metadata/quorum-metadata.ts";
 import type { ApiMessages } from "#protocol/api.ts";
+import { memberKey, nodeOfKey } from "#quorum/member-key.ts";
+import type { QuorumMember } from "#quorum/quorum-members.ts";
 import { openRaftNode } from "#quorum/raft-node.ts";
 import { Quorum, QuorumError } from "#quorum/quorum.ts";
 import type { Dispatcher } from "#server/dispatcher.ts";
 import type { RequestContext } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import type { ControllerNode } from "#server/handlers/describe-cluster.ts";
-import type { QuorumMember, QuorumView } from "#server/handlers/describe-quorum.ts";
+import type { QuorumView } from "#server/handlers/describe-quorum.ts";
+import type { VoterChanges } from "#server/handlers/raft-voters.ts";
 import type { FrameHandler, TransportEvents } from "#transport/ports.ts";
-import { createNativeAssist } from "#transport/sendfile.ts";
-import { Transport } from "#transport/transport.ts";
-import { addressError, transportOptions } from "./frontend.ts";
+import type { Transport } from "#transport/transport.ts";
+import { openControllerListener, RAFT_MESSAGE_BYTES_MAX } from "./controller-listener.ts";
+import type { Formation } from "./quorum-formation.ts";
+import { QuorumMembership } from "./quorum-membership.ts";
 import { SwimWatch } from "./swim-watch.ts";
+import { voterChanges } from "./voter-changes.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
 const TICK_MS = 50;
 const HEARTBEAT_TICKS = 2;
 /** Sessions, balancing and newcomers are looked at this often. */
 const CONTROLLER_TICK_MS = 100;
-/** Largest raft message, and so the largest state that can be sent. */
-const RAFT_MESSAGE_BYTES_MAX = 256 << 20;
 const CONNECT_TIMEOUT_MS = 1_000;
 const PEER_REQUEST_TIMEOUT_MS = 30_000;
 const DISCOVERY_PAUSE_MS = 100;
-/** Directory of the raft member below the metadata directory. */
-export const RAFT_DIRECTORY = "__cluster_raft";
 
 /** What the node is made of. */
 export interface ClusterNodeOptions {
   readonly settings: BrokerSettings;
   readonly cluster: ClusterSettings;
-  readonly clusterId: string;
+  readonly formation: Formation;
   readonly config: BrokerConfig;
   readonly logger: Logger;
   /** The node's state is in doubt: it must stop. */
@@ -85,32 +87,32 @@ export class ClusterNode {
   readonly #watch: DeathWatch;
   readonly #controllerConfig: CurrentBrokerConfig;
   readonly #channels: ControllerChannel[] = [];
-  /** Members that are no voters of the first quorum, by what their hellos said. */
-  readonly #guests: Map<number, PeerAddress> = new Map();
-  readonly #caughtUpMs: Map<number, number> = new Map();
-  /** Voters of the first quorum: as configured, or as the bootstrap servers said. */
-  readonly #voters: QuorumVoter[];
+  #directoryId: string = ZERO_UUID;
   #quorum: Quorum | null = null;
+  #membership: QuorumMembership | null = null;
   #swim: SwimWatch | null = null;
   #transport: Transport | null = null;
   #controller: Controller | null = null;
   #ticker: ReturnType<typeof setInterval> | null = null;
   #isTicking = false;
-  #joining = false;
+  #isActivating = false;
   #turn = 0;
   #isStopped = false;
   #refusal: ClientError | null = null;
   #lastRefusal: ClientError | null = null;
 
   constructor(options: ClusterNodeOptions) {
-    const { settings, cluster, clusterId, config, logger } = options;
+    const { settings, cluster, formation, config, logger } = options;
     const { nodeId } = settings;
     this.#options = options;
-    this.#voters = [...cluster.voters];
     const { host, port } = this.#ownAddress();
+    const directoryId = (): string => this.#directoryId;
     this.identity = {
-      clusterId,
+      clusterId: formation.clusterId,
       nodeId,
+      get directoryId() {
+        return directoryId();
+      },
       incarnationId: SYSTEM_RANDOM.uuid(),
       host,
       port,
@@ -146,6 +148,7 @@ export class ClusterNode {
     };
     this.#watch = new DeathWatch({
       nodeId,
+      incarnationId: this.identity.incarnationId,
       clock: SYSTEM_CLOCK,
       image: () => metadata.committed,
       isActive: () => this.#controller?.cluster?.isActive === true,
@@ -170,7 +173,7 @@ export class ClusterNode {
     this.#links = new RaftLinks({
       connector: this.#connector,
       scheduler: SYSTEM_SCHEDULER,
-      onUnreachable: (peer) => this.#quorum?.unreachable(peer),
+      onUnreachable: (peer) => this.#quorum?.unreachable(peer, nodeOfKey),
       onGone: (peer) => this.#watch.onGone(peer),
       onReached: (peer, incarnationId) => this.#watch.onReached(peer, incarnationId),
       onRefused: (peer, error) => this.#onRefused(peer, error),
@@ -184,7 +187,7 @@ export class ClusterNode {
 
   /** Node id of the quorum's leader, -1 when none is known. */
   get leaderId(): number {
-    return this.#quorum?.leaderId ?? -1;
+    return nodeOfKey(this.#quorum?.leaderId ?? -1);
   }
 
   /** Why other nodes do not take this one for one of theirs; null while nobody said so. */
@@ -203,6 +206,7 @@ export class ClusterNode {
       identity: this.identity,
       clock: SYSTEM_CLOCK,
       limiter: this.#limiter,
+      report: () => this.#report(),
       onRaftMessages: (from, messages) => {
         // The member keeps what it needs of a message beyond the call.
         for (const message of messages) this.#quorum?.receive(from, message);
@@ -212,31 +216,44 @@ export class ClusterNode {
     });
   }
 
+  /** How an administrator changes voters. */
+  get voterChanges(): VoterChanges {
+    const [listener = "CONTROLLER"] = this.#options.cluster.controllerListenerNames;
+    return voterChanges(this, listener, () => {
+      const [quorum, membership] = [this.#quorum, this.#membership];
+      if (quorum === null || membership === null) return null;
+      return { quorum, membership, connector: this.#connector };
+    });
+  }
+
+  /** The id of the directory that holds the metadata; to be called before `start`. */
+  useDirectory(directoryId: string): void {
+    this.#directoryId = directoryId;
+  }
+
   /**
    * Opens the raft member and the controller's listener, and takes part in the quorum from now on.
    *
-   * @param firstState - the state of a node that was by itself until now; null without one.
    * @param dispatcher - serves {@link table}.
    * @throws RaftError, BrokerStartError.
    */
   async start(
     controller: Controller,
-    firstState: Uint8Array | null,
     dispatcher: Dispatcher,
     events: TransportEvents,
   ): Promise<void> {
-    const { settings, cluster } = this.#options;
+    const { settings, cluster, formation, logger } = this.#options;
+    const { nodeId } = settings;
     this.#controller = controller;
-    await this.#listen(dispatcher, events);
-    const hasState = existsSync(join(settings.metadataLogDir, RAFT_DIRECTORY));
-    if (this.#voters.length === 0) {
-      const discovery = this.#discover();
-      // The first members of a quorum are all that its servers are. Whoever joins later is told by the leader.
-      if (cluster.isController && !hasState) await discovery;
-    }
+    const guarded = this.guard(dispatcher);
+    this.#transport = await openControllerListener(settings, cluster, guarded, events);
+    const key = memberKey(nodeId, this.#directoryId);
+    const { founding } = formation;
+    const firstMembers = { members: [this.#self()], expectedVoters: founding?.others ?? [] };
     const node = await openRaftNode({
-      id: settings.nodeId,
-      voters: this.#voters.map(({ id }) => id),
+      id: key,
+      // Whoever begins the cluster begins alone and gives the others their votes; they wait for it.
+      voters: founding === null ? [] : [key],
       learners: [],
       directory: settings.sluiceInMemory ? null : settings.metadataLogDir,
       clusterId: this.identity.clusterId,
@@ -244,37 +261,55 @@ export class ClusterNode {
       heartbeatTicks: HEARTBEAT_TICKS,
       seed: Math.floor(SYSTEM_RANDOM.next() * 2 ** 31),
       maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
-      ...(firstState === null ? {} : { firstSnapshot: firstState }),
+      ...(founding === null
+        ? {}
+        : { firstSnapshot: encodeState(founding.image, SYSTEM_CLOCK.nowMs(), firstMembers) }),
     });
     this.#quorum = new Quorum({
       node,
       scheduler: SYSTEM_SCHEDULER,
       tickMs: TICK_MS,
-      send: (to, bytes) => this.#links.send(to, bytes),
-      onCommitted: (entry) => this.metadata.onCommitted(entry.data, entry.term),
-      onSnapshot: (snapshot) => this.metadata.onSnapshot(snapshot.data),
+      send: (to, bytes) => this.#links.send(nodeOfKey(to), bytes),
+      onCommitted: ({ index, data, term }) => {
+        this.metadata.onCommitted(data, term);
+        this.#membership?.offsets.onApplied(index, this.metadata.committed.offset + 1);
+      },
+      onSnapshot: ({ index, data }) => {
+        this.metadata.onSnapshot(data);
+        this.#membership?.offsets.onApplied(index, this.metadata.committed.offset + 1);
+      },
+      onMembers: () => this.#membership?.link(),
       image: () => this.metadata.state(),
       snapshotBytes: settings.metadataLogMaxRecordBytesBetweenSnapshots,
       onLeadership: (term) => this.#onLeadership(term),
       onDiskFull: (isFull, error) =>
         isFull
-          ? this.#options.logger.error(
+          ? logger.error(
               "no room for the metadata: this node acknowledges nothing",
               errorFields(error),
             )
-          : this.#options.logger.info("there is room for the metadata again"),
+          : logger.info("there is room for the metadata again"),
       onFailure: (error) => this.#options.onFatal(error),
     });
-    for (const { id, host, port } of this.#voters) {
-      if (id !== settings.nodeId) this.#links.add({ nodeId: id, host, port });
+    this.#membership = new QuorumMembership({
+      self: () => this.#self(),
+      quorum: this.#quorum,
+      links: this.#links,
+      metadata: this.metadata,
+      clock: SYSTEM_CLOCK,
+      logger,
+    });
+    for (const { id, host, port } of cluster.voters) {
+      if (id !== nodeId) this.#links.add({ nodeId: id, host, port });
     }
+    if (cluster.voters.length === 0) void this.#meetServers();
     this.#quorum.start();
     this.#swim = await SwimWatch.start({
       settings,
       cluster,
       identity: this.identity,
       watch: this.#watch,
-      logger: this.#options.logger,
+      logger,
     });
     this.#ticker = setInterval(() => this.#tick(), CONTROLLER_TICK_MS);
   }
@@ -315,44 +350,12 @@ export class ClusterNode {
 
   /** Controllers as an administrator reaches them. */
   controllers(): { readonly nodes: readonly ControllerNode[]; readonly activeId: number } {
-    return {
-      nodes: this.#voters.map(({ id, host, port }) => ({ nodeId: id, host, port })),
-      activeId: this.leaderId,
-    };
+    return { nodes: this.#membership?.controllers() ?? [], activeId: this.leaderId };
   }
 
   /** How far the members are; null while this node does not lead. */
   view(): QuorumView | null {
-    const quorum = this.#quorum;
-    if (quorum === null || quorum.activeTerm === null) return null;
-    const status = quorum.status();
-    const nowMs = SYSTEM_CLOCK.nowMs();
-    const member = (id: number): QuorumMember => {
-      if (id === status.id) {
-        const endOffset = status.lastIndex + 1;
-        return { id, endOffset, lastFetchMs: nowMs, lastCaughtUpMs: nowMs };
-      }
-      const peer = status.peers.find((other) => other.id === id);
-      const caughtUpMs = this.#caughtUpMs.get(id) ?? -1;
-      return {
-        id,
-        endOffset: (peer?.matched ?? -1) + 1,
-        lastFetchMs: peer?.isActive === true ? nowMs : caughtUpMs,
-        lastCaughtUpMs: caughtUpMs,
-      };
-    };
-    const [listener = "CONTROLLER"] = this.#options.cluster.controllerListenerNames;
-    return {
-      leaderId: status.id,
-      leaderEpoch: status.term,
-      highWatermark: status.commit + 1,
-      voters: status.voters.map(member),
-      observers: status.learners.map(member),
-      nodes: status.voters.flatMap((id) => {
-        const address = this.#addressOf(id);
-        return address === null ? [] : [{ ...address, listener }];
-      }),
-    };
+    return this.#membership?.view() ?? null;
   }
 
   /** Hands the turn to decide to another node, if this one has it. */
@@ -383,23 +386,17 @@ export class ClusterNode {
     this.#limiter.flush(true);
   }
 
-  /** Asks every bootstrap server who it is; settles when all have said so. */
-  async #discover(): Promise<void> {
+  /** Asks every bootstrap server who it is, and connects to it. */
+  async #meetServers(): Promise<void> {
     await Promise.all(
       this.#options.cluster.bootstrapServers.map(async ({ host, port }) => {
         while (!this.#isStopped) {
           try {
-            const { connection, answer } = await meetPeer(
-              { nodeId: -1, host, port },
-              this.#connector,
-            );
+            const peer = { nodeId: -1, host, port };
+            const { connection, answer } = await meetPeer(peer, this.#connector);
             connection.close();
-            const id = answer.nodeId;
-            if (!this.#voters.some((voter) => voter.id === id))
-              this.#voters.push({ id, host, port });
-            this.#voters.sort((left, right) => left.id - right.id);
-            if (id !== this.identity.nodeId && this.#quorum !== null)
-              this.#links.add({ nodeId: id, host, port });
+            const { nodeId } = answer;
+            if (nodeId !== this.identity.nodeId) this.#links.add({ nodeId, host, port });
             return;
           } catch (error) {
             if (error instanceof ClientError) this.#onRefused({ nodeId: -1, host, port }, error);
@@ -410,29 +407,19 @@ export class ClusterNode {
     );
   }
 
-  async #listen(dispatcher: Dispatcher, events: TransportEvents): Promise<void> {
-    const { settings, cluster } = this.#options;
-    if (cluster.controllerListeners.length === 0) return;
-    const transport = new Transport(
-      {
-        ...transportOptions(settings, 1),
-        maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
-        poolBytes: RAFT_MESSAGE_BYTES_MAX,
-      },
-      this.guard(dispatcher),
-      createNativeAssist(),
-      events,
-    );
-    this.#transport = transport;
-    for (const { name, host, port } of cluster.controllerListeners) {
-      const listener = { listenerName: name, hostname: host, port };
-      try {
-        transport.listen(listener);
-      } catch (error) {
-        await transport.stop(0);
-        throw addressError(listener, error);
-      }
-    }
+  #self(): QuorumMember {
+    const { nodeId, directoryId, host, port } = this.identity;
+    const [listener = "CONTROLLER"] = this.#options.cluster.controllerListenerNames;
+    return { nodeId, directoryId, listener, host, port };
+  }
+
+  /** What is told to nodes that look for a cluster. */
+  #report(): NodeReport | null {
+    if (this.#quorum === null) return null;
+    const { nodeId, incarnationId, clusterId } = this.identity;
+    const { quorumText } = this.#options.cluster;
+    const self = { nodeId, incarnationId, clusterId, quorum: quorumText };
+    return { ...self, state: "member", epoch: -1, offset: -1 };
   }
 
   /** Where other nodes send raft messages. */
@@ -447,22 +434,21 @@ export class ClusterNode {
   }
 
   #addressOf(nodeId: number): PeerAddress | null {
-    const voter = this.#voters.find(({ id }) => id === nodeId);
-    if (voter !== undefined) return { nodeId, host: voter.host, port: voter.port };
-    return this.#guests.get(nodeId) ?? this.#links.addressOf(nodeId);
+    const known = this.#membership?.addressOf(nodeId) ?? this.#links.addressOf(nodeId);
+    if (known !== null) return known;
+    const voter = this.#options.cluster.voters.find(({ id }) => id === nodeId);
+    return voter === undefined ? null : { nodeId, host: voter.host, port: voter.port };
   }
 
-  #onPeer({ nodeId, incarnationId, host, port }: PeerHello): void {
+  #onPeer(hello: PeerHello): void {
+    const { nodeId, incarnationId } = hello;
     if (nodeId === this.identity.nodeId) return;
     this.#watch.onReached(nodeId, incarnationId);
-    if (this.#voters.some(({ id }) => id === nodeId)) {
-      // It is there: a link that waits for its next try need not.
-      if (!this.#links.isConnected(nodeId)) this.#links.retryNow();
-      return;
-    }
-    const address = { nodeId, host, port };
-    this.#guests.set(nodeId, address);
-    this.#links.add(address);
+    this.#membership?.onPeer(hello);
+    if (this.#links.directoryOf(nodeId) === hello.directoryId) return;
+    // It is there, perhaps elsewhere than before: a link that waits for its next try need not.
+    this.#links.add(hello);
+    this.#links.retryNow();
   }
 
   #onRefused(peer: PeerAddress, error: ClientError): void {
@@ -484,16 +470,28 @@ export class ClusterNode {
       cluster.resign();
       return;
     }
-    this.#options.logger.info("this node is the active controller", { term });
-    this.#caughtUpMs.clear();
+    this.#options.logger.info("this node leads the quorum", { term });
+    this.#membership?.onLeadership();
+    this.#activate(turn);
+  }
+
+  /** Begins to decide, once what is decided is kept by most of those that are to keep it. */
+  #activate(turn: number): void {
+    const cluster = this.#controller?.cluster;
+    if (this.#isActivating || cluster === undefined || cluster === null) return;
+    if (cluster.isActive || this.#membership?.isFormed !== true) return;
+    this.#isActivating = true;
     void (async () => {
-      await this.metadata.published();
-      if (turn !== this.#turn) return;
       try {
+        await this.metadata.published();
+        if (turn !== this.#turn) return;
+        this.#options.logger.info("this node is the active controller");
         await cluster.activate(SYSTEM_CLOCK.monotonicMs());
         if (turn === this.#turn) this.#watch.activate();
       } catch (error) {
         this.#options.logger.warn("cannot begin a turn as controller", errorFields(error));
+      } finally {
+        this.#isActivating = false;
       }
     })();
   }
@@ -513,27 +511,10 @@ export class ClusterNode {
     this.#limiter.flush();
     const quorum = this.#quorum;
     const cluster = this.#controller?.cluster;
-    if (quorum === null || quorum.activeTerm === null || !cluster?.isActive || this.#isTicking)
-      return;
-    const { voters, learners, peers, commit } = quorum.status();
-    const nowMs = SYSTEM_CLOCK.nowMs();
-    for (const { id, matched, isActive } of peers) {
-      if (isActive && matched >= commit) this.#caughtUpMs.set(id, nowMs);
-    }
-    const newcomer = [...this.#guests.keys()].find(
-      (id) => !voters.includes(id) && !learners.includes(id) && this.#links.isConnected(id),
-    );
-    if (newcomer !== undefined && !this.#joining) {
-      this.#joining = true;
-      quorum
-        .addLearner(newcomer)
-        .catch((error: unknown) =>
-          this.#options.logger.warn("cannot add a node to the quorum", errorFields(error)),
-        )
-        .finally(() => {
-          this.#joining = false;
-        });
-    }
+    if (quorum === null || quorum.activeTerm === null) return;
+    this.#membership?.tick();
+    this.#activate(this.#turn);
+    if (!cluster?.isActive || this.#isTicking) return;
     this.#isTicking = true;
     cluster
       .onTick(SYSTEM_CLOCK.monotonicMs())

@@ -42,6 +42,11 @@ import { createDescribeQuorumHandler, type QuorumView } from "#server/handlers/d
 import { createElectLeadersHandler } from "#server/handlers/elect-leaders.ts";
 import { createIncrementalAlterConfigsHandler } from "#server/handlers/incremental-alter-configs.ts";
 import { createListPartitionReassignmentsHandler } from "#server/handlers/list-partition-reassignments.ts";
+import {
+  createAddRaftVoterHandler,
+  createRemoveRaftVoterHandler,
+  type VoterChanges,
+} from "#server/handlers/raft-voters.ts";
 import { createUnregisterBrokerHandler } from "#server/handlers/unregister-broker.ts";
 import { createUpdateFeaturesHandler } from "#server/handlers/update-features.ts";
 import { SYSTEM_CLOCK } from "./system-ports.ts";
@@ -56,6 +61,7 @@ export interface ControllerParts {
   features(): FeatureState;
   /** The quorum as this node sees it; null while it leads no quorum. */
   quorum(): QuorumView | null;
+  readonly voters: VoterChanges;
   /** Controllers that an administrator can ask, and the active one. */
   controllers(): { readonly nodes: readonly ControllerNode[]; readonly activeId: number };
 }
@@ -113,6 +119,8 @@ export function addControllerHandlers(table: HandlerTable, parts: ControllerPart
     erased(createAlterUserScramCredentialsHandler({ controller })),
     erased(createUpdateFeaturesHandler({ controller })),
     erased(createUnregisterBrokerHandler({ controller })),
+    erased(createAddRaftVoterHandler({ voters: parts.voters })),
+    erased(createRemoveRaftVoterHandler({ voters: parts.voters })),
     erased(
       createDescribeQuorumHandler({
         nodeId,

@@ -19,6 +19,8 @@ import type { ClusterImage } from "#metadata/cluster-image.ts";
 /** What the watch works with. */
 export interface DeathWatchOptions {
   readonly nodeId: number;
+  /** Of this process. */
+  readonly incarnationId: string;
   readonly clock: Clock;
   readonly image: () => ClusterImage;
   /** Whether this node decides at the moment. */
@@ -46,19 +48,32 @@ export class DeathWatch {
   /** Nodes whose process is gone, with the broker epoch that was known then. */
   readonly #gone: Map<number, number> = new Map();
   readonly #suspected: Map<number, Suspicion> = new Map();
+  /** Which process speaks for each node, this one too; a node that starts hears of others before it knows who is registered. */
+  readonly #incarnations: Map<number, string> = new Map();
 
   constructor(options: DeathWatchOptions) {
     this.#options = options;
+    this.#incarnations.set(options.nodeId, options.incarnationId);
   }
 
   /** This node decides from now on: it acts on what was seen before. */
   activate(): void {
-    for (const [nodeId, brokerEpoch] of this.#gone)
-      this.#options.fence(nodeId, brokerEpoch, "connection");
+    const { image, fence } = this.#options;
+    for (const [nodeId, brokerEpoch] of this.#gone) fence(nodeId, brokerEpoch, "connection");
+    for (const { id, epoch, isFenced, incarnationId } of image().brokers.values()) {
+      const speaks = this.#incarnations.get(id) ?? incarnationId;
+      if (!isFenced && speaks !== incarnationId && !this.#gone.has(id))
+        fence(id, epoch, "connection");
+    }
   }
 
   /** A node's process is gone. */
   onGone(nodeId: number): void {
+    this.#incarnations.delete(nodeId);
+    this.#onDead(nodeId);
+  }
+
+  #onDead(nodeId: number): void {
     // One that is fenced has a session too, which would keep its next life waiting.
     const brokerEpoch = this.#options.image().brokers.get(nodeId)?.epoch ?? null;
     if (brokerEpoch === null || nodeId === this.#options.nodeId) return;
@@ -68,10 +83,11 @@ export class DeathWatch {
 
   /** A process speaks for a node. If it is not the one that registered, that one is gone: two cannot be heard at a time. */
   onReached(nodeId: number, incarnationId: string): void {
+    this.#incarnations.set(nodeId, incarnationId);
     const registered = this.#options.image().brokers.get(nodeId);
     if (registered === undefined || registered.incarnationId === incarnationId)
       this.#gone.delete(nodeId);
-    else this.onGone(nodeId);
+    else this.#onDead(nodeId);
   }
 
   /** SWIM suspects a node: it is asked over TCP meanwhile. */

@@ -4,6 +4,7 @@
 import type { Address } from "#client/address.ts";
 import { ClientError, refused } from "#client/client-error.ts";
 import { Connection } from "#client/connection.ts";
+import { ErrorCode } from "#common/error-code.ts";
 import type { Clock, Random } from "#common/time.ts";
 import {
   isGenuineAnswer,
@@ -12,6 +13,13 @@ import {
   PeerHelloApi,
   type PeerIdentity,
 } from "./peer-hello.ts";
+import {
+  isGenuineReport,
+  makeProbe,
+  type NodeReport,
+  type QuorumProbeAnswer,
+  QuorumProbeApi,
+} from "./quorum-probe.ts";
 
 /** What every connection to a peer is made with. */
 export interface PeerConnector {
@@ -74,6 +82,41 @@ export async function meetPeer(
     connection.close();
     throw error;
   }
+}
+
+/**
+ * Asks a node what it is, on a connection of its own; null where nobody answers, or not yet.
+ *
+ * @throws ClientError REFUSED, BAD_ANSWER: it knows another secret.
+ */
+export async function askNode(
+  address: Address,
+  {
+    identity,
+    random,
+    connectTimeoutMs,
+  }: Pick<PeerConnector, "random" | "connectTimeoutMs"> & {
+    readonly identity: Pick<PeerIdentity, "secret">;
+  },
+): Promise<NodeReport | null> {
+  const probe = makeProbe(identity.secret, random.uuid());
+  let answer: QuorumProbeAnswer;
+  try {
+    const connection = await Connection.open(address, { connectTimeoutMs, asksForVersions: false });
+    try {
+      answer = await connection.sendAt(QuorumProbeApi, 0, probe, connectTimeoutMs);
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    if (error instanceof ClientError) return null;
+    throw error;
+  }
+  const where = `${address.host}:${address.port}`;
+  if (answer.errorCode === ErrorCode.NOT_CONTROLLER) return null;
+  if (answer.errorCode !== ErrorCode.NONE) throw refused(`the node at ${where}`, answer.errorCode);
+  if (isGenuineReport(identity.secret, probe, answer)) return answer;
+  throw new ClientError("BAD_ANSWER", `${where} does not know the cluster's secret`);
 }
 
 /** As {@link meetPeer}, where only the connection matters. */

@@ -1,7 +1,7 @@
 /**
- * Stands in front of a dispatcher and takes out the frames that only nodes of the cluster send each other: hellos and raft messages.
- * Everything else goes on as it came; the dispatcher's handlers see by `ConnectionInfo.peerNodeId` whether a node sent it. The private
- * question of who is heard of (`src/protocol/describe-members.ts`) is answered here too, to anybody.
+ * Stands in front of a dispatcher and takes out the frames that only nodes send each other: hellos, raft messages, and the questions of
+ * nodes that look for a cluster. Everything else goes on as it came; the dispatcher's handlers see by `ConnectionInfo.peerNodeId`
+ * whether a node sent it. The private question of who is heard of (`src/protocol/describe-members.ts`) is answered here too, to anybody.
  *
  * What is refused is counted by reason and logged now and then: whoever reaches the port can cause as much of it as he likes.
  */
@@ -16,6 +16,7 @@ import {
   DescribeMembersApi,
 } from "#protocol/describe-members.ts";
 import type { ConnectionInfo } from "#server/handler.ts";
+import { memberKey } from "#quorum/member-key.ts";
 import { HEADER_BYTES_MIN, readInt16 } from "#server/request-header.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import {
@@ -26,10 +27,12 @@ import {
   type PeerHello,
   PeerHelloApi,
   type PeerIdentity,
+  QUORUM_PROBE_KEY,
   RAFT_MESSAGES_KEY,
   refusalCode,
   refuseHello,
 } from "./peer-hello.ts";
+import { answerProbe, type NodeReport, QuorumProbeApi } from "./quorum-probe.ts";
 
 /** Raft messages in one frame. */
 const RAFT_MESSAGES_MAX = 4096;
@@ -41,8 +44,10 @@ export interface PeerGateOptions {
   readonly identity: PeerIdentity;
   readonly clock: Clock;
   readonly limiter: LogLimiter;
-  /** Takes raft messages of a node, views that are valid during the call; null on listeners where none may come. */
-  readonly onRaftMessages: ((fromNodeId: number, messages: readonly Uint8Array[]) => void) | null;
+  /** Takes raft messages of a member ({@link memberKey}), views that are valid during the call; null on listeners where none may come. */
+  readonly onRaftMessages: ((fromKey: number, messages: readonly Uint8Array[]) => void) | null;
+  /** What this node says of itself to one that is in no cluster; null while it cannot tell. */
+  readonly report: () => NodeReport | null;
   /** A node said a valid hello. */
   readonly onPeer?: (hello: PeerHello) => void;
   /** The other nodes as this one hears them; null where nobody listens. */
@@ -56,6 +61,7 @@ export type RefusalCounts = Readonly<Record<HelloRefusal | "no-hello" | "bad-fra
 
 interface PeerConnectionState {
   readonly nodeId: number;
+  readonly key: number;
   readonly incarnationId: string;
   lastFrameMs: number;
 }
@@ -114,6 +120,7 @@ export class PeerGate implements FrameHandler {
     if (apiKey === PEER_HELLO_KEY) return this.#onHello(connection, bytes, start, end);
     if (apiKey === DESCRIBE_MEMBERS_KEY)
       return this.#onDescribeMembers(connection, bytes, start, end);
+    if (apiKey === QUORUM_PROBE_KEY) return this.#onProbe(connection, bytes, start, end);
     const peer = this.#peers.get(connection);
     if (peer !== undefined) peer.lastFrameMs = this.#options.clock.monotonicMs();
     if (apiKey !== RAFT_MESSAGES_KEY) return this.#inner.onFrame(connection, bytes, start, end);
@@ -127,7 +134,7 @@ export class PeerGate implements FrameHandler {
     if (count > RAFT_MESSAGES_MAX) return this.#refuse(connection, "bad-frame");
     for (let index = 0; index < count; index += 1) messages.push(reader.byteArray());
     if (reader.failure !== null) return this.#refuse(connection, "bad-frame");
-    onRaftMessages(peer.nodeId, messages);
+    onRaftMessages(peer.key, messages);
     connection.replyNothing();
     return true;
   }
@@ -160,6 +167,7 @@ export class PeerGate implements FrameHandler {
     info.peerNodeId = hello.nodeId;
     this.#peers.set(connection, {
       nodeId: hello.nodeId,
+      key: memberKey(hello.nodeId, hello.directoryId),
       incarnationId: hello.incarnationId,
       lastFrameMs: clock.monotonicMs(),
     });
@@ -187,6 +195,13 @@ export class PeerGate implements FrameHandler {
     return true;
   }
 
+  #onProbe(connection: FrameConnection, bytes: Uint8Array, start: number, end: number): boolean {
+    const frame = serveProbe(bytes.subarray(start, end), this.#options);
+    if (frame === null) return this.#refuse(connection, "bad-frame");
+    connection.reply(frame);
+    return true;
+  }
+
   /** Whether another process speaks for the node at the moment. Connections of one that fell silent are closed. */
   #isTaken(nodeId: number, incarnationId: string): boolean {
     const nowMs = this.#options.clock.monotonicMs();
@@ -204,9 +219,7 @@ export class PeerGate implements FrameHandler {
     writer.int32(0);
     writer.int32(correlationId);
     api.response.encode(writer, answer, 0);
-    const frame = writer.toBytes();
-    new DataView(frame.buffer, frame.byteOffset).setInt32(0, frame.length - 4);
-    return frame;
+    return sealed(writer);
   }
 
   #refuse(connection: FrameConnection, reason: "no-hello" | "bad-frame"): true {
@@ -222,6 +235,35 @@ export class PeerGate implements FrameHandler {
   }
 }
 
+/** Answers a question of a node that looks for a cluster; null for a frame that is none. */
+export function serveProbe(
+  bytes: Uint8Array,
+  {
+    identity,
+    report,
+  }: Pick<PeerGateOptions, "report"> & { identity: Pick<PeerIdentity, "secret"> },
+): Uint8Array | null {
+  const reader = new Reader(bytes);
+  const apiKey = reader.int16();
+  const version = reader.int16();
+  const correlationId = reader.int32();
+  reader.nullableString();
+  const probe = QuorumProbeApi.request.decode(reader, 0);
+  if (reader.failure !== null || version !== 0 || apiKey !== QUORUM_PROBE_KEY) return null;
+  const writer = new Writer(256);
+  writer.int32(0);
+  writer.int32(correlationId);
+  QuorumProbeApi.response.encode(writer, answerProbe(identity.secret, probe, report()), 0);
+  return sealed(writer);
+}
+
+/** The frame that was written, its size in front. */
+function sealed(writer: Writer): Uint8Array {
+  const frame = writer.toBytes();
+  new DataView(frame.buffer, frame.byteOffset).setInt32(0, frame.length - 4);
+  return frame;
+}
+
 /** A frame of raft messages, size prefix included. */
 export function encodeRaftMessages(messages: readonly Uint8Array[]): Uint8Array {
   const writer = new Writer(64 + messages.reduce((sum, { length }) => sum + 4 + length, 0));
@@ -232,7 +274,5 @@ export function encodeRaftMessages(messages: readonly Uint8Array[]): Uint8Array 
   writer.nullableString(null);
   writer.arrayCount(messages.length);
   for (const message of messages) writer.byteArray(message);
-  const frame = writer.toBytes();
-  new DataView(frame.buffer, frame.byteOffset).setInt32(0, frame.length - 4);
-  return frame;
+  return sealed(writer);
 }

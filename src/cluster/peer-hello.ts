@@ -4,9 +4,9 @@
  * the controller.
  *
  * ```
- * request   clusterId string · nodeId int32 · incarnationId uuid · host string · port int32 · toNodeId int32 · timeMs int64 ·
- *           nonce uuid · mac bytes
- * response  errorCode int16 · clusterId string · nodeId int32 · incarnationId uuid · mac bytes
+ * request   clusterId string · nodeId int32 · directoryId uuid · incarnationId uuid · host string · port int32 · toNodeId int32 ·
+ *           timeMs int64 · nonce uuid · mac bytes
+ * response  errorCode int16 · clusterId string · nodeId int32 · directoryId uuid · incarnationId uuid · mac bytes
  * mac       HMAC-SHA256, key: `sluice.cluster.secret`, the cluster id where none is set; over a label and every field before it.
  *           The response's covers the nonce of the request too, so that it cannot be an old one.
  * ```
@@ -21,6 +21,8 @@ import { Writer } from "#protocol/codec/writer.ts";
 
 /** Private API keys. They are above any of Kafka's, in no handler table, and never advertised. */
 export const PEER_HELLO_KEY = 32_001;
+/** A node that is in no cluster yet asks what the other one is (`quorum-probe.ts`). */
+export const QUORUM_PROBE_KEY = 32_004;
 /** Raft messages of one turn; it is not answered. */
 export const RAFT_MESSAGES_KEY = 32_002;
 
@@ -28,6 +30,7 @@ export const RAFT_MESSAGES_KEY = 32_002;
 export interface PeerHello {
   readonly clusterId: string;
   readonly nodeId: number;
+  readonly directoryId: string;
   readonly incarnationId: string;
   /** Where the caller takes raft messages. */
   readonly host: string;
@@ -45,6 +48,7 @@ export interface PeerHelloAnswer {
   readonly errorCode: number;
   readonly clusterId: string;
   readonly nodeId: number;
+  readonly directoryId: string;
   readonly incarnationId: string;
   readonly mac: Uint8Array;
 }
@@ -61,6 +65,7 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
     decode: (reader: Reader): PeerHello => ({
       clusterId: reader.string(),
       nodeId: reader.int32(),
+      directoryId: reader.uuid(),
       incarnationId: reader.uuid(),
       host: reader.string(),
       port: reader.int32(),
@@ -72,6 +77,7 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
     encode(writer, hello): void {
       writer.string(hello.clusterId);
       writer.int32(hello.nodeId);
+      writer.uuid(hello.directoryId);
       writer.uuid(hello.incarnationId);
       writer.string(hello.host);
       writer.int32(hello.port);
@@ -86,6 +92,7 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
       errorCode: reader.int16(),
       clusterId: reader.string(),
       nodeId: reader.int32(),
+      directoryId: reader.uuid(),
       incarnationId: reader.uuid(),
       mac: reader.byteArray(),
     }),
@@ -93,6 +100,7 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
       writer.int16(answer.errorCode);
       writer.string(answer.clusterId);
       writer.int32(answer.nodeId);
+      writer.uuid(answer.directoryId);
       writer.uuid(answer.incarnationId);
       writer.byteArray(answer.mac);
     },
@@ -103,6 +111,8 @@ export const PeerHelloApi: ApiMessages<PeerHello, PeerHelloAnswer> = {
 export interface PeerIdentity {
   readonly clusterId: string;
   readonly nodeId: number;
+  /** Id of the directory that holds the metadata (KIP-853); known once the directories are open. */
+  readonly directoryId: string;
   /** New at every start of the process. */
   readonly incarnationId: string;
   /** Where this node takes raft messages. */
@@ -121,22 +131,24 @@ export function makeHello(
   timeMs: number,
   nonce: string,
 ): PeerHello {
-  const { clusterId, nodeId, incarnationId, host, port } = identity;
-  const self = { clusterId, nodeId, incarnationId, host, port };
+  const { clusterId, nodeId, directoryId, incarnationId, host, port } = identity;
+  const self = { clusterId, nodeId, directoryId, incarnationId, host, port };
   const hello = { ...self, toNodeId, timeMs, nonce, mac: NO_MAC };
   return { ...hello, mac: helloMac(identity, hello) };
 }
 
 /** Makes the answer to a hello that was found good. */
 export function makeAnswer(identity: PeerIdentity, hello: PeerHello): PeerHelloAnswer {
-  const { clusterId, nodeId, incarnationId } = identity;
-  const answer = { errorCode: ErrorCode.NONE, clusterId, nodeId, incarnationId, mac: NO_MAC };
+  const { clusterId, nodeId, directoryId, incarnationId } = identity;
+  const self = { clusterId, nodeId, directoryId, incarnationId };
+  const answer = { errorCode: ErrorCode.NONE, ...self, mac: NO_MAC };
   return { ...answer, mac: answerMac(identity, hello, answer) };
 }
 
 /** Makes the answer that refuses a hello. It says nothing of who we are. */
 export function refuseHello(errorCode: number): PeerHelloAnswer {
-  return { errorCode, clusterId: "", nodeId: -1, incarnationId: ZERO_UUID, mac: NO_MAC };
+  const nobody = { clusterId: "", nodeId: -1, directoryId: ZERO_UUID, incarnationId: ZERO_UUID };
+  return { errorCode, ...nobody, mac: NO_MAC };
 }
 
 /** Whether an answer without an error comes from a node of the cluster, and from the one it was meant for. */
@@ -211,9 +223,10 @@ export class HelloVerifier {
 
 function helloMac(identity: PeerIdentity, hello: Omit<PeerHello, "mac">): Uint8Array {
   const writer = new Writer(128);
-  writer.string("sluice hello 1");
+  writer.string("sluice hello 2");
   writer.string(hello.clusterId);
   writer.int32(hello.nodeId);
+  writer.uuid(hello.directoryId);
   writer.uuid(hello.incarnationId);
   writer.string(hello.host);
   writer.int32(hello.port);
@@ -229,20 +242,25 @@ function answerMac(
   answer: Omit<PeerHelloAnswer, "mac">,
 ): Uint8Array {
   const writer = new Writer(128);
-  writer.string("sluice answer 1");
+  writer.string("sluice answer 2");
   writer.uuid(nonce);
   writer.string(answer.clusterId);
   writer.int32(answer.nodeId);
+  writer.uuid(answer.directoryId);
   writer.uuid(answer.incarnationId);
   return mac(identity, writer.bytes());
 }
 
 function mac({ secret, clusterId }: PeerIdentity, bytes: Uint8Array): Uint8Array {
-  return createHmac("sha256", secret ?? clusterId)
-    .update(bytes)
-    .digest();
+  return hmac(secret ?? clusterId, bytes);
 }
 
-function isSame(left: Uint8Array, right: Uint8Array): boolean {
+/** HMAC-SHA256. */
+export function hmac(key: string, bytes: Uint8Array): Uint8Array {
+  return createHmac("sha256", key).update(bytes).digest();
+}
+
+/** Whether two MACs are the same; takes the same time wherever they differ. */
+export function isSame(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }

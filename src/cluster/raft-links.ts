@@ -18,6 +18,7 @@ import {
   type PeerConnector,
 } from "./peer-connection.ts";
 import { encodeRaftMessages } from "./peer-gate.ts";
+import type { PeerHelloAnswer } from "./peer-hello.ts";
 
 /** What the links work with. */
 export interface RaftLinksOptions {
@@ -79,6 +80,11 @@ export class RaftLinks {
     return this.#links.get(nodeId)?.isConnected ?? false;
   }
 
+  /** The directory that a member has at the other end of its connection; null without one. */
+  directoryOf(nodeId: number): string | null {
+    return this.#links.get(nodeId)?.directoryId ?? null;
+  }
+
   /** Queues a message; it leaves at the end of this turn. */
   send(to: number, bytes: Uint8Array): void {
     this.#links.get(to)?.send(bytes);
@@ -100,6 +106,7 @@ class RaftLink {
   readonly peer: PeerAddress;
   readonly #options: RaftLinksOptions;
   #connection: Connection | null = null;
+  #directoryId: string | null = null;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #isFlushing = false;
@@ -120,6 +127,10 @@ class RaftLink {
 
   get isConnected(): boolean {
     return this.#connection !== null;
+  }
+
+  get directoryId(): string | null {
+    return this.#connection === null ? null : this.#directoryId;
   }
 
   send(bytes: Uint8Array): void {
@@ -183,18 +194,22 @@ class RaftLink {
     this.#timer = null;
     this.#isConnecting = true;
     meetPeer(this.peer, this.#options.connector, () => this.#onLost()).then(
-      ({ connection, answer }) => this.#onConnected(connection, answer.incarnationId),
+      ({ connection, answer }) => this.#onConnected(connection, answer),
       (error: unknown) => this.#onFailed(error),
     );
   }
 
-  #onConnected(connection: Connection, incarnationId: string): void {
+  #onConnected(
+    connection: Connection,
+    { incarnationId, directoryId }: Pick<PeerHelloAnswer, "incarnationId" | "directoryId">,
+  ): void {
     this.#isConnecting = false;
     if (this.#isClosed) {
       connection.close();
       return;
     }
     this.#connection = connection;
+    this.#directoryId = directoryId;
     this.#wasConnected = true;
     this.#refusals = 0;
     this.#pauseMs = FIRST_PAUSE_MS;

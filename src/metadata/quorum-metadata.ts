@@ -13,7 +13,15 @@ import { ClusterDelta } from "./cluster-delta.ts";
 import { type ClusterImage, EMPTY_IMAGE } from "./cluster-image.ts";
 import { imageRecords } from "./image-records.ts";
 import type { MetadataPublisher, MetadataState } from "./metadata-loader.ts";
-import { decodeCommit, decodeState, encodeCommit, encodeState } from "./quorum-format.ts";
+import { NO_MEMBERS, type QuorumMembers } from "#quorum/quorum-members.ts";
+import {
+  decodeCommit,
+  decodeMembersCommit,
+  decodeState,
+  encodeCommit,
+  encodeMembersCommit,
+  encodeState,
+} from "./quorum-format.ts";
 
 /** What it works with. */
 export interface QuorumMetadataOptions {
@@ -22,6 +30,8 @@ export interface QuorumMetadataOptions {
   readonly propose: (bytes: Uint8Array) => Promise<unknown>;
   /** Told of every step at once, before publishers are. */
   readonly onApplied?: (delta: ClusterDelta, image: ClusterImage) => void;
+  /** The members of the quorum are others, or elsewhere. */
+  readonly onMembers?: (members: QuorumMembers) => void;
   /** An entry cannot be applied or published: this node must not go on. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -32,6 +42,7 @@ export class QuorumMetadata implements MetadataState {
   readonly #publishers: MetadataPublisher[] = [];
   #committed: ClusterImage = EMPTY_IMAGE;
   #published: ClusterImage = EMPTY_IMAGE;
+  #members: QuorumMembers = NO_MEMBERS;
   /** Settles when everything committed so far is published. */
   #publishing: Promise<void> = Promise.resolve();
   #isOpen = false;
@@ -49,6 +60,11 @@ export class QuorumMetadata implements MetadataState {
   /** The newest committed image. */
   get committed(): ClusterImage {
     return this.#committed;
+  }
+
+  /** The members of the quorum, as committed. */
+  get members(): QuorumMembers {
+    return this.#members;
   }
 
   /** Adds a publisher; publishers are called one after another in the order added. */
@@ -72,6 +88,11 @@ export class QuorumMetadata implements MetadataState {
   /** Applies one entry of records. Never throws: an entry that cannot be applied is told to `onFatal`. */
   onCommitted(bytes: Uint8Array, term: number): void {
     try {
+      const members = decodeMembersCommit(bytes);
+      if (members !== null) {
+        this.#setMembers(members);
+        return;
+      }
       const records = decodeCommit(bytes);
       const delta = new ClusterDelta(this.#committed);
       for (const record of records) delta.replay(record);
@@ -86,7 +107,8 @@ export class QuorumMetadata implements MetadataState {
   /** Takes over a whole state in place of everything before. */
   onSnapshot(bytes: Uint8Array): void {
     try {
-      const { offset, epoch, records } = decodeState(bytes);
+      const { offset, epoch, members, records } = decodeState(bytes);
+      this.#setMembers(members);
       const before = this.#committed;
       const fresh = new ClusterDelta(EMPTY_IMAGE);
       for (const record of records) fresh.replay(record);
@@ -101,7 +123,7 @@ export class QuorumMetadata implements MetadataState {
 
   /** The committed state as `onSnapshot` takes it. */
   state(): Uint8Array {
-    return encodeState(this.#committed, this.#options.nowMs());
+    return encodeState(this.#committed, this.#options.nowMs(), this.#members);
   }
 
   /**
@@ -118,6 +140,15 @@ export class QuorumMetadata implements MetadataState {
     await this.#publishing;
   }
 
+  /**
+   * Commits who the members are.
+   *
+   * @throws what `propose` rejects with.
+   */
+  async commitMembers(members: QuorumMembers): Promise<void> {
+    await this.#options.propose(encodeMembersCommit(members));
+  }
+
   /** Settles when everything committed so far is published. */
   published(): Promise<void> {
     return this.#publishing;
@@ -126,6 +157,11 @@ export class QuorumMetadata implements MetadataState {
   /** The quorum takes snapshots by itself. */
   snapshotIfGrown(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #setMembers(members: QuorumMembers): void {
+    this.#members = members;
+    this.#options.onMembers?.(members);
   }
 
   #publish(delta: ClusterDelta, image: ClusterImage): void {

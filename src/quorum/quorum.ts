@@ -196,9 +196,11 @@ export class Quorum {
     return refusal;
   }
 
-  /** The member cannot be reached at the moment. */
-  unreachable(id: number): void {
-    if (!this.#isStopped) this.#node.reportUnreachable(id);
+  /** The members that `nameOf` gives this name cannot be reached at the moment. */
+  unreachable(name: number, nameOf: (id: number) => number = (id) => id): void {
+    if (this.#isStopped) return;
+    for (const { id } of this.#node.status().peers)
+      if (nameOf(id) === name) this.#node.reportUnreachable(id);
   }
 
   /**

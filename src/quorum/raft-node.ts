@@ -98,10 +98,6 @@ class ReadyReader {
     return this.#view.getUint8(this.#advance(1));
   }
 
-  int32(): number {
-    return this.#view.getInt32(this.#advance(4));
-  }
-
   uint32(): number {
     return this.#view.getUint32(this.#advance(4));
   }
@@ -127,7 +123,7 @@ function unpack(bytes: Uint8Array): RaftReady {
   const reader = new ReadyReader(bytes);
   const role = ROLES[reader.uint8()] ?? "follower";
   const flags = reader.uint8();
-  const leaderId = reader.int32();
+  const leaderId = reader.float64();
   const term = reader.float64();
   const snapshot: RaftSnapshot | null =
     (flags & FLAG_HAS_SNAPSHOT) === 0
@@ -135,7 +131,7 @@ function unpack(bytes: Uint8Array): RaftReady {
       : { index: reader.float64(), term: reader.float64(), data: reader.bytes() };
   const messages: RaftMessage[] = [];
   for (let left = reader.uint32(); left > 0; left -= 1)
-    messages.push({ to: reader.int32(), bytes: reader.bytes() });
+    messages.push({ to: reader.float64(), bytes: reader.bytes() });
   const committed: RaftEntry[] = [];
   for (let left = reader.uint32(); left > 0; left -= 1) {
     const index = reader.float64();

@@ -64,6 +64,8 @@ export interface ClusterOptions {
   readonly nodeCount?: number;
   /** Roles of a node; broker and controller unless given. The voters are those that are controllers. */
   readonly rolesOf?: (id: number) => NodeRoles;
+  /** Names the controllers by `controller.quorum.bootstrap.servers` alone (KIP-853) instead of `controller.quorum.voters`. */
+  readonly isQuorumDynamic?: boolean;
   /** Settings of all nodes, over the ones every cluster gets. */
   readonly overrides?: Readonly<Record<string, string>>;
   /** Settings of one node, over those. */
@@ -168,9 +170,10 @@ function nodeSettings(
   const { id, host, port, controllerPort, isBroker, isController } = place;
   const brokerCount = places.filter((each) => each.isBroker).length;
   const replicas = String(Math.min(3, brokerCount));
-  const voters = places
+  const isDynamic = options.isQuorumDynamic === true;
+  const controllers = places
     .filter((each) => each.isController)
-    .map((each) => `${each.id}@${each.host}:${each.controllerPort}`)
+    .map((each) => `${isDynamic ? "" : `${each.id}@`}${each.host}:${each.controllerPort}`)
     .join(",");
   const listeners = [
     ...(isBroker ? [`PLAINTEXT://${host}:${port}`] : []),
@@ -182,7 +185,7 @@ function nodeSettings(
       ...(isController ? ["controller"] : []),
     ].join(","),
     "node.id": String(id),
-    "controller.quorum.voters": voters,
+    [isDynamic ? "controller.quorum.bootstrap.servers" : "controller.quorum.voters"]: controllers,
     listeners: listeners.join(","),
     ...(isBroker ? { "advertised.listeners": `PLAINTEXT://${host}:${port}` } : {}),
     "inter.broker.listener.name": "PLAINTEXT",

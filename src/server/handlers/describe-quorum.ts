@@ -4,7 +4,7 @@
  * - v0: flexible from the start. v1: times of the last fetch and of being caught up (KIP-836). v2: directory ids, addresses of the
  *   voters, error messages (KIP-853).
  *
- * One node is the whole quorum: its leader, and caught up with itself at any time. Its voters are fixed, so the directory has no id;
+ * A node by itself is the whole quorum: its leader, and caught up with itself at any time. Its voters are fixed, so the directory has no id;
  * its address is the broker's own, since there is no listener of controllers to reach.
  */
 import { ErrorCode } from "#common/error-code.ts";
@@ -31,8 +31,10 @@ const METADATA_PARTITION = 0;
 const FIRST_VERSION_WITH_NODES = 2;
 
 /** A member of the quorum as its leader sees it. */
-export interface QuorumMember {
+export interface QuorumReplicaView {
   readonly id: number;
+  /** Null when it is not known (any more). */
+  readonly directoryId: string | null;
   readonly endOffset: number;
   /** Wall clock, ms; -1 for never. */
   readonly lastFetchMs: number;
@@ -44,8 +46,8 @@ export interface QuorumView {
   readonly leaderId: number;
   readonly leaderEpoch: number;
   readonly highWatermark: number;
-  readonly voters: readonly QuorumMember[];
-  readonly observers: readonly QuorumMember[];
+  readonly voters: readonly QuorumReplicaView[];
+  readonly observers: readonly QuorumReplicaView[];
   /** Where voters are reached. */
   readonly nodes: readonly {
     readonly nodeId: number;
@@ -164,11 +166,11 @@ function notLeader({ topics }: DescribeQuorumRequest): DescribeQuorumResponse {
 }
 
 function describeView(view: QuorumView, { apiVersion }: RequestContext): DescribeQuorumResponse {
-  const states = (members: readonly QuorumMember[]): ReturnType<typeof makeReplicaState>[] =>
-    members.map(({ id, endOffset, lastFetchMs, lastCaughtUpMs }) =>
+  const states = (members: readonly QuorumReplicaView[]): ReturnType<typeof makeReplicaState>[] =>
+    members.map(({ id, directoryId, endOffset, lastFetchMs, lastCaughtUpMs }) =>
       makeReplicaState({
         replicaId: id,
-        replicaDirectoryId: ZERO_UUID,
+        replicaDirectoryId: directoryId ?? ZERO_UUID,
         logEndOffset: endOffset,
         lastFetchTimestamp: lastFetchMs,
         lastCaughtUpTimestamp: lastCaughtUpMs,

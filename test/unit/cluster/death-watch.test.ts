@@ -33,6 +33,7 @@ function world(): {
   };
   const watch = new DeathWatch({
     nodeId: 1,
+    incarnationId: "life-10",
     clock: { nowMs: () => 0, monotonicMs: () => 0 },
     image: () => image,
     isActive: () => state.isActive,
@@ -87,4 +88,24 @@ test("SWIM's word counts for nothing where this node does not decide", async () 
   state.isActive = true;
   watch.activate();
   expect(fenced).toEqual([]);
+});
+
+test("a node that heard of others before it knew who is registered acts when it decides", () => {
+  const fenced: string[] = [];
+  let image: ClusterImage = EMPTY_IMAGE;
+  const watch = new DeathWatch({
+    nodeId: 1,
+    incarnationId: "new",
+    clock: { nowMs: () => 0, monotonicMs: () => 0 },
+    image: () => image,
+    isActive: () => true,
+    fence: (id, epoch, evidence) => fenced.push(`${id} ${epoch} ${evidence}`),
+    ping: () => Promise.resolve(true),
+    onDisagreement: () => {},
+  });
+  watch.onReached(2, "another");
+  watch.onReached(3, "life-30");
+  image = { ...EMPTY_IMAGE, brokers: new Map([1, 2, 3].map((id) => [id, broker(id, id * 10)])) };
+  watch.activate();
+  expect(fenced).toEqual(["1 10 connection", "2 20 connection"]);
 });

@@ -16,15 +16,17 @@ import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { DescribeMembersApi } from "#protocol/describe-members.ts";
 import { encodeRequestHeader } from "#protocol/headers.ts";
+import { memberKey } from "#quorum/member-key.ts";
 import type { ConnectionInfo } from "#server/handler.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 
 const CLUSTER = "bGcQATMfTRaaqReSc_e5Kw";
+const DIRECTORY = "dirdirdirdirdirdirdirA";
 const NONCE = "aaaaaaaaaaaaaaaaaaaaaA";
 
 function identity(nodeId: number, changes: Partial<PeerIdentity> = {}): PeerIdentity {
   const incarnationId = `${nodeId}bcdefghijklmnopqrstuA`.slice(0, 22);
-  const place = { host: "127.0.0.1", port: 9093 };
+  const place = { host: "127.0.0.1", port: 9093, directoryId: DIRECTORY };
   return { clusterId: CLUSTER, nodeId, incarnationId, ...place, secret: "s", ...changes };
 }
 
@@ -83,6 +85,7 @@ beforeEach(() => {
     identity: identity(1),
     clock,
     limiter: new LogLimiter(SILENT_LOGGER, clock),
+    report: () => null,
     onRaftMessages: (from, messages) => raft.push([from, messages.map((each) => [...each])]),
   });
 });
@@ -114,7 +117,10 @@ describe("PeerGate", () => {
     expect(isGenuineAnswer(identity(2), other, answer)).toBe(false);
     const frame = encodeRaftMessages([new Uint8Array([1, 2]), new Uint8Array([])]);
     gate.onFrame(connection, frame, 4, frame.length);
-    expect([raft, connection.isAnsweredWithNothing]).toEqual([[[2, [[1, 2], []]]], true]);
+    expect([raft, connection.isAnsweredWithNothing]).toEqual([
+      [[memberKey(2, DIRECTORY), [[1, 2], []]]],
+      true,
+    ]);
   });
 
   test.each([

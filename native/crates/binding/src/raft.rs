@@ -27,9 +27,9 @@ fn node_of(handle: f64) -> Result<Shared> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Options {
-    id: i32,
-    voters: Vec<i32>,
-    learners: Vec<i32>,
+    id: i64,
+    voters: Vec<i64>,
+    learners: Vec<i64>,
     directory: Option<String>,
     cluster_id: Option<String>,
     election_ticks: usize,
@@ -115,7 +115,7 @@ pub fn raft_tick(node: f64) -> Result<bool> {
 /// Takes a message; 0, or why it was refused (`RaftRefusal`). `from` is the authenticated sender, -1 when there is none.
 #[napi(catch_unwind)]
 pub fn raft_step(node: f64, bytes: &[u8], from: f64) -> Result<f64> {
-    let from = (from >= 0.0).then_some(from as i32);
+    let from = (from >= 0.0).then_some(from as i64);
     let result = node_of(node)?.lock().step(bytes, from);
     Ok(result.err().map_or(0.0, |refusal| f64::from(refusal as u32)))
 }
@@ -123,7 +123,7 @@ pub fn raft_step(node: f64, bytes: &[u8], from: f64) -> Result<f64> {
 /// Lets a node send messages although no membership known here has it.
 #[napi(catch_unwind)]
 pub fn raft_admit(node: f64, id: f64) -> Result<()> {
-    node_of(node)?.lock().admit(id as i32);
+    node_of(node)?.lock().admit(id as i64);
     Ok(())
 }
 
@@ -137,7 +137,7 @@ pub fn raft_propose(node: f64, data: &[u8]) -> Result<f64> {
 #[derive(Deserialize)]
 struct Change {
     kind: String,
-    id: i32,
+    id: i64,
 }
 
 /// Begins a change of members (`RaftMemberChange[]` as JSON); the entry's index, or a `ProposeRefusal`.
@@ -168,14 +168,14 @@ pub fn raft_campaign(node: f64) -> Result<()> {
 /// Hands leadership to another voter.
 #[napi(catch_unwind)]
 pub fn raft_transfer_to(node: f64, id: f64) -> Result<()> {
-    node_of(node)?.lock().transfer_to(id as i32);
+    node_of(node)?.lock().transfer_to(id as i64);
     Ok(())
 }
 
 /// A message to the member could not be sent.
 #[napi(catch_unwind)]
 pub fn raft_report_unreachable(node: f64, id: f64) -> Result<()> {
-    node_of(node)?.lock().report_unreachable(id as i32);
+    node_of(node)?.lock().report_unreachable(id as i64);
     Ok(())
 }
 
@@ -236,16 +236,16 @@ pub fn raft_status(node: f64) -> Result<String> {
 /// Big endian:
 ///
 /// ```text
-/// role u8 · flags u8 (1 needs persist, 2 wants a snapshot, 4 has one) · leader i32 · term f64
+/// role u8 · flags u8 (1 needs persist, 2 wants a snapshot, 4 has one) · leader f64 · term f64
 /// [ index f64 · term f64 · length u32 · bytes ]                        the snapshot
-/// count u32, then each: to i32 · length u32 · bytes                    messages
+/// count u32, then each: to f64 · length u32 · bytes                    messages
 /// count u32, then each: index f64 · term f64 · kind u8 · length u32 · bytes    committed
 /// ```
 fn pack(ready: &Ready) -> Vec<u8> {
-    let bytes: usize = ready.messages.iter().map(|(_, bytes)| bytes.len() + 8).sum::<usize>()
+    let bytes: usize = ready.messages.iter().map(|(_, bytes)| bytes.len() + 12).sum::<usize>()
         + ready.committed.iter().map(|entry| entry.data.len() + 21).sum::<usize>()
         + ready.snapshot.as_ref().map_or(0, |(_, _, data)| data.len() + 20);
-    let mut into = Vec::with_capacity(bytes + 22);
+    let mut into = Vec::with_capacity(bytes + 26);
     into.push(match ready.role {
         Role::Follower => 0,
         Role::Candidate => 1,
@@ -258,7 +258,7 @@ fn pack(ready: &Ready) -> Vec<u8> {
             | u8::from(ready.wants_snapshot) << 1
             | u8::from(has_snapshot) << 2,
     );
-    into.extend_from_slice(&ready.leader_id.to_be_bytes());
+    put_id(&mut into, ready.leader_id);
     put_number(&mut into, ready.term);
     if let Some((index, term, data)) = &ready.snapshot {
         put_number(&mut into, *index);
@@ -267,7 +267,7 @@ fn pack(ready: &Ready) -> Vec<u8> {
     }
     into.extend_from_slice(&(ready.messages.len() as u32).to_be_bytes());
     for (to, bytes) in &ready.messages {
-        into.extend_from_slice(&to.to_be_bytes());
+        put_id(&mut into, *to);
         put_bytes(&mut into, bytes);
     }
     into.extend_from_slice(&(ready.committed.len() as u32).to_be_bytes());
@@ -282,6 +282,10 @@ fn pack(ready: &Ready) -> Vec<u8> {
         put_bytes(&mut into, &entry.data);
     }
     into
+}
+
+fn put_id(into: &mut Vec<u8>, id: i64) {
+    into.extend_from_slice(&(id as f64).to_be_bytes());
 }
 
 fn put_number(into: &mut Vec<u8>, value: u64) {

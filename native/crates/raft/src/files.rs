@@ -27,6 +27,7 @@ use sluice_log::{
 
 use crate::cache::{Image, Stored, entry_bytes};
 use crate::error::{RaftFailure, corrupt};
+use crate::options::broker_id;
 use crate::records::{Break, encode, scan};
 use crate::state::{StateFile, decode_image, encode_image};
 use crate::store::{WriteJob, Written};
@@ -47,7 +48,7 @@ const APPEND_BYTES: usize = 4 << 20;
 pub(crate) struct FileStore {
     files: Arc<dyn FileSystem>,
     path: PathBuf,
-    node_id: i32,
+    node_id: i64,
     manager: LogManager,
     log: Option<Arc<PartitionLog>>,
     loaded: Option<Stored>,
@@ -64,11 +65,11 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-fn options(path: &Path, node_id: i32, cluster_id: Option<String>) -> StoreOptions {
+fn options(path: &Path, node_id: i64, cluster_id: Option<String>) -> StoreOptions {
     StoreOptions {
         dirs: vec![path.to_string_lossy().into_owned()],
         cluster_id,
-        node_id,
+        node_id: broker_id(node_id),
         defaults: config(),
         recovery_threads: 1,
         max_open_files: 16,
@@ -156,7 +157,7 @@ struct Found {
     is_log_void: bool,
 }
 
-fn examine(files: &dyn FileSystem, path: &Path, node_id: i32) -> Result<Option<Found>, LogError> {
+fn examine(files: &dyn FileSystem, path: &Path, node_id: i64) -> Result<Option<Found>, LogError> {
     let (state_path, image_path) = (path.join(STATE_FILE), path.join(IMAGE_FILE));
     let log_path = path.join(LOG_DIRECTORY);
     let state = read_if_there(files, &state_path, STATE_BYTES_MAX)?;
@@ -186,7 +187,7 @@ fn examine(files: &dyn FileSystem, path: &Path, node_id: i32) -> Result<Option<F
         .ok_or_else(|| corrupt(format!("{} is damaged", state_path.display())))?;
     if state.node_id != node_id {
         return Err(corrupt(format!(
-            "{} is of node {}, this is node {node_id}",
+            "{} is of member {}, this is member {node_id}",
             state_path.display(),
             state.node_id
         )));
@@ -247,7 +248,7 @@ impl FileStore {
     pub(crate) fn open(
         files: Arc<dyn FileSystem>,
         metadata_directory: &Path,
-        node_id: i32,
+        node_id: i64,
         cluster_id: Option<String>,
     ) -> Result<Self, LogError> {
         let path = metadata_directory.join(DIRECTORY);

@@ -38,9 +38,9 @@ const IMAGE_TIMEOUTS: u32 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum MemberChange {
-    AddVoter(i32),
-    AddLearner(i32),
-    Remove(i32),
+    AddVoter(i64),
+    AddLearner(i64),
+    Remove(i64),
 }
 
 /// Why a proposal was refused; numbers as in TypeScript.
@@ -177,7 +177,7 @@ impl Node {
     }
 
     /// Its id.
-    pub fn id(&self) -> i32 {
+    pub fn id(&self) -> i64 {
         self.options.id
     }
 
@@ -267,7 +267,7 @@ impl Node {
     }
 
     /// Lets a node send messages although the membership known here does not have it.
-    pub fn admit(&mut self, id: i32) {
+    pub fn admit(&mut self, id: i64) {
         if id >= 0 {
             self.admitted.insert(raft_id(id));
         }
@@ -277,7 +277,7 @@ impl Node {
     ///
     /// # Errors
     /// Why it was refused; nothing was changed.
-    pub fn step(&mut self, bytes: &[u8], from: Option<i32>) -> Result<(), Refusal> {
+    pub fn step(&mut self, bytes: &[u8], from: Option<i64>) -> Result<(), Refusal> {
         let result = self.try_step(bytes, from);
         if let Err(refusal) = result
             && let Some(count) = self.refused.get_mut(refusal as usize)
@@ -287,7 +287,7 @@ impl Node {
         result
     }
 
-    fn try_step(&mut self, bytes: &[u8], from: Option<i32>) -> Result<(), Refusal> {
+    fn try_step(&mut self, bytes: &[u8], from: Option<i64>) -> Result<(), Refusal> {
         if self.poison.is_some() || self.is_closed {
             return Err(Refusal::Poisoned);
         }
@@ -434,7 +434,7 @@ impl Node {
     }
 
     /// Hands leadership over, if this node leads.
-    pub fn transfer_to(&mut self, id: i32) {
+    pub fn transfer_to(&mut self, id: i64) {
         self.guarded(|node| {
             if node.is_leader() && id >= 0 {
                 node.raw.transfer_leader(raft_id(id));
@@ -444,7 +444,7 @@ impl Node {
     }
 
     /// A message to the member could not be sent.
-    pub fn report_unreachable(&mut self, id: i32) {
+    pub fn report_unreachable(&mut self, id: i64) {
         self.guarded(|node| {
             let id = raft_id(id);
             let state = node.raw.raft.prs().get(id).map(|progress| progress.state);

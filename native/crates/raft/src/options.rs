@@ -16,10 +16,11 @@ pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 1024 + (64 << 10);
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct NodeOptions {
-    pub id: i32,
+    /// The member's key: the id of its node, and what tells one directory of that node from another (`member_key` in TypeScript).
+    pub id: i64,
     /// Members of a new cluster; ignored once there is state.
-    pub voters: Vec<i32>,
-    pub learners: Vec<i32>,
+    pub voters: Vec<i64>,
+    pub learners: Vec<i64>,
     pub election_ticks: usize,
     pub heartbeat_ticks: usize,
     pub seed: u64,
@@ -30,17 +31,27 @@ pub struct NodeOptions {
     pub acknowledge_early: bool,
 }
 
+/// Keys are whole numbers of JavaScript.
+const KEY_END: i64 = 1 << 53;
+/// The lower bits of a key are the id of the node.
+const NODE_ID_BITS: u32 = 31;
+
+/// The id of the node that a member is on.
+pub(crate) fn broker_id(key: i64) -> i32 {
+    (key & ((1 << NODE_ID_BITS) - 1)) as i32
+}
+
 /// The crate has no member 0.
-pub(crate) fn raft_id(id: i32) -> u64 {
-    (i64::from(id) + 1) as u64
+pub(crate) fn raft_id(id: i64) -> u64 {
+    (id + 1) as u64
 }
 
-pub(crate) fn node_id(raft_id: u64) -> i32 {
-    i32::try_from(raft_id as i64 - 1).unwrap_or(-1)
+pub(crate) fn node_id(raft_id: u64) -> i64 {
+    i64::try_from(raft_id).map_or(-1, |id| id - 1)
 }
 
-pub(crate) fn node_ids(raft_ids: impl IntoIterator<Item = u64>) -> Vec<i32> {
-    let mut ids: Vec<i32> = raft_ids.into_iter().map(node_id).collect();
+pub(crate) fn node_ids(raft_ids: impl IntoIterator<Item = u64>) -> Vec<i64> {
+    let mut ids: Vec<i64> = raft_ids.into_iter().map(node_id).collect();
     ids.sort_unstable();
     ids
 }
@@ -62,8 +73,11 @@ pub(crate) fn check_options(options: &NodeOptions) -> Result<(), LogError> {
         )));
     }
     let members = options.voters.iter().chain(&options.learners);
-    let distinct: BTreeSet<&i32> = members.clone().collect();
-    if distinct.len() != members.count() || distinct.iter().any(|id| **id < 0) || options.id < 0 {
+    let distinct: BTreeSet<&i64> = members.clone().collect();
+    if distinct.len() != members.count()
+        || distinct.iter().any(|id| **id < 0)
+        || !(0..KEY_END).contains(&options.id)
+    {
         return Err(invalid("node ids must be distinct and not negative"));
     }
     let is_member = options.voters.contains(&options.id) || options.learners.contains(&options.id);

@@ -41,7 +41,7 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Ready {
     /// May be sent now: recipient and bytes.
-    pub messages: Vec<(i32, Vec<u8>)>,
+    pub messages: Vec<(i64, Vec<u8>)>,
     /// Index, term and image that replace the state machine, before `committed`.
     pub snapshot: Option<(u64, u64, Bytes)>,
     /// To be applied, in order.
@@ -51,7 +51,7 @@ pub struct Ready {
     /// A member needs an image that is newer than the stored one: give it by [`crate::Node::snapshot`].
     pub wants_snapshot: bool,
     /// -1 when none is known.
-    pub leader_id: i32,
+    pub leader_id: i64,
     /// The term.
     pub term: u64,
     /// The role.
@@ -63,7 +63,7 @@ pub struct Ready {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct Peer {
-    pub id: i32,
+    pub id: i64,
     /// Newest entry known to be on its disk.
     pub matched: u64,
     /// Heard of within an election timeout.
@@ -77,9 +77,9 @@ pub struct Peer {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct Status {
-    pub id: i32,
+    pub id: i64,
     pub term: u64,
-    pub leader_id: i32,
+    pub leader_id: i64,
     pub role: Role,
     pub commit: u64,
     pub applied: u64,
@@ -88,10 +88,10 @@ pub struct Status {
     /// Newest entry on this node's disk.
     pub persisted: u64,
     pub snapshot_index: u64,
-    pub voters: Vec<i32>,
-    pub learners: Vec<i32>,
+    pub voters: Vec<i64>,
+    pub learners: Vec<i64>,
     /// Voters on their way out, in a joint change.
-    pub outgoing: Vec<i32>,
+    pub outgoing: Vec<i64>,
     /// Empty unless this node leads.
     pub peers: Vec<Peer>,
     /// Messages refused, by [`crate::Refusal`] (the index; 0 is not used).

@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 /// Content of `raft-state`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StateFile {
-    pub(crate) node_id: i32,
+    pub(crate) node_id: i64,
     pub(crate) state: HardState,
     pub(crate) floor: u64,
 }

@@ -11,7 +11,7 @@ use sluice_raft::{Node, NodeOptions, RaftFailure, Random, Ready, Role};
 
 const DIRECTORY: &str = "/metadata";
 
-fn options(id: i32) -> NodeOptions {
+fn options(id: i64) -> NodeOptions {
     NodeOptions {
         id,
         voters: vec![id],

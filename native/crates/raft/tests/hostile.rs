@@ -4,7 +4,7 @@
 
 use sluice_raft::{MemberChange, Node, NodeOptions, Random, Refusal, Role, Store};
 
-fn options(id: i32) -> NodeOptions {
+fn options(id: i64) -> NodeOptions {
     NodeOptions {
         id,
         voters: vec![0, 1, 2],
@@ -103,7 +103,7 @@ fn each_refusal_has_its_code_and_is_counted() {
     let (to, good) = cluster.sent.iter().rev().find(|(to, _)| *to != leader).cloned().unwrap();
     let node = &mut cluster.nodes[to];
     let before = node.status();
-    assert_eq!(node.step(&good, Some(leader as i32)), Ok(()));
+    assert_eq!(node.step(&good, Some(leader as i64)), Ok(()));
     assert_eq!(node.step(&vec![1; (1 << 20) + 1], None), Err(Refusal::TooLarge));
     assert_eq!(node.step(&[], None), Err(Refusal::Malformed));
     assert_eq!(node.step(&good[..good.len() - 1], None), Err(Refusal::Malformed));

@@ -83,7 +83,7 @@ struct World {
     is_calm: bool,
     /// What was committed at each index: term, and the machine after it.
     committed: BTreeMap<u64, (u64, u64, u64)>,
-    leaders: BTreeMap<u64, i32>,
+    leaders: BTreeMap<u64, i64>,
     trace: u64,
     next_value: u64,
     elections: u64,
@@ -92,7 +92,7 @@ struct World {
     crashes: u64,
 }
 
-fn options(id: i32, founders: i32, seed: u64, acknowledge_early: bool) -> NodeOptions {
+fn options(id: i64, founders: i64, seed: u64, acknowledge_early: bool) -> NodeOptions {
     let is_founder = id < founders;
     NodeOptions {
         id,
@@ -394,17 +394,17 @@ impl World {
                 if let Some(leader) = self.leader()
                     && let Some(node) = &mut self.members[leader].node
                 {
-                    node.transfer_to(at as i32);
+                    node.transfer_to(at as i64);
                 }
             }
-            30..36 => self.change_members(at as i32),
+            30..36 => self.change_members(at as i64),
             36..38 => {
                 if let Some(node) = &mut self.members[at].node {
                     node.campaign();
                 }
             }
             38..40 => {
-                let other = self.random.below(count) as i32;
+                let other = self.random.below(count) as i64;
                 if let Some(node) = &mut self.members[at].node {
                     node.report_unreachable(other);
                 }
@@ -414,9 +414,9 @@ impl World {
         Ok(())
     }
 
-    fn change_members(&mut self, id: i32) {
+    fn change_members(&mut self, id: i64) {
         let Some(leader) = self.leader() else { return };
-        let other = self.random.below(self.members.len() as u64) as i32;
+        let other = self.random.below(self.members.len() as u64) as i64;
         let roll = self.random.below(4);
         let Some(node) = &mut self.members[leader].node else { return };
         let voters = node.status().voters.len();
@@ -481,8 +481,8 @@ impl World {
                 continue;
             }
             if let Some(node) = &mut self.members[message.to].node {
-                node.admit(message.from as i32);
-                let refusal = node.step(&message.bytes, Some(message.from as i32)).err();
+                node.admit(message.from as i64);
+                let refusal = node.step(&message.bytes, Some(message.from as i64)).err();
                 if matches!(refusal, Some(sluice_raft::Refusal::Contradiction)) {
                     return Err(format!("node {} was contradicted", message.to));
                 }
@@ -564,7 +564,7 @@ impl World {
 }
 
 /// Whether the term was entered just now: each leader is checked once.
-fn other_is_new(leaders: &BTreeMap<u64, i32>, term: u64) -> bool {
+fn other_is_new(leaders: &BTreeMap<u64, i64>, term: u64) -> bool {
     leaders.keys().next_back() == Some(&term)
 }
 

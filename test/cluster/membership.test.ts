@@ -1,0 +1,156 @@
+/**
+ * How processes become one cluster and stay one: from a list of servers alone, with no step of formatting; when all are started again;
+ * when one comes back with an empty disk, and so without the vote that it may have given away; when votes are given and taken.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describeQuorum } from "#client/cluster-info.ts";
+import { Cluster } from "#client/cluster.ts";
+import { AddRaftVoterApi, makeAddRaftVoterRequest } from "#protocol/generated/add-raft-voter.ts";
+import {
+  makeRemoveRaftVoterRequest,
+  RemoveRaftVoterApi,
+} from "#protocol/generated/remove-raft-voter.ts";
+import { ErrorCode } from "#common/error-code.ts";
+import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
+import { until } from "../support/process.ts";
+
+const PATIENCE_MS = 60_000;
+
+let directory: string;
+let cluster: BrokerCluster;
+
+function logs(): string {
+  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-2500)}`).join("\n");
+}
+
+async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
+  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+}
+
+async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
+  const bootstrap = cluster.nodes
+    .filter(({ pid, isBroker }) => pid !== null && isBroker)
+    .map(({ port }) => ({ host: "127.0.0.1", port }));
+  const client = await Cluster.connect({ bootstrap });
+  try {
+    return await question(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Members as `kafka-metadata-quorum` would show them. */
+async function members(): Promise<string> {
+  const quorum = await asked(describeQuorum).catch(() => null);
+  return (quorum?.replicas ?? [])
+    .map(({ id, role }) => `${id} ${role === "observer" ? "observer" : "voter"}`)
+    .join(", ");
+}
+
+function node(id: number): ClusterNode {
+  const found = cluster.nodes.find((each) => each.id === id);
+  if (found === undefined) throw new Error(`there is no node ${id}`);
+  return found;
+}
+
+function meta(id: number, key: string): string {
+  const text = readFileSync(join(directory, `node-${id}`, "data", "meta.properties"), "latin1");
+  return new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
+}
+
+async function addVoter(id: number, directoryId: string, clusterId: string): Promise<number> {
+  const { controllerPort } = node(id);
+  const listeners = [{ name: "CONTROLLER", host: "127.0.0.1", port: controllerPort }];
+  const request = makeAddRaftVoterRequest({
+    clusterId,
+    timeoutMs: 10_000,
+    voterId: id,
+    voterDirectoryId: directoryId,
+    listeners,
+  });
+  return asked(async (client) => {
+    const connection = await client.any();
+    return (await connection.send(AddRaftVoterApi, request)).errorCode;
+  });
+}
+
+async function removeVoter(id: number, directoryId: string, clusterId: string): Promise<number> {
+  const request = makeRemoveRaftVoterRequest({
+    clusterId,
+    voterId: id,
+    voterDirectoryId: directoryId,
+  });
+  return asked(async (client) => {
+    const connection = await client.any();
+    return (await connection.send(RemoveRaftVoterApi, request)).errorCode;
+  });
+}
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-members-"));
+});
+
+afterAll(async () => {
+  await cluster?.stop("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+test("three nodes that know addresses only wait for each other, and form one quorum", async () => {
+  cluster = await sluiceCluster({
+    directory,
+    isQuorumDynamic: true,
+    overrides: { "sluice.admin.listener": "", "offsets.topic.num.partitions": "1" },
+  });
+  node(1).launch();
+  node(2).launch();
+  await waitFor("wait for node 3", () => node(1).log().includes("no answer from"));
+  expect(existsSync(join(directory, "node-1", "data", "meta.properties"))).toBe(false);
+  await cluster.start();
+  await waitFor("three voters", async () => (await members()) === "1 voter, 2 voter, 3 voter");
+  expect(new Set([1, 2, 3].map((id) => meta(id, "cluster.id"))).size).toBe(1);
+}, 90_000);
+
+test("all of them started again are the same quorum", async () => {
+  await cluster.stop("SIGKILL");
+  await cluster.start();
+  await waitFor("three voters", async () => (await members()) === "1 voter, 2 voter, 3 voter");
+}, 90_000);
+
+test("a node with an empty disk is no voter before it is made one, and then in place of its earlier self", async () => {
+  const clusterId = meta(1, "cluster.id");
+  const lost = meta(3, "directory.id");
+  await node(3).stop("SIGKILL");
+  rmSync(join(directory, "node-3", "data"), { recursive: true });
+  await node(3).start();
+  await waitFor(
+    "observer beside the lost voter",
+    async () => (await members()) === "1 voter, 2 voter, 3 voter, 3 observer",
+  );
+  const fresh = meta(3, "directory.id");
+  expect(fresh).not.toBe(lost);
+  expect(await addVoter(3, fresh, clusterId)).toBe(ErrorCode.DUPLICATE_VOTER);
+  expect(await removeVoter(3, fresh, clusterId)).toBe(ErrorCode.VOTER_NOT_FOUND);
+  expect(await removeVoter(3, lost, "other")).toBe(ErrorCode.INCONSISTENT_CLUSTER_ID);
+  expect(await removeVoter(3, lost, clusterId)).toBe(0);
+  await waitFor("two voters", async () => (await members()) === "1 voter, 2 voter, 3 observer");
+  expect(await addVoter(3, fresh, clusterId)).toBe(0);
+  await waitFor("three voters", async () => (await members()) === "1 voter, 2 voter, 3 voter");
+}, 120_000);
+
+test("the vote of the leader is taken: another one leads", async () => {
+  const leader = (await asked(describeQuorum))?.leaderId ?? -1;
+  const clusterId = meta(1, "cluster.id");
+  expect(await removeVoter(leader, meta(leader, "directory.id"), clusterId)).toBe(0);
+  await waitFor("an observer that led", async () =>
+    (await members()).includes(`${leader} observer`),
+  );
+  const quorum = await asked(describeQuorum);
+  expect(quorum?.leaderId).not.toBe(leader);
+  // A restart of them all, with two voters now.
+  await cluster.stop("SIGKILL");
+  await cluster.start();
+  await waitFor("the same members", async () => (await members()).includes(`${leader} observer`));
+}, 120_000);
