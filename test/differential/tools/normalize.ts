@@ -51,7 +51,8 @@ export function normalize(text: string, place: Place, isUnordered: boolean): str
     .replaceAll(/(Epoch: |HighWatermark: +)\d+/g, "$1N")
     .replaceAll(/^(\d+ +\t[\w-]{22}\t)\d+ +\t/gm, "$1N\t")
     .replaceAll(/(CONTROLLER:\/\/127\.0\.0\.1:)\d+/g, "$1PORT")
-    .replaceAll(/\b\d+ ms ago/g, "N ms ago")
+    // Padded to the width of its column, so the more digits the fewer spaces.
+    .replaceAll(/\b\d+ ms ago */g, "N ms ago")
     .trimEnd();
   const lines = plain.split("\n").filter((line) => !isFrame(line));
   return (isUnordered ? lines.map((line) => line.trimEnd()).sort() : lines).join("\n");
