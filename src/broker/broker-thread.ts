@@ -145,17 +145,18 @@ function begin(start: ThreadStart): Running {
   const table = new HandlerTable();
   const view = directoryView(directory, start.nodeId, start.selectsByRack);
   const produce = createProduceHandler({ directory, replicas, view, isInternalTopic });
+  const requestLog = new RequestLog(threadLogger, (error) =>
+    tell({ kind: "fatal", line: describeError(error) }),
+  );
   const fetch = createFetchHandler({
     directory,
     replicas,
     sessions,
     fetchMaxBytes: start.fetchMaxBytes,
     view,
+    onFalseReplica: (id, connection) => requestLog.onFalseReplica(id, connection),
   });
   table.add(produce as unknown as AnyApiHandler, fetch as unknown as AnyApiHandler);
-  const requestLog = new RequestLog(threadLogger, (error) =>
-    tell({ kind: "fatal", line: describeError(error) }),
-  );
   const dispatcher = new Dispatcher(table, new ReplyEncoder(nativeLogCalls), requestLog, () =>
     SYSTEM_CLOCK.monotonicMs(),
   );

@@ -579,6 +579,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     loggers,
     telemetry,
     sessions,
+    requestLog,
   });
   const housekeeping = new Housekeeping({
     store,
@@ -598,7 +599,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   // The last wait: from here to the first request nobody can change his mind.
   requireWanted(signal);
   frontend.serve();
-  observation.onServing({ replicas, sessions, directory, groups, telemetry });
+  observation.onServing({ replicas, sessions, directory, groups, telemetry, node });
   return {
     config,
     settings,

@@ -162,6 +162,7 @@ export class ClusterBroker {
       quorum: () => node.view(),
       voters: node.voterChanges,
       controllers: () => node.controllers(),
+      onStranger: (api, connection) => node.onStranger(api, connection),
     });
     const encoder = new ReplyEncoder(NO_SLICES);
     const dispatcher = new Dispatcher(node.table, encoder, requestLog, () =>

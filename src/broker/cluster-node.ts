@@ -14,6 +14,7 @@ import {
   type PeerConnector,
 } from "#cluster/peer-connection.ts";
 import { PeerGate } from "#cluster/peer-gate.ts";
+import { Refusals } from "#cluster/refusals.ts";
 import { HelloVerifier, type PeerHello, type PeerIdentity } from "#cluster/peer-hello.ts";
 import { RaftLinks } from "#cluster/raft-links.ts";
 import { ClientError } from "#client/client-error.ts";
@@ -38,7 +39,7 @@ import type { QuorumMember } from "#quorum/quorum-members.ts";
 import { openRaftNode } from "#quorum/raft-node.ts";
 import { Quorum, QuorumError } from "#quorum/quorum.ts";
 import type { Dispatcher } from "#server/dispatcher.ts";
-import type { RequestContext } from "#server/handler.ts";
+import type { ConnectionInfo, RequestContext } from "#server/handler.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import type { ControllerNode } from "#server/handlers/describe-cluster.ts";
 import type { QuorumView } from "#server/handlers/describe-quorum.ts";
@@ -81,6 +82,7 @@ export class ClusterNode {
   readonly table: HandlerTable = new HandlerTable();
   readonly #options: ClusterNodeOptions;
   readonly #limiter: LogLimiter;
+  readonly #refusals: Refusals = new Refusals();
   readonly #verifier: HelloVerifier;
   readonly #connector: PeerConnector;
   readonly #links: RaftLinks;
@@ -200,6 +202,21 @@ export class ClusterNode {
     return this.#lastRefusal;
   }
 
+  /** What was refused of those who are not of the cluster, by reason. */
+  refusals(): ReadonlyMap<string, number> {
+    return this.#refusals.with("swim-", this.#swim?.refused ?? {});
+  }
+
+  /** A client sent what only nodes may send. */
+  onStranger(api: string, { clientHost, listenerName }: ConnectionInfo): void {
+    this.#refusals.count("request");
+    this.#limiter.write("warn", "stranger", "a client sent what only nodes may send", () => ({
+      api,
+      clientHost,
+      listener: listenerName,
+    }));
+  }
+
   /** A gate in front of whoever serves a listener's frames. Raft messages are taken on all of them. */
   guard(inner: FrameHandler): PeerGate {
     return new PeerGate(inner, this.#verifier, {
@@ -207,6 +224,7 @@ export class ClusterNode {
       clock: SYSTEM_CLOCK,
       limiter: this.#limiter,
       report: () => this.#report(),
+      onRefused: (reason) => this.#refusals.count(reason),
       onRaftMessages: (from, messages) => {
         // The member keeps what it needs of a message beyond the call.
         for (const message of messages) this.#quorum?.receive(from, message);

@@ -24,7 +24,13 @@ import {
   BrokerRegistrationApi,
   makeBrokerRegistrationResponse,
 } from "#protocol/generated/broker-registration.ts";
-import { type ApiHandler, erased, type RequestContext } from "#server/handler.ts";
+import { EnvelopeApi } from "#protocol/generated/envelope.ts";
+import {
+  type ApiHandler,
+  type ConnectionInfo,
+  erased,
+  type RequestContext,
+} from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterClientQuotasHandler } from "#server/handlers/alter-client-quotas.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
@@ -62,6 +68,8 @@ export interface ControllerParts {
   /** The quorum as this node sees it; null while it leads no quorum. */
   quorum(): QuorumView | null;
   readonly voters: VoterChanges;
+  /** A client sent what only nodes may send; it was refused. */
+  onStranger(api: string, connection: ConnectionInfo): void;
   /** Controllers that an administrator can ask, and the active one. */
   controllers(): { readonly nodes: readonly ControllerNode[]; readonly activeId: number };
 }
@@ -70,11 +78,18 @@ export interface ControllerParts {
 export function addControllerHandlers(table: HandlerTable, parts: ControllerParts): void {
   const { nodeId, clusterId, controller, cluster } = parts;
   const image = (): ClusterImage => parts.image();
+  const forNodes = nodesOnly(parts);
   table.add(
     erased(
       createApiVersionsHandler({ table, clusterId, nodeId, features: () => parts.features() }),
     ),
-    erased(createEnvelopeHandler({ table, isActive: () => cluster.isActive })),
+    erased(
+      createEnvelopeHandler({
+        table,
+        isActive: () => cluster.isActive,
+        onStranger: (connection) => parts.onStranger(EnvelopeApi.name, connection),
+      }),
+    ),
     erased(
       forNodes(
         BrokerRegistrationApi,
@@ -139,21 +154,22 @@ export function addControllerHandlers(table: HandlerTable, parts: ControllerPart
   );
 }
 
-/** A handler of requests that only nodes of the cluster may send. */
-function forNodes<Req, Res>(
-  api: ApiMessages<Req, Res>,
-  minVersion: number,
-  serve: (request: Req, context: RequestContext) => Promise<Res>,
-  refuse: (errorCode: number) => Res,
-): ApiHandler<Req, Res> {
-  return {
+/** Makes handlers of requests that only nodes of the cluster may send. */
+function nodesOnly({ onStranger }: Pick<ControllerParts, "onStranger">) {
+  return <Req, Res>(
+    api: ApiMessages<Req, Res>,
+    minVersion: number,
+    serve: (request: Req, context: RequestContext) => Promise<Res>,
+    refuse: (errorCode: number) => Res,
+  ): ApiHandler<Req, Res> => ({
     api,
     minVersion,
     maxVersion: api.maxVersion,
     isPipelined: true,
-    handle: (request, context) =>
-      context.connection.peerNodeId < 0
-        ? refuse(ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
-        : serve(request, context),
-  };
+    handle: (request, context) => {
+      if (context.connection.peerNodeId >= 0) return serve(request, context);
+      onStranger(api.name, context.connection);
+      return refuse(ErrorCode.CLUSTER_AUTHORIZATION_FAILED);
+    },
+  });
 }

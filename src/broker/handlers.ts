@@ -58,6 +58,7 @@ import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
 import { directoryView } from "#server/replication-view.ts";
 import { addAdminHandlers } from "./admin-handlers.ts";
 import type { ControllerAccess } from "./forwarding.ts";
+import type { RequestLog } from "./request-log.ts";
 
 /** What the handlers are made of. */
 export interface BrokerParts {
@@ -77,6 +78,7 @@ export interface BrokerParts {
   readonly loggers: LoggerLevels;
   readonly telemetry: ClientTelemetry;
   readonly sessions: FetchSessionCache;
+  readonly requestLog: Pick<RequestLog, "onFalseReplica">;
 }
 
 /** What ApiVersions tells of features. */
@@ -113,6 +115,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         sessions: parts.sessions,
         fetchMaxBytes: settings.fetchMaxBytes,
         view,
+        onFalseReplica: (id, connection) => parts.requestLog.onFalseReplica(id, connection),
       }),
     ),
     erased(createListOffsetsHandler({ directory, log: store, replicas })),

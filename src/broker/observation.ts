@@ -20,6 +20,7 @@ import type { ReplicaManager } from "#replica/replica-manager.ts";
 import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import type { RequestStatistics } from "#server/request-statistics.ts";
+import type { ClusterNode } from "./cluster-node.ts";
 import type { Frontend } from "./frontend.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK } from "./system-ports.ts";
@@ -36,6 +37,8 @@ export interface ServingParts {
   readonly directory: PartitionDirectory;
   readonly groups: GroupCoordinator;
   readonly telemetry: ClientTelemetry;
+  /** Null on a broker that is alone. */
+  readonly node: Pick<ClusterNode, "refusals"> | null;
 }
 
 /** See the head of the file. */
@@ -209,6 +212,7 @@ export class Observation {
         partitions,
         groups: serving?.groups.statistics() ?? null,
         clientTelemetry: serving?.telemetry.statistics() ?? null,
+        refusals: serving?.node?.refusals() ?? new Map(),
       },
       format,
     );

@@ -62,6 +62,15 @@ export class RequestLog implements DispatcherEvents, TransportEvents {
     );
   }
 
+  /** A connection that no node authenticated asked as a replica. */
+  onFalseReplica(replicaId: number, { clientHost, listenerName }: ConnectionInfo): void {
+    this.#limiter.write("warn", "false-replica", "a client calls itself a replica", () => ({
+      replicaId,
+      clientHost,
+      listener: listenerName,
+    }));
+  }
+
   onConnectionCut(reason: ConnectionCut, connectionId: number, clientHost: string): void {
     const level = reason === "idle" ? "debug" : reason === "refused-stopping" ? "info" : "warn";
     this.#limiter.write(level, `cut-${reason}`, CUT_MESSAGES[reason], () => ({

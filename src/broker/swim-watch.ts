@@ -11,7 +11,7 @@ import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { ClusterSettings, QuorumAddress } from "#config/cluster-settings.ts";
 import { type DescribedMember, MEMBER_STATES } from "#protocol/describe-members.ts";
 import { startSwim } from "#membership/native-swim.ts";
-import type { Swim, SwimAddress, SwimEvent } from "#membership/swim.ts";
+import type { Swim, SwimAddress, SwimEvent, SwimRefusals } from "#membership/swim.ts";
 import { swimSettings } from "#membership/swim-settings.ts";
 import { SYSTEM_RANDOM } from "./system-ports.ts";
 
@@ -98,6 +98,11 @@ export class SwimWatch {
       latest.set(nodeId, { nodeId, state, ...address });
     }
     return [...latest.values()].sort((left, right) => left.nodeId - right.nodeId);
+  }
+
+  /** Packets refused since the start, by reason. */
+  get refused(): SwimRefusals {
+    return this.#swim.statistics().refused;
   }
 
   onEvents(): void {

@@ -17,7 +17,7 @@ import {
   makeEnvelopeResponse,
 } from "#protocol/generated/envelope.ts";
 import { decodeRequestHeader, encodeResponseHeader } from "#protocol/headers.ts";
-import type { ApiHandler, RequestContext } from "#server/handler.ts";
+import type { ApiHandler, ConnectionInfo, RequestContext } from "#server/handler.ts";
 import { BlockingAnswer, CLOSE_CONNECTION, SlicedResponse } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 
@@ -27,6 +27,8 @@ export interface EnvelopeDependencies {
   readonly table: HandlerTable;
   /** Whether this node decides at the moment. */
   readonly isActive: () => boolean;
+  /** A client sent one; it was refused. */
+  readonly onStranger: (connection: ConnectionInfo) => void;
 }
 
 /** Serves Envelope. */
@@ -43,12 +45,14 @@ export function createEnvelopeHandler(
 }
 
 async function unwrap(
-  { table, isActive }: EnvelopeDependencies,
+  { table, isActive, onStranger }: EnvelopeDependencies,
   { requestData }: EnvelopeRequest,
   context: RequestContext,
 ): Promise<EnvelopeResponse> {
-  if (context.connection.peerNodeId < 0)
+  if (context.connection.peerNodeId < 0) {
+    onStranger(context.connection);
     return makeEnvelopeResponse({ errorCode: ErrorCode.CLUSTER_AUTHORIZATION_FAILED });
+  }
   if (!isActive()) return makeEnvelopeResponse({ errorCode: ErrorCode.NOT_CONTROLLER });
   const reader = new Reader(requestData);
   const header = decodeRequestHeader(reader);

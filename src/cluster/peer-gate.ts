@@ -48,6 +48,8 @@ export interface PeerGateOptions {
   readonly onRaftMessages: ((fromKey: number, messages: readonly Uint8Array[]) => void) | null;
   /** What this node says of itself to one that is in no cluster; null while it cannot tell. */
   readonly report: () => NodeReport | null;
+  /** Something was refused. */
+  readonly onRefused?: (reason: HelloRefusal | "no-hello" | "bad-frame") => void;
   /** A node said a valid hello. */
   readonly onPeer?: (hello: PeerHello) => void;
   /** The other nodes as this one hears them; null where nobody listens. */
@@ -153,6 +155,7 @@ export class PeerGate implements FrameHandler {
       (this.#isTaken(hello.nodeId, hello.incarnationId) ? "duplicate-node" : null);
     if (refusal !== null) {
       this.#refused[refusal] += 1;
+      this.#options.onRefused?.(refusal);
       limiter.write("warn", `peer-${refusal}`, "refusing a node that wants to join", () => ({
         reason: refusal,
         nodeId: hello.nodeId,
@@ -224,6 +227,7 @@ export class PeerGate implements FrameHandler {
 
   #refuse(connection: FrameConnection, reason: "no-hello" | "bad-frame"): true {
     this.#refused[reason] += 1;
+    this.#options.onRefused?.(reason);
     this.#options.limiter.write(
       "warn",
       `peer-${reason}`,

@@ -48,6 +48,8 @@ export interface BrokerSnapshot {
   readonly partitions: PartitionStatistics | null;
   readonly groups: GroupStatistics | null;
   readonly clientTelemetry: ClientTelemetryStatistics | null;
+  /** What was refused of those who are not of the cluster, by reason. */
+  readonly refusals: ReadonlyMap<string, number>;
 }
 
 /** The exposition of a snapshot. */
@@ -58,6 +60,7 @@ export function renderMetrics(snapshot: BrokerSnapshot, format: ExpositionFormat
   writeRequests(writer, threads);
   writeTraffic(writer, threads);
   writeConnections(writer, threads);
+  writeRefusals(writer, snapshot.refusals, threads);
   writeWaiting(writer, threads);
   if (snapshot.groups !== null) writeGroups(writer, snapshot.groups);
   if (snapshot.clientTelemetry !== null) writeClientTelemetry(writer, snapshot.clientTelemetry);
@@ -445,6 +448,20 @@ function writeLater(writer: ExpositionWriter, { later }: StoreStatistics): void 
       "Appends and lookups that were refused because too much waited; clients try again.",
     )
     .sample(later.refusedCount);
+}
+
+function writeRefusals(
+  writer: ExpositionWriter,
+  refusals: ReadonlyMap<string, number>,
+  threads: readonly ThreadSnapshot[],
+): void {
+  writer.counter(
+    "sluice_cluster_refused_total",
+    "What only nodes of the cluster may send, refused because no node sent it.",
+  );
+  const replicaFetches = sum(threads, ({ refusedReplicaFetchCount }) => refusedReplicaFetchCount);
+  writer.sample(replicaFetches, { reason: "replica-fetch" });
+  for (const [reason, count] of refusals) writer.sample(count, { reason });
 }
 
 function writeLoops(writer: ExpositionWriter, threads: ReadonlyMap<string, ThreadSnapshot>): void {

@@ -22,6 +22,8 @@ export interface ThreadSnapshot {
   readonly delayedFetchCount: number;
   readonly delayedProduceCount: number;
   readonly fetchSessionCount: number;
+  /** Fetches of clients that called themselves replicas. */
+  readonly refusedReplicaFetchCount: number;
   /** Of all topics, deleted ones included. */
   readonly traffic: TopicTraffic;
   /** Of topics that are there now; topics beyond the bound under the empty name. */
@@ -57,6 +59,7 @@ export function takeThreadSnapshot(parts: ThreadParts): ThreadSnapshot {
     delayedFetchCount: fetchCount,
     delayedProduceCount: produceCount,
     fetchSessionCount: parts.sessions.size,
+    refusedReplicaFetchCount: replicas.refusedReplicaFetchCount,
     traffic: { ...replicas.traffic },
     trafficByTopic: Array.from(parts.directory.traffic(), ([topic, traffic]) => [
       topic,

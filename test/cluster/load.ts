@@ -1,6 +1,6 @@
 /**
  * The load of the cluster tests: idempotent producers that follow leadership, readers that follow each partition from its first record to
- * its newest, a group of real consumers. The checkers of the crash tests hear of everything that is sent, acknowledged, seen and committed.
+ * its newest, a group of each protocol. The checkers of the crash tests hear of everything that is sent, acknowledged, seen and committed.
  */
 import {
   FetchApi,
@@ -14,12 +14,12 @@ import {
 } from "#protocol/generated/find-coordinator.ts";
 import { decodeRecordBatches } from "#protocol/records/record-batch.ts";
 import { CommitChecker, LogChecker } from "../crash/checkers.ts";
-import { CrashConsumer } from "../crash/group-consumer.ts";
 import { AGAIN, CrashProducer, insist, readCommitted, toLogged, within } from "../crash/load.ts";
 import { seededRandom } from "../crash/harness.ts";
 import { Wire } from "../differential/wire.ts";
 import type { BrokerCluster } from "../support/cluster-process.ts";
 import { Routes } from "./cluster-view.ts";
+import { type GroupProtocol, MemberReader } from "./member-reader.ts";
 
 /** Time an answer may take, ms: a node that was stopped is found out by this. */
 const ANSWER_TIMEOUT_MS = 3_000;
@@ -106,24 +106,32 @@ export interface ClusterLoadOptions {
   readonly topic: string;
   readonly partitions: number;
   readonly producers: number;
-  readonly consumers: number;
+  /** Members of each of the two groups. */
+  readonly members: number;
   readonly seed: number;
   /** Time of a producer from one batch of a partition to the next, ms. */
   readonly pauseMs: number;
 }
 
+/** One group and what it committed. */
+interface GroupLoad {
+  readonly groupId: string;
+  readonly commits: CommitChecker;
+  readonly members: readonly MemberReader[];
+}
+
+const PROTOCOLS: readonly GroupProtocol[] = ["classic", "consumer"];
+
 /** See the head of the file. */
 export class ClusterLoad {
   readonly log: LogChecker = new LogChecker();
-  readonly commits: CommitChecker = new CommitChecker();
   readonly routes: Routes;
   /** What the load itself found while it ran. */
   readonly findings: string[] = [];
-  readonly group: string;
+  readonly #groups: readonly GroupLoad[];
   readonly #options: ClusterLoadOptions;
   readonly #producers: CrashProducer[] = [];
   readonly #readers: TailReader[] = [];
-  readonly #consumers: CrashConsumer[] = [];
   #runs: Promise<unknown>[] = [];
   #reading: Promise<unknown>[] = [];
 
@@ -131,7 +139,6 @@ export class ClusterLoad {
     const { topic, partitions, seed } = options;
     this.#options = options;
     this.routes = new Routes(cluster, topic);
-    this.group = `${topic}-group`;
     for (let partition = 0; partition < partitions; partition += 1) {
       const where = (): Promise<string> => this.routes.addressOf(partition);
       for (let at = 0; at < options.producers; at += 1)
@@ -152,9 +159,15 @@ export class ClusterLoad {
       const onFinding = (finding: string): void => void this.findings.push(finding);
       this.#readers.push(new TailReader(this.routes, topic, partition, this.log, onFinding));
     }
-    const brokers = cluster.nodes.map(({ bootstrap }) => bootstrap);
-    for (let at = 0; at < options.consumers; at += 1)
-      this.#consumers.push(new CrashConsumer(brokers, this.group, topic, this.log, this.commits));
+    const addresses = cluster.nodes.map(({ bootstrap }) => bootstrap);
+    const onFinding = (finding: string): void => void this.findings.push(finding);
+    this.#groups = PROTOCOLS.map((protocol) => {
+      const groupId = `${topic}-${protocol}`;
+      const commits = new CommitChecker();
+      const reader = { addresses, groupId, topic, protocol, log: this.log, commits, onFinding };
+      const members = Array.from({ length: options.members }, () => new MemberReader(reader));
+      return { groupId, commits, members };
+    });
   }
 
   /** How many records of each partition are acknowledged. */
@@ -166,22 +179,37 @@ export class ClusterLoad {
     });
   }
 
-  /** Requests that had to be sent more than once, and records the group was given. */
-  get figures(): { readonly requestsAgain: number; readonly consumed: number } {
-    return {
-      requestsAgain: this.#producers.reduce((sum, { requestsAgain }) => sum + requestsAgain, 0),
-      consumed: this.#consumers.reduce((sum, { records }) => sum + records, 0),
-    };
+  /** Requests that had to be sent more than once. */
+  get requestsAgain(): number {
+    return this.#producers.reduce((sum, { requestsAgain }) => sum + requestsAgain, 0);
   }
 
-  async start(): Promise<void> {
+  /** Records that each group was given, repeats included. */
+  get consumed(): number[] {
+    return this.#groups.map(({ members }) =>
+      members.reduce((sum, { records }) => sum + records, 0),
+    );
+  }
+
+  /** What the members of the groups say, for a message. */
+  get groupState(): string {
+    return this.#groups
+      .map(({ groupId, members }) =>
+        [groupId, ...members.map(({ records, lastFailure }) => `${records} (${lastFailure})`)].join(
+          " ",
+        ),
+      )
+      .join("; ");
+  }
+
+  start(): void {
     this.#runs = this.#producers.map((producer) =>
       producer.run().catch((error: unknown) => {
         this.findings.push(error instanceof Error ? error.message : String(error));
       }),
     );
     this.#reading = this.#readers.map((reader) => reader.run());
-    for (const consumer of this.#consumers) await consumer.start();
+    for (const { members } of this.#groups) for (const member of members) member.start();
   }
 
   /** Ends the producers; resolves with what got no acknowledgement within the time. */
@@ -196,26 +224,32 @@ export class ClusterLoad {
   async stop(): Promise<void> {
     for (const producer of this.#producers) producer.stop();
     for (const reader of this.#readers) reader.stop();
-    const ended = [...this.#reading, ...this.#consumers.map((consumer) => consumer.stop())];
+    const members = this.#groups.flatMap((group) => group.members);
+    const ended = [...this.#reading, ...members.map((member) => member.stop())];
     await Promise.race([Promise.all(ended), Bun.sleep(10_000)]);
   }
 
-  /** What the group has committed, by partition. */
-  async committed(): Promise<number[]> {
+  /** Findings about what the groups hold, against what was acknowledged before the call. */
+  async checkCommits(): Promise<string[]> {
     const { topic, partitions } = this.#options;
-    return await readCommitted(() => this.#coordinator(), this.group, topic, partitions);
+    const findings: string[] = [];
+    for (const { groupId, commits } of this.#groups) {
+      const promised = commits.promises();
+      const where = (): Promise<string> => this.#coordinator(groupId);
+      const held = await readCommitted(where, groupId, topic, partitions);
+      const found = held.flatMap((offset, at) => commits.check(at, offset, promised));
+      findings.push(...found.map((finding) => `${groupId}: ${finding}`));
+    }
+    return findings;
   }
 
-  async #coordinator(): Promise<string> {
-    const request = makeFindCoordinatorRequest({ key: this.group, keyType: 0 });
-    return await insist(
-      () => this.routes.anyAddress(),
-      10_000,
-      async (wire) => {
-        const answer = await within(wire.send(FindCoordinatorApi, 3, request), ANSWER_TIMEOUT_MS);
-        if (answer.errorCode !== 0) throw new Error(`FindCoordinator: error ${answer.errorCode}`);
-        return `${answer.host}:${answer.port}`;
-      },
-    );
+  async #coordinator(groupId: string): Promise<string> {
+    const request = makeFindCoordinatorRequest({ key: groupId, keyType: 0 });
+    const anyAddress = (): string => this.routes.anyAddress();
+    return await insist(anyAddress, 10_000, async (wire) => {
+      const answer = await within(wire.send(FindCoordinatorApi, 3, request), ANSWER_TIMEOUT_MS);
+      if (answer.errorCode !== 0) throw new Error(`FindCoordinator: error ${answer.errorCode}`);
+      return `${answer.host}:${answer.port}`;
+    });
   }
 }

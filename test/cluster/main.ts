@@ -72,7 +72,7 @@ const report = await runFaults({
   say: (line) => console.log(line),
 });
 console.log(
-  `seed ${seed}: ${report.acknowledged} records acknowledged, ${report.requestsAgain} requests sent again, ${report.consumed} consumed; ` +
+  `seed ${seed}: ${report.acknowledged} records acknowledged, ${report.requestsAgain} requests sent again, ${report.consumed.join(" and ")} consumed by groups; ` +
     `whole at most ${Math.round(report.wholeMaxMs)} ms after a fault; ${report.copiesCompared} copies of logs compared, ${report.bytesCompared} bytes`,
 );
 for (const finding of report.findings) console.log(`FOUND ${finding}`);

@@ -45,6 +45,7 @@ import {
   type HandlerResult,
   type RequestContext,
   SlicedResponse,
+  type ConnectionInfo,
 } from "../handler.ts";
 import { hintLeader, type ReplicationView } from "../replication-view.ts";
 
@@ -65,6 +66,8 @@ export interface FetchDependencies {
   /** `fetch.max.bytes`: the most a response may hold, whatever the client asks for. */
   readonly fetchMaxBytes: number;
   readonly view: ReplicationView;
+  /** A connection that is no node's called itself a replica; it is given nothing. */
+  readonly onFalseReplica?: (replicaId: number, connection: ConnectionInfo) => void;
 }
 
 /** Serves Fetch. */
@@ -159,7 +162,10 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const { selectsByRack } = this.#dependencies.view;
     const mayChoose = selectsByRack && replicaId < 0 && apiVersion >= FIRST_VERSION_WITH_RACK;
     const isTrusted = replicaId >= 0 && connection.peerNodeId === replicaId;
-    if (replicaId >= 0 && !isTrusted) this.#dependencies.replicas.refusedReplicaFetchCount++;
+    if (replicaId >= 0 && !isTrusted) {
+      this.#dependencies.replicas.refusedReplicaFetchCount++;
+      this.#dependencies.onFalseReplica?.(replicaId, connection);
+    }
     return {
       replicaId,
       brokerEpoch: replicaState.replicaEpoch,

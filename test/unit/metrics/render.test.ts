@@ -71,6 +71,7 @@ function threadOf(directory: PartitionDirectory): ThreadSnapshot {
     delayedFetchCount: 1,
     delayedProduceCount: 2,
     fetchSessionCount: 3,
+    refusedReplicaFetchCount: 1,
     traffic: { producedRecords: 7, producedBytes: 70, failedProduces: 1, fetchedBytes: 700 },
     trafficByTopic: [...directory.traffic()].map(([topic, traffic]) => [topic, { ...traffic }]),
     loopDelay: loop.snapshot(0),
@@ -152,6 +153,7 @@ async function snapshotOf(
       },
     },
     partitions,
+    refusals: new Map([["no-hello", 2]]),
     clientTelemetry: {
       instanceCount: 2,
       subscriptionRequestCount: 5,
@@ -222,6 +224,7 @@ test("a broker that is still recovering tells what there is", async () => {
       partitions: null,
       groups: null,
       clientTelemetry: null,
+      refusals: new Map(),
     },
     "text",
   );
