@@ -1,0 +1,215 @@
+/**
+ * What an operator does to four nodes in use: looks at them, empties one in two attempts while a client writes, and starts one by mistake with a node id that
+ * is taken, or where no controller is.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createTopic } from "#client/admin.ts";
+import { describeBrokers } from "#client/cluster-info.ts";
+import { Cluster } from "#client/cluster.ts";
+import { listOffsets, OffsetSpec } from "#client/offsets.ts";
+import { Producer } from "#client/producer.ts";
+import type { ClusterStatus } from "#cli/cluster/status-report.ts";
+import { writeProperties } from "../support/broker-process.ts";
+import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
+import { freePort, until } from "../support/process.ts";
+import { sluice, type SluiceRun, spawnSluice } from "../support/run-sluice.ts";
+
+const PARTITIONS = 12;
+const TOPIC = "orders";
+/** The machine may be slow: what takes longer than this does not happen any more. */
+const PATIENCE_MS = 60_000;
+
+let directory: string;
+let cluster: BrokerCluster;
+let client: Cluster;
+
+async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
+  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+}
+
+function logs(): string {
+  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
+}
+
+function nodeOf(id: number): ClusterNode {
+  const found = cluster.nodes.find((each) => each.id === id);
+  if (found === undefined) throw new Error(`there is no node ${id}`);
+  return found;
+}
+
+/** A command about the cluster; asked of node 1. */
+function command(...args: readonly string[]): Promise<SluiceRun> {
+  return sluice(["cluster", ...args, "-b", nodeOf(1).bootstrap]);
+}
+
+async function status(): Promise<ClusterStatus> {
+  const { out, err, exitCode } = await command("status", "--json");
+  expect({ err, exitCode }).toEqual({ err: "", exitCode: 0 });
+  return JSON.parse(out) as ClusterStatus;
+}
+
+async function replicasOn(id: number): Promise<number> {
+  const topics = await client.listTopics();
+  return topics
+    .flatMap(({ partitions }) => partitions)
+    .filter(({ replicas }) => replicas.includes(id)).length;
+}
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), "sluice-operations-"));
+  cluster = await sluiceCluster({
+    directory,
+    nodeCount: 4,
+    overrides: { "min.insync.replicas": "2", "sluice.admin.listener": "" },
+    overridesOf: ({ id }) => ({ "broker.rack": id % 2 === 0 ? "even" : "odd" }),
+  });
+  await cluster.start();
+  client = await Cluster.connect({
+    bootstrap: cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port })),
+    retryTimeoutMs: PATIENCE_MS,
+  });
+  await waitFor("four brokers in service", async () => {
+    const brokers = await describeBrokers(client).catch(() => []);
+    return brokers.filter(({ isFenced }) => !isFenced).length === 4;
+  });
+  const topic = { partitions: PARTITIONS, replicationFactor: 3, configs: new Map() };
+  await createTopic(client, { name: TOPIC, ...topic });
+}, 120_000);
+
+afterAll(async () => {
+  client?.close();
+  await cluster?.stop("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+test("status: every node by its roles, as the controller and the failure detector have it", async () => {
+  await waitFor("all heard and in sync", async () => {
+    const { nodes, underReplicatedCount } = await status();
+    return (
+      underReplicatedCount === 0 &&
+      nodes.every(({ swim }) => ["asked", "alive"].includes(swim ?? ""))
+    );
+  });
+  const { nodes, controllerId, askedId, partitionCount, offlineCount } = await status();
+  expect([askedId, partitionCount, offlineCount]).toEqual([1, PARTITIONS, 0]);
+  expect(nodes.map(({ id, state, swim, rack }) => [id, state, swim, rack])).toEqual([
+    [1, "running", "asked", "odd"],
+    [2, "running", "alive", "even"],
+    [3, "running", "alive", "odd"],
+    [4, "running", "alive", "even"],
+  ]);
+  expect(nodes.map(({ roles }) => [...roles])).toEqual(
+    nodes.map(({ id }) => ["broker", "voter", ...(id === controllerId ? ["controller"] : [])]),
+  );
+  expect(nodes.reduce((sum, { replicaCount }) => sum + replicaCount, 0)).toBe(3 * PARTITIONS);
+  const { out } = await command("status");
+  expect(out).toMatch(
+    /NODE +ROLES +STATE +HEARD BY 1 +LEADS +REPLICAS +UNSYNCED +LAG +METADATA +ADDRESS +RACK/,
+  );
+  expect(out).toContain(`1 topic, ${PARTITIONS} partitions: all in sync`);
+}, 120_000);
+
+test("drain: may be interrupted, goes on, and loses nothing that is written meanwhile", async () => {
+  const producer = await Producer.open(client, TOPIC, { lingerMs: 2 });
+  let isOver = false;
+  let written = 0;
+  const writing = (async () => {
+    for (; !isOver; written += 1) {
+      await producer.send({ key: null, value: Buffer.from(String(written)) }, written % PARTITIONS);
+      await Bun.sleep(2);
+    }
+    await producer.flush();
+  })();
+  writing.catch(() => {});
+  const before = await replicasOn(4);
+  expect(before).toBeGreaterThan(2);
+  const first = spawnSluice(["cluster", "drain", "4", "--at-once", "1", "-b", nodeOf(1).bootstrap]);
+  await waitFor("a first move", async () => (await replicasOn(4)) < before);
+  first.kill("SIGINT");
+  const told = await new Response(first.stderr).text();
+  const exitCode = await first.exited;
+  // It may have been done already where the machine stood still.
+  if (exitCode !== 0)
+    expect([exitCode, told.includes("The same command goes on.")]).toEqual([130, true]);
+  const { exitCode: ended, err } = await command("drain", "4");
+  expect([ended, err.includes("node 4 holds no replica")]).toEqual([0, true]);
+  expect(await replicasOn(4)).toBe(0);
+  isOver = true;
+  await writing;
+  const topics = await client.listTopics();
+  for (const { partitions } of topics) {
+    for (const { replicas, isr, leader } of partitions) {
+      expect([new Set(replicas).size, replicas.length, isr.length]).toEqual([3, 3, 3]);
+      expect(replicas).toContain(leader);
+      // Two racks remain, both of them used.
+      expect(replicas).toContain(2);
+    }
+  }
+  const ends = await listOffsets(client, TOPIC, { timestamp: OffsetSpec.LATEST });
+  expect([...ends.values()].reduce((sum, end) => sum + end, 0)).toBe(written);
+}, 180_000);
+
+test("drain: where too few brokers would be left, nothing begins", async () => {
+  await nodeOf(4).stop("SIGTERM");
+  await waitFor("node 4 fenced", async () =>
+    (await describeBrokers(client)).some(({ id, isFenced }) => id === 4 && isFenced),
+  );
+  const { exitCode, err } = await command("drain", "3");
+  expect([exitCode, err.split("\n")[0]]).toEqual([
+    1,
+    "sluice: node 3 cannot be emptied: without it fewer brokers serve than 3, the replication factor of orders",
+  ]);
+  expect((await status()).reassigningCount).toBe(0);
+}, 60_000);
+
+test("remove: not while it runs", async () => {
+  const { exitCode, err } = await command("remove", "3");
+  expect([exitCode, err.split("\n")[0]]).toEqual([1, "sluice: node 3 runs"]);
+  expect((await command("remove", "77")).err).toContain("node 77 is not in this cluster");
+}, 60_000);
+
+/** Starts a process that is not to get in, and gives how it ended. */
+async function strayNode(settings: Readonly<Record<string, string>>): Promise<SluiceRun> {
+  const home = mkdtempSync(join(directory, "stray-"));
+  const [port, controllerPort] = [await freePort(), await freePort()];
+  const properties = join(home, "server.properties");
+  writeProperties(properties, {
+    "process.roles": "broker,controller",
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "controller.listener.names": "CONTROLLER",
+    "log.dirs": join(home, "data"),
+    "sluice.admin.listener": "",
+    "initial.broker.registration.timeout.ms": "3000",
+    ...settings,
+  });
+  return sluice(["start", properties]);
+}
+
+test("a second process with a node id is refused, with the reason, and the first serves on", async () => {
+  const voters = cluster.nodes.map(({ id, controllerPort }) => `${id}@127.0.0.1:${controllerPort}`);
+  const before = (await describeBrokers(client)).filter(({ isFenced }) => !isFenced);
+  const { exitCode, err } = await strayNode({
+    "node.id": "2",
+    "controller.quorum.voters": voters.join(","),
+  });
+  expect(err).toContain(
+    "cannot start: broker 2 could not register with the cluster in time (initial.broker.registration.timeout.ms=3000): another process serves as node 2",
+  );
+  expect(exitCode).toBe(1);
+  expect((await describeBrokers(client)).filter(({ isFenced }) => !isFenced)).toEqual(before);
+  expect(await command("status")).toMatchObject({ exitCode: 0 });
+}, 60_000);
+
+test("a broker that finds no controller ends, with the reason", async () => {
+  const [here, there] = [await freePort(), await freePort()];
+  const { exitCode, err } = await strayNode({
+    "node.id": "1",
+    "controller.quorum.voters": `1@127.0.0.1:${here},2@127.0.0.1:${there}`,
+    listeners: `PLAINTEXT://127.0.0.1:${await freePort()},CONTROLLER://127.0.0.1:${here}`,
+  });
+  expect(err).toContain("no active controller can be reached");
+  expect(exitCode).toBe(1);
+}, 60_000);
