@@ -2,7 +2,11 @@
  * APIs of administrators that need no more than the cluster's image, its controller and the logs: a part of the table in
  * `handlers.ts`.
  */
+import { ErrorCode } from "#common/error-code.ts";
 import { LogError, type LogStore } from "#log/log.ts";
+import { makeAddRaftVoterResponse } from "#protocol/generated/add-raft-voter.ts";
+import { makeDescribeQuorumResponse } from "#protocol/generated/describe-quorum.ts";
+import { makeRemoveRaftVoterResponse } from "#protocol/generated/remove-raft-voter.ts";
 import { erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterClientQuotasHandler } from "#server/handlers/alter-client-quotas.ts";
@@ -35,7 +39,7 @@ import { SYSTEM_CLOCK } from "./system-ports.ts";
 
 /** Adds them to `table`. */
 export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void {
-  const { settings, controller, access, directory, store } = parts;
+  const { settings, access, directory, store } = parts;
   const image = (): ReturnType<BrokerParts["image"]> => parts.image();
   table.add(
     erased(createDescribeAclsHandler()),
@@ -45,30 +49,45 @@ export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void 
     erased(createRenewDelegationTokenHandler()),
     erased(createExpireDelegationTokenHandler()),
     erased(createDescribeDelegationTokenHandler()),
-    erased(access.route(createElectLeadersHandler({ controller }))),
-    erased(access.route(createAlterPartitionReassignmentsHandler({ controller }))),
+    erased(access.serve((controller) => createElectLeadersHandler({ controller }))),
+    erased(access.serve((controller) => createAlterPartitionReassignmentsHandler({ controller }))),
     erased(createListPartitionReassignmentsHandler({ image })),
     erased(createDescribeClientQuotasHandler({ image })),
-    erased(access.route(createAlterClientQuotasHandler({ controller }))),
+    erased(access.serve((controller) => createAlterClientQuotasHandler({ controller }))),
     erased(createDescribeUserScramCredentialsHandler({ image })),
-    erased(access.route(createAlterUserScramCredentialsHandler({ controller }))),
+    erased(access.serve((controller) => createAlterUserScramCredentialsHandler({ controller }))),
     erased(
       access.route(
         createDescribeQuorumHandler({ nodeId: settings.nodeId, clock: SYSTEM_CLOCK, image }),
+        () => makeDescribeQuorumResponse(TIMED_OUT),
       ),
     ),
-    erased(access.route(createUpdateFeaturesHandler({ controller }))),
+    erased(access.serve((controller) => createUpdateFeaturesHandler({ controller }))),
     erased(
       createDescribeProducersHandler({
         directory,
         producersOf: (handle) => producersOf(store, handle),
       }),
     ),
-    erased(access.route(createUnregisterBrokerHandler({ controller }))),
-    erased(access.route(createAddRaftVoterHandler({ voters: null }))),
-    erased(access.route(createRemoveRaftVoterHandler({ voters: null }))),
+    erased(access.serve((controller) => createUnregisterBrokerHandler({ controller }))),
+    erased(
+      access.route(createAddRaftVoterHandler({ voters: null }), () =>
+        makeAddRaftVoterResponse(TIMED_OUT),
+      ),
+    ),
+    erased(
+      access.route(createRemoveRaftVoterHandler({ voters: null }), () =>
+        makeRemoveRaftVoterResponse(TIMED_OUT),
+      ),
+    ),
   );
 }
+
+/** The answer where no node leads the quorum. */
+const TIMED_OUT = {
+  errorCode: ErrorCode.REQUEST_TIMED_OUT,
+  errorMessage: "The request timed out.",
+};
 
 function producersOf(store: LogStore, handle: number): readonly RememberedProducer[] | null {
   try {

@@ -61,7 +61,7 @@ import { ClusterBroker, requireNoMember } from "./cluster-broker.ts";
 import { ClusterNode } from "./cluster-node.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
-import type { ControllerAccess } from "./forwarding.ts";
+import { CONTROLLER_UNAVAILABLE, type ControllerAccess } from "./forwarding.ts";
 import { Following } from "./following.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
@@ -470,7 +470,9 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     () => current.config,
     // Loggers are set here, whoever decides on everything else.
     new Controller(decisions),
+    new Controller({ ...decisions, refusal: CONTROLLER_UNAVAILABLE }),
   ) ?? {
+    serve: (create) => create(controller),
     route: (handler) => handler,
     configs: controller,
     createAutomatically: (names) => controller.createAutomatically(names),
@@ -567,7 +569,6 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     settings,
     config: () => current.config,
     image: () => loader.image,
-    controller,
     access,
     groups,
     topics,

@@ -130,7 +130,11 @@ export class ClusterBroker {
   }
 
   /** The controller as this broker's handlers reach it. */
-  access(config: () => BrokerConfig, ownConfigs: ConfigChanger): ControllerAccess {
+  access(
+    config: () => BrokerConfig,
+    ownConfigs: ConfigChanger,
+    refusing: Controller,
+  ): ControllerAccess {
     const { node, settings } = this.#options;
     return new ForwardedController({
       nodeId: settings.nodeId,
@@ -139,6 +143,7 @@ export class ClusterBroker {
       config,
       brokerEpoch: () => this.brokerEpoch,
       ownConfigs,
+      refusing,
       topicSeen: (name) => this.#topicSeen(name),
     });
   }

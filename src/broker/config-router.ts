@@ -117,7 +117,7 @@ export class ConfigRouter implements ConfigChanger {
     } catch (error) {
       if (!(error instanceof ControllerUnavailableError)) throw error;
       return refuseConfigChanges(resources, {
-        errorCode: error.errorCode,
+        errorCode: ErrorCode.REQUEST_TIMED_OUT,
         errorMessage: error.message,
       });
     }

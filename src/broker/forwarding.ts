@@ -5,9 +5,11 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
+import type { Controller } from "#controller/controller.ts";
 import { automaticTopic } from "#controller/internal-topics.ts";
 import type { ProducerIdBlock } from "#controller/producer-ids.ts";
 import { type ClusterImage, liveBrokers } from "#metadata/cluster-image.ts";
+import { MetadataLogError } from "#metadata/metadata-log.ts";
 import {
   AllocateProducerIdsApi,
   makeAllocateProducerIdsRequest,
@@ -19,8 +21,17 @@ import { type ConfigChanger, ConfigRouter } from "./config-router.ts";
 
 /** The controller as a broker's handlers reach it. */
 export interface ControllerAccess {
-  /** The handler that serves an API of the controller here: the given one itself, or one that passes requests on. */
-  route<Req, Res>(handler: ApiHandler<Req, Res>): ApiHandler<Req, Res>;
+  /** The handler that serves an API of the controller here: on the controller itself, or by passing requests on. */
+  serve<Req, Res>(create: (controller: Controller) => ApiHandler<Req, Res>): ApiHandler<Req, Res>;
+  /**
+   * The same for a handler that is made already.
+   *
+   * @param whenUnavailable - answers when the controller could not be asked; without it the connection is closed.
+   */
+  route<Req, Res>(
+    handler: ApiHandler<Req, Res>,
+    whenUnavailable?: ApiHandler<Req, Res>["handle"],
+  ): ApiHandler<Req, Res>;
   /** Who changes configurations. */
   readonly configs: ConfigChanger;
   /** Creates topics that clients asked for without creating them, and the broker's own. @returns error code per name. */
@@ -28,6 +39,12 @@ export interface ControllerAccess {
   /** A fresh block of producer ids. Rejects when there is none to be had. */
   allocateProducerIds(): Promise<ProducerIdBlock>;
 }
+
+/** What a client is told where the controller could not be asked in time, as Kafka does: REQUEST_TIMED_OUT. */
+export const CONTROLLER_UNAVAILABLE: MetadataLogError = new MetadataLogError(
+  "BUSY",
+  "The active controller could not be asked in time.",
+);
 
 /** Time a request may wait for the controller when it does not say itself, ms. */
 const TIMEOUT_MS = 30_000;
@@ -44,6 +61,8 @@ export interface ForwardingOptions {
   readonly brokerEpoch: () => number;
   /** Changes what is this process's own. */
   readonly ownConfigs: ConfigChanger;
+  /** Refuses everything; see {@link CONTROLLER_UNAVAILABLE}. */
+  readonly refusing: Controller;
   /** Settles when this node has published a topic, or after a while. */
   readonly topicSeen: (name: string) => Promise<void>;
 }
@@ -59,7 +78,15 @@ export class ForwardedController implements ControllerAccess {
     this.configs = new ConfigRouter({ nodeId, channel, own: ownConfigs });
   }
 
-  route<Req, Res>(handler: ApiHandler<Req, Res>): ApiHandler<Req, Res> {
+  serve<Req, Res>(create: (controller: Controller) => ApiHandler<Req, Res>): ApiHandler<Req, Res> {
+    const handler = create(this.#options.refusing);
+    return this.route(handler, (request, context) => handler.handle(request, context));
+  }
+
+  route<Req, Res>(
+    handler: ApiHandler<Req, Res>,
+    whenUnavailable?: ApiHandler<Req, Res>["handle"],
+  ): ApiHandler<Req, Res> {
     const { channel } = this.#options;
     return {
       api: handler.api,
@@ -68,7 +95,8 @@ export class ForwardedController implements ControllerAccess {
       ...(handler.advertisedMinVersion === undefined
         ? {}
         : { advertisedMinVersion: handler.advertisedMinVersion }),
-      handle: async (request, { apiVersion, clientId }) => {
+      handle: async (request, context) => {
+        const { apiVersion, clientId } = context;
         try {
           return await channel.send(handler.api, apiVersion, request, {
             timeoutMs: timeoutOf(request),
@@ -78,8 +106,9 @@ export class ForwardedController implements ControllerAccess {
           });
         } catch (error) {
           if (!(error instanceof ControllerUnavailableError)) throw error;
-          // There is no one place for an error in answers. The client asks again, perhaps another broker.
-          return CLOSE_CONNECTION;
+          return whenUnavailable === undefined
+            ? CLOSE_CONNECTION
+            : ((await whenUnavailable(request, context)) as Awaited<Res>);
         }
       },
     };

@@ -5,7 +5,6 @@
 import type { BrokerConfig } from "#config/broker-config.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { LoggerLevels } from "#config/logger-levels.ts";
-import type { Controller } from "#controller/controller.ts";
 import { ProducerIdSource } from "#controller/producer-ids.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";
 import {
@@ -66,7 +65,6 @@ export interface BrokerParts {
   readonly settings: BrokerSettings;
   config(): BrokerConfig;
   image(): ClusterImage;
-  readonly controller: Controller;
   /** Where requests of the controller go. */
   readonly access: ControllerAccess;
   readonly groups: GroupCoordinator;
@@ -96,8 +94,7 @@ export function featureState(image: ClusterImage): FeatureState {
 
 /** Adds every handler to `table`. */
 export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
-  const { clusterId, settings, controller, access, groups, topics, directory, replicas, store } =
-    parts;
+  const { clusterId, settings, access, groups, topics, directory, replicas, store } = parts;
   const { nodeId } = settings;
   const image = (): ClusterImage => parts.image();
   const config = (): BrokerConfig => parts.config();
@@ -160,8 +157,8 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         features: () => featureState(image()),
       }),
     ),
-    erased(access.route(createCreateTopicsHandler({ controller }))),
-    erased(access.route(createDeleteTopicsHandler({ controller }))),
+    erased(access.serve((controller) => createCreateTopicsHandler({ controller }))),
+    erased(access.serve((controller) => createDeleteTopicsHandler({ controller }))),
     erased(createDeleteRecordsHandler({ directory, log: store, replicas, isInternalTopic })),
     erased(createInitProducerIdHandler({ producerIds })),
     erased(createOffsetForLeaderEpochHandler({ directory, log: store })),
@@ -173,7 +170,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
         cordoned: () => image().brokers.get(nodeId)?.cordonedLogDirs ?? [],
       }),
     ),
-    erased(access.route(createCreatePartitionsHandler({ controller }))),
+    erased(access.serve((controller) => createCreatePartitionsHandler({ controller }))),
     erased(createDeleteGroupsHandler({ groups })),
     erased(createIncrementalAlterConfigsHandler({ controller: access.configs })),
     erased(createOffsetDeleteHandler({ groups, topics })),

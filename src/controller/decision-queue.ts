@@ -26,6 +26,8 @@ export interface DecisionQueueOptions {
   readonly isPattern: (source: string) => boolean;
   /** Of a node in a quorum. */
   readonly cluster?: ClusterOptions;
+  /** Set where nothing is decided and every request is refused with this: what is answered in place of a controller that cannot be reached. */
+  readonly refusal?: MetadataLogError;
 }
 
 /** A decision, given what it may be made on. */
@@ -59,6 +61,7 @@ export class DecisionQueue {
     onCommitted?: (response: T, cluster: ClusterOptions) => void,
   ): Promise<T> {
     return this.enqueue(async () => {
+      if (this.#options.refusal !== undefined) throw this.#options.refusal;
       if (!this.isActive) throw new MetadataLogError("NOT_CONTROLLER", NOT_ACTIVE);
       const response = await this.commit(decide);
       if (this.#options.cluster !== undefined) onCommitted?.(response, this.#options.cluster);

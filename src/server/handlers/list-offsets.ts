@@ -190,9 +190,11 @@ function answerTopic(
     if (entry.handle === NOT_HERE) {
       return unanswered(partitionIndex, ErrorCode.NOT_LEADER_OR_FOLLOWER);
     }
+    // Whoever debugs is told where the log of this replica ends, as a replica is.
+    const isDebugging = request.replicaId === DEBUGGING_CONSUMER;
     const isolation =
-      (isReplica ? ReadIsolation.LOG_END : request.isolationLevel) +
-      (request.replicaId === DEBUGGING_CONSUMER ? 0 : ReadIsolation.LEADER_ONLY);
+      (isReplica || isDebugging ? ReadIsolation.LOG_END : request.isolationLevel) +
+      (isDebugging ? 0 : ReadIsolation.LEADER_ONLY);
     const { handle } = entry;
     const lookupError = log.offsetForTimestamp(
       handle,

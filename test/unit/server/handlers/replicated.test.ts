@@ -425,6 +425,19 @@ describe("ListOffsets", () => {
     expect(latest(7)).toEqual([0, 1]);
   });
 
+  test("tells whoever debugs of the log end, on every replica", async () => {
+    await produce(1);
+    expect([latest(7), latest(7, -2)]).toEqual([
+      [0, 0],
+      [0, 1],
+    ]);
+    follow(6, 2);
+    expect([latest(7), latest(7, -2)]).toEqual([
+      [6, -1],
+      [0, 1],
+    ]);
+  });
+
   test("has no answer while a new leader does not know what was committed", async () => {
     await produce(1);
     lead(5, [1, 2]);
