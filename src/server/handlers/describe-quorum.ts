@@ -166,11 +166,12 @@ function notLeader({ topics }: DescribeQuorumRequest): DescribeQuorumResponse {
 }
 
 function describeView(view: QuorumView, { apiVersion }: RequestContext): DescribeQuorumResponse {
+  const tellsDirectories = apiVersion >= FIRST_VERSION_WITH_NODES;
   const states = (members: readonly QuorumReplicaView[]): ReturnType<typeof makeReplicaState>[] =>
     members.map(({ id, directoryId, endOffset, lastFetchMs, lastCaughtUpMs }) =>
       makeReplicaState({
         replicaId: id,
-        replicaDirectoryId: directoryId ?? ZERO_UUID,
+        replicaDirectoryId: tellsDirectories ? (directoryId ?? ZERO_UUID) : ZERO_UUID,
         logEndOffset: endOffset,
         lastFetchTimestamp: lastFetchMs,
         lastCaughtUpTimestamp: lastCaughtUpMs,
@@ -191,6 +192,6 @@ function describeView(view: QuorumView, { apiVersion }: RequestContext): Describ
     topics: [
       makeDescribeQuorumResponseTopicData({ topicName: METADATA_TOPIC, partitions: [partition] }),
     ],
-    nodes: apiVersion >= FIRST_VERSION_WITH_NODES ? nodes : [],
+    nodes: tellsDirectories ? nodes : [],
   });
 }
