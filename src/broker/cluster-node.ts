@@ -353,7 +353,10 @@ export class ClusterNode {
    *
    * @throws ClientError UNREACHABLE also when the broker is not known.
    */
-  connectToBroker(nodeId: number, maxFrameBytes: number): Promise<Connection> {
+  connectToBroker(
+    nodeId: number,
+    settings: Pick<PeerConnector, "maxFrameBytes" | "receiver" | "configure">,
+  ): Promise<Connection> {
     const { interBrokerListenerName } = this.#options.cluster;
     const endpoint = this.metadata.committed.brokers
       .get(nodeId)
@@ -363,7 +366,7 @@ export class ClusterNode {
       return Promise.reject(new Error(message));
     }
     const { host, port } = endpoint;
-    return openPeerConnection({ nodeId, host, port }, { ...this.#connector, maxFrameBytes });
+    return openPeerConnection({ nodeId, host, port }, { ...this.#connector, ...settings });
   }
 
   /** Controllers as an administrator reaches them. */

@@ -18,6 +18,7 @@ import { NativeReplicas } from "#replica/following/native-replicas.ts";
 import { type FollowingConfig, maxAnswerBytes } from "#replica/following/ports.ts";
 import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
 import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { PartitionStore } from "./partition-store.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
@@ -47,12 +48,17 @@ export class Following implements MetadataPublisher {
   constructor(options: FollowingOptions) {
     const { nodeId, node, brokerEpoch, store, partitions, logger } = options;
     const config = followingConfig(options.config);
+    const assist = createNativeAssist();
+    const connector = {
+      maxFrameBytes: maxAnswerBytes(config),
+      receiver: assist.receiver,
+    };
     this.#channel = node.openChannel();
     this.fetchers = new ReplicaFetchers({
       nodeId,
       brokerEpoch,
       config,
-      connect: (leaderId) => node.connectToBroker(leaderId, maxAnswerBytes(config)),
+      connect: (leaderId) => node.connectToBroker(leaderId, connector),
       clock: SYSTEM_CLOCK,
       scheduler: SYSTEM_SCHEDULER,
       logger,

@@ -3,14 +3,15 @@
  * time and size. A connection that breaks a rule of the protocol, or lets a request wait too long, is closed, and every request in
  * flight fails: what comes later on it could not be trusted.
  */
-import { connect, type Socket } from "node:net";
 import type { ApiMessages } from "#protocol/api.ts";
 import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { ApiVersionsApi, makeApiVersionsRequest } from "#protocol/generated/api-versions.ts";
 import { decodeResponseHeader, encodeRequestHeader } from "#protocol/headers.ts";
+import type { DirectReceiver } from "#transport/ports.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { ClientError } from "./client-error.ts";
+import { FrameSocket, type FrameSocketOwner } from "./frame-socket.ts";
 
 /** How a connection behaves; the defaults suit a person who waits. */
 export interface ConnectionOptions {
@@ -23,6 +24,10 @@ export interface ConnectionOptions {
   readonly maxFrameBytes?: number;
   /** False to ask for no versions: between nodes of one build, which use {@link Connection.sendAt}. */
   readonly asksForVersions?: boolean;
+  /** Reads large answers past the event loop's own buffer. */
+  readonly receiver?: DirectReceiver;
+  /** Called with the socket's descriptor once connected. */
+  readonly configure?: (fd: number) => void;
   /** Told once when the connection has ended, whoever ended it. */
   readonly onClose?: (error: ClientError) => void;
 }
@@ -40,6 +45,7 @@ const DEFAULT_MAX_FRAME_BYTES = 268_435_456;
 const CLIENT_SOFTWARE_VERSION = 3;
 const UNSUPPORTED_VERSION = 35;
 const SIZE_BYTES = 4;
+const CORRELATION_ID_BYTES = 4;
 
 interface Waiting {
   readonly correlationId: number;
@@ -50,32 +56,24 @@ interface Waiting {
 }
 
 /** See the head of the file. */
-export class Connection {
+export class Connection implements FrameSocketOwner {
   readonly address: Address;
-  readonly #socket: Socket;
+  readonly #socket: FrameSocket;
   readonly #clientId: string;
   readonly #requestTimeoutMs: number;
-  readonly #maxFrameBytes: number;
   readonly #waiting: Waiting[] = [];
   readonly #versions: Map<number, { readonly min: number; readonly max: number }> = new Map();
-  #chunks: Uint8Array[] = [];
-  #buffered = 0;
   #nextCorrelationId = 1;
   #failure: ClientError | null = null;
   readonly #onClose: ((error: ClientError) => void) | undefined;
 
-  private constructor(address: Address, socket: Socket, options: ConnectionOptions) {
+  private constructor(address: Address, socket: FrameSocket, options: ConnectionOptions) {
     this.address = address;
     this.#socket = socket;
     this.#onClose = options.onClose;
     this.#clientId = options.clientId ?? "sluice";
     this.#requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
-    this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
-    socket.on("data", (chunk: Uint8Array) => this.#onData(chunk));
-    socket.on("error", (error: Error) => this.#fail("CONNECTION_CLOSED", error.message));
-    socket.on("close", () =>
-      this.#fail("CONNECTION_CLOSED", `${this.#where} closed the connection`),
-    );
+    socket.start(this);
   }
 
   /**
@@ -86,7 +84,7 @@ export class Connection {
   static async open(address: Address, options: ConnectionOptions = {}): Promise<Connection> {
     const timeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
     const startedMs = performance.now();
-    const socket = await openSocket(address, timeoutMs);
+    const socket = await openSocket(address, timeoutMs, options);
     const connection = new Connection(address, socket, options);
     if (options.asksForVersions === false) return connection;
     try {
@@ -168,7 +166,7 @@ export class Connection {
 
   /** Bytes that wait because the other side takes none. */
   get unsentBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.unsentBytes;
   }
 
   /** Sends a request that has no answer (Produce with acks 0); settles when the bytes are handed over. */
@@ -181,12 +179,14 @@ export class Connection {
     if (version === null) throw new ClientError("UNSUPPORTED", `${this.#where}: ${api.name}`);
     if (this.#failure !== null) throw this.#failure;
     const bytes = this.#encode(api, request, version, this.#nextCorrelationId++);
-    await new Promise<void>((resolve, reject) => {
-      this.#socket.write(bytes, (error) => {
-        if (error === undefined || error === null) resolve();
-        else reject(new ClientError("CONNECTION_CLOSED", `${this.#where}: ${error.message}`));
-      });
-    });
+    this.#socket.write(bytes);
+    await this.#socket.sent();
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Says that nobody looks at the bytes of the last answer any more, so that the next one may take its place in memory. */
+  recycle(): void {
+    this.#socket.recycle();
   }
 
   /** Ends the connection; requests in flight fail. */
@@ -267,46 +267,22 @@ export class Connection {
     throw new ClientError("BAD_ANSWER", message);
   }
 
-  #onData(chunk: Uint8Array): void {
-    this.#chunks.push(chunk);
-    this.#buffered += chunk.length;
-    while (this.#buffered >= SIZE_BYTES && this.#failure === null) {
-      const head = this.#joined(SIZE_BYTES);
-      const size = new DataView(head.buffer, head.byteOffset).getInt32(0);
-      if (size < SIZE_BYTES || size > this.#maxFrameBytes) {
-        this.#fail(
-          "BAD_ANSWER",
-          `${this.#where} does not speak Kafka's protocol: it announced an answer of ${size} bytes`,
-        );
-        return;
-      }
-      if (this.#buffered < SIZE_BYTES + size) return;
-      const all = this.#joined(SIZE_BYTES + size);
-      this.#onFrame(all.subarray(SIZE_BYTES, SIZE_BYTES + size));
-      const rest = all.subarray(SIZE_BYTES + size);
-      this.#chunks = rest.length === 0 ? this.#chunks.slice(1) : [rest, ...this.#chunks.slice(1)];
-      this.#buffered -= SIZE_BYTES + size;
-    }
+  /** @internal */
+  onBadSize(bytes: number): void {
+    this.#fail(
+      "BAD_ANSWER",
+      `${this.#where} does not speak Kafka's protocol: it announced an answer of ${bytes} bytes`,
+    );
   }
 
-  /** Makes the first chunk hold at least `bytes`, joining as few as needed, and gives it. */
-  #joined(bytes: number): Uint8Array {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= bytes) return first;
-    let length = 0;
-    let count = 0;
-    while (length < bytes) length += this.#chunks[count++]?.length ?? bytes;
-    const joined = new Uint8Array(length);
-    let at = 0;
-    for (const chunk of this.#chunks.slice(0, count)) {
-      joined.set(chunk, at);
-      at += chunk.length;
-    }
-    this.#chunks = [joined, ...this.#chunks.slice(count)];
-    return joined;
+  /** @internal */
+  onClosed(reason: string | null): void {
+    this.#fail("CONNECTION_CLOSED", reason ?? `${this.#where} closed the connection`);
   }
 
-  #onFrame(frame: Uint8Array): void {
+  /** @internal */
+  onFrame(frame: Uint8Array): void {
+    if (frame.length < CORRELATION_ID_BYTES) return this.onBadSize(frame.length);
     const waiting = this.#waiting.shift();
     const correlationId = new Reader(frame).int32();
     if (waiting?.correlationId !== correlationId) {
@@ -323,8 +299,6 @@ export class Connection {
     const failure = new ClientError(code, message);
     this.#failure = failure;
     this.#socket.destroy();
-    this.#chunks = [];
-    this.#buffered = 0;
     for (const { timer, name, reject } of this.#waiting.splice(0)) {
       clearTimeout(timer);
       reject(
@@ -337,29 +311,26 @@ export class Connection {
   }
 }
 
-function openSocket(address: Address, timeoutMs: number): Promise<Socket> {
+async function openSocket(
+  address: Address,
+  timeoutMs: number,
+  options: ConnectionOptions,
+): Promise<FrameSocket> {
   const where = formatAddress(address);
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address.host, port: address.port, noDelay: true });
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(
-        new ClientError("TIMED_OUT", `no connection to ${where} within ${timeoutMs / 1000} s`),
-      );
-    }, timeoutMs);
-    const onError = (error: Error): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      const message = `cannot connect to ${where}: ${reasonOf(error)}`;
-      reject(new ClientError("UNREACHABLE", message, 0, error));
-    };
-    socket.once("error", onError);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.off("error", onError);
-      resolve(socket);
+  let socket: FrameSocket | null;
+  try {
+    socket = await FrameSocket.open(address, timeoutMs, {
+      maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
+      receiver: options.receiver ?? null,
+      configure: options.configure,
     });
-  });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const message = `cannot connect to ${where}: ${reasonOf(error)}`;
+    throw new ClientError("UNREACHABLE", message, 0, error);
+  }
+  if (socket !== null) return socket;
+  throw new ClientError("TIMED_OUT", `no connection to ${where} within ${timeoutMs / 1000} s`);
 }
 
 const REASONS: Readonly<Record<string, string>> = {

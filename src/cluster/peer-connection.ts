@@ -6,6 +6,7 @@ import { ClientError, refused } from "#client/client-error.ts";
 import { Connection } from "#client/connection.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Clock, Random } from "#common/time.ts";
+import type { DirectReceiver } from "#transport/ports.ts";
 import {
   isGenuineAnswer,
   makeHello,
@@ -30,6 +31,10 @@ export interface PeerConnector {
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly maxFrameBytes: number;
+  /** For connections that bring much: reads past the event loop's own buffer. */
+  readonly receiver?: DirectReceiver;
+  /** Called with the socket's descriptor once connected. */
+  readonly configure?: (fd: number) => void;
 }
 
 /** Where a node is reached. */
@@ -55,13 +60,12 @@ export async function meetPeer(
   connector: PeerConnector,
   onClose: (error: ClientError) => void = () => {},
 ): Promise<MetPeer> {
-  const { identity, clock, random, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = connector;
+  const { identity, clock, random, connectTimeoutMs, ...limits } = connector;
   let isGivenOut = false;
   const connection = await Connection.open(peer, {
     clientId: `node-${identity.nodeId}`,
+    ...limits,
     connectTimeoutMs,
-    requestTimeoutMs,
-    maxFrameBytes,
     asksForVersions: false,
     onClose: (error) => {
       if (isGivenOut) onClose(error);

@@ -6,7 +6,7 @@
  * from the descriptor, which saves a copy. The receiver holds no policy beyond the size limit: the consumer says after
  * each frame whether to go on, and the position reached is returned so that the rest can wait.
  */
-import type { BytePool, BytePoolWaiter } from "./byte-pool.ts";
+import type { BytePoolWaiter } from "./byte-pool.ts";
 
 const SIZE_PREFIX_BYTES = 4;
 /** First room for a frame under assembly. */
@@ -39,11 +39,25 @@ export interface FrameConsumer {
   receiveDirect(into: Uint8Array, at: number, length: number): number;
 }
 
+/** Where frames are assembled: `BytePool` for the connections of a broker. */
+export interface FrameMemory {
+  /** A buffer of at least `bytes` that is there already, or null. */
+  takeIdle(bytes: number): Uint8Array | null;
+  /** A buffer of at least `bytes`, or null: `waiter` is called when there is room. */
+  take(bytes: number, waiter: BytePoolWaiter): Uint8Array | null;
+  /** Takes a buffer back; with `isRetained` somebody still holds a view of it. */
+  release(buffer: Uint8Array, isRetained?: boolean): void;
+  /** `waiter` waits no more. */
+  leave(waiter: BytePoolWaiter): void;
+}
+
 /** Receiving side of one connection. */
 export class FrameReceiver {
   /** Where in the chunk the last `consume` stopped. */
   position = 0;
-  readonly #pool: BytePool;
+  /** The size that was not possible, after `consume` said so. */
+  refusedBytes = 0;
+  readonly #pool: FrameMemory;
   readonly #owner: BytePoolWaiter;
   readonly #maxFrameBytes: number;
   #prefixBytes = 0;
@@ -52,7 +66,7 @@ export class FrameReceiver {
   #filledBytes = 0;
   #buffer: Uint8Array | null = null;
 
-  constructor(pool: BytePool, owner: BytePoolWaiter, maxFrameBytes: number) {
+  constructor(pool: FrameMemory, owner: BytePoolWaiter, maxFrameBytes: number) {
     this.#pool = pool;
     this.#owner = owner;
     this.#maxFrameBytes = maxFrameBytes;
@@ -103,6 +117,7 @@ export class FrameReceiver {
         this.#prefixValue = 0;
       }
       if (frameBytes <= 0 || frameBytes > this.#maxFrameBytes) {
+        this.refusedBytes = frameBytes;
         return this.#stop(at, ConsumeResult.BAD_SIZE);
       }
       if (at + frameBytes <= length) {

@@ -124,6 +124,7 @@ export class Peers {
           throw error;
         }
       },
+      recycle: () => {},
       close: () => {
         isOpen = false;
         caller.disconnect();

@@ -20,7 +20,7 @@
 import { ErrorCode } from "#common/error-code.ts";
 import type { PartitionData } from "#protocol/generated/fetch.ts";
 import { EMPTY_BYTES } from "#protocol/codec/reader.ts";
-import { type FollowerLog, replicaKey, retryDelayMs } from "./ports.ts";
+import { type FollowerLog, type FollowerOffsets, replicaKey, retryDelayMs } from "./ports.ts";
 
 /** Whom and what to follow. */
 export interface FollowerAssignment {
@@ -180,7 +180,7 @@ export class FollowerPartition {
       return NOTHING;
     }
     this.#failures = 0;
-    this.#readLog();
+    this.#takeOffsets(this.#log.appendedOffsets());
     this.#lag = Math.max(0, row.highWatermark - this.#fetchOffset);
     if (records.length > 0 && this.#fetchOffset === endBefore) {
       // Bytes that hold no whole batch for this epoch must not be asked for again and again.
@@ -248,9 +248,13 @@ export class FollowerPartition {
   #readLog(): void {
     const offsets = this.#log.offsets();
     if (offsets === null) return this.#fail(ErrorCode.KAFKA_STORAGE_ERROR);
-    this.#fetchOffset = offsets.logEndOffset;
-    this.#lastFetchedEpoch = offsets.lastEpoch;
-    this.#logStartOffset = offsets.logStartOffset;
+    this.#takeOffsets(offsets);
+  }
+
+  #takeOffsets({ logEndOffset, lastEpoch, logStartOffset }: FollowerOffsets): void {
+    this.#fetchOffset = logEndOffset;
+    this.#lastFetchedEpoch = lastEpoch;
+    this.#logStartOffset = logStartOffset;
   }
 
   /** The own log did not take something: its disk is gone, or there is no room, or the bytes were not good. */

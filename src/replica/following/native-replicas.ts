@@ -195,6 +195,12 @@ class NativeReplica implements LocalReplica, FollowerLog, LeaderLog {
     );
   }
 
+  appendedOffsets(): FollowerOffsets {
+    const [logEndOffset = 0, highWatermark = 0, logStartOffset = 0, lastEpoch = -1] =
+      this.#scratch.appended;
+    return { logStartOffset, logEndOffset, highWatermark, lastEpoch };
+  }
+
   truncateTo(leaderEpoch: number, offset: number): number {
     return this.#options.log.followerTruncate(this.#handle, leaderEpoch, offset);
   }

@@ -43,6 +43,8 @@ export interface FollowerLog {
     highWatermark: number,
     logStartOffset: number,
   ): number;
+  /** Offsets after the `append` that just succeeded: without another look at the log. */
+  appendedOffsets(): FollowerOffsets;
   /** Cuts the log so that it ends at `offset`; epochs that begin there or later are forgotten. */
   truncateTo(leaderEpoch: number, offset: number): number;
   /** Drops everything; the log is empty and starts at `offset`. */
@@ -131,6 +133,8 @@ export interface PeerConnection {
     request: Req,
     timeoutMs: number,
   ): Promise<Res>;
+  /** Says that nobody looks at the bytes of the last answer any more: the next one may take their place. */
+  recycle(): void;
   close(): void;
 }
 

@@ -140,6 +140,8 @@ export class ReplicaFetcherDriver {
       if (this.#exchange !== exchange) return;
       this.#tellRecovery();
       this.fetcher.onFetched(answer, this.#nowMs);
+      // The records are in the logs now.
+      connection.recycle();
       return;
     }
     const ask = (request: ListOffsetsRequest): Promise<ListOffsetsResponse> =>

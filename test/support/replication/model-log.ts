@@ -253,7 +253,10 @@ export class ModelLog implements LocalReplica, FollowerLog, LeaderLog {
   }
 
   offsets(): FollowerOffsets | null {
-    if (this.isBroken) return null;
+    return this.isBroken ? null : this.appendedOffsets();
+  }
+
+  appendedOffsets(): FollowerOffsets {
     const { logStartOffset, logEndOffset, highWatermark, lastEpoch } = this;
     return { logStartOffset, logEndOffset, highWatermark, lastEpoch };
   }

@@ -9,9 +9,11 @@ import { MetadataApi, makeMetadataRequest } from "#protocol/generated/metadata.t
 import {
   ApiVersionsApi,
   makeApiVersion,
+  makeApiVersionsRequest,
   makeApiVersionsResponse,
 } from "#protocol/generated/api-versions.ts";
 import { Writer } from "#protocol/codec/writer.ts";
+import { createNativeAssist } from "#transport/sendfile.ts";
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -94,6 +96,43 @@ describe("a connection", () => {
     });
     const connection = await Connection.open({ host: "127.0.0.1", port });
     expect(connection.servedVersions.get(3)).toEqual({ min: 0, max: 1 });
+    connection.close();
+  });
+
+  test("uses the memory of an answer again once it is given back, and not before", async () => {
+    const name = "x".repeat(700_000);
+    const answer = (request: Buffer, letter: string): Uint8Array =>
+      frame(correlationOf(request), (writer) => {
+        writer.int16(0);
+        writer.int32(1);
+        for (const field of [1, 0, 1]) writer.int16(field);
+        for (let at = 0; at < name.length; at += 1) writer.int8(letter.charCodeAt(0));
+      });
+    let count = 0;
+    const port = await serve((data, socket) => {
+      count += 1;
+      // The first answers the question for versions; the rest is padding that the decoder leaves alone.
+      socket.write(count === 1 ? versions(data) : answer(data, "abcd".charAt(count - 2)));
+    });
+    const { receiver } = createNativeAssist();
+    const connection = await Connection.open({ host: "127.0.0.1", port }, { receiver });
+    const frames: Uint8Array[] = [];
+    const onFrame = connection.onFrame.bind(connection);
+    connection.onFrame = (bytes) => {
+      frames.push(bytes);
+      onFrame(bytes);
+    };
+    const ask = (): Promise<unknown> =>
+      connection.sendAt(ApiVersionsApi, 0, makeApiVersionsRequest());
+    await ask();
+    await ask();
+    const last = (bytes: Uint8Array | undefined): number | undefined => bytes?.at(-1);
+    expect(frames.map(last)).toEqual(["a".charCodeAt(0), "b".charCodeAt(0)]);
+    connection.recycle();
+    await ask();
+    // The second answer was given back and made room for the third; the first was not.
+    expect(frames.map(last)).toEqual(["a", "c", "c"].map((letter) => letter.charCodeAt(0)));
+    expect(frames[2]?.buffer).toBe(frames[1]?.buffer as ArrayBuffer);
     connection.close();
   });
 

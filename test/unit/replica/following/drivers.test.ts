@@ -67,6 +67,7 @@ class FakeNetwork {
             fail,
           });
         }),
+      recycle: () => {},
       close,
     });
   };
