@@ -179,6 +179,8 @@ export interface LogCalls extends ReplicationCalls {
    * state after this call, not before: then no change is missed.
    */
   watch(handle: PartitionHandle, workerId: number): void;
+  /** As `watch`, for the log end offset in place of high watermark and flushed offset: what followers wait for. */
+  watchLogEnd(handle: PartitionHandle, workerId: number): void;
   /** Takes handles of partitions that moved; call until fewer come than fit. */
   drainWakes(workerId: number, handles: Float64Array): number;
 }

@@ -105,6 +105,7 @@ export const nativeLogCalls: LogCalls = {
   openWaker: native.openWaker,
   closeWaker: native.closeWaker,
   watch: native.watch,
+  watchLogEnd: native.watchLogEnd,
   drainWakes: native.drainWakes,
   fetchAsReplica: native.fetchAsReplica,
   followerAppend: native.followerAppend,
@@ -137,6 +138,7 @@ export class NativeLogStore implements LogStore {
   readonly openWaker: LogStore["openWaker"] = native.openWaker;
   readonly closeWaker: LogStore["closeWaker"] = native.closeWaker;
   readonly watch: LogStore["watch"] = native.watch;
+  readonly watchLogEnd: LogStore["watchLogEnd"] = native.watchLogEnd;
   readonly drainWakes: LogStore["drainWakes"] = native.drainWakes;
   readonly fetchAsReplica: LogStore["fetchAsReplica"] = native.fetchAsReplica;
   readonly followerAppend: LogStore["followerAppend"] = native.followerAppend;

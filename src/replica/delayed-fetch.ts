@@ -7,7 +7,7 @@ import type { WatchBoard, WatchingOperation } from "./watch-board.ts";
 
 /** A fetch that waits for bytes. */
 export class DelayedFetch implements WatchingOperation {
-  readonly #board: WatchBoard;
+  readonly #boards: readonly WatchBoard[];
   readonly #log: LogPort;
   readonly #manager: Pick<ReplicaManager, "look">;
   readonly #rows: FetchRows;
@@ -17,7 +17,7 @@ export class DelayedFetch implements WatchingOperation {
   #isDone = false;
 
   constructor(
-    board: WatchBoard,
+    boards: readonly WatchBoard[],
     scheduler: Scheduler,
     log: LogPort,
     manager: Pick<ReplicaManager, "look">,
@@ -26,7 +26,7 @@ export class DelayedFetch implements WatchingOperation {
     maxWaitMs: number,
     resolve: (plan: number) => void,
   ) {
-    this.#board = board;
+    this.#boards = boards;
     this.#log = log;
     this.#manager = manager;
     this.#rows = rows;
@@ -37,7 +37,8 @@ export class DelayedFetch implements WatchingOperation {
 
   /** Watches first and looks then. */
   begin(): void {
-    for (let row = 0; row < this.#rows.count; row++) this.#board.add(this.#handle(row), this);
+    for (const board of this.#boards)
+      for (let row = 0; row < this.#rows.count; row++) board.add(this.#handle(row), this);
     this.onPartitionChanged();
   }
 
@@ -61,7 +62,8 @@ export class DelayedFetch implements WatchingOperation {
     if (this.#isDone) return;
     this.#isDone = true;
     this.#timer.cancel();
-    for (let row = 0; row < this.#rows.count; row++) this.#board.remove(this.#handle(row), this);
+    for (const board of this.#boards)
+      for (let row = 0; row < this.#rows.count; row++) board.remove(this.#handle(row), this);
     this.#resolve(plan);
   }
 

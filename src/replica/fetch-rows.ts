@@ -22,6 +22,11 @@ export class FetchRows {
     (this.#knownHighWatermarks ??= [])[row] = known;
   }
 
+  /** Whether some row waits for a high watermark. */
+  get wantsHighWatermark(): boolean {
+    return this.#knownHighWatermarks !== null;
+  }
+
   /** Whether the last read found a high watermark that its reader waits for. */
   hasNewHighWatermark(row: number): boolean {
     const known = this.#knownHighWatermarks?.[row];

@@ -96,5 +96,6 @@ export type LogPort = Pick<
   | "openWaker"
   | "closeWaker"
   | "watch"
+  | "watchLogEnd"
   | "drainWakes"
 >;

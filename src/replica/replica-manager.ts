@@ -71,6 +71,8 @@ export class ReplicaManager {
   readonly #clock: Clock;
   readonly #scheduler: Scheduler;
   readonly #board: WatchBoard;
+  /** Where fetches of followers wait. */
+  readonly #endBoard: WatchBoard;
   readonly #late: LateWork;
   readonly #delayedFetches: Set<DelayedFetch> = new Set();
   readonly #appendOut: Float64Array = new Float64Array(APPEND_RESULT_COLUMNS);
@@ -95,6 +97,7 @@ export class ReplicaManager {
     this.#clock = clock;
     this.#scheduler = scheduler;
     this.#board = new WatchBoard(log);
+    this.#endBoard = new WatchBoard(log, "log-end");
     this.#late = new LateWork(log);
   }
 
@@ -110,7 +113,7 @@ export class ReplicaManager {
 
   /** Partitions that requests wait for at the moment. */
   get watchedCount(): number {
-    return this.#board.partitionCount;
+    return this.#board.partitionCount + this.#endBoard.partitionCount;
   }
 
   /** Answers every fetch that waits with what there is: the broker is about to stop. */
@@ -121,6 +124,7 @@ export class ReplicaManager {
   /** Wakes nobody any more; what waits ends with its deadline. */
   close(): void {
     this.#board.close();
+    this.#endBoard.close();
     this.#late.close();
   }
 
@@ -351,7 +355,7 @@ export class ReplicaManager {
   awaitReadable(rows: FetchRows, parameters: FetchParameters, maxWaitMs: number): Promise<number> {
     return new Promise((resolve) => {
       const fetch = new DelayedFetch(
-        this.#board,
+        this.#boardsFor(rows, parameters),
         this.#scheduler,
         this.#log,
         this,
@@ -366,6 +370,11 @@ export class ReplicaManager {
       this.#delayedFetches.add(fetch);
       fetch.begin();
     });
+  }
+
+  #boardsFor(rows: FetchRows, { replica }: FetchParameters): readonly WatchBoard[] {
+    if (replica === undefined) return [this.#board];
+    return rows.wantsHighWatermark ? [this.#endBoard, this.#board] : [this.#endBoard];
   }
 
   /** Gives up a plan; 0 is none. */

@@ -20,17 +20,25 @@ interface WatchedPartition {
   isArmed: boolean;
 }
 
+/**
+ * What a board's operations wait for: what is committed (high watermark, flushed offset), or the log end, as followers do. An append
+ * that waits for followers moves only the latter, so that it wakes nobody who could not go on anyway.
+ */
+export type Watched = "committed" | "log-end";
+
 /** Operations waiting on native partitions, for one thread. */
 export class WatchBoard {
   readonly #log: LogPort;
+  readonly #watched: Watched;
   readonly #partitions: Map<number, WatchedPartition> = new Map();
   readonly #handles: Float64Array = new Float64Array(DRAIN_COUNT);
   #workerId: number | null = null;
   #isClosed = false;
   #lookId = 0;
 
-  constructor(log: LogPort) {
+  constructor(log: LogPort, watched: Watched = "committed") {
     this.#log = log;
+    this.#watched = watched;
   }
 
   /**
@@ -76,7 +84,8 @@ export class WatchBoard {
     if (partition.isArmed || this.#isClosed) return;
     partition.isArmed = true;
     this.#workerId ??= this.#log.openWaker(() => this.#onWake());
-    this.#log.watch(handle, this.#workerId);
+    if (this.#watched === "committed") this.#log.watch(handle, this.#workerId);
+    else this.#log.watchLogEnd(handle, this.#workerId);
   }
 
   #onWake(): void {

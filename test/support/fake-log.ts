@@ -276,6 +276,10 @@ export class FakeLog implements LogPort {
     this.#watched.add(handle);
   }
 
+  watchLogEnd(handle: number): void {
+    this.watch(handle);
+  }
+
   drainWakes(_workerId: number, handles: Float64Array): number {
     const woken = [...this.#woken].slice(0, handles.length);
     for (const handle of woken) this.#woken.delete(handle);

@@ -285,6 +285,47 @@ describe("waking", () => {
     );
   });
 
+  test("is for the log end where several replicas write, and for the rest once they have it", async () => {
+    await using opened = await openStore({ inMemory: true });
+    const { store } = opened;
+    const handle = opened.lead("t");
+    const replication = { nodeId: 1, replicas: [1, 2], isr: [1, 2], lagTimeMaxMs: 30_000 };
+    store.setLeader(handle, 1, { ...replication, partitionEpoch: 0, nowMs: 1_000 });
+    const woken = new Float64Array(8);
+    const calls = { end: 0, committed: 0 };
+    const end = store.openWaker(() => calls.end++);
+    const committed = store.openWaker(() => calls.committed++);
+    store.watchLogEnd(handle, end);
+    store.watch(handle, committed);
+    append(store, handle, batchOf("x"), 1);
+    await until(
+      () => calls.end === 1,
+      10_000,
+      () => "followers were not woken",
+    );
+    expect([store.drainWakes(end, woken), woken[0]]).toEqual([1, handle]);
+    expect(calls.committed).toBe(0);
+    store.watchLogEnd(handle, end);
+    const row = new Float64Array([handle, 1, 1_000, 1, -1, 0]);
+    const answer = new Float64Array(Columns.FETCH_RESULT);
+    store.fetchAsReplica(row, 1, 1_000, true, 2, -1, true, 2_000, answer);
+    await until(
+      () => calls.committed === 1,
+      10_000,
+      () => "nobody heard that the record is committed",
+    );
+    expect([store.drainWakes(committed, woken), woken[0], calls.end]).toEqual([1, handle, 1]);
+    store.watch(handle, committed);
+    store.setFollower(handle, 2, 2);
+    await until(
+      () => calls.end === 2 && calls.committed === 2,
+      10_000,
+      () => "a change of role was not told to all",
+    );
+    store.closeWaker(end);
+    store.closeWaker(committed);
+  });
+
   // In memory: a real flush waits for whatever else the machine writes, five seconds and more when that is much.
   test("tells when records are flushed", async () => {
     await using opened = await openStore({ inMemory: true });

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sluice_log::{
-    DirectoryDescription, LogConfig, LogError, LogListener, LogManager, OpenReport, PartitionLog,
-    PartitionReport, RecoveryProgress, StoreOptions, TopicId,
+    Change, DirectoryDescription, LogConfig, LogError, LogListener, LogManager, OpenReport,
+    PartitionLog, PartitionReport, RecoveryProgress, StoreOptions, TopicId,
 };
 
 use crate::error::{Job, Result, coded, invalid, unknown};
@@ -172,7 +172,7 @@ pub fn delete_partition(handle: f64) -> Result<()> {
     let partition = partition_of(handle)?;
     partition.store.delete_partition(&partition.log).map_err(coded)?;
     PARTITIONS.remove(handle);
-    partition.watches.on_change();
+    partition.watches.on_change(Change::Everything);
     Ok(())
 }
 
@@ -202,7 +202,7 @@ pub fn close_store(store_id: f64, broker_epoch: Option<f64>) -> Result<AsyncTask
 pub(crate) fn forget_partitions(store: &Arc<LogManager>) {
     let gone = PARTITIONS.remove_where(|partition| Arc::ptr_eq(&partition.store, store));
     for partition in gone {
-        partition.watches.on_change();
+        partition.watches.on_change(Change::Everything);
     }
 }
 

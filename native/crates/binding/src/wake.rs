@@ -1,6 +1,7 @@
 //! Waking Workers when a partition moves.
 //!
-//! A Worker that waits for a partition sets its bit in the partition's watch word. A change takes the whole word, puts the
+//! A Worker that waits for a partition sets its bit in one of the partition's watch words: one for the log end, which followers wait
+//! for, and one for all that the others do. A change takes the word it is about, puts the
 //! partition's handle into the queue of each Worker named in it, and calls the Worker if nobody has since it last drained. So
 //! an append to a partition that nobody watches costs one atomic swap, and a burst of changes costs each Worker one call.
 //!
@@ -17,7 +18,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use parking_lot::{Mutex, RwLock};
-use sluice_log::LogListener;
+use sluice_log::{Change, LogListener};
 
 use crate::error::{Result, invalid, unknown};
 use crate::store::PARTITIONS;
@@ -66,25 +67,38 @@ pub(crate) fn counting_woken<T>(work: impl FnOnce() -> T) -> (T, u32) {
     (outcome, WOKEN_COUNT.get())
 }
 
-/// The watch word of one partition, told by its log.
+/// The watch words of one partition, told by its log.
 pub(crate) struct Watches {
     handle: f64,
-    workers: AtomicU64,
+    /// Workers that wait for the log end.
+    of_end: AtomicU64,
+    /// Workers that wait for what is committed.
+    of_committed: AtomicU64,
+}
+
+/// Takes a watch word. A plain load first: most changes find nobody, and a load does not take the cache line away from others.
+fn take(word: &AtomicU64) -> u64 {
+    if word.load(Ordering::SeqCst) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
 }
 
 impl Watches {
     pub(crate) fn new(handle: f64) -> Self {
-        Self { handle, workers: AtomicU64::new(0) }
+        Self { handle, of_end: AtomicU64::new(0), of_committed: AtomicU64::new(0) }
     }
 }
 
 impl LogListener for Watches {
-    fn on_change(&self) {
-        // A plain load first: most appends find nobody, and a load does not take the cache line away from others.
-        if self.workers.load(Ordering::SeqCst) == 0 {
+    fn on_change(&self, change: Change) {
+        let mut workers = 0;
+        if change != Change::Committed {
+            workers |= take(&self.of_end);
+        }
+        if change != Change::LogEnd {
+            workers |= take(&self.of_committed);
+        }
+        if workers == 0 {
             return;
         }
-        let mut workers = self.workers.swap(0, Ordering::SeqCst);
         let mut gone = 0_u64;
         let wakers = WAKERS.read();
         while workers != 0 {
@@ -166,12 +180,26 @@ pub fn close_waker(worker_id: f64) -> Result<()> {
 #[napi(catch_unwind)]
 pub fn watch(handle: f64, worker_id: f64) -> Result<()> {
     let worker = 1 << index_of(worker_id)?;
-    if let Some(partition) = PARTITIONS.get(handle) {
-        partition.watches.workers.fetch_or(worker, Ordering::SeqCst);
-    } else {
-        Watches { handle, workers: AtomicU64::new(worker) }.on_change();
-    }
+    watch_with(handle, |watches| watches.of_committed.fetch_or(worker, Ordering::SeqCst));
     Ok(())
+}
+
+/// As `watch`, for the log end offset in place of the high watermark and the flushed offset.
+#[napi(catch_unwind)]
+pub fn watch_log_end(handle: f64, worker_id: f64) -> Result<()> {
+    let worker = 1 << index_of(worker_id)?;
+    watch_with(handle, |watches| watches.of_end.fetch_or(worker, Ordering::SeqCst));
+    Ok(())
+}
+
+fn watch_with(handle: f64, set: impl Fn(&Watches) -> u64) {
+    if let Some(partition) = PARTITIONS.get(handle) {
+        set(&partition.watches);
+    } else {
+        let gone = Watches::new(handle);
+        set(&gone);
+        gone.on_change(Change::Everything);
+    }
 }
 
 /// Takes the handles of watched partitions that moved, as many as `handles` holds, and returns how many. Call until fewer

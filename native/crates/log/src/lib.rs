@@ -46,9 +46,9 @@ pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use scrub::ScrubStatus;
 pub use types::{
-    AbortedTransaction, AppendOutcome, AppendRequest, Asker, DirectoryDescription, DirectoryHealth,
-    DirectoryReport, EpochEndOffset, FileSlice, FollowerOutcome, FollowerState, Isolation,
-    LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription, PartitionReport,
-    PartitionState, ProducerDescription, ReadPlan, ReadRequest, ReplicaBroker, ReplicaFetch,
-    ReplicaRole, Replication, ReplicationState, RetentionEvent, TopicId,
+    AbortedTransaction, AppendOutcome, AppendRequest, Asker, Change, DirectoryDescription,
+    DirectoryHealth, DirectoryReport, EpochEndOffset, FileSlice, FollowerOutcome, FollowerState,
+    Isolation, LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription,
+    PartitionReport, PartitionState, ProducerDescription, ReadPlan, ReadRequest, ReplicaBroker,
+    ReplicaFetch, ReplicaRole, Replication, ReplicationState, RetentionEvent, TopicId,
 };

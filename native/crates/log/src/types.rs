@@ -374,11 +374,21 @@ pub struct FollowerOutcome {
     pub last_epoch: i32,
 }
 
-/// Called, without locks held, after the high watermark, the flushed offset, the log start offset or the role changed, or the
-/// directory failed. It must be quick: it runs on the appending thread or on the fsync thread.
+/// What of a log changed: followers wait for its end, everybody else for what is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The log end offset, and nothing else.
+    LogEnd,
+    /// The high watermark, the flushed offset or the low watermark.
+    Committed,
+    /// Any of these, the log start offset or the role, or the directory failed.
+    Everything,
+}
+
+/// Called, without locks held, after something changed. It must be quick: it runs on the appending thread or on the fsync thread.
 pub trait LogListener: Send + Sync {
-    /// Something above changed: look again.
-    fn on_change(&self);
+    /// Look again.
+    fn on_change(&self, change: Change);
 }
 
 /// What `LogManager::open` found.

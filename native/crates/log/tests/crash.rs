@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sluice_log::failpoint::Failpoint;
 use sluice_log::io::{CrashMode, Fault, FaultKind, MemoryFileSystem, Operation};
 use sluice_log::records::BatchOptions;
-use sluice_log::{AppendRequest, LogConfig, LogListener, TopicId};
+use sluice_log::{AppendRequest, Change, LogConfig, LogListener, TopicId};
 use std::sync::Mutex;
 use support::*;
 
@@ -333,7 +333,7 @@ fn after_a_failed_fsync_only_the_disk_is_believed() {
 fn a_failed_fsync_is_told_to_all_partitions() {
     struct Told(AtomicUsize);
     impl LogListener for Told {
-        fn on_change(&self) {
+        fn on_change(&self, _change: Change) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -12,7 +12,7 @@ use sluice_log::failpoint::Failpoint;
 use sluice_log::io::MemoryFileSystem;
 use sluice_log::records::BatchOptions;
 use sluice_log::{
-    AppendRequest, Isolation, LogConfig, LogListener, LogManager, Origin, ReadRequest,
+    AppendRequest, Change, Isolation, LogConfig, LogListener, LogManager, Origin, ReadRequest,
     StoreOptions, TopicId,
 };
 use support::*;
@@ -318,7 +318,7 @@ fn files_are_renamed_and_then_removed() {
 struct Count(AtomicUsize);
 
 impl LogListener for Count {
-    fn on_change(&self) {
+    fn on_change(&self, _change: Change) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }

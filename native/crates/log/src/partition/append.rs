@@ -14,7 +14,7 @@ use crate::io::{is_device_failure, is_out_of_space, write_full};
 use crate::producer::{EndMarker, parse_end_marker};
 use crate::segment::{Segment, file_name};
 use crate::transactions::AbortedEntry;
-use crate::types::{AppendOutcome, AppendRequest, Origin};
+use crate::types::{AppendOutcome, AppendRequest, Change, Origin};
 use crate::validate::{Prepared, Rules, prepare_client, prepare_coordinator, prepare_raw};
 
 /// Snapshots kept beside the log.
@@ -142,7 +142,8 @@ impl PartitionLog {
         });
         written.map_err(storage)?;
         let advance = (config.min_insync_replicas, request.now_ms);
-        self.remember(&mut inner, &active, position, &prepared, &markers, advance);
+        let is_committed =
+            self.remember(&mut inner, &active, position, &prepared, &markers, advance);
         inner.active_created_ms.get_or_insert(request.now_ms);
 
         let record_count: i64 = headers.iter().map(|header| i64::from(header.record_count)).sum();
@@ -168,7 +169,7 @@ impl PartitionLog {
         if outcome.await_sync {
             self.request_sync();
         }
-        self.notify();
+        self.notify(if is_committed { Change::Everything } else { Change::LogEnd });
         Ok(outcome)
     }
 
@@ -343,6 +344,7 @@ impl PartitionLog {
         Ok(markers)
     }
 
+    /// Takes over what was written; says whether the high watermark moved.
     fn remember(
         &self,
         inner: &mut Inner,
@@ -351,7 +353,7 @@ impl PartitionLog {
         prepared: &[Prepared],
         markers: &[Option<EndMarker>],
         (min_isr, now_ms): (i64, i64),
-    ) {
+    ) -> bool {
         let mut at = position;
         for (index, batch) in prepared.iter().enumerate() {
             let header = &batch.header;
@@ -391,7 +393,7 @@ impl PartitionLog {
             inner.log_end_offset = header.next_offset();
         }
         inner.producers.map_end_offset = inner.log_end_offset;
-        inner.advance_high_watermark(min_isr, now_ms, &self.store.brokers);
+        inner.advance_high_watermark(min_isr, now_ms, &self.store.brokers)
     }
 
     /// Kafka's `LogSegment.shouldRoll`.

@@ -7,7 +7,7 @@ use super::replication::refuse_follower;
 use super::{Inner, PartitionLog, Role};
 use crate::error::{KafkaCode, LogError};
 use crate::segment::{Segment, file_name};
-use crate::types::RetentionEvent;
+use crate::types::{Change, RetentionEvent};
 
 impl PartitionLog {
     /// Moves the log start offset up to `offset` (-1: the high watermark); returns the low watermark.
@@ -29,7 +29,7 @@ impl PartitionLog {
         }
         let low_watermark = inner.log_start_offset;
         drop(inner);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(low_watermark)
     }
 
@@ -109,7 +109,7 @@ impl PartitionLog {
         inner.needs_directory_sync = true;
         drop(inner);
         self.remove_segments(&removed, config.file_delete_delay_ms);
-        self.notify();
+        self.notify(Change::Everything);
         Some(event)
     }
 
@@ -242,7 +242,7 @@ impl PartitionLog {
         inner.set_high_watermark(high_watermark);
         drop(inner);
         drop(turn);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl PartitionLog {
         }
         drop(inner);
         drop(turn);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ use crate::io::{
 };
 use crate::producer::ProducerStates;
 use crate::segment::{Segment, Store, SyncError};
-use crate::types::{LogListener, PartitionState, ProducerDescription, TopicId};
+use crate::types::{Change, LogListener, PartitionState, ProducerDescription, TopicId};
 
 /// Batches at the tail of the active segment whose positions are kept in memory: tail reads need no index.
 const RECENT_BATCHES: usize = 64;
@@ -263,9 +263,9 @@ impl PartitionLog {
         self.listeners.write().push(listener);
     }
 
-    fn notify(&self) {
+    fn notify(&self, change: Change) {
         for listener in self.listeners.read().iter() {
-            listener.on_change();
+            listener.on_change(change);
         }
     }
 
@@ -365,7 +365,7 @@ impl PartitionLog {
         if let Err(error) = self.directory.check() {
             // Another partition's fsync failed: who waits for this one's must hear that it will not come.
             drop(turn);
-            self.notify();
+            self.notify(Change::Everything);
             return Err(error);
         }
         if self.refusal().is_some() {
@@ -390,7 +390,7 @@ impl PartitionLog {
             };
             self.directory.poison(&format!("{}: {error}", self.label));
             drop(turn);
-            self.notify();
+            self.notify(Change::Everything);
             return Err(LogError::new(
                 LogError::LOG_POISONED,
                 format!("cannot sync {}: {error}", self.label),
@@ -405,7 +405,7 @@ impl PartitionLog {
         }
         drop(turn);
         if is_moved {
-            self.notify();
+            self.notify(Change::Committed);
         }
         Ok(())
     }
@@ -461,8 +461,10 @@ impl PartitionLog {
         }
         drop(works);
         drop(turns);
+        let change =
+            if result.is_ok() && !is_poisoned { Change::Committed } else { Change::Everything };
         for log in logs {
-            log.notify();
+            log.notify(change);
         }
     }
 
@@ -680,7 +682,7 @@ impl PartitionLog {
             segment.set_directory(path);
         }
         drop(turn);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(())
     }
 

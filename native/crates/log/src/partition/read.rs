@@ -12,8 +12,8 @@ use crate::error::KafkaCode;
 use crate::records::RecordStream;
 use crate::segment::{Located, Segment};
 use crate::types::{
-    AbortedTransaction, Asker, EpochEndOffset, FileSlice, Isolation, OffsetLookup, ReadPlan,
-    ReadRequest,
+    AbortedTransaction, Asker, Change, EpochEndOffset, FileSlice, Isolation, OffsetLookup,
+    ReadPlan, ReadRequest,
 };
 
 /// What a read knows once the lock is free again.
@@ -38,7 +38,7 @@ impl PartitionLog {
     pub fn read(&self, request: &ReadRequest) -> ReadPlan {
         let Snapshot { mut plan, target } = self.snapshot(request);
         if plan.is_moved {
-            self.notify();
+            self.notify(Change::Committed);
         }
         let Some(target) = target else { return plan };
         match self.find_slice(request, &target) {

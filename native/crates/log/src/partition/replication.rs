@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use super::{Inner, PartitionLog, Role};
 use crate::error::{AppendError, KafkaCode, LogError};
 use crate::types::{
-    AppendRequest, FollowerOutcome, FollowerState, Origin, ReplicaBroker, ReplicaFetch,
+    AppendRequest, Change, FollowerOutcome, FollowerState, Origin, ReplicaBroker, ReplicaFetch,
     ReplicaRole, Replication, ReplicationState,
 };
 
@@ -348,7 +348,7 @@ impl PartitionLog {
         let min_isr = self.config().min_insync_replicas;
         inner.advance_high_watermark(min_isr, now_ms, &self.store.brokers);
         drop(inner);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(())
     }
 
@@ -369,7 +369,7 @@ impl PartitionLog {
         let log_end_offset = inner.log_end_offset;
         inner.are_epochs_dirty |= inner.epochs.truncate_from_end(log_end_offset);
         drop(inner);
-        self.notify();
+        self.notify(Change::Everything);
         Ok(())
     }
 
@@ -411,7 +411,7 @@ impl PartitionLog {
         let is_moved = inner.advance_high_watermark(min_isr, now_ms, &self.store.brokers);
         drop(inner);
         if is_moved {
-            self.notify();
+            self.notify(Change::Committed);
         }
         true
     }
@@ -464,7 +464,7 @@ impl PartitionLog {
         };
         drop(inner);
         if is_moved {
-            self.notify();
+            self.notify(Change::Committed);
         }
         state
     }
@@ -509,7 +509,7 @@ impl PartitionLog {
         let is_moved = before != (inner.high_watermark, inner.log_start_offset);
         drop(inner);
         if is_moved {
-            self.notify();
+            self.notify(Change::Committed);
         }
         Ok(outcome)
     }
