@@ -110,6 +110,8 @@ async function lookForCluster(
     }
   };
   let said = "";
+  const startedMs = SYSTEM_CLOCK.monotonicMs();
+  const limitMs = cluster.initialBrokerRegistrationTimeoutMs;
   try {
     for (;;) {
       if (signal?.aborted === true)
@@ -122,6 +124,13 @@ async function lookForCluster(
         case "wait":
           if (step.why !== said) logger.info("looking for the cluster", { waitsFor: step.why });
           said = step.why;
+          // As a broker that cannot register; a node that is a controller only goes on waiting, as in Kafka.
+          if (cluster.isBroker && SYSTEM_CLOCK.monotonicMs() - startedMs >= limitMs) {
+            throw new BrokerStartError(
+              "REGISTRATION_TIMEOUT",
+              `broker ${own.nodeId} found no cluster in time (initial.broker.registration.timeout.ms=${limitMs}): ${step.why}`,
+            );
+          }
           break;
         case "refuse":
           throw new BrokerStartError("CLUSTER_MISMATCH", step.why);
