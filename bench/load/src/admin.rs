@@ -91,6 +91,11 @@ impl Admin {
             api::create_topics_body(writer, name, partitions, replication, config);
         })?;
         api::created_topic(&response)?;
+        self.await_topic(name, partitions)
+    }
+
+    /// Waits until all partitions of a topic have leaders that answer, and all replicas are in sync.
+    pub fn await_topic(&mut self, name: &str, partitions: i32) -> Result<Topic, String> {
         let deadline = Instant::now() + TIMEOUT;
         loop {
             let response = self.call(api::METADATA, api::METADATA_VERSION, |writer| {

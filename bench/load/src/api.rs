@@ -272,35 +272,43 @@ fn skip_topic(reader: &mut Reader<'_>, version: i16) -> Result<(), String> {
 
 /// Encodes a Produce request with one batch for one partition.
 ///
-/// Returns the frame; the batch is its tail but for the three bytes of empty tagged fields.
+/// Returns the frame and the place of the partition in it, for patching; the batch is its tail but for the three bytes of
+/// empty tagged fields.
 pub fn produce_frame(
     version: i16,
     topic: &Topic,
     partition: i32,
     acks: i16,
     batch: &[u8],
-) -> Vec<u8> {
-    frame(PRODUCE, version, 0, |writer| {
+) -> (Vec<u8>, usize) {
+    let mut partition_at = 0;
+    let bytes = frame(PRODUCE, version, 0, |writer| {
         writer.compact_null(); // no transaction
         writer.i16(acks);
         writer.i32(30_000);
         writer.compact_length(1);
         write_topic(writer, version, topic);
         writer.compact_length(1);
+        partition_at = writer.bytes.len();
         writer.i32(partition);
         writer.compact_length(batch.len());
         writer.raw(batch);
         writer.no_tags();
         writer.no_tags();
         writer.no_tags();
-    })
+    });
+    (bytes, partition_at)
 }
 
 /// Bytes after the batch in a produce frame.
 pub const PRODUCE_TAIL_BYTES: usize = 3;
 
-/// Answers the base offset that the broker gave the batch; `response` starts at the correlation id.
-pub fn produced_offset(response: &[u8], version: i16, correlation_id: i32) -> Result<i64, String> {
+/// Answers the partition and the base offset that the broker gave the batch; `response` starts at the correlation id.
+pub fn produced_offset(
+    response: &[u8],
+    version: i16,
+    correlation_id: i32,
+) -> Result<(i32, i64), String> {
     let mut reader = Reader::new(response);
     let answered = reader.i32()?;
     if answered != correlation_id {
@@ -316,7 +324,7 @@ pub fn produced_offset(response: &[u8], version: i16, correlation_id: i32) -> Re
     }
     let (partition, error, base_offset) = (reader.i32()?, reader.i16()?, reader.i64()?);
     if error == NONE {
-        Ok(base_offset)
+        Ok((partition, base_offset))
     } else {
         Err(format!("Produce partition {partition}: error {error}"))
     }
@@ -332,14 +340,14 @@ pub struct FetchLimits {
 
 /// Encodes a Fetch without a session for one partition, at offset 0.
 ///
-/// Returns the frame and the place of the fetch offset in it, for patching.
+/// Returns the frame and the places of the partition and of the fetch offset in it, for patching.
 pub fn fetch_frame(
     version: i16,
     topic: &Topic,
     partition: i32,
     limits: FetchLimits,
-) -> (Vec<u8>, usize) {
-    let mut offset_at = 0;
+) -> (Vec<u8>, FetchPlaces) {
+    let mut places = FetchPlaces { partition: 0, offset: 0 };
     let bytes = frame(FETCH, version, 0, |writer| {
         if version < FETCH_WITHOUT_REPLICA {
             writer.i32(-1);
@@ -353,9 +361,10 @@ pub fn fetch_frame(
         writer.compact_length(1);
         write_topic(writer, version, topic);
         writer.compact_length(1);
+        places.partition = writer.bytes.len();
         writer.i32(partition);
         writer.i32(-1); // any leader epoch
-        offset_at = writer.bytes.len();
+        places.offset = writer.bytes.len();
         writer.i64(0);
         writer.i32(-1); // no last fetched epoch
         writer.i64(-1); // not a follower
@@ -366,7 +375,14 @@ pub fn fetch_frame(
         writer.compact_string(""); // no rack
         writer.no_tags();
     });
-    (bytes, offset_at)
+    (bytes, places)
+}
+
+/// Where a fetch frame has what changes from request to request.
+#[derive(Clone, Copy)]
+pub struct FetchPlaces {
+    pub partition: usize,
+    pub offset: usize,
 }
 
 /// What stands before the records in a fetch response with one partition.

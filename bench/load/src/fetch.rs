@@ -1,10 +1,11 @@
 //! Fetch: reads a topic that the generator filled, round and round.
 //!
-//! All batches of the topic have one size and one record count, so the head of a response and its first batch header are
+//! Connection `i` of C reads partition `i mod P`, or, where there are more partitions than connections, partitions `i`, `i + C` … in
+//! turn. All batches of the topic have one size and one record count, so the head of a response and its first batch header are
 //! enough to know what came; the body stays in the kernel. Now and then a response is taken whole and every CRC, offset
 //! and length in it is checked. A batch cut off by the byte limit counts for nothing, as for a real client.
 
-use crate::api::{self, FETCH_HEAD_BYTES, FetchLimits, Topic};
+use crate::api::{self, FETCH_HEAD_BYTES, FetchLimits, FetchPlaces, Topic};
 use crate::connection::{Response, Wanted};
 use crate::engine::{Done, Work};
 use crate::produce::BatchShape;
@@ -13,10 +14,12 @@ use crate::wire::{BATCH_HEADER_BYTES, Crc32c, batch_header, read_batches};
 /// One response in so many is taken whole and checked byte by byte, the first of each connection included.
 const WHOLE_EVERY: u64 = 512;
 
+/// How far a connection is.
 struct Cursor {
-    partition: i32,
-    offset: i64,
-    offset_at: usize,
+    /// Its partitions and the offset reached in each; the request is about the one at `turn`.
+    places: Vec<(i32, i64)>,
+    turn: usize,
+    at: FetchPlaces,
     responses: u64,
 }
 
@@ -61,21 +64,30 @@ impl Fetch {
 
 impl Work for Fetch {
     fn request(&mut self, connection: usize) -> Vec<u8> {
-        let partition = connection as i32 % self.partitions;
-        let (frame, offset_at) =
-            api::fetch_frame(self.version, &self.topic, partition, self.limits);
+        let first = connection as i32 % self.partitions;
+        let (frame, at) = api::fetch_frame(self.version, &self.topic, first, self.limits);
         // Connections start spread over the log, at a batch's base offset.
         let per_batch = self.shape.records as i64;
-        let batches = self.end_offsets[partition as usize] / per_batch;
-        let offset = batches * connection as i64 / self.connections as i64 * per_batch;
-        self.cursors.push(Cursor { partition, offset, offset_at, responses: 0 });
+        let start = |partition: i32| {
+            let batches = self.end_offsets[partition as usize] / per_batch;
+            batches * connection as i64 / self.connections as i64 * per_batch
+        };
+        let places = if self.partitions as usize > self.connections {
+            let own = (first..self.partitions).step_by(self.connections);
+            own.map(|partition| (partition, start(partition))).collect()
+        } else {
+            vec![(first, start(first))]
+        };
+        self.cursors.push(Cursor { places, turn: 0, at, responses: 0 });
         frame
     }
 
     fn prepare(&mut self, connection: usize, request: &mut Vec<u8>) {
         let cursor = &self.cursors[connection];
-        request[cursor.offset_at..cursor.offset_at + 8]
-            .copy_from_slice(&cursor.offset.to_be_bytes());
+        let (partition, offset) = cursor.places[cursor.turn];
+        request[cursor.at.partition..cursor.at.partition + 4]
+            .copy_from_slice(&partition.to_be_bytes());
+        request[cursor.at.offset..cursor.at.offset + 8].copy_from_slice(&offset.to_be_bytes());
     }
 
     fn wanted(&self, connection: usize) -> Wanted {
@@ -96,8 +108,8 @@ impl Work for Fetch {
         let cursor = &mut self.cursors[connection];
         cursor.responses += 1;
         let head = api::fetch_head(response.bytes, self.version, response.request.correlation_id)?;
-        let offset = cursor.offset;
-        let end = self.end_offsets[cursor.partition as usize];
+        let (partition, offset) = cursor.places[cursor.turn];
+        let end = self.end_offsets[partition as usize];
         if head.high_watermark != end {
             return Err(format!(
                 "Fetch: high watermark {}, filled up to {end}",
@@ -142,7 +154,8 @@ impl Work for Fetch {
                 return Err(format!("Fetch at {offset}: {seen} records read, {came} expected"));
             }
         }
-        cursor.offset = if offset + came >= end { 0 } else { offset + came };
+        cursor.places[cursor.turn].1 = if offset + came >= end { 0 } else { offset + came };
+        cursor.turn = (cursor.turn + 1) % cursor.places.len();
         Ok(Done {
             records: came as u64,
             value_bytes: batches as u64 * self.shape.total_value_bytes(),

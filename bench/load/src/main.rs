@@ -4,32 +4,19 @@
 //! is the broker. It makes its topic, drives the load, checks every answer and the log's end, samples the broker's CPU and
 //! memory, and prints one JSON object. A run with any error has `"isValid": false` and exit code 1: it has no score.
 
-mod admin;
-mod api;
-mod connection;
-mod end_to_end;
-mod engine;
-mod fetch;
-mod options;
-mod process;
-mod produce;
-mod replay;
-mod report;
-mod sys;
-mod wire;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::admin::Admin;
-use crate::api::{FetchLimits, Topic};
-use crate::engine::{Measured, Plan};
-use crate::fetch::Fetch;
-use crate::options::{Options, Verb};
-use crate::produce::Produce;
-use crate::replay::Replay;
+use sluice_load::admin::Admin;
+use sluice_load::api::{FetchLimits, Topic};
+use sluice_load::engine::{Measured, Plan};
+use sluice_load::fetch::Fetch;
+use sluice_load::options::{Options, Verb};
+use sluice_load::produce::Produce;
+use sluice_load::replay::Replay;
+use sluice_load::{admin, end_to_end, engine, options, produce, report, sys};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -72,6 +59,11 @@ fn plan(options: &Options) -> Result<Plan, String> {
 }
 
 fn run(options: &Options) -> Result<Value, String> {
+    if let Some(directory) = &options.directory {
+        let files = sys::drop_cache(directory).map_err(|error| error.to_string())?;
+        return Ok(json!({ "isValid": true, "files": files }));
+    }
+    sys::raise_file_limit();
     let mut plan = plan(options)?;
     if let Some(path) = &options.script {
         let mut work = Replay::read(path)?;
@@ -84,7 +76,16 @@ fn run(options: &Options) -> Result<Value, String> {
     let name = options.topic.clone().unwrap_or(own_name);
     let is_own = options.topic.is_none();
     match options.verb {
-        Verb::Replay => Err("--script is missing".to_owned()),
+        Verb::Replay | Verb::DropCache => Err("an option is missing".to_owned()),
+        Verb::Create => {
+            create(&mut admin, &mut plan, &name, options.partitions, options)?;
+            Ok(json!({ "isValid": true, "topic": name }))
+        }
+        Verb::Ends => {
+            let topic = admin.await_topic(&name, options.partitions)?;
+            let end_offsets = admin::end_offsets(&topic)?;
+            Ok(json!({ "isValid": true, "topic": name, "endOffsets": end_offsets }))
+        }
         Verb::Delete => {
             admin.delete_topic(&name)?;
             Ok(json!({ "isValid": true, "deleted": name }))
@@ -102,16 +103,18 @@ fn run(options: &Options) -> Result<Value, String> {
             finish(&mut admin, &name, is_own, outcome)
         }
         Verb::EndToEnd => {
-            let topic = create(&mut admin, &mut plan, &name, 1, options)?;
+            let topic = create(&mut admin, &mut plan, &name, options.partitions, options)?;
             let versions = (admin.produce_version, admin.fetch_version);
-            let outcome =
-                end_to_end::run(&plan, versions, &topic, options.acks, options.value_bytes).map(
-                    |result| {
-                        let mut value = report::of(options, &name, &result.run);
-                        value["produceLatencyMs"] = report::latency_ms(&result.produce_ns);
-                        value
-                    },
-                );
+            let load = end_to_end::Load {
+                shape: options.shape(),
+                acks: options.acks,
+                consumers: options.consumers,
+            };
+            let outcome = end_to_end::run(&plan, versions, &topic, load).map(|result| {
+                let mut value = report::of(options, &name, &result.run);
+                value["produceLatencyMs"] = report::latency_ms(&result.produce_ns);
+                value
+            });
             finish(&mut admin, &name, is_own, outcome)
         }
         Verb::Fetch => {
@@ -123,7 +126,7 @@ fn run(options: &Options) -> Result<Value, String> {
                 let topic = admin.find_topic(&name, options.partitions)?;
                 plan.addresses = admin::leader_addresses(&topic)?;
                 let end_offsets = admin::end_offsets(&topic)?;
-                let batch_bytes = options.shape().encode(options.seed, 0).len();
+                let batch_bytes = options.shape().encode(options.seed, 0)?.len();
                 (topic, Filled { batch_bytes, end_offsets })
             };
             let outcome = fetch(&admin, &plan, options, &topic, &filled);
@@ -166,8 +169,15 @@ fn produce(
 ) -> Result<Value, String> {
     let version = admin.produce_version;
     let shape = options.shape();
-    let mut work =
-        Produce::new(version, topic.clone(), options.partitions, options.acks, shape, options.seed);
+    let mut work = Produce::new(
+        version,
+        topic.clone(),
+        options.partitions,
+        options.acks,
+        shape,
+        options.seed,
+        options.connections,
+    )?;
     let mut measured = engine::run(plan, options.connections, &mut work)?;
     if measured.errors == 0 {
         let end_offsets = admin::end_offsets(topic)?;
@@ -191,7 +201,10 @@ struct Filled {
     end_offsets: Vec<i64>,
 }
 
-/// Fills each partition with the same number of equal batches, one connection a partition.
+/// Connections that fill a topic, at most.
+const FILL_CONNECTIONS: usize = 64;
+
+/// Fills each partition with about the same number of equal batches.
 fn fill(
     admin: &mut Admin,
     plan: &Plan,
@@ -199,6 +212,7 @@ fn fill(
     topic: &Topic,
 ) -> Result<Filled, String> {
     let shape = options.shape();
+    let connections = (options.partitions as usize).min(FILL_CONNECTIONS);
     let mut work = Produce::new(
         admin.produce_version,
         topic.clone(),
@@ -206,7 +220,8 @@ fn fill(
         1,
         shape,
         options.seed,
-    );
+        connections,
+    )?;
     let partitions = options.partitions as usize;
     let fill_plan = Plan {
         addresses: plan.addresses.clone(),
@@ -220,7 +235,7 @@ fn fill(
         broker_pids: Vec::new(),
         hold_bytes: 0,
     };
-    let measured = engine::run(&fill_plan, partitions, &mut work)?;
+    let measured = engine::run(&fill_plan, connections, &mut work)?;
     if let Some(message) = measured.first_error {
         return Err(format!("filling {}: {message}", topic.name));
     }

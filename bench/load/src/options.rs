@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::codec::Codec;
 use crate::engine::Arrivals;
 use crate::produce::BatchShape;
 
@@ -16,6 +17,12 @@ pub enum Verb {
     Fill,
     /// Deletes the topic named by `--topic`.
     Delete,
+    /// Creates the topic named by `--topic` and waits until it can be written to.
+    Create,
+    /// Waits until every partition of `--topic` answers, and says where each ends.
+    Ends,
+    /// Drops the pages of all files below `--directory` from the page cache.
+    DropCache,
     /// Sends the requests of `--script` round and round, and compares the answers.
     Replay,
 }
@@ -26,18 +33,24 @@ usage: sluice-load VERB --bootstrap HOST:PORT [--option value]...
 verbs
   produce      one batch a request
   fetch        reads a filled topic round and round (fills one itself unless --topic is given)
-  end-to-end   one producer, one long-polling consumer
+  end-to-end   a producer and long-polling consumers on each partition
   fill         creates a topic, fills each partition, keeps it
+  create       creates --topic
+  ends         waits until all partitions of --topic answer, and prints their end offsets
   delete       deletes --topic
+  drop-cache   drops the files below --directory from the page cache (flushed first)
   replay       sends the requests of --script, expects the answers in it
 
 load
-  --connections N     default 1; connection i uses partition i mod P
+  --connections N     default 1; connection i uses partition i mod P, or with more partitions than
+                      connections partitions i, i + N, i + 2N … in turn (end-to-end: one a partition)
   --partitions P      default 1
   --inflight K        requests outstanding a connection, default 1 (fetch: always 1)
   --records N         records a batch, default 1
   --value-bytes N     bytes a record value, default 100
+  --codec C           none, lz4 or zstd: batches are compressed once, before the run; default none
   --acks A            1 or -1, default 1
+  --consumers N       end-to-end: consumers a partition, default 1
   --fetch-bytes N     fetch limit, default: one batch
   --fill-mib N        log to fetch from, MiB of values a partition, default 64
   --script FILE       replay: connections, requests and answers (see replay.rs)
@@ -56,6 +69,7 @@ topic and broker
   --topic NAME        default: a name of its own, deleted afterwards
   --topic-config K=V  repeatable; of the topic created
   --replication R     replicas of the topic created, default 1
+  --directory DIR     drop-cache: where the files are
   --pid PID           repeatable; broker whose CPU and memory are sampled
 ";
 
@@ -69,6 +83,8 @@ pub struct Options {
     pub inflight: usize,
     pub shape_records: usize,
     pub value_bytes: usize,
+    pub codec: Codec,
+    pub consumers: usize,
     pub acks: i16,
     pub fetch_bytes: Option<usize>,
     pub fill_mib: u64,
@@ -85,6 +101,8 @@ pub struct Options {
     pub replication: i16,
     /// File of a replay.
     pub script: Option<PathBuf>,
+    /// Files of a drop-cache.
+    pub directory: Option<PathBuf>,
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -106,6 +124,9 @@ impl Options {
             "end-to-end" => Verb::EndToEnd,
             "fill" => Verb::Fill,
             "delete" => Verb::Delete,
+            "create" => Verb::Create,
+            "ends" => Verb::Ends,
+            "drop-cache" => Verb::DropCache,
             "replay" => Verb::Replay,
             other => return Err(format!("unknown verb {other}")),
         };
@@ -117,6 +138,8 @@ impl Options {
             inflight: 1,
             shape_records: 1,
             value_bytes: 100,
+            codec: Codec::None,
+            consumers: 1,
             acks: 1,
             fetch_bytes: None,
             fill_mib: 64,
@@ -132,6 +155,7 @@ impl Options {
             pids: Vec::new(),
             replication: 1,
             script: None,
+            directory: None,
         };
         let mut rest = pairs.iter();
         while let Some(name) = rest.next() {
@@ -166,6 +190,12 @@ impl Options {
                     value.split_once('=').ok_or("--topic-config needs KEY=VALUE")?;
                 self.topic_config.push((key.to_owned(), setting.to_owned()));
             }
+            "--codec" => {
+                self.codec =
+                    Codec::parse(value).ok_or_else(|| format!("--codec {value}: unknown"))?;
+            }
+            "--consumers" => self.consumers = number(name, value)?,
+            "--directory" => self.directory = Some(PathBuf::from(value)),
             "--script" => self.script = Some(PathBuf::from(value)),
             "--pid" => self.pids.push(number(name, value)?),
             "--replication" => self.replication = number(name, value)?,
@@ -177,7 +207,16 @@ impl Options {
     fn check(&self) -> Result<(), String> {
         let rules = [
             (self.hold_mib <= 64 << 10, "--hold-mib: at most 65536"),
-            (!self.bootstrap.is_empty(), "--bootstrap is missing"),
+            (!self.bootstrap.is_empty() || self.verb == Verb::DropCache, "--bootstrap is missing"),
+            (
+                (self.verb == Verb::DropCache) == self.directory.is_some(),
+                "--directory belongs to drop-cache, and drop-cache to it",
+            ),
+            ((1..=1000).contains(&self.consumers), "--consumers: 1 to 1000"),
+            (
+                self.verb != Verb::EndToEnd || self.codec == Codec::None,
+                "end to end stamps its records, so they cannot be compressed before",
+            ),
             ((1..=10_000).contains(&self.connections), "--connections: 1 to 10000"),
             ((1..=10_000).contains(&self.partitions), "--partitions: 1 to 10000"),
             ((1..=1000).contains(&self.inflight), "--inflight: 1 to 1000"),
@@ -200,7 +239,8 @@ impl Options {
                 "--script belongs to replay, and replay to it",
             ),
             (
-                !matches!(self.verb, Verb::Fill | Verb::Delete) || self.topic.is_some(),
+                !matches!(self.verb, Verb::Fill | Verb::Delete | Verb::Create | Verb::Ends)
+                    || self.topic.is_some(),
                 "--topic is missing",
             ),
         ];
@@ -211,7 +251,7 @@ impl Options {
     }
 
     pub fn shape(&self) -> BatchShape {
-        BatchShape { records: self.shape_records, value_bytes: self.value_bytes }
+        BatchShape { records: self.shape_records, value_bytes: self.value_bytes, codec: self.codec }
     }
 
     pub fn arrivals(&self) -> Arrivals {
@@ -251,6 +291,10 @@ mod tests {
             "produce --bootstrap h:1 --seconds -1",
             "produce --bootstrap h:1 --script f",
             "replay --bootstrap h:1",
+            "ends --bootstrap h:1",
+            "drop-cache",
+            "end-to-end --bootstrap h:1 --codec lz4",
+            "produce --bootstrap h:1 --codec snappy",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

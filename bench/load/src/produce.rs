@@ -1,9 +1,11 @@
 //! Produce: one batch for one partition a request, the same bytes each time.
 //!
-//! Connection `i` writes to partition `i mod P`. Checked: error code, correlation id, that base offsets of one connection
+//! Connection `i` of C writes to partition `i mod P`; where there are more partitions than connections, to partitions
+//! `i`, `i + C`, `i + 2C` … in turn. Checked: error code, correlation id, that base offsets of one connection in one partition
 //! rise by at least a batch, and, after the run, that the log grew by exactly what was acknowledged.
 
 use crate::api::{self, PRODUCE_TAIL_BYTES, Topic};
+use crate::codec::Codec;
 use crate::connection::{Response, Wanted};
 use crate::engine::{Done, Work};
 use crate::wire::{Crc32c, Random, encode_batch};
@@ -13,19 +15,27 @@ use crate::wire::{Crc32c, Random, encode_batch};
 pub struct BatchShape {
     pub records: usize,
     pub value_bytes: usize,
+    pub codec: Codec,
 }
+
+/// Words that compressible values are made of.
+const WORDS: usize = 256;
 
 impl BatchShape {
     pub fn total_value_bytes(self) -> u64 {
         (self.records * self.value_bytes) as u64
     }
 
-    /// Encodes a batch of this shape, values drawn from `seed`.
-    pub fn encode(self, seed: u64, timestamp_ms: i64) -> Vec<u8> {
+    /// Encodes a batch of this shape, values drawn from `seed`: printable noise, or words where they are to be compressed.
+    pub fn encode(self, seed: u64, timestamp_ms: i64) -> Result<Vec<u8>, String> {
         let mut random = Random::new(seed);
-        let values: Vec<Vec<u8>> =
-            (0..self.records).map(|_| random.value(self.value_bytes)).collect();
-        encode_batch(&Crc32c::new(), timestamp_ms, &values)
+        let words = random.words(WORDS);
+        let value = |_| match self.codec {
+            Codec::None => random.value(self.value_bytes),
+            Codec::Lz4 | Codec::Zstd => random.text(&words, self.value_bytes),
+        };
+        let values: Vec<Vec<u8>> = (0..self.records).map(value).collect();
+        encode_batch(&Crc32c::new(), self.codec, timestamp_ms, &values)
     }
 }
 
@@ -42,7 +52,11 @@ pub struct Produce {
     acks: i16,
     shape: BatchShape,
     batch: Vec<u8>,
-    /// By connection: lowest base offset that its next response may carry.
+    connections: usize,
+    partition_at: usize,
+    /// By connection: requests sent so far, for the turns of partitions.
+    sent: Vec<usize>,
+    /// Lowest base offset that the next response may carry: by partition where each has one connection, else by connection.
     next_offset: Vec<i64>,
     /// Batches acknowledged, by partition.
     acknowledged: Vec<u64>,
@@ -56,25 +70,39 @@ impl Produce {
         acks: i16,
         shape: BatchShape,
         seed: u64,
-    ) -> Self {
-        Self {
+        connections: usize,
+    ) -> Result<Self, String> {
+        if partitions as usize > connections && topic.leaders.windows(2).any(|two| two[0] != two[1])
+        {
+            return Err("fewer connections than partitions need one leader for all".to_owned());
+        }
+        Ok(Self {
             version,
             topic,
             partitions,
             acks,
             shape,
-            batch: shape.encode(seed, wall_ms()),
-            next_offset: Vec::new(),
+            batch: shape.encode(seed, wall_ms())?,
+            connections,
+            partition_at: 0,
+            sent: vec![0; connections],
+            next_offset: vec![0; connections.max(partitions as usize)],
             acknowledged: vec![0; partitions as usize],
-        }
+        })
     }
 
     pub fn batch_bytes(&self) -> usize {
         self.batch.len()
     }
 
-    fn partition(&self, connection: usize) -> i32 {
-        connection as i32 % self.partitions
+    /// The partition of a connection's request number `turn`.
+    fn partition(&self, connection: usize, turn: usize) -> i32 {
+        let partitions = self.partitions as usize;
+        if partitions <= self.connections {
+            return (connection % partitions) as i32;
+        }
+        let own = (partitions - connection).div_ceil(self.connections);
+        (connection + turn % own * self.connections) as i32
     }
 
     /// Compares what was acknowledged with the end offsets of a topic that was empty before.
@@ -93,15 +121,22 @@ impl Produce {
 
 impl Work for Produce {
     fn request(&mut self, connection: usize) -> Vec<u8> {
-        self.next_offset.resize(self.next_offset.len().max(connection + 1), 0);
-        let partition = self.partition(connection);
-        let frame =
+        let partition = self.partition(connection, 0);
+        let (frame, partition_at) =
             api::produce_frame(self.version, &self.topic, partition, self.acks, &self.batch);
+        self.partition_at = partition_at;
         debug_assert!(frame[..frame.len() - PRODUCE_TAIL_BYTES].ends_with(&self.batch));
         frame
     }
 
-    fn prepare(&mut self, _connection: usize, _request: &mut Vec<u8>) {}
+    fn prepare(&mut self, connection: usize, request: &mut Vec<u8>) {
+        if self.partitions as usize > self.connections {
+            let partition = self.partition(connection, self.sent[connection]);
+            self.sent[connection] += 1;
+            request[self.partition_at..self.partition_at + 4]
+                .copy_from_slice(&partition.to_be_bytes());
+        }
+    }
 
     fn wanted(&self, _connection: usize) -> Wanted {
         Wanted::Whole
@@ -113,19 +148,52 @@ impl Work for Produce {
         response: &Response<'_>,
         request_bytes: usize,
     ) -> Result<Done, String> {
-        let base_offset =
+        let (partition, base_offset) =
             api::produced_offset(response.bytes, self.version, response.request.correlation_id)?;
-        let lowest = self.next_offset[connection];
+        let has_turns = self.partitions as usize > self.connections;
+        let is_own = if has_turns {
+            (0..self.partitions).contains(&partition)
+                && partition as usize % self.connections == connection
+        } else {
+            partition == self.partition(connection, 0)
+        };
+        if !is_own {
+            return Err(format!("Produce: connection {connection} was answered for {partition}"));
+        }
+        let row = if has_turns { partition as usize } else { connection };
+        let lowest = self.next_offset[row];
         if base_offset < lowest {
             return Err(format!("Produce: base offset {base_offset} after {lowest} was reached"));
         }
-        self.next_offset[connection] = base_offset + self.shape.records as i64;
-        let partition = self.partition(connection) as usize;
-        self.acknowledged[partition] += 1;
+        self.next_offset[row] = base_offset + self.shape.records as i64;
+        self.acknowledged[partition as usize] += 1;
         Ok(Done {
             records: self.shape.records as u64,
             value_bytes: self.shape.total_value_bytes(),
             wire_bytes: request_bytes as u64,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_gets_its_turn_and_one_connection_only() -> Result<(), String> {
+        let topic = Topic { name: "t".to_owned(), id: [0; 16], leaders: vec!["h:1".to_owned(); 7] };
+        let shape = BatchShape { records: 1, value_bytes: 1, codec: Codec::None };
+        let made = |connections| Produce::new(13, topic.clone(), 7, 1, shape, 1, connections);
+        let few = made(3)?;
+        let turns = |connection: usize| {
+            (0..4).map(|turn| few.partition(connection, turn)).collect::<Vec<_>>()
+        };
+        assert_eq!([turns(0), turns(1), turns(2)], [[0, 3, 6, 0], [1, 4, 1, 4], [2, 5, 2, 5]]);
+        let many = made(9)?;
+        assert_eq!((many.partition(8, 0), many.partition(8, 5)), (1, 1));
+        let mut spread = topic.clone();
+        spread.leaders[3] = "h:2".to_owned();
+        assert!(Produce::new(13, spread, 7, 1, shape, 1, 3).is_err());
+        Ok(())
     }
 }

@@ -65,6 +65,8 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
             "records": options.shape_records,
             "valueBytes": options.value_bytes,
             "acks": options.acks,
+            "codec": options.codec.name(),
+            "consumers": options.consumers,
             "rate": options.rate,
             "arrivals": if options.is_poisson { "poisson" } else { "constant" },
             "seed": options.seed,

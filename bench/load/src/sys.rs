@@ -1,8 +1,10 @@
 //! The few Linux calls that the standard library does not offer: epoll, a timer descriptor, discarding received bytes,
 //! and the clock tick of /proc. The only unsafe code of the generator.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -208,6 +210,57 @@ impl Drop for PagePool {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, whole, and nothing refers into it.
         unsafe { libc::munmap(self.start, self.length_bytes) };
+    }
+}
+
+/// Sends up to `length_bytes` of a file from `offset_bytes` on; the bytes stay in the kernel. Returns how many went.
+pub fn send_file(
+    socket: &impl AsRawFd,
+    file: &impl AsRawFd,
+    offset_bytes: u64,
+    length_bytes: usize,
+) -> io::Result<usize> {
+    let mut offset = offset_bytes as libc::off_t;
+    // SAFETY: `offset` outlives the call; both descriptors are open (the kernel checks them anyway).
+    let sent = unsafe {
+        libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), &raw mut offset, length_bytes)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// Flushes all files below a directory and drops their pages from the page cache; returns how many there were. A file that
+/// goes away meanwhile does not count.
+pub fn drop_cache(directory: &Path) -> io::Result<usize> {
+    let mut files = 0;
+    for entry in fs::read_dir(directory)? {
+        let Ok(entry) = entry else { continue };
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
+            files += drop_cache(&entry.path()).unwrap_or(0);
+        } else if kind.is_file() {
+            let Ok(file) = fs::File::open(entry.path()) else { continue };
+            file.sync_data()?;
+            // SAFETY: no pointers are passed, and the descriptor is open.
+            let error =
+                unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            files += 1;
+        }
+    }
+    Ok(files)
+}
+
+/// Raises the limit of open files to the highest that is allowed; what cannot be raised stays as it is.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
     }
 }
 
