@@ -239,10 +239,14 @@ async function writeDocuments(isCheck: boolean): Promise<void> {
 
 // ---- bundles ----
 
-/** The addon stays a file of its own beside the bundle's folder; its loader finds the .node from there. */
-const nativeIsOutside: Bun.BunPlugin = {
-  name: "native addon outside of the bundle",
+/** The addon stays a file of its own beside the bundle's folder; its loader finds the .node from there. So does the benchmark. */
+const restIsOutside: Bun.BunPlugin = {
+  name: "native addon and benchmark outside of the bundle",
   setup(build) {
+    build.onResolve({ filter: /^#bench$/ }, () => ({
+      path: "../bench/command.ts",
+      external: true,
+    }));
     build.onResolve({ filter: /^#native$/ }, () => ({
       path: "../native/binding.js",
       external: true,
@@ -282,7 +286,7 @@ async function buildBundles(wanted: string | undefined): Promise<void> {
       target: bundle.target,
       format: "esm",
       sourcemap: "linked",
-      plugins: [nativeIsOutside],
+      plugins: [restIsOutside],
       throw: false,
     });
     if (!result.success) {

@@ -1,17 +1,37 @@
 /** The native load generator as seen from the runner: built once, run once a measurement, one JSON object back. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { LoadResult } from "./record.ts";
 import { root, runCommand } from "./systems/system.ts";
 import type { Workload } from "./workloads/workload.ts";
 
 const targetDirectory = process.env["CARGO_TARGET_DIR"] ?? join(root, "bench/load/target");
 
-/** Path of the generator. */
-export const loadBinary: string = join(targetDirectory, "release/sluice-load");
+/** Path of the generator: `SLUICE_LOAD`, or where Cargo puts it. */
+export const loadBinary: string =
+  process.env["SLUICE_LOAD"] ?? join(targetDirectory, "release/sluice-load");
+/** Path of the physical limit, always beside the generator. */
+export const limitBinary: string = join(dirname(loadBinary), "sluice-limit");
 
-/** Builds the generator from its lockfile; quick when nothing changed. */
+/**
+ * Builds the generator and the limit from their lockfile; quick when nothing changed. One named by `SLUICE_LOAD` is taken as it is.
+ *
+ * @throws Error that says what to install or to run.
+ */
 export async function buildLoadGenerator(): Promise<void> {
+  if (process.env["SLUICE_LOAD"] !== undefined) {
+    if (!existsSync(loadBinary)) throw new Error(`SLUICE_LOAD: there is no ${loadBinary}`);
+    return;
+  }
+  const manifest = join(root, "bench/load/Cargo.toml");
+  if (Bun.which("cargo") === null) {
+    if (existsSync(loadBinary)) return;
+    throw new Error(
+      `the load generator is not built, and Cargo is not here to build it: install Rust 1.89 or newer and run\n` +
+        `  cargo build --release --locked --manifest-path ${manifest}\n` +
+        "or set SLUICE_LOAD to a sluice-load that was built elsewhere",
+    );
+  }
   await runCommand([
     "cargo",
     "build",
@@ -19,7 +39,7 @@ export async function buildLoadGenerator(): Promise<void> {
     "--locked",
     "--quiet",
     "--manifest-path",
-    "bench/load/Cargo.toml",
+    manifest,
   ]);
   if (!existsSync(loadBinary)) throw new Error(`${loadBinary} is missing after its build`);
 }
@@ -66,6 +86,8 @@ export function loadArguments(
     ["--inflight", workload.inflight],
     ["--records", workload.records],
     ["--value-bytes", workload.valueBytes],
+    ["--codec", workload.codec],
+    ["--consumers", workload.consumers],
     ["--acks", workload.acks],
     ["--fetch-bytes", workload.fetchBytes],
     ["--fill-mib", options.fillMib ?? workload.fillMib],
@@ -116,8 +138,9 @@ async function runGenerator(
   }
 }
 
+/** A run that came to nothing; its reason goes into `firstError`. */
 const noLatency = { count: 0, mean: 0, p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
-const failed: LoadResult = {
+export const failed: LoadResult = {
   isValid: false,
   errors: 1,
   firstError: null,
@@ -178,4 +201,41 @@ export function fillTopic(workload: Workload, options: LoadOptions): Promise<Loa
 /** Deletes a topic. */
 export function deleteTopic(bootstrap: string, topic: string): Promise<LoadResult> {
   return runGenerator(["delete", "--bootstrap", bootstrap, "--topic", topic], 60_000);
+}
+
+/** Creates a topic and waits until it can be written to. */
+export function createTopic(
+  bootstrap: string,
+  topic: string,
+  partitions: number,
+  topicConfig: Readonly<Record<string, string>>,
+): Promise<LoadResult> {
+  const settings = Object.entries(topicConfig).flatMap(([key, value]) => [
+    "--topic-config",
+    `${key}=${value}`,
+  ]);
+  const given = ["--bootstrap", bootstrap, "--topic", topic, "--partitions", String(partitions)];
+  return runGenerator(["create", ...given, ...settings], 120_000);
+}
+
+/** Waits until every partition of a topic answers, and gives their end offsets. */
+export async function endOffsets(
+  bootstrap: string,
+  topic: string,
+  partitions: number,
+): Promise<readonly number[]> {
+  const given = ["--bootstrap", bootstrap, "--topic", topic, "--partitions", String(partitions)];
+  const result: LoadResult & { readonly endOffsets?: readonly number[] } = await runGenerator(
+    ["ends", ...given],
+    120_000,
+  );
+  if (!result.isValid || result.endOffsets === undefined)
+    throw new Error(result.firstError ?? "no end offsets");
+  return result.endOffsets;
+}
+
+/** Flushes the files below a directory and drops them from the page cache. */
+export async function dropCache(directory: string): Promise<void> {
+  const result = await runGenerator(["drop-cache", "--directory", directory], 120_000);
+  if (!result.isValid) throw new Error(result.firstError ?? "the page cache was not dropped");
 }

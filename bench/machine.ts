@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { cpus, release, totalmem, type as systemType } from "node:os";
 import { join } from "node:path";
-import { runCommand } from "./systems/system.ts";
+import { root, runCommand } from "./systems/system.ts";
 
 /** Describes the machine; what cannot be found out is "unknown". */
 export async function describeMachine(): Promise<Record<string, string | number>> {
@@ -27,11 +27,12 @@ export async function describeMachine(): Promise<Record<string, string | number>
   };
 }
 
-/** Which code a figure is of. */
+/** Which code a figure is of; an installed package has no checkout, and its commit is "unknown". */
 export async function describeCheckout(): Promise<{
   readonly commit: string;
   readonly hasUncommittedChanges: boolean;
 }> {
+  if (!existsSync(join(root, ".git"))) return { commit: "unknown", hasUncommittedChanges: false };
   const status = await runCommand(["git", "status", "--porcelain", "--", "src", "native"]);
   return {
     commit: (await runCommand(["git", "rev-parse", "HEAD"])).trim(),

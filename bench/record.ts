@@ -3,7 +3,7 @@
  * reads it, and `results/` keeps some.
  */
 import { spreadOf, type Spread } from "./statistics.ts";
-import type { Cost, Workload } from "./workloads/workload.ts";
+import type { Cost, Figure, Goal, Rival, Workload } from "./workloads/workload.ts";
 
 /** Latency in milliseconds, as the load generator reports it. */
 export interface LatencyMs {
@@ -35,6 +35,8 @@ export interface LoadResult {
   /** HDR V2, deflated, base64; nanoseconds. Dropped from the record once merged. */
   readonly latencyHistogram?: string;
   readonly backlogMax: number;
+  /** Open loop: what was still due when the run ended. Counted in the latency with its age. */
+  readonly unsent?: number;
   readonly generatorCpuSeconds: number;
   readonly apiVersion?: number;
   readonly foreignCores?: number;
@@ -67,13 +69,38 @@ export interface SystemRuns {
 /** Whether a goal was met; `no score` where a side has no valid run, `no goal` where none is set. */
 export type Verdict = "met" | "missed" | "no goal" | "no score";
 
+/** A goal and what became of it. */
+export interface GoalResult {
+  readonly goal: Goal;
+  /** Our median over the other's. */
+  readonly ratio: number | null;
+  readonly verdict: Verdict;
+}
+
 /** One workload on all systems. */
 export interface CaseRecord {
   readonly workload: Workload;
   readonly systems: Readonly<Record<string, SystemRuns>>;
-  /** Median cost of the first system over that of the second. */
+  /** Why a system is not among them, by its name. */
+  readonly leftOut: Readonly<Record<string, string>>;
+  /** Median cost of the subject over that of its rival. */
   readonly ratio: number | null;
-  readonly verdict: Verdict;
+  /** The same over the physical limit's. */
+  readonly limitRatio: number | null;
+  readonly goals: readonly GoalResult[];
+}
+
+/** What no load shows, measured on brokers of their own; figures by name, absent where a system cannot be asked for them. */
+export interface LifecycleRecord {
+  readonly name: string;
+  readonly about: string;
+  readonly systems: Readonly<Record<string, readonly LifecycleRun[]>>;
+}
+
+/** One run of a lifecycle; a run with an error has no figures. */
+export interface LifecycleRun {
+  readonly figures: Readonly<Record<string, number>>;
+  readonly error: string | null;
 }
 
 /** A broker as it was measured. */
@@ -93,7 +120,7 @@ export interface SystemRecord {
 
 /** A whole comparison. */
 export interface BenchRecord {
-  readonly schema: 1;
+  readonly schema: 2;
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly command: string;
@@ -110,13 +137,16 @@ export interface BenchRecord {
   };
   readonly systems: Readonly<Record<string, SystemRecord>>;
   readonly cases: readonly CaseRecord[];
+  readonly lifecycles: readonly LifecycleRecord[];
 }
 
 /** The system that goals are about. */
-export const subject: string = "self";
-/** Goals for it as a whole. */
+export const subject: string = "sluice";
+/** The system that does as little as can be done; nobody's rival. */
+export const limitName: string = "limit";
+/** Goals for the subject as a whole. */
 export const memoryGoalMib: number = 200;
-export const startUpGoalMs: number = 300;
+export const startUpGoalMs: number = 150;
 
 /** Spread of one figure over the valid runs. */
 export function spreadOfRuns(
@@ -135,24 +165,116 @@ export function costOf(run: LoadResult, cost: Cost): number | undefined {
   return run.broker?.[cost];
 }
 
-/**
- * Compares the first system's median cost with the second's, and that with the goal. A run with errors spoils its case; a
- * system measured alone has nothing to be compared with.
- */
+/** A figure of a run, as goals name it. */
+export function figureOf(run: LoadResult, figure: Figure): number | undefined {
+  switch (figure) {
+    case "recordsPerSecond":
+    case "requestsPerSecond":
+      return run[figure];
+    case "p99Ms":
+      return run.latencyMs.p99;
+    case "p999Ms":
+      return run.latencyMs.p999;
+    default:
+      return costOf(run, figure);
+  }
+}
+
+/** Whom a comparison is about: ours, or the first of those measured that is not the limit. */
+export function subjectOf(systems: Readonly<Record<string, unknown>>): string | undefined {
+  return subject in systems ? subject : Object.keys(systems).find((name) => name !== limitName);
+}
+
+/** Whom it is compared with. */
+export function rivalOf(systems: Readonly<Record<string, unknown>>): string | undefined {
+  const own = subjectOf(systems);
+  return Object.keys(systems).find((name) => name !== own && name !== limitName);
+}
+
+function isClean(runs: SystemRuns | undefined): runs is SystemRuns {
+  return runs !== undefined && runs.runs.length > 0 && runs.runs.every((run) => run.isValid);
+}
+
+/** Our median over the other's; `null` where a run of either failed, or one of them does not have the figure. */
+export function ratioOf(
+  ours: SystemRuns | undefined,
+  other: SystemRuns | undefined,
+  figure: Figure,
+): number | null {
+  if (!isClean(ours) || !isClean(other)) return null;
+  const [left, right] = [ours, other].map((side) =>
+    spreadOfRuns(side, (run) => figureOf(run, figure)),
+  );
+  if (left === null || left === undefined || right === null || right === undefined) return null;
+  return right.median === 0 ? null : left.median / right.median;
+}
+
+function meets(goal: Goal, ratio: number): boolean {
+  return ratio <= (goal.atMost ?? Infinity) && ratio >= (goal.atLeast ?? 0);
+}
+
+/** Compares the subject's cost with its rival's and with the limit's, and judges the goals of the workload. A goal against a system
+ * that was not measured is left out; a run with errors spoils its case. Points of a curve are judged together: `judgeCurves`. */
 export function judge(
   workload: Workload,
-  first: SystemRuns | undefined,
-  second: SystemRuns | undefined,
-): { ratio: number | null; verdict: Verdict } {
-  if (second === undefined) return { ratio: null, verdict: "no goal" };
-  const isClean = [first, second].every(
-    (side) => side !== undefined && side.runs.every((run) => run.isValid),
-  );
-  const ours = spreadOfRuns(first, (run) => costOf(run, workload.cost));
-  const theirs = spreadOfRuns(second, (run) => costOf(run, workload.cost));
-  if (!isClean || ours === null || theirs === null || theirs.median === 0)
-    return { ratio: null, verdict: "no score" };
-  const ratio = ours.median / theirs.median;
-  if (workload.target === undefined) return { ratio, verdict: "no goal" };
-  return { ratio, verdict: ratio <= workload.target ? "met" : "missed" };
+  systems: Readonly<Record<string, SystemRuns>>,
+): Pick<CaseRecord, "ratio" | "limitRatio" | "goals"> {
+  const own = systems[subjectOf(systems) ?? ""];
+  const rival = systems[rivalOf(systems) ?? ""];
+  const limit = systems[limitName];
+  const sides: Readonly<Record<Rival, SystemRuns | undefined>> = { kafka: rival, limit };
+  const goals = workload.series === undefined ? workload.goals : [];
+  return {
+    ratio: ratioOf(own, rival, workload.cost),
+    limitRatio: ratioOf(own, limit, workload.cost),
+    goals: goals
+      .filter((goal) => sides[goal.against] !== undefined)
+      .map((goal) => {
+        const ratio = ratioOf(own, sides[goal.against], goal.figure);
+        const verdict = ratio === null ? "no score" : meets(goal, ratio) ? "met" : "missed";
+        return { goal, ratio, verdict };
+      }),
+  };
+}
+
+/** Share of the offered rate that must go through for a rate to count as held. */
+const heldShare = 0.97;
+
+/** The highest offered rate of a curve that a system held, records a second; 0 for none. */
+export function saturationOf(points: readonly CaseRecord[], system: string): number {
+  const held = points.filter((point) => {
+    const runs = point.systems[system];
+    const rate = spreadOfRuns(runs, (run) => run.requestsPerSecond);
+    const offered = point.workload.ratePerSecond ?? 0;
+    return isClean(runs) && rate !== null && rate.median >= offered * heldShare;
+  });
+  return Math.max(0, ...held.map((point) => point.workload.ratePerSecond ?? 0));
+}
+
+/** Curves among the cases, by name. */
+export function curvesOf(cases: readonly CaseRecord[]): Map<string, CaseRecord[]> {
+  const curves = new Map<string, CaseRecord[]>();
+  for (const point of cases) {
+    const name = point.workload.series;
+    if (name !== undefined) curves.set(name, [...(curves.get(name) ?? []), point]);
+  }
+  return curves;
+}
+
+/** Judges each curve at its point nearest to half of the rival's saturation; the other points have no goals. */
+export function judgeCurves(cases: readonly CaseRecord[]): CaseRecord[] {
+  const judged = new Map<CaseRecord, CaseRecord>();
+  for (const points of curvesOf(cases).values()) {
+    const rival = rivalOf(points[0]?.systems ?? {});
+    const half = rival === undefined ? 0 : saturationOf(points, rival) / 2;
+    if (half === 0) continue;
+    const distance = (point: CaseRecord): number =>
+      Math.abs((point.workload.ratePerSecond ?? 0) - half);
+    const nearest = points.reduce((best, point) =>
+      distance(point) < distance(best) ? point : best,
+    );
+    const { series: _curve, ...alone } = nearest.workload;
+    judged.set(nearest, { ...nearest, goals: judge(alone, nearest.systems).goals });
+  }
+  return cases.map((each) => judged.get(each) ?? each);
 }

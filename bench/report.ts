@@ -1,12 +1,22 @@
 /**
- * Turns a record into a page: `report.ts RECORD.json [OUT.md]` writes Markdown, and beside it an SVG with one bar a
- * system for the cost of each case. Both hold nothing that is not in the JSON.
+ * Turns a record into Markdown: `report.ts RECORD.json [OUT.md]` writes all of it, and beside it an SVG with one bar a system for the
+ * cost of each case; `report.ts --readme RECORD.json` prints the short table of the README. Nothing is in them that is not in the
+ * JSON. The page with plots is made by `page/page.ts`.
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { costOf, spreadOfRuns, type BenchRecord, type CaseRecord } from "./record.ts";
+import {
+  costOf,
+  figureOf,
+  rivalOf,
+  spreadOfRuns,
+  subjectOf,
+  type BenchRecord,
+  type CaseRecord,
+} from "./record.ts";
 import { formatNumber } from "./statistics.ts";
-import { caseColumns, caseRows, wholeRows } from "./table.ts";
+import { caseColumns, caseRows, goalRows, wholeRows } from "./table.ts";
+import type { Figure } from "./workloads/workload.ts";
 
 export const markdownTable = (
   head: readonly string[],
@@ -16,6 +26,39 @@ export const markdownTable = (
 
 export const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+/** The short table: for each case our rate and CPU, the rival's, and both ratios. */
+export function renderReadmeTable(record: BenchRecord): string {
+  const own = subjectOf(record.systems) ?? "";
+  const rival = rivalOf(record.systems);
+  const rows = record.cases.map((each) => {
+    const { cost } = each.workload;
+    const unit = cost === "cpuSecondsPerValueGib" ? "s/GiB" : "s/100k";
+    const rate: Figure =
+      cost === "cpuSecondsPerValueGib" ? "recordsPerSecond" : "requestsPerSecond";
+    const cell = (name: string | undefined, figure: Figure, suffix: string): string => {
+      const runs = name === undefined ? undefined : each.systems[name];
+      const spread = spreadOfRuns(runs, (run) => figureOf(run, figure));
+      return spread === null ? "–" : `${formatNumber(spread.median)}${suffix}`;
+    };
+    const ratio = (value: number | null): string => (value === null ? "–" : formatNumber(value));
+    return [
+      each.workload.name,
+      cell(own, rate, "/s"),
+      cell(rival, rate, "/s"),
+      cell(own, cost, ` ${unit}`),
+      cell(rival, cost, ` ${unit}`),
+      ratio(each.ratio),
+      ratio(each.limitRatio),
+    ];
+  });
+  const head = ["case", own, rival ?? "–", `CPU ${own}`, `CPU ${rival ?? "–"}`, "ratio", "× limit"];
+  const { machine, options } = record;
+  return `${machine["processor"]}, ${machine["cores"]} cores; medians of ${options.runs} runs of ${options.secondsPerRun} s; commit \`${record.commit.slice(0, 12)}\`; \`${record.command}\`
+
+${markdownTable(head, rows)}
+`;
+}
 
 function latencyRows(cases: readonly CaseRecord[]): string[][] {
   return cases.flatMap((record) =>
@@ -46,9 +89,13 @@ export function renderMarkdown(record: BenchRecord, plot: string): string {
     `# ${systems.map(([name]) => name).join(" against ")}`,
     `Commit \`${record.commit.slice(0, 12)}\`${record.hasUncommittedChanges ? " with uncommitted changes" : ""}, ${record.startedAt} to ${record.finishedAt}, \`${record.command}\`.`,
     `${machine["processor"]}, ${machine["cores"]} cores, ${machine["memoryMib"]} MiB, ${machine["kernel"]}, governor ${machine["governor"]}, load before ${machine["loadBefore"]}. Median (min–max) of ${options.runs} runs of ${options.secondsPerRun} s, seed ${options.seed}.`,
-    "Ratio: broker CPU of the first system over the second's, by GiB of record values or by request as the case is about.",
+    "Ratio: our broker CPU over the rival's, by GiB of record values or by request as the case is about; × limit: the same over the physical limit's.",
     `![broker CPU by case](${plot})`,
     markdownTable(caseColumns, record.cases.flatMap(caseRows)),
+    markdownTable(
+      ["case", "goal", "measured", "verdict"],
+      goalRows(record).map((row) => row.cells),
+    ),
     markdownTable(
       ["figure", "system", "value", "goal"],
       wholeRows(record).map((row) => row.cells),
@@ -95,8 +142,11 @@ export function renderPlot(record: BenchRecord): string {
       );
     }
     const rival = sides[1]?.spread?.median;
-    if (each.workload.target !== undefined && rival !== undefined && highest > 0) {
-      const x = labelWidth + ((each.workload.target * rival) / highest) * barWidth;
+    const target = each.workload.goals.find(
+      ({ figure, against }) => figure === each.workload.cost && against === "kafka",
+    )?.atMost;
+    if (target !== undefined && rival !== undefined && highest > 0) {
+      const x = labelWidth + ((target * rival) / highest) * barWidth;
       const end = y + sides.length * lineHeight;
       parts.push(
         `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y}" y2="${end}" stroke="#222" stroke-dasharray="3 2"/>`,
@@ -116,12 +166,17 @@ export function renderPlot(record: BenchRecord): string {
 }
 
 if (import.meta.main) {
-  const [source, target] = process.argv.slice(2);
+  const isReadme = process.argv[2] === "--readme";
+  const [source, target] = process.argv.slice(isReadme ? 3 : 2);
   if (source === undefined) {
-    console.error("usage: report.ts RECORD.json [OUT.md]");
+    console.error("usage: report.ts [--readme] RECORD.json [OUT.md]");
     process.exit(2);
   }
   const record: BenchRecord = await Bun.file(source).json();
+  if (isReadme) {
+    console.log(renderReadmeTable(record));
+    process.exit(0);
+  }
   const page = target ?? source.replace(/\.json$/, ".md");
   const plot = page.replace(/\.md$/, ".svg");
   writeFileSync(plot, renderPlot(record));

@@ -4,12 +4,15 @@ import {
   spreadOfRuns,
   startUpGoalMs,
   subject,
+  subjectOf,
   type BenchRecord,
   type CaseRecord,
+  type GoalResult,
   type SystemRuns,
   type Verdict,
 } from "./record.ts";
 import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
+import type { Figure } from "./workloads/workload.ts";
 
 /** Colours text; the identity where output is no terminal. */
 export type Paint = (colour: "green" | "red" | "yellow" | "dim" | "bold", text: string) => string;
@@ -29,9 +32,40 @@ const verdictColours = {
   "no goal": "dim",
 } as const;
 
-function verdictText(verdict: Verdict, target: number | undefined): string {
-  if (verdict === "no goal") return "";
-  return verdict === "no score" || target === undefined ? verdict : `≤ ${target} ${verdict}`;
+const figureNames: Readonly<Record<Figure, string>> = {
+  cpuSecondsPerValueGib: "CPU/GiB",
+  cpuSecondsPer100kRequests: "CPU/request",
+  recordsPerSecond: "records/s",
+  requestsPerSecond: "requests/s",
+  p99Ms: "p99",
+  p999Ms: "p99.9",
+};
+
+/** What a goal asks: `CPU/GiB ≤ 0.2 × kafka`. */
+function goalAsks({ goal }: GoalResult): string {
+  const [sign, bound] = goal.atMost === undefined ? ["≥", goal.atLeast ?? 0] : ["≤", goal.atMost];
+  return `${figureNames[goal.figure]} ${sign} ${Number(bound.toFixed(2))} × ${goal.against}`;
+}
+
+/** A goal with its verdict. */
+export function goalText(result: GoalResult): string {
+  const measured = result.ratio === null ? "" : `, ${formatNumber(result.ratio)}`;
+  return `${goalAsks(result)}${measured}: ${result.verdict}`;
+}
+
+/** All goals of a record, a row each: case, what is asked, what was measured, verdict. */
+export function goalRows(record: BenchRecord): { cells: string[]; verdict: Verdict }[] {
+  return record.cases.flatMap((each) =>
+    each.goals.map((result) => ({
+      cells: [
+        each.workload.name,
+        goalAsks(result),
+        result.ratio === null ? "–" : formatNumber(result.ratio),
+        result.verdict,
+      ],
+      verdict: result.verdict,
+    })),
+  );
 }
 
 /** Column titles of the case table. */
@@ -39,6 +73,7 @@ export const caseColumns: readonly string[] = [
   "case",
   "system",
   "requests/s",
+  "records/s",
   "MiB/s",
   "p50 ms",
   "p99 ms",
@@ -46,16 +81,18 @@ export const caseColumns: readonly string[] = [
   "CPU s/100k requests",
   "RSS MiB",
   "ratio",
-  "goal",
+  "× limit",
 ];
 
 /** One line a system for one case, unpadded and uncoloured. */
 export function caseRows(record: CaseRecord): string[][] {
   const names = Object.keys(record.systems);
+  const own = subjectOf(record.systems);
   return names.map((name, index) => {
     const runs = record.systems[name];
     const figures = [
       formatSpread(spreadOfRuns(runs, (run) => run.requestsPerSecond)),
+      medianOf(runs, (run) => run.recordsPerSecond),
       medianOf(runs, (run) => run.valueMibPerSecond),
       medianOf(runs, (run) => run.latencyMs.p50),
       medianOf(runs, (run) => run.latencyMs.p99),
@@ -63,10 +100,11 @@ export function caseRows(record: CaseRecord): string[][] {
       formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPer100kRequests)),
       medianOf(runs, (run) => run.broker?.residentMib),
     ];
-    const isFirst = index === 0;
-    const ratio = isFirst && record.ratio !== null ? formatNumber(record.ratio) : "";
-    const goal = isFirst ? verdictText(record.verdict, record.workload.target) : "";
-    return [isFirst ? record.workload.name : "", name].concat(figures, ratio, goal);
+    const isOwn = name === own;
+    const ratioCell = (ratio: number | null): string =>
+      isOwn && ratio !== null ? formatNumber(ratio) : "";
+    const ratios = [ratioCell(record.ratio), ratioCell(record.limitRatio)];
+    return [index === 0 ? record.workload.name : "", name].concat(figures, ratios);
   });
 }
 
@@ -93,23 +131,48 @@ function pad(rows: readonly (readonly string[])[]): string[][] {
 
 /** The case table. */
 export function formatCases(cases: readonly CaseRecord[], paint: Paint): string {
-  const rows: { cells: string[]; verdict: Verdict | null }[] = [
-    { cells: [...caseColumns], verdict: null },
-  ];
-  for (const record of cases) {
-    for (const [index, cells] of caseRows(record).entries()) {
-      rows.push({ cells, verdict: index === 0 ? record.verdict : null });
-    }
-  }
-  const padded = pad(rows.map((row) => row.cells));
+  const rows = cases.flatMap((record) =>
+    caseRows(record).map((cells, index) => ({ cells, isFirst: index === 0 })),
+  );
+  const padded = pad([[...caseColumns], ...rows.map((row) => row.cells)]);
   const lines = padded.map((cells, index) => {
-    const verdict = rows[index]?.verdict ?? null;
-    if (index === 0) return paint("bold", cells.join("  ").trimEnd());
-    if (verdict === null) return paint("dim", cells.join("  ").trimEnd());
-    const [ratio = "", goal = ""] = cells.slice(-2);
-    return `${cells.slice(0, -2).join("  ")}  ${paint(verdictColours[verdict], `${ratio}  ${goal}`.trimEnd())}`;
+    const line = cells.join("  ").trimEnd();
+    if (index === 0) return paint("bold", line);
+    return rows[index - 1]?.isFirst === true ? line : paint("dim", line);
   });
   return lines.join("\n");
+}
+
+/** The goals, one a line. */
+function formatGoals(record: BenchRecord, paint: Paint): string {
+  const rows = goalRows(record);
+  const padded = pad(rows.map((row) => row.cells));
+  return padded
+    .map((cells, index) =>
+      paint(verdictColours[rows[index]?.verdict ?? "no goal"], cells.join("  ").trimEnd()),
+    )
+    .join("\n");
+}
+
+/** Lifecycles, a line a figure and system. */
+function formatLifecycles(record: BenchRecord): string {
+  const rows = record.lifecycles.flatMap((life) =>
+    Object.entries(life.systems).flatMap(([name, runs]) => {
+      const figures = new Set(runs.flatMap((run) => Object.keys(run.figures)));
+      const error = runs.find((run) => run.error !== null)?.error;
+      return [
+        ...[...figures].map((figure) => [
+          life.name,
+          `${name} ${figure}`,
+          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
+        ]),
+        ...(error === undefined || error === null ? [] : [[life.name, `${name} failed`, error]]),
+      ];
+    }),
+  );
+  return pad(rows)
+    .map((cells) => cells.join("  ").trimEnd())
+    .join("\n");
 }
 
 /** First errors of runs without a score, one a line. */
@@ -186,14 +249,16 @@ export function formatRecord(record: BenchRecord, paint: Paint): string {
   const head = [
     ...systems,
     `${machine["processor"]}, ${machine["cores"]} cores, ${machine["kernel"]}; median (min–max) of ${record.options.runs} runs of ${record.options.secondsPerRun} s`,
-    "ratio: CPU of the first system over the second's, by GiB of record values or by request as the case is about",
+    "ratio: our CPU over the rival's, by GiB of record values or by request as the case is about; × limit: the same over the physical limit's",
   ];
   const errors = formatErrors(record.cases, paint);
   const parts = [
     head.map((line) => paint("dim", line)).join("\n"),
     formatCases(record.cases, paint),
+    formatGoals(record, paint),
+    formatLifecycles(record),
     lines.join("\n"),
-  ];
+  ].filter((part) => part !== "");
   if (errors !== "") parts.push(errors);
   return parts.join("\n\n");
 }

@@ -4,16 +4,13 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type BrokerCluster,
-  type ClusterOptions,
-  kafkaCluster,
-  sluiceCluster,
-} from "../../test/support/cluster-process.ts";
+import type { BrokerCluster, ClusterOptions } from "../../test/support/cluster-process.ts";
 import { kafkaJavaFlags, kafkaLibraries } from "./kafka.ts";
 import type { RunningSystem, StartOptions, System } from "./system.ts";
 
 async function make(system: System, options: ClusterOptions): Promise<BrokerCluster> {
+  // Only a checkout has it, and only this needs it.
+  const { kafkaCluster, sluiceCluster } = await import("../../test/support/cluster-process.ts");
   return system.name === "kafka"
     ? await kafkaCluster(await kafkaLibraries(), { ...options, javaFlags: kafkaJavaFlags })
     : await sluiceCluster(options);
@@ -50,7 +47,9 @@ export function clustered(system: System, nodeCount: number): System {
         pids,
         bootstrap: cluster.nodes[0]?.bootstrap ?? "",
         startUpMs: performance.now() - startedMs,
+        dataDirectory: directory,
         stop: () => cluster.stop(),
+        kill: () => cluster.stop("SIGKILL"),
       };
     },
   };

@@ -119,6 +119,8 @@ export async function kafkaLibraries(): Promise<string> {
 export const kafka: System = {
   name: "kafka",
   warmUpSeconds: 45,
+  isBroker: true,
+  isOurs: true,
 
   async prepare(): Promise<void> {
     await kafkaLibraries();
@@ -160,6 +162,7 @@ export const kafka: System = {
       name: "kafka",
       command: [...javaCommand(flags, "info"), "kafka.Kafka", path],
       port: options.port,
+      dataDirectory: join(options.directory, "data"),
       logDirectory: logs,
       timeoutMs: 120_000,
     });

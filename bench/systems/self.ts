@@ -2,7 +2,9 @@
  * The broker of this checkout, started the way its README says. Its defaults stand, but for the delay after which files
  * of a deleted topic go: both sides get the same, so that the runs' own topics leave the disk soon.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { describeCheckout } from "../machine.ts";
 import {
   launch,
   root,
@@ -13,7 +15,10 @@ import {
   type System,
 } from "./system.ts";
 
-const bun = join(root, "node_modules/.bin/bun");
+/** The Bun of the checkout; in an installed package the one that runs this. */
+const bun = existsSync(join(root, "node_modules/.bin/bun"))
+  ? join(root, "node_modules/.bin/bun")
+  : process.execPath;
 
 /** Extra settings from the environment, `key=value` separated by commas: to try a setting against the same rival. */
 function extraSettings(): [string, string][] {
@@ -26,19 +31,21 @@ function extraSettings(): [string, string][] {
 
 /** Adapter for the checkout this file is in. */
 export const self: System = {
-  name: "self",
+  name: "sluice",
   warmUpSeconds: 5,
+  isBroker: true,
+  isOurs: true,
 
   async prepare(): Promise<void> {
     // A stale or unoptimised addon would be measured without notice; the build does nothing when all is up to date.
-    if (process.env["SLUICE_BENCH_BUILD"] === "no") return;
+    if (process.env["SLUICE_BENCH_BUILD"] === "no" || !existsSync(join(root, "build.ts"))) return;
     await runCommand([bun, "build.ts", "addon"]);
   },
 
   async version(): Promise<string> {
     const manifest: { version: string } = await Bun.file(join(root, "package.json")).json();
-    const commit = (await runCommand(["git", "rev-parse", "--short=12", "HEAD"])).trim();
-    return `sluice ${manifest.version} (${commit}), bun ${(await runCommand([bun, "--version"])).trim()}`;
+    const { commit } = await describeCheckout();
+    return `sluice ${manifest.version} (${commit.slice(0, 12)}), bun ${(await runCommand([bun, "--version"])).trim()}`;
   },
 
   config(options: StartOptions): Record<string, string> {
@@ -63,9 +70,10 @@ export const self: System = {
       `${key}=${value}`,
     ]);
     return launch({
-      name: "self",
+      name: "sluice",
       command: [bun, "src/main.ts", "start", ...overrides],
       port: options.port,
+      dataDirectory: join(options.directory, "data"),
       logDirectory: join(options.directory, "logs"),
       timeoutMs: 30_000,
     });

@@ -31,8 +31,12 @@ export interface RunningSystem {
   readonly bootstrap: string;
   /** Spawn to first ApiVersions answer, ms. */
   readonly startUpMs: number;
+  /** Where its logs are, to drop them from the page cache; `null` where that is not known. */
+  readonly dataDirectory: string | null;
   /** Asks it to stop and waits; kills it after half a minute. */
   stop(): Promise<void>;
+  /** SIGKILL, and waits. */
+  kill(): Promise<void>;
 }
 
 /** A kind of broker. */
@@ -40,6 +44,10 @@ export interface System {
   readonly name: string;
   /** How long it must be loaded before its figures settle (JIT), seconds. */
   readonly warmUpSeconds: number;
+  /** Whether it is a broker: keeps what it has over a restart, and takes any client. The physical limit is none. */
+  readonly isBroker: boolean;
+  /** Whether we start it; one that somebody else runs is neither started nor stopped. */
+  readonly isOurs: boolean;
   /** Builds or fetches what is missing. Throws with a remedy when that cannot be done. */
   prepare(): Promise<void>;
   version(): Promise<string>;
@@ -96,6 +104,8 @@ export interface LaunchOptions {
   readonly command: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly port: number;
+  /** Where its logs are. */
+  readonly dataDirectory?: string;
   /** Output goes to `<logDirectory>/<name>.out`. */
   readonly logDirectory: string;
   readonly timeoutMs: number;
@@ -126,6 +136,10 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
     await child.exited;
     clearTimeout(timer);
   };
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await child.exited;
+  };
   while (!(await answers(port, 1000))) {
     const hasExited = child.exitCode !== null || child.signalCode !== null;
     if (hasExited || performance.now() - startedMs > options.timeoutMs) {
@@ -137,7 +151,15 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
     await wait(1);
   }
   const startUpMs = performance.now() - startedMs;
-  return { pid: child.pid, pids: [child.pid], bootstrap: `127.0.0.1:${port}`, startUpMs, stop };
+  return {
+    pid: child.pid,
+    pids: [child.pid],
+    bootstrap: `127.0.0.1:${port}`,
+    startUpMs,
+    dataDirectory: options.dataDirectory ?? null,
+    stop,
+    kill,
+  };
 }
 
 /** Runs a command to its end and returns its output; throws with its errors when it fails. */

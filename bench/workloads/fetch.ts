@@ -1,4 +1,5 @@
-/** Warm reads: the log fits in the page cache and was read before. */
+/** Reads: warm, where the log fits in the page cache and was read before, and catching up, warm and cold. */
+import { largeFetch, smallFetch } from "./goals.ts";
 import { workload, type Workload } from "./workload.ts";
 
 const mebibyte = 1 << 20;
@@ -8,7 +9,7 @@ const large = {
   cost: "cpuSecondsPerValueGib",
   fillMib: 256,
   fetchBytes: mebibyte,
-  target: 0.7,
+  goals: largeFetch,
 } as const;
 
 export const fetches: readonly Workload[] = [
@@ -22,7 +23,22 @@ export const fetches: readonly Workload[] = [
     name: "fetch-1record-64conn",
     about: "one batch of one record a request, 64 connections",
     connections: 64,
+    goals: smallFetch,
     isQuick: true,
+  }),
+  workload({
+    ...small,
+    name: "fetch-1record-1000conn",
+    about: "one batch of one record a request, 1,000 connections",
+    connections: 1000,
+  }),
+  workload({
+    ...small,
+    name: "fetch-1record-64conn-100part",
+    about: "one batch of one record a request, 64 connections over 100 partitions",
+    connections: 64,
+    partitions: 100,
+    fillMib: 1,
   }),
   workload({
     ...large,
@@ -44,5 +60,42 @@ export const fetches: readonly Workload[] = [
     records: 125,
     valueBytes: 1024,
     connections: 8,
+  }),
+  workload({
+    ...large,
+    name: "fetch-1MiB-of-zstd-1conn",
+    about: "1 MiB fetches of batches of 1,200 records of 100 bytes, zstd, one connection",
+    records: 1200,
+    codec: "zstd",
+  }),
+  workload({
+    ...large,
+    name: "fetch-1MiB-of-64KiB-records-1conn",
+    about: "1 MiB fetches of batches of one record of 64 KiB, one connection",
+    valueBytes: 64 << 10,
+  }),
+];
+
+const catchUp = {
+  verb: "fetch",
+  cost: "cpuSecondsPerValueGib",
+  fillMib: 512,
+  maxMib: 512,
+  fetchBytes: mebibyte,
+  records: 1200,
+} as const;
+
+/** A consumer that is far behind reads each byte once. */
+export const catchUps: readonly Workload[] = [
+  workload({
+    ...catchUp,
+    name: "catch-up-cold-1MiB-of-128KiB-1conn",
+    about: "512 MiB read once in 1 MiB fetches, from the disk: pages dropped before each run",
+    isCold: true,
+  }),
+  workload({
+    ...catchUp,
+    name: "catch-up-warm-1MiB-of-128KiB-1conn",
+    about: "512 MiB read once in 1 MiB fetches, from the page cache",
   }),
 ];

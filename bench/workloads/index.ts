@@ -1,6 +1,7 @@
 /** All workloads, in the order in which they run. */
+import { clients } from "./clients.ts";
 import { endToEnd } from "./end-to-end.ts";
-import { fetches } from "./fetch.ts";
+import { catchUps, fetches } from "./fetch.ts";
 import { produceBatches } from "./produce-batches.ts";
 import { produceSmall } from "./produce-small.ts";
 import { replicated } from "./replicated.ts";
@@ -10,7 +11,9 @@ export const workloads: readonly Workload[] = [
   ...produceSmall,
   ...produceBatches,
   ...fetches,
+  ...catchUps,
   ...endToEnd,
+  ...clients,
   ...replicated,
 ];
 

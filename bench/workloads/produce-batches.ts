@@ -1,4 +1,5 @@
 /** Full batches: what a byte costs. Five requests in flight, as Java's producer has them. */
+import { largeProduce, synced } from "./goals.ts";
 import { workload, type Workload } from "./workload.ts";
 
 const batches = {
@@ -20,7 +21,7 @@ export const produceBatches: readonly Workload[] = [
     name: "produce-128KiB-1200x100B-1conn",
     about: "128 KiB batches of 100-byte records, one connection",
     records: 1200,
-    target: 0.4,
+    goals: largeProduce,
     isQuick: true,
   }),
   workload({
@@ -31,7 +32,7 @@ export const produceBatches: readonly Workload[] = [
     connections: 6,
     partitions: 6,
     acks: -1,
-    target: 0.4,
+    goals: largeProduce,
   }),
   workload({
     ...batches,
@@ -42,6 +43,7 @@ export const produceBatches: readonly Workload[] = [
     partitions: 6,
     acks: -1,
     durability: "fsync",
+    goals: synced,
   }),
   workload({
     ...batches,
@@ -49,7 +51,7 @@ export const produceBatches: readonly Workload[] = [
     about: "128 KiB batches of 1 KiB records, one connection",
     records: 125,
     valueBytes: 1024,
-    target: 0.4,
+    goals: largeProduce,
     isQuick: true,
   }),
   workload({
@@ -58,5 +60,29 @@ export const produceBatches: readonly Workload[] = [
     about: "960 KiB batches of 1 KiB records, one connection: near the largest request by default",
     records: 937,
     valueBytes: 1024,
+    goals: largeProduce,
+  }),
+  workload({
+    ...batches,
+    name: "produce-16KiB-150x100B-64conn-100part",
+    about: "16 KiB batches of 100-byte records, 64 connections over 100 partitions, one in flight",
+    records: 150,
+    connections: 64,
+    partitions: 100,
+    inflight: 1,
+  }),
+  workload({
+    ...batches,
+    name: "produce-lz4-1200x100B-1conn",
+    about: "batches of 1,200 records of 100 bytes of text, lz4, one connection",
+    records: 1200,
+    codec: "lz4",
+  }),
+  workload({
+    ...batches,
+    name: "produce-zstd-1200x100B-1conn",
+    about: "batches of 1,200 records of 100 bytes of text, zstd, one connection",
+    records: 1200,
+    codec: "zstd",
   }),
 ];

@@ -1,4 +1,5 @@
-/** One record of 100 bytes a request: what a request costs, apart from its bytes. */
+/** One record a request, most of 100 bytes: what a request costs, apart from its bytes. */
+import { largeProduce, smallProduce, synced } from "./goals.ts";
 import { workload, type Workload } from "./workload.ts";
 
 const small = { verb: "produce", cost: "cpuSecondsPer100kRequests" } as const;
@@ -21,7 +22,7 @@ export const produceSmall: readonly Workload[] = [
     name: "produce-100B-64conn",
     about: "one record a request, 64 connections",
     connections: 64,
-    target: 0.5,
+    goals: smallProduce,
     isQuick: true,
   }),
   workload({
@@ -30,7 +31,7 @@ export const produceSmall: readonly Workload[] = [
     about: "the same with acks=all, both sides answering from the page cache",
     connections: 64,
     acks: -1,
-    target: 0.5,
+    goals: smallProduce,
   }),
   workload({
     ...small,
@@ -39,6 +40,7 @@ export const produceSmall: readonly Workload[] = [
     connections: 64,
     acks: -1,
     durability: "fsync",
+    goals: synced,
   }),
   workload({
     ...small,
@@ -46,7 +48,55 @@ export const produceSmall: readonly Workload[] = [
     about: "one record a request, 64 connections over 6 partitions",
     connections: 64,
     partitions: 6,
-    target: 0.5,
+    goals: smallProduce,
+  }),
+  workload({
+    ...small,
+    name: "produce-100B-64conn-100part",
+    about: "one record a request, 64 connections over 100 partitions",
+    connections: 64,
+    partitions: 100,
+  }),
+  workload({
+    ...small,
+    name: "produce-100B-64conn-2000part",
+    about: "one record a request, 64 connections over 2,000 partitions",
+    connections: 64,
+    partitions: 2000,
+  }),
+  workload({
+    ...small,
+    name: "produce-100B-1000conn",
+    about: "one record a request, 1,000 connections",
+    connections: 1000,
+  }),
+  workload({
+    ...small,
+    name: "produce-1KiB-64conn",
+    about: "one record of 1 KiB a request, 64 connections",
+    valueBytes: 1024,
+    connections: 64,
+  }),
+  workload({
+    ...small,
+    name: "produce-64KiB-8conn",
+    about: "one record of 64 KiB a request, 8 connections",
+    cost: "cpuSecondsPerValueGib",
+    valueBytes: 64 << 10,
+    connections: 8,
+    maxMib: 1024,
+    goals: largeProduce,
+  }),
+  workload({
+    ...small,
+    name: "produce-1MiB-4conn",
+    about: "one record of 1 MiB a request, 4 connections",
+    cost: "cpuSecondsPerValueGib",
+    valueBytes: 1 << 20,
+    connections: 4,
+    maxMib: 1024,
+    topicConfig: { "max.message.bytes": String(2 << 20) },
+    goals: largeProduce,
   }),
   workload({
     ...small,

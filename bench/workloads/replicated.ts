@@ -1,4 +1,5 @@
 /** Three replicas, acks=all, from the page cache on both sides: what replication adds. CPU is that of all brokers together. */
+import { replicatedBatches } from "./goals.ts";
 import { workload, type Workload } from "./workload.ts";
 
 const replicatedLoad = { verb: "produce", acks: -1, replication: 3 } as const;
@@ -28,7 +29,7 @@ export const replicated: readonly Workload[] = [
     partitions: 6,
     inflight: 5,
     maxMib: 512,
-    target: 0.33,
+    goals: replicatedBatches,
   }),
   workload({
     ...replicatedLoad,
@@ -41,6 +42,6 @@ export const replicated: readonly Workload[] = [
     partitions: 6,
     inflight: 5,
     maxMib: 512,
-    target: 0.33,
+    goals: replicatedBatches,
   }),
 ];

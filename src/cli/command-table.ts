@@ -48,6 +48,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   // Without a second word: what the cluster is made of.
   { words: ["cluster"], load: () => import("./commands/cluster.ts") },
   { words: ["local-cluster"], load: () => import("./commands/local-cluster.ts") },
+  { words: ["bench"], load: () => import("./commands/bench.ts") },
   { words: ["doctor"], load: () => import("./commands/doctor.ts") },
   { words: ["log", "dump"], load: () => import("./commands/log-dump.ts") },
   { words: ["log", "verify"], load: () => import("./commands/log-verify.ts") },

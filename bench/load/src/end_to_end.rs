@@ -3,7 +3,8 @@
 //! Each partition is a lane: one connection produces, one or more fetch. The first value of a batch begins with a sequence
 //! number and the intended send time, so every batch is checked for loss, doubling and order at every consumer, and its
 //! latency needs no matching. Without a rate a lane keeps `inflight` batches under way that have not arrived everywhere;
-//! with a rate, batches are sent at their intended times, by the lanes in turn.
+//! with a rate, batches are sent at their intended times, by the lanes in turn; those still due at the end are not sent, and their
+//! age at that moment counts as their latency.
 
 use std::collections::VecDeque;
 use std::io;
@@ -101,15 +102,14 @@ impl State {
 
     fn on_produced(&mut self, acknowledged: &mut u64, response: &Response<'_>) {
         let id = response.request.correlation_id;
-        match api::produced_offset(response.bytes, self.versions.0, id) {
-            Err(message) => self.fail(message),
-            Ok(_) => {
-                *acknowledged += 1;
-                if self.is_measuring {
-                    let latency_ns = self.now_ns().saturating_sub(response.request.start_ns);
-                    self.produce_ns.saturating_record(latency_ns.max(1));
-                }
-            }
+        if let Err(message) = api::produced_offset(response.bytes, self.versions.0, id) {
+            self.fail(message);
+            return;
+        }
+        *acknowledged += 1;
+        if self.is_measuring {
+            let latency_ns = self.now_ns().saturating_sub(response.request.start_ns);
+            self.produce_ns.saturating_record(latency_ns.max(1));
         }
     }
 
@@ -293,7 +293,7 @@ pub fn run(
     let (mut before, mut after) = (Sample::default(), Sample::default());
     let mut random = Random::new(plan.seed);
     let (mut next_ns, mut turn) = (0.0, 0);
-    let mut backlog_max = 0;
+    let (mut backlog_max, mut unsent) = (0, 0);
     let (mut from, mut until): (Option<u64>, Option<u64>) = (None, None);
     let (mut counts_before, mut counts) = (Counts::default(), Counts::default());
     let mut events: Vec<Event> = Vec::new();
@@ -313,7 +313,13 @@ pub fn run(
         {
             after = process::sample(&plan.broker_pids)?;
             counts = state.total.since(counts_before);
-            until = Some(state.now_ns());
+            let over_ns = state.now_ns();
+            until = Some(over_ns);
+            // What could not be sent in time stays unsent, but not unseen: it has waited that long at least.
+            for intended_ns in lanes.iter_mut().flat_map(|lane| lane.due.drain(..)) {
+                state.latency_ns.saturating_record(over_ns.saturating_sub(intended_ns).max(1));
+                unsent += 1;
+            }
         }
         if let Some(until) = until {
             if lanes.iter().all(Lane::is_done) || now_ns > until + DRAIN.as_nanos() as u64 {
@@ -408,6 +414,7 @@ pub fn run(
             errors: state.errors,
             first_error: state.first_error,
             backlog_max,
+            unsent,
         },
         produce_ns: state.produce_ns,
     })

@@ -20,6 +20,7 @@ impl CpuTime {
         self.user_s + self.system_s
     }
 
+    #[must_use]
     pub fn since(self, earlier: CpuTime) -> CpuTime {
         CpuTime { user_s: self.user_s - earlier.user_s, system_s: self.system_s - earlier.system_s }
     }

@@ -90,6 +90,7 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
         "latencyMs": latency_ms(&measured.latency_ns),
         "latencyHistogram": encoded(&measured.latency_ns),
         "backlogMax": measured.backlog_max,
+        "unsent": measured.unsent,
         "generatorCpuSeconds": rounded(generator.total_s()),
     });
     if let (Some(before), Some(after)) = (measured.before.broker, measured.after.broker) {

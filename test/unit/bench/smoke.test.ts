@@ -11,12 +11,18 @@ import { measure, smoke } from "../../../bench/micro/harness.ts";
 import { suites } from "../../../bench/micro/index.ts";
 import {
   judge,
+  judgeCurves,
+  rivalOf,
+  saturationOf,
+  subjectOf,
   type BenchRecord,
+  type CaseRecord,
   type LoadResult,
   type SystemRecord,
   type SystemRuns,
 } from "../../../bench/record.ts";
-import { renderMarkdown, renderPlot } from "../../../bench/report.ts";
+import { renderPage } from "../../../bench/page/page.ts";
+import { renderMarkdown, renderPlot, renderReadmeTable } from "../../../bench/report.ts";
 import { formatSpread, spreadOf } from "../../../bench/statistics.ts";
 import { formatRecord, paintFor } from "../../../bench/table.ts";
 import { selectWorkloads, workloads } from "../../../bench/workloads/index.ts";
@@ -68,7 +74,7 @@ const small = workload({
   about: "for this test",
   verb: "produce",
   cost: "cpuSecondsPer100kRequests",
-  target: 0.5,
+  goals: [{ figure: "cpuSecondsPer100kRequests", against: "kafka", atMost: 0.5 }],
 });
 
 describe("micro-benchmarks", () => {
@@ -96,6 +102,7 @@ describe("workloads", () => {
       const options = { bootstrap: "h:1", seed: 1, seconds: 1, warmSeconds: 0, topicConfig: {} };
       const [verb, ...pairs] = loadArguments(each, options);
       expect(verb).toBe(each.verb);
+      expect((each.verb === "client") === (each.client !== undefined)).toBe(true);
       expect(pairs.length % 2).toBe(0);
       expect(each.verb === "fetch" && each.inflight !== 1).toBe(false);
     }
@@ -111,7 +118,7 @@ describe("workloads", () => {
       topicConfig: { a: "b" },
     };
     expect(loadArguments({ ...small, acks: -1, ratePerSecond: 10 }, options).join(" ")).toBe(
-      "produce --bootstrap h:1 --connections 1 --partitions 1 --inflight 1 --records 1 --value-bytes 100 --acks -1" +
+      "produce --bootstrap h:1 --connections 1 --partitions 1 --inflight 1 --records 1 --value-bytes 100 --codec none --consumers 1 --acks -1" +
         " --rate 10 --seed 3 --warm-seconds 1 --seconds 2 --replication 1 --pid 7 --topic-config a=b",
     );
   });
@@ -139,18 +146,57 @@ describe("figures", () => {
   test("a case is met, missed, or has no score when any run failed", () => {
     const kafka = runsOf(runOf(10), runOf(12), runOf(11));
     const failed = runOf(1, { isValid: false, errors: 1, firstError: "lost" });
-    expect([
-      judge(small, runsOf(runOf(5.5)), kafka),
-      judge(small, runsOf(runOf(6)), kafka).verdict,
-      judge(small, runsOf(runOf(1), failed), kafka),
-      judge(small, runsOf(), kafka).verdict,
-      judge(small, runsOf(runOf(1)), undefined).verdict,
-    ]).toEqual([
-      { ratio: 0.5, verdict: "met" },
-      "missed",
-      { ratio: null, verdict: "no score" },
-      "no score",
-      "no goal",
+    const judged = (ours: SystemRuns, theirs?: SystemRuns): unknown[] => {
+      const sides = theirs === undefined ? { sluice: ours } : { kafka: theirs, sluice: ours };
+      const { ratio, goals } = judge(small, sides);
+      return [ratio, ...goals.map(({ verdict }) => verdict)];
+    };
+    expect(judged(runsOf(runOf(5.5)), kafka)).toEqual([0.5, "met"]);
+    expect(judged(runsOf(runOf(6)), kafka)[1]).toBe("missed");
+    expect(judged(runsOf(runOf(1), failed), kafka)).toEqual([null, "no score"]);
+    expect(judged(runsOf(), kafka)).toEqual([null, "no score"]);
+    expect(judged(runsOf(runOf(1)))).toEqual([null]);
+  });
+
+  test("the limit is nobody's rival, and a goal against it is judged by it", () => {
+    const goals = [{ figure: "requestsPerSecond", against: "limit", atLeast: 0.7 }] as const;
+    const sides = {
+      limit: runsOf(runOf(2, { requestsPerSecond: 2000 })),
+      staging: runsOf(runOf(8)),
+      sluice: runsOf(runOf(4, { requestsPerSecond: 1500 })),
+    };
+    expect(judge({ ...small, goals }, sides)).toEqual({
+      ratio: 0.5,
+      limitRatio: 2,
+      goals: [{ goal: goals[0], ratio: 0.75, verdict: "met" }],
+    });
+    expect(subjectOf({ limit: 1, staging: 1 })).toBe("staging");
+    expect(rivalOf({ limit: 1, staging: 1 })).toBeUndefined();
+  });
+
+  test("a curve is judged at its point nearest to half of the rival's saturation", () => {
+    const point = (rate: number, ours: number, theirs: number): CaseRecord => {
+      const at = (p99: number, requestsPerSecond: number): SystemRuns =>
+        runsOf(runOf(1, { requestsPerSecond, latencyMs: { ...latencyMs, p99 } }));
+      const load = {
+        ...small,
+        name: `at ${rate}`,
+        series: "curve",
+        ratePerSecond: rate,
+        goals: [{ figure: "p99Ms", against: "kafka", atMost: 1 / 3 }] as const,
+      };
+      const systems = { sluice: at(ours, rate), kafka: at(theirs, Math.min(rate, 4100)) };
+      return { workload: load, systems, leftOut: {}, ...judge(load, systems) };
+    };
+    const points = [point(1000, 1, 4), point(2000, 2, 5), point(4000, 3, 90), point(8000, 4, 900)];
+    expect(points.flatMap(({ goals }) => goals)).toEqual([]);
+    expect([saturationOf(points, "kafka"), saturationOf(points, "sluice")]).toEqual([4000, 8000]);
+    const judged = judgeCurves(points);
+    expect(judged.map(({ goals }) => goals.map(({ ratio, verdict }) => [ratio, verdict]))).toEqual([
+      [],
+      [[0.4, "missed"]],
+      [],
+      [],
     ]);
   });
 
@@ -181,13 +227,13 @@ describe("figures", () => {
       residentAfterLoadMib,
       peakResidentMib: 300,
     });
-    const sides = { self: runsOf(runOf(4)), kafka: runsOf(runOf(10)) };
+    const sides = { sluice: runsOf(runOf(4)), kafka: runsOf(runOf(10)) };
     const broken = {
-      self: runsOf(runOf(4, { isValid: false, errors: 2, firstError: "a <lost> record" })),
+      sluice: runsOf(runOf(4, { isValid: false, errors: 2, firstError: "a <lost> record" })),
       kafka: runsOf(runOf(10)),
     };
     const record: BenchRecord = {
-      schema: 1,
+      schema: 2,
       startedAt: "2026-01-01T00:00:00Z",
       finishedAt: "2026-01-01T00:01:00Z",
       command: "bun run bench",
@@ -209,29 +255,49 @@ describe("figures", () => {
         warmedMemoryMib: 1,
         warmUpSeconds: {},
       },
-      systems: { self: system(200, 250), kafka: system(3000, 1000) },
+      systems: { sluice: system(200, 250), kafka: system(3000, 1000) },
       cases: [
-        { workload: small, systems: sides, ...judge(small, sides.self, sides.kafka) },
+        { workload: small, systems: sides, leftOut: {}, ...judge(small, sides) },
         {
           workload: { ...small, name: "broken" },
           systems: broken,
-          ...judge(small, broken.self, broken.kafka),
+          leftOut: { limit: "no <reason>" },
+          ...judge(small, broken),
+        },
+      ],
+      lifecycles: [
+        {
+          name: "start-empty",
+          about: "",
+          systems: {
+            sluice: [{ figures: { firstAnswerMs: 100 }, error: null }],
+            kafka: [{ figures: {}, error: "it <fell>" }],
+          },
         },
       ],
     };
     const plain = formatRecord(record, paintFor({}));
     expect(plain).not.toContain("\u001b");
-    expect(plain).toContain("0.400  ≤ 0.5 met");
+    expect(plain).toMatch(/small +CPU\/request ≤ 0.5 × kafka +0.400 +met/);
+    expect(plain).toContain("it <fell>");
     expect(plain).toContain("no score");
-    expect(plain).toContain("broken on self: 2 errors, first: a <lost> record");
-    expect(plain).toMatch(/empty start to first answer, ms +self +200 +≤ 300 met/);
-    expect(plain).toMatch(/RSS after the load, MiB +self +250 +≤ 200 missed/);
+    expect(plain).toContain("broken on sluice: 2 errors, first: a <lost> record");
+    expect(plain).toMatch(/empty start to first answer, ms +sluice +200 +≤ 150 missed/);
+    expect(plain).toMatch(/RSS after the load, MiB +sluice +250 +≤ 200 missed/);
     const page = renderMarkdown(record, "plot.svg");
-    expect(page).toContain("| small | self | 1,000 |");
+    expect(page).toContain("| small | sluice | 1,000 |");
     expect(page).toContain("![broker CPU by case](plot.svg)");
     const plot = renderPlot(record);
     expect(plot.match(/<rect x=/g)?.length).toBe(4);
-    expect(plot).toContain("self no score");
+    expect(plot).toContain("sluice no score");
+    const readme = renderReadmeTable(record);
+    expect(readme).toContain(
+      "| small | 1,000/s | 1,000/s | 4.00 s/100k | 10.0 s/100k | 0.400 | – |",
+    );
+    const html = renderPage(record);
+    expect(html).toContain("Goals: 1 of 2 met");
+    expect(html).toContain("no &lt;reason&gt;");
+    expect(html).not.toMatch(/<(script|link|img)|https?:|url\(/);
   });
 });
 
