@@ -47,6 +47,7 @@ import { MetadataLoader, type MetadataPublisher } from "#metadata/metadata-loade
 import { MemoryMetadataLog, type MetadataLog } from "#metadata/metadata-log.ts";
 import { FileMetadataLog } from "#metadata/metadata-log-driver.ts";
 import { ProvisioningPublisher } from "#metadata/provisioning-publisher.ts";
+import type { ClusterStatistics } from "#metrics/cluster-statistics.ts";
 import type { ExpositionFormat } from "#metrics/exposition.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
@@ -59,6 +60,7 @@ import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
 import { ClusterBroker, requireNoMember } from "./cluster-broker.ts";
 import { ClusterNode } from "./cluster-node.ts";
+import { countCluster } from "./cluster-observation.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import { CONTROLLER_UNAVAILABLE, type ControllerAccess } from "./forwarding.ts";
@@ -600,7 +602,17 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   // The last wait: from here to the first request nobody can change his mind.
   requireWanted(signal);
   frontend.serve();
-  observation.onServing({ replicas, sessions, directory, groups, telemetry, node });
+  const cluster = (): ClusterStatistics =>
+    countCluster({
+      nodeId,
+      image: loader.image,
+      config: current.config,
+      isActiveController:
+        settings.cluster?.isController === false ? null : (controller.cluster?.isActive ?? true),
+      controllerId: node === null ? nodeId : node.leaderId,
+      members: node?.members() ?? null,
+    });
+  observation.onServing({ replicas, sessions, directory, groups, telemetry, node, cluster });
   return {
     config,
     settings,

@@ -36,6 +36,7 @@ import { QuorumMetadata } from "#metadata/quorum-metadata.ts";
 import type { ApiMessages } from "#protocol/api.ts";
 import { memberKey, nodeOfKey } from "#quorum/member-key.ts";
 import type { QuorumMember } from "#quorum/quorum-members.ts";
+import type { DescribedMember } from "#protocol/describe-members.ts";
 import { openRaftNode } from "#quorum/raft-node.ts";
 import { Quorum, QuorumError } from "#quorum/quorum.ts";
 import type { Dispatcher } from "#server/dispatcher.ts";
@@ -202,6 +203,11 @@ export class ClusterNode {
     return this.#lastRefusal;
   }
 
+  /** The other nodes as this one hears them; null where no failure detector runs. */
+  members(): readonly DescribedMember[] | null {
+    return this.#swim?.described() ?? null;
+  }
+
   /** What was refused of those who are not of the cluster, by reason. */
   refusals(): ReadonlyMap<string, number> {
     return this.#refusals.with("swim-", this.#swim?.refused ?? {});
@@ -230,7 +236,7 @@ export class ClusterNode {
         for (const message of messages) this.#quorum?.receive(from, message);
       },
       onPeer: (hello) => this.#onPeer(hello),
-      members: () => this.#swim?.described() ?? null,
+      members: () => this.members(),
     });
   }
 

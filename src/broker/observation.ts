@@ -12,6 +12,7 @@ import type { GroupCoordinator } from "#coordinator/group/group-coordinator.ts";
 import type { DirectoryHealth, LogStore, ScrubStatus, StoreStatistics } from "#log/log.ts";
 import { recoveryProgress } from "#log/native-log.ts";
 import { EventLoopDelay } from "#metrics/event-loop-delay.ts";
+import type { ClusterStatistics } from "#metrics/cluster-statistics.ts";
 import type { ExpositionFormat } from "#metrics/exposition.ts";
 import { takeThreadSnapshot, type ThreadSnapshot } from "#metrics/thread-snapshot.ts";
 import packageJson from "#package" with { type: "json" };
@@ -37,6 +38,7 @@ export interface ServingParts {
   readonly directory: PartitionDirectory;
   readonly groups: GroupCoordinator;
   readonly telemetry: ClientTelemetry;
+  readonly cluster: () => ClusterStatistics;
   /** Null on a broker that is alone. */
   readonly node: Pick<ClusterNode, "refusals"> | null;
 }
@@ -210,6 +212,7 @@ export class Observation {
                 scrub: this.#scrub,
               },
         partitions,
+        cluster: serving?.cluster() ?? null,
         groups: serving?.groups.statistics() ?? null,
         clientTelemetry: serving?.telemetry.statistics() ?? null,
         refusals: serving?.node?.refusals() ?? new Map(),

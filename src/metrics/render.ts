@@ -15,6 +15,7 @@ import type { TopicTraffic } from "#replica/partition-directory.ts";
 import type { ClientTelemetryStatistics } from "#server/client-telemetry.ts";
 import type { ApiSnapshot } from "#server/request-statistics.ts";
 import type { TransportStatistics } from "#transport/ports.ts";
+import { type ClusterStatistics, writeCluster } from "./cluster-statistics.ts";
 import { ExpositionWriter, type ExpositionFormat } from "./exposition.ts";
 import type { PartitionStatistics } from "./partition-statistics.ts";
 import { type ProcessStatistics, writeProcess } from "./process-statistics.ts";
@@ -46,6 +47,7 @@ export interface BrokerSnapshot {
     readonly scrub: ScrubStatus | null;
   } | null;
   readonly partitions: PartitionStatistics | null;
+  readonly cluster: ClusterStatistics | null;
   readonly groups: GroupStatistics | null;
   readonly clientTelemetry: ClientTelemetryStatistics | null;
   /** What was refused of those who are not of the cluster, by reason. */
@@ -62,6 +64,7 @@ export function renderMetrics(snapshot: BrokerSnapshot, format: ExpositionFormat
   writeConnections(writer, threads);
   writeRefusals(writer, snapshot.refusals, threads);
   writeWaiting(writer, threads);
+  if (snapshot.cluster !== null) writeCluster(writer, snapshot.cluster);
   if (snapshot.groups !== null) writeGroups(writer, snapshot.groups);
   if (snapshot.clientTelemetry !== null) writeClientTelemetry(writer, snapshot.clientTelemetry);
   if (snapshot.partitions !== null) writePartitions(writer, snapshot.partitions);

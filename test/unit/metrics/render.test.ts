@@ -153,6 +153,18 @@ async function snapshotOf(
       },
     },
     partitions,
+    cluster: {
+      isActiveController: true,
+      controllerId: 1,
+      brokers: new Map([["active", 2] as const, ["fenced", 1] as const]),
+      topicCount: 3,
+      partitionCount: 12,
+      offlineCount: 1,
+      imbalancedCount: 2,
+      reassigningCount: 4,
+      led: { count: 5, underReplicatedCount: 3, underMinIsrCount: 1, atMinIsrCount: 2 },
+      members: new Map([["alive", 2]]),
+    },
     refusals: new Map([["no-hello", 2]]),
     clientTelemetry: {
       instanceCount: 2,
