@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { AutoJoin } from "#cluster/auto-join.ts";
 import { BrokerLifecycle } from "#cluster/broker-lifecycle.ts";
 import type { ControllerChannel } from "#cluster/controller-channel.ts";
 import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
@@ -82,6 +83,7 @@ export class ClusterBroker {
   readonly #lifecycle: BrokerLifecycle;
   readonly #driver: LifecycleDriver;
   readonly #options: ClusterBrokerOptions;
+  #autoJoin: AutoJoin | null = null;
   /** What the controller last said to a registration. */
   #registrationError = 0;
 
@@ -174,6 +176,14 @@ export class ClusterBroker {
       SYSTEM_CLOCK.monotonicMs(),
     );
     await node.start(controller, dispatcher, requestLog);
+    if (cluster.isController && cluster.autoJoins) {
+      this.#autoJoin = new AutoJoin({
+        ...node.candidacy,
+        channel: node.openChannel(),
+        scheduler: SYSTEM_SCHEDULER,
+        logger: this.#options.logger,
+      });
+    }
     if (!cluster.isBroker) return node.metadata.open();
     this.#driver.wake();
     await this.#until(signal, () => {
@@ -203,6 +213,7 @@ export class ClusterBroker {
 
   /** Ends this node's part in the cluster. */
   async stop(): Promise<void> {
+    this.#autoJoin?.stop();
     this.#driver.stop();
     this.requests.close();
     await this.node.stop();

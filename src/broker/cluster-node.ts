@@ -3,6 +3,7 @@
  * and whose turn it is to decide. Every node of a cluster has one, whatever its roles; `broker.ts` puts the broker on top.
  */
 import { hostname } from "node:os";
+import type { AutoJoinOptions } from "#cluster/auto-join.ts";
 import type { ControllerChannelOptions } from "#cluster/controller-channel.ts";
 import { ControllerChannel, ControllerUnavailableError } from "#cluster/controller-channel.ts";
 import { DeathWatch } from "#cluster/death-watch.ts";
@@ -210,7 +211,10 @@ export class ClusterNode {
 
   /** What was refused of those who are not of the cluster, by reason. */
   refusals(): ReadonlyMap<string, number> {
-    return this.#refusals.with("swim-", this.#swim?.refused ?? {});
+    return this.#refusals.with({
+      "swim-": this.#swim?.refused ?? {},
+      "raft-": this.#quorum?.status().refused ?? {},
+    });
   }
 
   /** A client sent what only nodes may send. */
@@ -238,6 +242,18 @@ export class ClusterNode {
       onPeer: (hello) => this.#onPeer(hello),
       members: () => this.members(),
     });
+  }
+
+  /** What a controller without a vote asks for one with. */
+  get candidacy(): Pick<AutoJoinOptions, "clusterId" | "self" | "isObserver" | "namesakes"> {
+    const { clusterId, nodeId } = this.identity;
+    return {
+      clusterId,
+      self: () => this.#self(),
+      isObserver: () => this.#quorum?.status().role === "learner" && this.leaderId >= 0,
+      namesakes: () =>
+        this.#membership?.controllers().filter((voter) => voter.nodeId === nodeId) ?? [],
+    };
   }
 
   /** How an administrator changes voters. */

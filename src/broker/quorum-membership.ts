@@ -17,8 +17,10 @@ import type { RaftStatus } from "#quorum/raft.ts";
 import type { QuorumReplicaView, QuorumView } from "#server/handlers/describe-quorum.ts";
 import { OffsetsByIndex } from "./offsets-by-index.ts";
 
-/** A member without a vote that was not heard of for this long is forgotten; as observers of Kafka are. */
+/** A member without a vote that was not heard of for this long is forgotten; as observers of Kafka are. When it is back it is added again. */
 const FORGET_MS = 300_000;
+/** The same for one that is not registered as a broker. */
+const FORGET_UNREGISTERED_MS = 10_000;
 /** A member is close enough for a vote when it lacks at most this many entries. */
 const CAUGHT_UP_ENTRIES = 64;
 
@@ -151,22 +153,23 @@ export class QuorumMembership {
   /**
    * Takes a member's vote. It stays as a member without one while it is there.
    *
+   * @param handsOver - this node's own vote is not taken here, but leadership given up, so that the next leader takes it: who is asked in
+   * another's name cannot answer once it leads no more.
    * @throws QuorumError.
    */
-  async removeVoter(nodeId: number, directoryId: string): Promise<VoterChange> {
-    const { self, quorum, links } = this.#options;
+  async removeVoter(nodeId: number, directoryId: string, handsOver: boolean): Promise<VoterChange> {
+    const { quorum, links } = this.#options;
     if (this.#isBusy) return "busy";
     const { id, voters, peers } = quorum.status();
     const key = memberKey(nodeId, directoryId);
     // Kafka does not find the only voter either: without it there would be no quorum.
     if (!voters.includes(key) || voters.length === 1) return "not-found";
-    if (key === id && self().nodeId === nodeId) {
-      // Its successor takes the vote: an answer of who leads no more would be worth nothing.
+    if (key === id && handsOver) {
       const heir = peers.find((peer) => peer.isActive && voters.includes(peer.id));
       if (heir !== undefined) quorum.transferTo(heir.id);
       return "not-leader";
     }
-    const isThere = links.directoryOf(nodeId) === directoryId;
+    const isThere = key === id || links.directoryOf(nodeId) === directoryId;
     await this.#exclusively(async () => {
       await quorum.removeMember(key, isThere ? "as-learner" : undefined);
       this.#options.logger.info("a node has no vote any more", { nodeId, directoryId });
@@ -251,10 +254,11 @@ export class QuorumMembership {
       const key = status.learners.find((each) => nodeOfKey(each) === nodeId);
       if (key !== undefined && hasCaughtUp(status, key)) return () => this.#promote(key);
     }
+    const isBroker = (key: number): boolean => metadata.committed.brokers.has(nodeOfKey(key));
     for (const key of status.learners) {
       const heardMs = this.#heardMs.get(key);
       if (heardMs === undefined) this.#heardMs.set(key, nowMs);
-      else if (nowMs - heardMs > FORGET_MS) {
+      else if (nowMs - heardMs > (isBroker(key) ? FORGET_MS : FORGET_UNREGISTERED_MS)) {
         return async () => {
           await quorum.removeMember(key);
           await this.#forgetMember(key);

@@ -56,8 +56,10 @@ export function voterChanges(
         if (!isTaken && !(await isThere(voter, endpoint, connector))) return "unreachable";
         return membership.addVoter(voter.nodeId, voter.directoryId, isAwaited);
       }),
-    remove: (voter) =>
-      changed(voter, ({ membership }) => membership.removeVoter(voter.nodeId, voter.directoryId)),
+    remove: (voter, isForwarded) =>
+      changed(voter, ({ membership }) =>
+        membership.removeVoter(voter.nodeId, voter.directoryId, isForwarded),
+      ),
   };
 }
 

@@ -50,6 +50,13 @@ export interface QuorumDescription {
   readonly leaderEpoch: number;
   readonly highWatermark: number;
   readonly replicas: readonly QuorumReplica[];
+  /** Where voters are reached, as far as the broker tells (KIP-853). */
+  readonly listeners: readonly {
+    readonly nodeId: number;
+    readonly name: string;
+    readonly host: string;
+    readonly port: number;
+  }[];
 }
 
 const METADATA_TOPIC = "__cluster_metadata";
@@ -143,6 +150,9 @@ export async function describeQuorum(cluster: Cluster): Promise<QuorumDescriptio
       ...partition.currentVoters.map(toReplica("voter")),
       ...partition.observers.map(toReplica("observer")),
     ].sort((a, b) => a.id - b.id),
+    listeners: answer.nodes.flatMap(({ nodeId, listeners }) =>
+      listeners.map(({ name, host, port }) => ({ nodeId, name, host, port })),
+    ),
   };
 }
 

@@ -10,11 +10,15 @@ export class Refusals {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + by);
   }
 
-  /** How often, by reason, only those that happened; together with what another part counted, under its prefix. */
-  with(prefix: string, others: object): ReadonlyMap<string, number> {
+  /** How often, by reason, only those that happened; together with what other parts counted, each under its prefix. */
+  with(others: Readonly<Record<string, object>>): ReadonlyMap<string, number> {
     const all = new Map(this.#counts);
-    for (const [reason, count] of Object.entries(others))
-      if (typeof count === "number" && count > 0) all.set(`${prefix}${reason}`, count);
+    for (const [prefix, counts] of Object.entries(others)) {
+      for (const [reason, count] of Object.entries(counts)) {
+        if (typeof count !== "number" || count === 0) continue;
+        all.set(`${prefix}${reason.toLowerCase().replaceAll("_", "-")}`, count);
+      }
+    }
     return all;
   }
 }

@@ -37,6 +37,8 @@ export interface ClusterSettings {
   readonly initialBrokerRegistrationTimeoutMs: number;
   readonly controllerQuorumElectionTimeoutMs: number;
   readonly controllerSocketTimeoutMs: number;
+  /** `controller.quorum.auto.join.enable`: a controller without a vote asks for one. */
+  readonly autoJoins: boolean;
   /** `sluice.cluster.secret`; null when not set. */
   readonly secret: string | null;
   /** The quorum as one text that is the same on every node of it: what the first cluster id is made from. */
@@ -94,6 +96,7 @@ export function clusterSettings(
       ? config.number("controller.quorum.election.timeout.ms")
       : ELECTION_TIMEOUT_MS,
     controllerSocketTimeoutMs: config.number("controller.socket.timeout.ms"),
+    autoJoins: config.boolean("controller.quorum.auto.join.enable"),
     secret: config.string("sluice.cluster.secret"),
     quorumText: voters.length > 0 ? voterText(voters) : serverText(servers),
   };

@@ -5,6 +5,8 @@ import { addExamples, collect } from "../program.ts";
 
 interface StartOptions {
   readonly override?: readonly string[];
+  readonly join?: string;
+  readonly role?: string;
   readonly logFormat?: string;
   readonly logLevel?: string;
 }
@@ -16,6 +18,15 @@ export function register(program: Command, io: CommandIo): void {
     .description("start a broker")
     .argument("[file]", "a server.properties; without one, 127.0.0.1:9092 and ./data")
     .option("--override <key=value>", "set one configuration key, over the file", collect)
+    .option("--join <servers>", "become part of the cluster of these brokers, HOST:PORT,HOST:PORT")
+    .addOption(
+      new Option("--role <roles>", "what a node that joins becomes; broker unless given").choices([
+        "broker",
+        "controller",
+        "controller,broker",
+        "broker,controller",
+      ]),
+    )
     .addOption(
       new Option("--log-format <format>", "write the log as text or JSON").choices([
         "text",
@@ -33,12 +44,17 @@ export function register(program: Command, io: CommandIo): void {
     )
     .action(async (file: string | undefined, options: StartOptions) => {
       const { runStart } = await import("../start/run-start.ts");
-      const { override = [], logFormat, logLevel } = options;
-      await runStart({ file: file ?? null, overrides: override, logFormat, logLevel }, io);
+      const { override = [], join, role, logFormat, logLevel } = options;
+      const chosen = { join, role, logFormat, logLevel };
+      await runStart({ file: file ?? null, overrides: override, ...chosen }, io);
     });
   addExamples(command, io, [
     ["sluice start", "serve 127.0.0.1:9092, keep data in ./data"],
     ["sluice start server.properties", "as an Apache Kafka configuration file says"],
+    [
+      "sluice start --join 10.0.0.1:9092 --override log.dirs=/var/lib/sluice",
+      "become a broker of a running cluster",
+    ],
     [
       "sluice start --override log.dirs=/var/lib/sluice --override num.partitions=3",
       "set single keys",

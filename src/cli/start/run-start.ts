@@ -6,6 +6,7 @@
  * line, and the exit code is 1.
  */
 import { resolve } from "node:path";
+import { parseAddresses } from "#client/address.ts";
 import { Broker } from "#broker/broker.ts";
 import { loadConfiguration } from "#broker/configuration.ts";
 import { BrokerStartError } from "#broker/start-error.ts";
@@ -26,6 +27,10 @@ export interface StartArguments {
   readonly file: string | null;
   /** Texts `KEY=VALUE`, later ones winning. */
   readonly overrides: readonly string[];
+  /** `--join`: brokers of the cluster to become part of. */
+  readonly join?: string | undefined;
+  /** `--role`: `process.roles` of a node that joins. */
+  readonly role?: string | undefined;
   /** `--log-format` and `--log-level`, over the keys of the configuration. */
   readonly logFormat?: string | undefined;
   readonly logLevel?: string | undefined;
@@ -34,11 +39,11 @@ export interface StartArguments {
 /** Runs `sluice start`. Settles when the broker serves; the process ends with the signal that stops it. */
 export async function runStart(start: StartArguments, io: CommandIo): Promise<void> {
   const startedMs = performance.now();
-  const { config: configuration, warnings } = await readConfiguration(start, io);
+  const { config: given, warnings } = await readConfiguration(start, io);
   const logger = outputLogger(
     logOptions(
       { format: start.logFormat, level: start.logLevel },
-      logChoiceOf((key) => configuration.string(key) ?? undefined),
+      logChoiceOf((key) => given.string(key) ?? undefined),
     ),
     {
       hasColor: io.stderr.hasColor,
@@ -47,6 +52,7 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
     },
   );
   for (const warning of warnings) logger.warn(warning);
+  const configuration = start.join === undefined ? given : await joined(start, given, logger, io);
   const signals = new StopSignals(logger);
   try {
     const broker = await Broker.start({
@@ -87,6 +93,27 @@ async function readConfiguration(
         ...errors,
         ...warnings,
       ]);
+}
+
+/** The configuration with what joining a cluster adds to it. */
+async function joined(
+  start: StartArguments,
+  given: BrokerConfig,
+  logger: Logger,
+  io: CommandIo,
+): Promise<BrokerConfig> {
+  const servers = parseAddresses(start.join ?? "");
+  if (servers === null)
+    throw new UsageError(`--join wants HOST:PORT,HOST:PORT, not '${start.join}'`);
+  const { joinSettings } = await import("./join-cluster.ts");
+  const settings = await joinSettings({
+    servers,
+    roles: start.role ?? "broker",
+    config: given,
+    logger,
+  });
+  const overrides = [...start.overrides, ...settings];
+  return (await readConfiguration({ ...start, overrides }, io)).config;
 }
 
 /** The signals that stop a broker, in every state it can be in. */

@@ -254,8 +254,7 @@ export const CLUSTER_KEYS: readonly KeyDefinition[] = [
     name: "controller.quorum.auto.join.enable",
     type: "boolean",
     default: "false",
-    status: accepted(ONE_NODE),
-    doc: "Whether a new controller makes itself a voter.",
+    doc: "Whether a controller without a vote asks for one, and gives back the vote it had before it lost its disk.",
   },
   {
     name: "controller.quorum.fetch.snapshot.max.bytes",

@@ -48,7 +48,8 @@ export interface VoterChanges {
     endpoint: { readonly host: string; readonly port: number },
     isAwaited: boolean,
   ): Promise<VoterRefusal | null>;
-  remove(voter: VoterKey): Promise<VoterRefusal | null>;
+  /** @param isForwarded - another node passed the request on. */
+  remove(voter: VoterKey, isForwarded: boolean): Promise<VoterRefusal | null>;
 }
 
 /** What the handlers work with. */
@@ -80,8 +81,10 @@ export function createRemoveRaftVoterHandler({
     api: RemoveRaftVoterApi,
     minVersion: 0,
     maxVersion: 0,
-    async handle(request) {
-      const refusal = voters === null ? fixedVoters("removing") : await remove(voters, request);
+    async handle(request, { connection }) {
+      const isForwarded = connection.peerNodeId >= 0;
+      const refusal =
+        voters === null ? fixedVoters("removing") : await remove(voters, request, isForwarded);
       return makeRemoveRaftVoterResponse(refusal ?? {});
     },
   };
@@ -109,13 +112,14 @@ async function add(
 async function remove(
   voters: VoterChanges,
   request: RemoveRaftVoterRequest,
+  isForwarded: boolean,
 ): Promise<VoterRefusal | null> {
   const early = check(voters, request);
   if (early !== null) return early;
   const voter = voterOf(request);
   return voter === null
     ? invalid("Remove voter request didn't include a valid voter")
-    : voters.remove(voter);
+    : voters.remove(voter, isForwarded);
 }
 
 function check(

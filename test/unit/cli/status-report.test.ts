@@ -27,6 +27,7 @@ function inputs(changes: Partial<StatusInputs> = {}): StatusInputs {
     quorum: {
       leaderId: 2,
       leaderEpoch: 7,
+      listeners: [],
       highWatermark: 100,
       replicas: [
         { ...member, id: 1, role: "voter", logEndOffset: 98 },

@@ -52,6 +52,7 @@ describe("clusterSettings", () => {
       initialBrokerRegistrationTimeoutMs: 60_000,
       controllerQuorumElectionTimeoutMs: 500,
       controllerSocketTimeoutMs: 30_000,
+      autoJoins: false,
       secret: null,
       quorumText: "1@127.0.0.1:19093,2@127.0.0.1:29093,3@127.0.0.1:39093",
     });

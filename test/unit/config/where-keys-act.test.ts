@@ -71,6 +71,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "broker.session.timeout.ms": [CLUSTER, '"broker.session.timeout.ms"'],
   "controller.socket.timeout.ms": [CLUSTER, '"controller.socket.timeout.ms"'],
   "controller.quorum.voters": [CLUSTER, '"controller.quorum.voters"'],
+  "controller.quorum.auto.join.enable": [CLUSTER, '"controller.quorum.auto.join.enable"'],
   "controller.quorum.bootstrap.servers": [CLUSTER, '"controller.quorum.bootstrap.servers"'],
   "controller.quorum.election.timeout.ms": [CLUSTER, '"controller.quorum.election.timeout.ms"'],
   "security.inter.broker.protocol": [CLUSTER, '"security.inter.broker.protocol"'],
