@@ -74,6 +74,7 @@ import { Observation } from "./observation.ts";
 import { metadataDirectoryId } from "./metadata-directory.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { formCluster } from "./quorum-formation.ts";
+import { ReplicationThrottles } from "./replication-throttles.ts";
 import { RequestLog } from "./request-log.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
@@ -414,8 +415,10 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       ? { creationRefusal: () => directories.creationRefusal() }
       : { cluster: { clusterId, liveness: livenessOf(settings.cluster) } }),
   });
+  const throttles = node === null ? null : new ReplicationThrottles(nodeId, config);
   const partitions = new PartitionStore({
     store,
+    throttles,
     logger,
     nodeId: settings.nodeId,
     givesRoles: node === null,
@@ -465,6 +468,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           controllerTimeoutMs: settings.cluster.controllerSocketTimeoutMs,
           store,
           partitions,
+          throttles,
           logger,
         });
   if (following !== null) undo.push(() => following.stop());

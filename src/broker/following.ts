@@ -2,6 +2,7 @@
  * The replication of a cluster node, put together: roles from metadata, fetchers for what it follows, and the in-sync replicas of what
  * it leads.
  */
+import type { PeerConnector } from "#cluster/peer-connection.ts";
 import type { ControllerChannel } from "#cluster/controller-channel.ts";
 import { errorInfo } from "#common/error-code.ts";
 import { LogLimiter } from "#common/log-limiter.ts";
@@ -19,8 +20,10 @@ import { type FollowingConfig, maxAnswerBytes } from "#replica/following/ports.t
 import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
 import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
 import { createNativeAssist } from "#transport/sendfile.ts";
+import type { NativeAssist } from "#transport/transport.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { PartitionStore } from "./partition-store.ts";
+import type { ReplicationThrottles } from "./replication-throttles.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
 const ALTER_PARTITION_VERSION = 3;
@@ -34,6 +37,7 @@ export interface FollowingOptions {
   readonly controllerTimeoutMs: number;
   readonly store: LogStore;
   readonly partitions: PartitionStore;
+  readonly throttles: ReplicationThrottles | null;
   readonly logger: Logger;
 }
 
@@ -52,12 +56,14 @@ export class Following implements MetadataPublisher {
     const connector = {
       maxFrameBytes: maxAnswerBytes(config),
       receiver: assist.receiver,
+      ...receiveBuffer(assist, options.config),
     };
     this.#channel = node.openChannel();
     this.fetchers = new ReplicaFetchers({
       nodeId,
       brokerEpoch,
       config,
+      ...(options.throttles === null ? {} : { throttle: options.throttles }),
       connect: (leaderId) => node.connectToBroker(leaderId, connector),
       clock: SYSTEM_CLOCK,
       scheduler: SYSTEM_SCHEDULER,
@@ -124,6 +130,17 @@ export class Following implements MetadataPublisher {
     this.#driver.stop();
     this.#channel.close();
   }
+}
+
+/** Sets the kernel's buffer where somebody asked for one: Kafka's default is less than one answer, and the system's own sizing costs less. */
+function receiveBuffer(
+  assist: NativeAssist,
+  config: BrokerConfig,
+): Pick<PeerConnector, "configure"> {
+  const key = "replica.socket.receive.buffer.bytes";
+  const bytes = config.number(key);
+  if (bytes < 0 || !config.origins.has(key)) return {};
+  return { configure: (fd) => assist.setSocketBuffers(fd, -1, bytes) };
 }
 
 function followingConfig(config: BrokerConfig): FollowingConfig {

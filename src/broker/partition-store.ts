@@ -12,6 +12,7 @@ import type { ClusterImage, TopicImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
 import type { PartitionProvisioner, PartitionSpec } from "#metadata/provisioning-publisher.ts";
 import { type DirectoryChange, NOT_HERE } from "#replica/partition-directory.ts";
+import type { ReplicationThrottles } from "./replication-throttles.ts";
 
 /** A partition this broker has open. */
 interface OpenPartition {
@@ -27,6 +28,8 @@ export interface PartitionStoreOptions {
   readonly logger: Logger;
   /** False where following gives roles (a cluster); otherwise every partition here is led here. */
   readonly givesRoles: boolean;
+  /** Which replicas are throttled; null on a node that is alone. */
+  readonly throttles: ReplicationThrottles | null;
   /** Told of each change of what this broker hosts, in order; settles when everybody who serves clients knows. */
   readonly onDirectoryChange: (changes: readonly DirectoryChange[]) => void | Promise<void>;
 }
@@ -174,6 +177,8 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     if ([...delta.changedBrokers()].length > 0) {
       changes.push({ kind: "brokers", brokers: [...image.brokers.values()] });
     }
+    const throttled = this.#options.throttles?.update(delta, image) ?? null;
+    if (throttled !== null) changes.push(throttled);
     for (const { name, id } of delta.deletedTopics()) {
       changes.push({ kind: "topic-removed", name, topicId: id });
     }

@@ -2,12 +2,15 @@
  * A read over several partitions as the native log wants it: a row of numbers for each, and a row of results.
  */
 import { FETCH_REQUEST_COLUMNS, FETCH_RESULT_COLUMNS, FetchColumn } from "./log-port.ts";
+import type { ReplicationQuota } from "./replication-quota.ts";
 
 /** A read over several partitions: rows as the native log wants them. Owned by the caller and reused. */
 export class FetchRows {
   requests: Float64Array = new Float64Array(16 * FETCH_REQUEST_COLUMNS);
   results: Float64Array = new Float64Array(16 * FETCH_RESULT_COLUMNS);
   count = 0;
+  /** Rows of replicas that are throttled, null for none. */
+  #throttled: number[] | null = null;
   /** By row, what a follower knows of the high watermark, where it wants to hear of a higher one at once. */
   #knownHighWatermarks: number[] | null = null;
 
@@ -15,6 +18,22 @@ export class FetchRows {
   clear(): void {
     this.count = 0;
     this.#knownHighWatermarks = null;
+    this.#throttled = null;
+  }
+
+  /** Rows whose reader is a throttled replica. They are the last ones, so that what is withheld from them costs the others nothing. */
+  get throttled(): readonly number[] | null {
+    return this.#throttled;
+  }
+
+  /** Makes a row one of a throttled replica. */
+  throttle(row: number): void {
+    (this.#throttled ??= []).push(row);
+  }
+
+  /** Forgets the records that the last read found for a row. */
+  withhold(row: number): void {
+    this.results[row * FETCH_RESULT_COLUMNS + FetchColumn.BYTES] = 0;
   }
 
   /** Makes a high watermark beyond `known` reason enough to answer (KIP-1166). */
@@ -70,6 +89,7 @@ export class FetchRows {
     rows.results = new Float64Array(this.count * FETCH_RESULT_COLUMNS);
     rows.count = this.count;
     rows.#knownHighWatermarks = this.#knownHighWatermarks;
+    rows.#throttled = this.#throttled;
     return rows;
   }
 }
@@ -83,7 +103,14 @@ export interface FetchParameters {
   /** One of `ReadIsolation`, with LEADER_ONLY added where a follower must refuse. */
   readonly isolation: number;
   /** The follower that reads, up to the log end whatever the isolation; absent for everybody else. */
-  readonly replica?: { readonly id: number; readonly brokerEpoch: number } | undefined;
+  readonly replica?:
+    | {
+        readonly id: number;
+        readonly brokerEpoch: number;
+        /** What limits rows that are throttled; absent for nothing. */
+        readonly quota?: ReplicationQuota | undefined;
+      }
+    | undefined;
 }
 
 function grown(array: Float64Array): Float64Array {

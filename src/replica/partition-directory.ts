@@ -6,6 +6,8 @@
  */
 
 import type { BrokerImage } from "#metadata/cluster-image.ts";
+import { type QuotaWindows, ReplicationQuota } from "./replication-quota.ts";
+import { type ThrottledPartitions, ThrottledReplicas } from "./throttled-replicas.ts";
 
 /** One partition: hosted here, or known to be hosted by others. */
 export interface PartitionEntry {
@@ -65,7 +67,20 @@ export type DirectoryChange =
       }[];
     }
   | { readonly kind: "topic-removed"; readonly name: string; readonly topicId: string }
-  | { readonly kind: "brokers"; readonly brokers: readonly BrokerImage[] };
+  | { readonly kind: "brokers"; readonly brokers: readonly BrokerImage[] }
+  /** Which partitions' followers are throttled by this broker as their leader, and the quota that threads have in common. */
+  | {
+      readonly kind: "throttled";
+      readonly topics: ReadonlyMap<string, ThrottledPartitions>;
+      readonly windows: QuotaWindows;
+      readonly memory: SharedArrayBuffer;
+    };
+
+/** What limits the answers to followers. */
+export interface LeaderThrottle {
+  readonly replicas: ThrottledReplicas;
+  readonly quota: ReplicationQuota;
+}
 
 /** Partitions by name and id. */
 export class PartitionDirectory {
@@ -75,6 +90,8 @@ export class PartitionDirectory {
   readonly #trafficByTopic: Map<string, TopicTraffic> = new Map();
   readonly #otherTraffic: TopicTraffic = newTopicTraffic();
   #brokers: ReadonlyMap<number, BrokerImage> = new Map();
+  #throttled: Extract<DirectoryChange, { kind: "throttled" }> | null = null;
+  #throttle: LeaderThrottle | null = null;
   #generation = 0;
 
   /** @param countedTopicsMax - topics whose traffic is counted apart (`sluice.metrics.topics.max`). */
@@ -111,6 +128,11 @@ export class PartitionDirectory {
     return this.#brokers.get(id);
   }
 
+  /** The limit of what followers are sent; null while nothing is throttled. */
+  get throttle(): LeaderThrottle | null {
+    return this.#throttle;
+  }
+
   /** Every topic, in no particular order. */
   topics(): Iterable<TopicEntry> {
     return this.#byName.values();
@@ -120,6 +142,18 @@ export class PartitionDirectory {
   apply(change: DirectoryChange): void {
     if (change.kind === "brokers") {
       this.#brokers = new Map(change.brokers.map((broker) => [broker.id, broker]));
+      return;
+    }
+    if (change.kind === "throttled") {
+      this.#throttled = change;
+      const { topics, windows, memory } = change;
+      this.#throttle =
+        topics.size === 0
+          ? null
+          : {
+              replicas: new ThrottledReplicas(topics),
+              quota: new ReplicationQuota(windows, memory),
+            };
       return;
     }
     this.#generation++;
@@ -175,6 +209,7 @@ export class PartitionDirectory {
           otherLeader,
         })),
     }));
-    return [{ kind: "brokers", brokers: [...this.#brokers.values()] }, ...topics];
+    const throttled = this.#throttled === null ? [] : [this.#throttled];
+    return [{ kind: "brokers", brokers: [...this.#brokers.values()] }, ...throttled, ...topics];
   }
 }

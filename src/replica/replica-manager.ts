@@ -7,13 +7,15 @@
  */
 import type { Clock, Scheduler } from "#common/time.ts";
 import { ErrorCode } from "#common/error-code.ts";
+import { type AppendOutcome, readOutcome } from "./append-outcome.ts";
 import { DelayedAnswers, type Look, type PendingAnswer } from "./delayed-answers.ts";
 import { DelayedFetch } from "./delayed-fetch.ts";
 import type { FetchParameters, FetchRows } from "./fetch-rows.ts";
+import { FollowerSync } from "./follower-sync.ts";
 import { type LateListener, LateWork } from "./late-work.ts";
 import {
   APPEND_RESULT_COLUMNS,
-  AppendColumn,
+  FETCH_REQUEST_COLUMNS,
   type LogPort,
   STATE_COLUMNS,
   StateColumn,
@@ -23,20 +25,8 @@ import { newTopicTraffic, type TopicTraffic } from "./partition-directory.ts";
 import { type BrokerRacks, RackSelector } from "./rack-selector.ts";
 import { WatchBoard } from "./watch-board.ts";
 
+export type { AppendOutcome } from "./append-outcome.ts";
 export { type FetchParameters, FetchRows, isReadable } from "./fetch-rows.ts";
-
-/** What became of an append; reused by the next one, so read it at once. */
-export interface AppendOutcome {
-  errorCode: number;
-  baseOffset: number;
-  lastOffset: number;
-  /** -1 unless the topic stamps records with the append time. */
-  appendTimeMs: number;
-  logStartOffset: number;
-  /** What the acknowledgement must wait for: bits of `WaitFor`, 0 for nothing. */
-  waitsFor: number;
-  recordErrorCount: number;
-}
 
 /** Why an append failed, in words, with the records at fault. */
 export interface AppendErrors {
@@ -105,6 +95,7 @@ export class ReplicaManager {
   readonly traffic: TopicTraffic = newTopicTraffic();
   #delayedProduceCount = 0;
   #selector: RackSelector | null = null;
+  #sync: FollowerSync | null = null;
 
   /** Requests that wait: fetches for data, produces for a flush. */
   get delayed(): { readonly fetchCount: number; readonly produceCount: number } {
@@ -193,6 +184,11 @@ export class ReplicaManager {
   /** What was wrong with the append that just failed. */
   takeAppendErrors(): AppendErrors {
     return JSON.parse(this.#log.takeAppendErrors()) as AppendErrors;
+  }
+
+  /** The clock by which progress of followers, and what they are sent, is counted. */
+  get nowMs(): number {
+    return this.#clock.nowMs();
   }
 
   /** Fetches of clients that called themselves replicas. */
@@ -326,26 +322,40 @@ export class ReplicaManager {
   #read(rows: FetchRows, parameters: FetchParameters, isFirst: boolean): number {
     if (rows.count === 0) return 0;
     const { maxBytes, hasMinOneMessage, replica } = parameters;
-    return replica === undefined
-      ? this.#log.fetch(
-          rows.requests,
-          rows.count,
-          maxBytes,
-          hasMinOneMessage,
-          parameters.isolation,
-          rows.results,
-        )
-      : this.#log.fetchAsReplica(
-          rows.requests,
-          rows.count,
-          maxBytes,
-          hasMinOneMessage,
-          replica.id,
-          replica.brokerEpoch,
-          isFirst,
-          this.#clock.nowMs(),
-          rows.results,
-        );
+    if (replica === undefined) {
+      return this.#log.fetch(
+        rows.requests,
+        rows.count,
+        maxBytes,
+        hasMinOneMessage,
+        parameters.isolation,
+        rows.results,
+      );
+    }
+    const nowMs = this.#clock.nowMs();
+    const plan = this.#log.fetchAsReplica(
+      rows.requests,
+      rows.count,
+      maxBytes,
+      hasMinOneMessage,
+      replica.id,
+      replica.brokerEpoch,
+      isFirst,
+      nowMs,
+      rows.results,
+    );
+    if (rows.throttled !== null) this.#throttle(rows, parameters, nowMs);
+    return plan;
+  }
+
+  /** While the quota is exceeded a throttled replica gets no records, unless it is in sync: acks=all would wait for it. */
+  #throttle(rows: FetchRows, { replica }: FetchParameters, nowMs: number): void {
+    if (replica?.quota?.isExceeded(nowMs) !== true) return;
+    this.#sync ??= new FollowerSync(this.#log);
+    for (const row of rows.throttled ?? []) {
+      const handle = rows.requests[row * FETCH_REQUEST_COLUMNS] as number;
+      if (!this.#sync.isInSync(handle, replica.id, nowMs)) rows.withhold(row);
+    }
   }
 
   /**
@@ -385,24 +395,5 @@ export class ReplicaManager {
   /** Producer ids and first offsets of the transactions aborted within a row's bytes. */
   abortedTransactions(plan: number, row: number): [string, number][] {
     return JSON.parse(this.#log.takeAborted(plan, row)) as [string, number][];
-  }
-}
-
-function readOutcome(outcome: AppendOutcome, errorCode: number, out: Float64Array): void {
-  outcome.errorCode = errorCode;
-  if (errorCode === ErrorCode.NONE) {
-    outcome.baseOffset = out[AppendColumn.BASE_OFFSET] as number;
-    outcome.lastOffset = out[AppendColumn.LAST_OFFSET] as number;
-    outcome.appendTimeMs = out[AppendColumn.APPEND_TIME_MS] as number;
-    outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-    outcome.waitsFor = out[AppendColumn.WAITS_FOR] as number;
-    outcome.recordErrorCount = 0;
-  } else {
-    outcome.baseOffset = -1;
-    outcome.lastOffset = -1;
-    outcome.appendTimeMs = -1;
-    outcome.logStartOffset = out[AppendColumn.LOG_START_OFFSET] as number;
-    outcome.waitsFor = 0;
-    outcome.recordErrorCount = out[AppendColumn.RECORD_ERROR_COUNT] as number;
   }
 }

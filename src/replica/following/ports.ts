@@ -141,6 +141,15 @@ export interface PeerConnection {
 /** Opens connections to other brokers. Rejects when it cannot; must bound answers to what {@link maxAnswerBytes} allows. */
 export type ConnectToBroker = (nodeId: number) => Promise<PeerConnection>;
 
+/** What limits the bytes fetched for replicas that are throttled. Times are the fetcher's. */
+export interface FollowerThrottle {
+  isThrottled(topic: string, partition: number): boolean;
+  /** Whether what is throttled must wait. */
+  isExceeded(nowMs: number): boolean;
+  /** Counts bytes of a throttled replica. */
+  record(bytes: number, nowMs: number): void;
+}
+
 /** Settings of following: the broker keys of the same names. */
 export interface FollowingConfig {
   /** `replica.fetch.max.bytes` */

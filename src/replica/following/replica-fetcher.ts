@@ -27,7 +27,7 @@ import {
 } from "#protocol/generated/list-offsets.ts";
 import type { FollowerPartition } from "./follower-partition.ts";
 import { LeaderSession } from "./leader-session.ts";
-import { type FollowingConfig, replicaKey, retryDelayMs } from "./ports.ts";
+import { type FollowerThrottle, type FollowingConfig, replicaKey, retryDelayMs } from "./ports.ts";
 
 /** What the driver must do next. After anything but `wait` the answer, a failure or giving up must be handed in. */
 export type FetcherStep =
@@ -46,6 +46,7 @@ export interface ReplicaFetcherOptions {
   /** Epoch of this broker's registration, -1 before. */
   readonly brokerEpoch: () => number;
   readonly config: FollowingConfig;
+  readonly throttle?: FollowerThrottle | undefined;
 }
 
 /** Counters since the start. */
@@ -149,9 +150,9 @@ export class ReplicaFetcher {
       partition.wantsOffsets(nowMs),
     );
     if (resetting.length > 0) return this.#offsetsStep(resetting);
-    const chosen = this.#choose();
+    const chosen = this.#choose(nowMs);
     const readyAtMs = this.#earliestRested(nowMs);
-    if (chosen.length === 0) return { kind: "wait", untilMs: readyAtMs };
+    if (chosen.length === 0) return { kind: "wait", untilMs: this.#nextLookMs(readyAtMs, nowMs) };
     const { config, nodeId, brokerEpoch } = this.#options;
     this.#underWay = "fetch";
     this.counters.requestCount += 1;
@@ -190,6 +191,7 @@ export class ReplicaFetcher {
         if (partition.phase !== "fetching" || !this.#session.isAnswerFor(partition)) continue;
         const { bytes } = partition.onAnswer(row, nowMs);
         this.counters.byteCount += bytes;
+        if (bytes > 0 && this.#isThrottled(partition)) this.#options.throttle?.record(bytes, nowMs);
         this.#place(followed, nowMs, bytes > 0);
       }
     }
@@ -243,17 +245,34 @@ export class ReplicaFetcher {
     this.#retryAtMs = nowMs + retryDelayMs(this.#failures, this.#options.config.fetchBackoffMs);
   }
 
-  /** See the head of the file: all that is in sync, and of the others what the share allows, whose turns then end. */
-  #choose(): FollowerPartition[] {
+  #isThrottled({ assignment: { topic, partition } }: FollowerPartition): boolean {
+    return this.#options.throttle?.isThrottled(topic, partition) === true;
+  }
+
+  /** Where nothing may be fetched now: when something rests no more, and where the throttle holds back, after the usual pause. */
+  #nextLookMs(readyAtMs: number | null, nowMs: number): number | null {
+    if (this.#catchingUp.size === 0) return readyAtMs;
+    const lookMs = nowMs + Math.max(1, this.#options.config.fetchBackoffMs);
+    return Math.min(readyAtMs ?? lookMs, lookMs);
+  }
+
+  /**
+   * See the head of the file: all that is in sync, and of the others what the share allows, whose turns then end. What is in sync is
+   * never held back by the throttle: acks=all waits for it.
+   */
+  #choose(nowMs: number): FollowerPartition[] {
     const chosen = [...this.#inSync.values()];
     const { fetchResponseMaxBytes, fetchMaxBytes } = this.#options.config;
     const share = chosen.length === 0 ? fetchResponseMaxBytes : fetchResponseMaxBytes / 2;
     let room = Math.max(1, Math.floor(share / Math.max(1, fetchMaxBytes)));
-    if (room >= this.#catchingUp.size) {
+    const isHeldBack = this.#options.throttle?.isExceeded(nowMs) === true;
+    if (room >= this.#catchingUp.size && !isHeldBack) {
       chosen.push(...this.#catchingUp.values());
       return chosen;
     }
-    for (const [key, partition] of this.#catchingUp) {
+    // What has had its turn goes to the end, where this must not find it again.
+    for (const [key, partition] of Array.from(this.#catchingUp)) {
+      if (isHeldBack && this.#isThrottled(partition)) continue;
       if (room-- <= 0) break;
       chosen.push(partition);
       this.#catchingUp.delete(key);

@@ -6,7 +6,7 @@ import type { Logger } from "#common/logger.ts";
 import type { Clock, Scheduler } from "#common/time.ts";
 import { javaStringHash } from "#common/java-hash.ts";
 import type { FollowerPartition } from "./follower-partition.ts";
-import type { ConnectToBroker, FollowingConfig } from "./ports.ts";
+import type { ConnectToBroker, FollowerThrottle, FollowingConfig } from "./ports.ts";
 import { type FetcherCounters, ReplicaFetcher } from "./replica-fetcher.ts";
 import { ReplicaFetcherDriver } from "./replica-fetcher-driver.ts";
 
@@ -19,6 +19,7 @@ export interface ReplicaFetchersOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
+  readonly throttle?: FollowerThrottle | undefined;
 }
 
 /** See the head of the file. */
@@ -107,10 +108,11 @@ export class ReplicaFetchers {
   }
 
   #makeDriver(leaderId: number): ReplicaFetcherDriver {
-    const { nodeId, brokerEpoch, config, connect, clock, scheduler, logger } = this.#options;
+    const { nodeId, brokerEpoch, config, throttle, connect, clock, scheduler, logger } =
+      this.#options;
     return new ReplicaFetcherDriver({
       leaderId,
-      fetcher: new ReplicaFetcher({ nodeId, brokerEpoch, config }),
+      fetcher: new ReplicaFetcher({ nodeId, brokerEpoch, config, throttle }),
       connect,
       socketTimeoutMs: config.socketTimeoutMs,
       clock,

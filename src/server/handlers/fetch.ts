@@ -135,7 +135,13 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       maxBytes,
       hasMinOneMessage: true,
       isolation: isolationLevel + leaderOnly,
-      replica: isFollower ? { id: fetcher.replicaId, brokerEpoch: fetcher.brokerEpoch } : undefined,
+      replica: isFollower
+        ? {
+            id: fetcher.replicaId,
+            brokerEpoch: fetcher.brokerEpoch,
+            quota: this.#dependencies.directory.throttle?.quota,
+          }
+        : undefined,
     };
     const replicas = this.#dependencies.replicas;
     const plan = replicas.read(rows, parameters);
@@ -183,6 +189,8 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
   ): Target[] {
     const targets: Target[] = [];
     const unknown: Target[] = [];
+    const throttle = fetcher.isTrusted ? this.#dependencies.directory.throttle : null;
+    const throttled: Target[] = [];
     for (const partition of opened.partitions.values()) {
       const errorCode = this.#check(partition, apiVersion, fetcher, request.maxBytes);
       const entry = partition.entry;
@@ -192,10 +200,19 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
         if (fetcher.rackId !== "") {
           preferredReplica = this.#preferredReplica(entry.handle, partition, fetcher.rackId);
         }
+        if (throttle?.replicas.has(entry.topic.name, partition.index) === true) {
+          throttled.push({ partition, row, errorCode, preferredReplica });
+          continue;
+        }
         if (preferredReplica < 0) row = addRow(rows, entry.handle, partition);
       }
       const target = { partition, row, errorCode, preferredReplica };
       (isUnknown(errorCode) ? unknown : targets).push(target);
+    }
+    for (const target of throttled) {
+      const row = addRow(rows, target.partition.entry?.handle ?? NOT_HERE, target.partition);
+      rows.throttle(row);
+      targets.push({ ...target, row });
     }
     // Kafka answers for what it read first.
     return unknown.length === 0 ? targets : [...targets, ...unknown];
@@ -286,7 +303,16 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const response = answerOf(ErrorCode.NONE, this.#sessionId(opened, context), responses);
     response.nodeEndpoints = nodeEndpoints;
     this.#dependencies.replicas.traffic.fetchedBytes += slicesBytes;
+    if (rows.throttled !== null) this.#countThrottled(rows);
     return plan === 0 ? response : new SlicedResponse(response, plan, slicesBytes);
+  }
+
+  /** Counts what throttled replicas are sent: also those in sync, which are not held back. */
+  #countThrottled(rows: FetchRows): void {
+    let bytes = 0;
+    for (const row of rows.throttled ?? []) bytes += rows.result(row, FetchColumn.BYTES);
+    const { directory, replicas } = this.#dependencies;
+    if (bytes > 0) directory.throttle?.quota.record(bytes, replicas.nowMs);
   }
 
   #sessionId(opened: FetchContext, context: RequestContext): number {

@@ -68,6 +68,47 @@ function respond(
   });
 }
 
+describe("a throttle", () => {
+  test("leaves out what is throttled and behind, never what is in sync", () => {
+    let isExceeded = false;
+    const recorded: number[] = [];
+    const fetcher = new ReplicaFetcher({
+      nodeId: 1,
+      brokerEpoch: () => 7,
+      config: { ...DEFAULT_FOLLOWING_CONFIG, fetchBackoffMs: 700 },
+      throttle: {
+        isThrottled: (_topic, partition) => partition < 2,
+        isExceeded: () => isExceeded,
+        record: (bytes) => recorded.push(bytes),
+      },
+    });
+    addFollowers(fetcher, 3, "");
+    expect(named(fetchOf(fetcher.next(0)))).toEqual([0, 1, 2]);
+    // One is behind by a record, one in sync; the third is behind and not throttled.
+    fetcher.onFetched(
+      respond({
+        0: { ...answerOf(0, "0"), highWatermark: 5 },
+        1: { ...answerOf(0, "0"), highWatermark: 1 },
+        2: { ...answerOf(0, "0"), highWatermark: 5 },
+      }),
+      0,
+    );
+    expect(recorded.length).toBe(2);
+    isExceeded = true;
+    const second = fetchOf(fetcher.next(0));
+    expect([named(second).toSorted((one, other) => one - other), forgotten(second)]).toEqual([
+      [1, 2],
+      [0],
+    ]);
+    fetcher.onFetched(respond({}), 0);
+    fetcher.remove(`${TOPIC_ID}-1`);
+    fetcher.remove(`${TOPIC_ID}-2`);
+    expect(fetcher.next(10)).toEqual({ kind: "wait", untilMs: 710 });
+    isExceeded = false;
+    expect(named(fetchOf(fetcher.next(710)))).toEqual([0]);
+  });
+});
+
 describe("requests", () => {
   test("say who asks, in which epochs, and how much", () => {
     const fetcher = makeFetcher({

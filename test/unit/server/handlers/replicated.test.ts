@@ -20,8 +20,10 @@ import {
   makeOffsetForLeaderPartition,
 } from "#protocol/generated/offset-for-leader-epoch.ts";
 import { makeProduceRequest } from "#protocol/generated/produce.ts";
+import { FollowerSync } from "#replica/follower-sync.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
+import { DEFAULT_QUOTA_WINDOWS, ReplicationQuota } from "#replica/replication-quota.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { type RequestContext, SlicedResponse } from "#server/handler.ts";
 import { createDeleteRecordsHandler } from "#server/handlers/delete-records.ts";
@@ -229,6 +231,65 @@ async function soFar<T>(promise: Promise<T>): Promise<T | undefined> {
   const nothing = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 5));
   return Promise.race([promise, nothing]);
 }
+
+describe("a throttled replica", () => {
+  let quota = new ReplicationQuota();
+  beforeEach(() => {
+    quota = new ReplicationQuota();
+  });
+  const throttle = (topics: ReadonlyMap<string, "all">): void =>
+    directory.apply({
+      kind: "throttled",
+      topics,
+      windows: DEFAULT_QUOTA_WINDOWS,
+      memory: quota.memory,
+    });
+
+  test("gets no records while the quota is exceeded, and its progress counts", async () => {
+    await begin([1, 2]);
+    await produce(1);
+    throttle(new Map([["t", "all"]]));
+    quota.limit = 1;
+    const sent = (await fetchAs(3, 0)).bytes;
+    expect(sent).toBeGreaterThan(1);
+    expect(quota.rate(replicas.nowMs)).toBe(sent);
+    await produce(1);
+    expect(await fetchAs(3, 1)).toMatchObject({ errorCode: 0, bytes: 0 });
+    expect(new FollowerSync(opened.store).isInSync(handle, 3, replicas.nowMs)).toBe(false);
+    // The fetch counted: with the other follower at the end, nothing holds the records back.
+    await fetchAs(2, 2);
+    expect(opened.store.stateOf(handle)?.highWatermark).toBe(1);
+    quota.limit = Number.POSITIVE_INFINITY;
+    expect((await fetchAs(3, 1)).bytes).toBe(sent);
+    quota.limit = 1;
+    throttle(new Map());
+    expect(directory.throttle).toBeNull();
+    expect((await fetchAs(3, 1)).bytes).toBe(sent);
+  });
+
+  test("in sync is not held back, for acks=all waits for it", async () => {
+    await begin([1, 2]);
+    throttle(new Map([["t", "all"]]));
+    quota.limit = 1;
+    quota.record(1e9, replicas.nowMs);
+    const produced = produce(-1);
+    expect((await fetchAs(2, 0)).bytes).toBeGreaterThan(0);
+    await fetchAs(2, 1);
+    expect((await produced).errorCode).toBe(0);
+  });
+
+  test("waits out its time although records come", async () => {
+    await begin([1, 2]);
+    throttle(new Map([["t", "all"]]));
+    quota.limit = 1;
+    quota.record(1e9, replicas.nowMs);
+    const waiting = fetchAs(3, 0, { maxWaitMs: 50 });
+    await produce(1);
+    expect(await soFar(waiting)).toBeUndefined();
+    time.advance(60);
+    expect((await waiting).bytes).toBe(0);
+  });
+});
 
 describe("acks=all", () => {
   test("is answered when every member of the ISR has the record, and consumers see it then", async () => {
