@@ -13,7 +13,7 @@ import { SHARE_GROUPS_KEYS } from "./broker-keys/share-groups.ts";
 import { TIERED_STORAGE_KEYS } from "./broker-keys/tiered-storage.ts";
 import { TRANSACTIONS_KEYS } from "./broker-keys/transactions.ts";
 import type { KeyDefinition } from "./key-definition.ts";
-import { accepted, ONE_NODE } from "./key-status.ts";
+import { accepted, NO_MOVES, SUPPORTED } from "./key-status.ts";
 import { atLeast } from "./valid-values.ts";
 
 /** See the head of the file. */
@@ -40,18 +40,18 @@ export function brokerKey(name: string): KeyDefinition | undefined {
   return KEY_BY_NAME.get(name);
 }
 
-/** Rates that reassignments are throttled to. They exist only once somebody sets them, for one broker or all; nothing acts on them here. */
+/** Rates that reassignments are throttled to. They exist only once somebody sets them, for one broker or all. */
 const THROTTLED_RATES: readonly KeyDefinition[] = [
-  "leader.replication.throttled.rate",
-  "follower.replication.throttled.rate",
-  "replica.alter.log.dirs.io.max.bytes.per.second",
-].map((name) => ({
+  { name: "leader.replication.throttled.rate", status: SUPPORTED },
+  { name: "follower.replication.throttled.rate", status: SUPPORTED },
+  { name: "replica.alter.log.dirs.io.max.bytes.per.second", status: accepted(NO_MOVES) },
+].map(({ name, status }) => ({
   name,
   type: "long",
   default: null,
   valid: atLeast(0),
   update: "cluster-wide",
-  status: accepted(ONE_NODE),
+  status,
 }));
 
 /** The row of a key that may be stored for brokers: as {@link brokerKey}, and those that are in no file. */

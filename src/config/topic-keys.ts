@@ -8,7 +8,6 @@ import {
   COMPACTION,
   GROWING_FILES,
   ONE_LZ4_LEVEL,
-  ONE_NODE,
   SHARE_GROUPS,
   TIERED,
   accepted,
@@ -273,7 +272,6 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     type: "list",
     default: "",
     valid: THROTTLED_REPLICAS,
-    status: accepted(ONE_NODE),
     doc: "Replicas, as partition:broker, whose leader limits what it sends; * for all.",
   },
   {
@@ -281,7 +279,6 @@ export const TOPIC_KEYS: readonly TopicKeyDefinition[] = [
     type: "list",
     default: "",
     valid: THROTTLED_REPLICAS,
-    status: accepted(ONE_NODE),
     doc: "Replicas, as partition:broker, whose follower limits what it fetches; * for all.",
   },
   {

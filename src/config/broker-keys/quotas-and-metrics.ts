@@ -74,7 +74,6 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "11",
     valid: atLeast(1),
-    status: unsupported(QUOTAS),
     doc: "Samples kept for replication quotas.",
   },
   {
@@ -106,7 +105,6 @@ export const QUOTAS_AND_METRICS_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1",
     valid: atLeast(1),
-    status: unsupported(QUOTAS),
     doc: "Length of one sample of replication quotas.",
   },
   {

@@ -1,9 +1,9 @@
 /**
- * Keys of replication between brokers. On one node they are read and have no effect.
+ * Keys of replication between brokers. On one node they have no effect.
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { ONE_NODE, accepted } from "../key-status.ts";
+import { NO_MOVES, accepted } from "../key-status.ts";
 import { atLeast } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -12,7 +12,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "num.replica.alter.log.dirs.threads",
     type: "int",
     default: null,
-    status: accepted(ONE_NODE),
+    status: accepted(NO_MOVES),
     doc: "Threads that move partitions between log directories.",
   },
   {
@@ -25,36 +25,31 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "replica.lag.time.max.ms",
     type: "long",
     default: "30000",
-    status: accepted(ONE_NODE),
     doc: "How long a follower may lag behind before it leaves the in-sync replicas.",
   },
   {
     name: "replica.socket.timeout.ms",
     type: "int",
     default: "30000",
-    status: accepted(ONE_NODE),
     doc: "How long a follower waits for an answer of its leader.",
   },
   {
     name: "replica.socket.receive.buffer.bytes",
     type: "int",
     default: "65536",
-    status: accepted(ONE_NODE),
-    doc: "Kernel buffer for receiving what a follower fetches.",
+    doc: "Kernel buffer for receiving what a follower fetches; unset or -1 leaves it to the system.",
   },
   {
     name: "replica.fetch.max.bytes",
     type: "int",
     default: "1048576",
     valid: atLeast(0),
-    status: accepted(ONE_NODE),
     doc: "Bytes a follower asks for from each partition.",
   },
   {
     name: "replica.fetch.wait.max.ms",
     type: "int",
     default: "500",
-    status: accepted(ONE_NODE),
     doc: "Longest time the leader may hold a follower's fetch open.",
   },
   {
@@ -62,14 +57,12 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "1000",
     valid: atLeast(0),
-    status: accepted(ONE_NODE),
     doc: "Pause of a follower after a failed fetch.",
   },
   {
     name: "replica.fetch.min.bytes",
     type: "int",
     default: "1",
-    status: accepted(ONE_NODE),
     doc: "Bytes a leader collects before it answers a follower.",
   },
   {
@@ -77,7 +70,6 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     type: "int",
     default: "10485760",
     valid: atLeast(0),
-    status: accepted(ONE_NODE),
     doc: "Most bytes in one answer to a follower.",
   },
   {
@@ -86,8 +78,8 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     default: "1",
     valid: atLeast(1),
     update: "cluster-wide",
-    status: accepted(ONE_NODE),
-    doc: "Threads a broker fetches with from each other broker.",
+    actsAtStart: true,
+    doc: "Connections a broker fetches with from each other broker.",
   },
   {
     name: "replica.high.watermark.checkpoint.interval.ms",

@@ -28,6 +28,8 @@ const GROUP_KEYS = "src/config/group-keys.ts";
 const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
 const OFFSET_OPERATIONS = "src/coordinator/group/offset-operations.ts";
 const INTERNAL_TOPICS = "src/controller/internal-topics.ts";
+const FOLLOWING = "src/broker/following.ts";
+const THROTTLES = "src/broker/replication-throttles.ts";
 const TOPICS = "src/controller/topics.ts";
 const PARTITION_RULES = "src/controller/partition-rules.ts";
 const ROUNDS = "src/controller/rounds.ts";
@@ -57,12 +59,25 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
   "sluice.acks.all.fsync": [APPEND, "acks_all_fsync"],
   "min.insync.replicas": [APPEND, "config.min_insync_replicas"],
   "unclean.leader.election.enable": [PARTITION_RULES, '"unclean.leader.election.enable"'],
+  "leader.replication.throttled.replicas": [THROTTLES, "LEADER_REPLICAS"],
+  "follower.replication.throttled.replicas": [THROTTLES, "FOLLOWER_REPLICAS"],
 };
 
 /** Where broker keys act that are no topic's default. */
 const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "broker.id": ["src/config/broker-config.ts", 'values.get("broker.id")'],
   "broker.rack": [BROKER, "settings.brokerRack"],
+  "replica.lag.time.max.ms": [FOLLOWING, '"replica.lag.time.max.ms"'],
+  "replica.socket.timeout.ms": [FOLLOWING, '"replica.socket.timeout.ms"'],
+  "replica.socket.receive.buffer.bytes": [FOLLOWING, '"replica.socket.receive.buffer.bytes"'],
+  "replica.fetch.max.bytes": [FOLLOWING, '"replica.fetch.max.bytes"'],
+  "replica.fetch.wait.max.ms": [FOLLOWING, '"replica.fetch.wait.max.ms"'],
+  "replica.fetch.backoff.ms": [FOLLOWING, '"replica.fetch.backoff.ms"'],
+  "replica.fetch.min.bytes": [FOLLOWING, '"replica.fetch.min.bytes"'],
+  "replica.fetch.response.max.bytes": [FOLLOWING, '"replica.fetch.response.max.bytes"'],
+  "num.replica.fetchers": [FOLLOWING, '"num.replica.fetchers"'],
+  "replication.quota.window.num": [THROTTLES, '"replication.quota.window.num"'],
+  "replication.quota.window.size.seconds": [THROTTLES, '"replication.quota.window.size.seconds"'],
   "replica.selector.class": [SETTINGS, '"replica.selector.class"'],
   "process.roles": [SETTINGS, 'config.list("process.roles")'],
   "node.id": [BROKER, "settings.nodeId"],
