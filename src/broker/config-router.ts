@@ -1,6 +1,7 @@
 /**
- * Changes of configurations on a broker of a cluster: levels of loggers are this process's own business, values of a broker are
- * checked to be this one's (a client sends them to the broker they are for), and the rest is the active controller's.
+ * Changes of configurations on a broker of a cluster: levels of loggers are this process's own business; values of a broker must be this one's
+ * (a client sends them to the broker they are for) and are checked here, beside the configuration it runs with, before the active controller
+ * stores them; the rest is the controller's.
  */
 import { ErrorCode } from "#common/error-code.ts";
 import type { ResourceChange } from "#controller/config-values.ts";
@@ -28,8 +29,8 @@ export interface ConfigChanger {
 /** What the router works with. */
 export interface ConfigRouterOptions {
   readonly nodeId: number;
-  readonly channel: ControllerChannel;
-  /** Changes what is this process's own: loggers. */
+  readonly channel: Pick<ControllerChannel, "send">;
+  /** Changes what is this process's own, loggers, and knows which values it could not work with. */
   readonly own: ConfigChanger;
 }
 
@@ -53,7 +54,7 @@ export class ConfigRouter implements ConfigChanger {
     const own: ResourceChange[] = [];
     const remote: ResourceChange[] = [];
     for (const resource of resources) {
-      const refusal = this.#check(resource);
+      const refusal = this.#check(resource) ?? (await this.#checkValues(resource));
       if (refusal !== null) outcomes.set(resource, refusal);
       else if (resource.resourceType === ResourceType.BROKER_LOGGER) own.push(resource);
       else remote.push(resource);
@@ -77,6 +78,13 @@ export class ConfigRouter implements ConfigChanger {
     if (!/^[+-]?\d{1,10}$/.test(resourceName) || Number(resourceName) === nodeId) return null;
     const errorMessage = `Unexpected broker id, expected ${nodeId}, but received ${resourceName}`;
     return { resourceType, resourceName, errorCode: ErrorCode.INVALID_REQUEST, errorMessage };
+  }
+
+  /** Refuses what this broker could not work with. */
+  async #checkValues(resource: ResourceChange): Promise<ResourceOutcome | null> {
+    if (resource.resourceType !== ResourceType.BROKER) return null;
+    const [outcome] = await this.#options.own.changeConfigs([resource], true);
+    return outcome === undefined || outcome.errorCode === ErrorCode.NONE ? null : outcome;
   }
 
   async #ask(

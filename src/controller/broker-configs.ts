@@ -46,8 +46,10 @@ export function changeBroker(
   if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));
   if (!(next instanceof Map)) return next;
+  // What a broker's values mean beside the ones it started with is its own to say: it has looked at them before it passed them on.
+  const inForce = isDefault || Number(resourceName) === nodeId ? config : null;
   const refusal =
-    validateBrokerValues(next, isDefault, config) ?? checkActsWhileRunning(current, next, config);
+    validateBrokerValues(next, isDefault, inForce) ?? checkActsWhileRunning(current, next, inForce);
   return refusal ?? { records: difference(resource, current, next) };
 }
 
@@ -96,7 +98,7 @@ function knownValues(values: ReadonlyMap<string, string>): KnownValue[] {
 function validateBrokerValues(
   values: ReadonlyMap<string, string>,
   isDefault: boolean,
-  config: BrokerConfig,
+  config: BrokerConfig | null,
 ): Refusal | null {
   const all = knownValues(values);
   const known = all.filter(({ isOfListener }) => !isOfListener);
@@ -133,6 +135,7 @@ function validateBrokerValues(
       `Cannot update these configs at default cluster level, broker id must be specified: [${namesOf(perBroker)}]`,
     );
   }
+  if (config === null) return null;
   const own = new Map(known.map(({ definition, text }) => [definition.name, text]));
   const error = dynamicValuesError(own, config);
   return error === null ? null : invalidRequest(error);
@@ -145,8 +148,9 @@ function validateBrokerValues(
 function checkActsWhileRunning(
   current: ReadonlyMap<string, string>,
   next: ReadonlyMap<string, string>,
-  config: BrokerConfig,
+  config: BrokerConfig | null,
 ): Refusal | null {
+  if (config === null) return null;
   const refused = [...next]
     .filter(([name, text]) => brokerKey(name)?.actsAtStart === true && current.get(name) !== text)
     .filter(([name, text]) => config.text(name)?.trim() !== text.trim())

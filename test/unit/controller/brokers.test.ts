@@ -584,3 +584,16 @@ describe("time", () => {
     expect(cluster.partition("t", 1)).toMatchObject({ leader: 1, leaderEpoch: 0 });
   });
 });
+
+test("values of another broker are its own to check beside what it runs with; their types are not", async () => {
+  const cluster = await MemoryCluster.start({ racks: [null, null] });
+  const change = async (resourceName: string, value: string): Promise<number | undefined> => {
+    const changes = [{ name: "log.cleaner.threads", operation: 0, value }];
+    const resource = { resourceType: 4, resourceName, changes, replacesAll: false };
+    const [outcome] = await cluster.controller.changeConfigs([resource], false);
+    return outcome?.errorCode;
+  };
+  expect([await change("1", "64"), await change("2", "64"), await change("2", "many")]).toEqual([
+    42, 0, 42,
+  ]);
+});
