@@ -34,6 +34,10 @@ export interface CaseOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly warmUpShare: number;
+  /** Whether the generator holds touched memory for the log to grow into. */
+  readonly isMemoryHeld: boolean;
+  /** Pause after a run that wrote: files of its topic go half a second later, and their unlinking must not fall into the next run. */
+  readonly settleMs: number;
   /** For what clients read. */
   readonly directory: string;
   readonly progress: Progress;
@@ -50,7 +54,7 @@ function loadOptions(entrant: Entrant, options: CaseOptions, workload: Workload)
     seed: options.seed,
     seconds: options.seconds,
     warmSeconds: workload.isCold === true ? 0 : 0.3,
-    isMemoryHeld: true,
+    isMemoryHeld: options.isMemoryHeld,
     topicConfig: {
       ...workload.topicConfig,
       ...entrant.system.topicConfig(workload.durability, workload.acks),
@@ -87,9 +91,6 @@ export async function warmUp(entrant: Entrant, options: CaseOptions): Promise<vo
       );
   }
 }
-
-/** Files of deleted topics go half a second later: their unlinking must not fall into the next run. */
-const settle = (): Promise<void> => Bun.sleep(1200);
 
 /** Why a system cannot be asked for a workload; `null` when it can. */
 export function reasonToLeaveOut(
@@ -148,10 +149,12 @@ class Side {
   /** Runs once; throw-away passes are shorter and leave nothing. */
   async run(isThrownAway: boolean): Promise<void> {
     const { seconds } = this.#options;
-    const load = isThrownAway ? { ...this.#load, seconds: Math.max(0.5, seconds / 2) } : this.#load;
+    const load = isThrownAway
+      ? { ...this.#load, seconds: Math.min(seconds, Math.max(0.5, seconds / 2)) }
+      : this.#load;
     const result = await this.#measure(load);
     if (result !== null && !isThrownAway) this.runs.push(result);
-    if (this.#workload.verb !== "fetch") await settle();
+    if (this.#workload.verb !== "fetch") await Bun.sleep(this.#options.settleMs);
   }
 
   async #measure(load: LoadOptions): Promise<LoadResult | null> {

@@ -9,11 +9,11 @@ import { lifecycles } from "./lifecycle.ts";
 import { Progress, type ProgressStream } from "./progress.ts";
 import { subject, type BenchRecord } from "./record.ts";
 import { compare, type RunOptions } from "./run.ts";
-import { inRunDirectory, writeRecord } from "./run-directory.ts";
+import { inRunDirectory, outputDirectory, writeRecord } from "./run-directory.ts";
 import { clustered } from "./systems/clustered.ts";
 import { systems as knownSystems } from "./systems/index.ts";
 import { runningSystem } from "./systems/running.ts";
-import { root, type System } from "./systems/system.ts";
+import type { System } from "./systems/system.ts";
 import { formatRecord, type Paint } from "./table.ts";
 import { selectWorkloads, workloads } from "./workloads/index.ts";
 
@@ -169,7 +169,7 @@ export async function runBench(
     ...readCases(given, nodes),
   };
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
-  const path = given.out ?? join(outputDirectory(), `bench-${stamp}.json`);
+  const path = given.out ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
   const record = await inRunDirectory("run", (directory, running) =>
     compare(options, directory, running),
   );
@@ -184,9 +184,4 @@ export async function runBench(
   progress.say(`record: ${path}`);
   progress.say(`report: ${page}`);
   return !hasErrors(written);
-}
-
-/** In a checkout its own folder, which is not in git; elsewhere where one stands. */
-function outputDirectory(): string {
-  return existsSync(join(root, ".git")) ? join(root, "bench/out") : process.cwd();
 }

@@ -8,10 +8,10 @@ import type { Workload } from "./workloads/workload.ts";
 const targetDirectory = process.env["CARGO_TARGET_DIR"] ?? join(root, "bench/load/target");
 
 /** Path of the generator: `SLUICE_LOAD`, or where Cargo puts it. */
-export const loadBinary: string =
+export const loadBinary = (): string =>
   process.env["SLUICE_LOAD"] ?? join(targetDirectory, "release/sluice-load");
 /** Path of the physical limit, always beside the generator. */
-export const limitBinary: string = join(dirname(loadBinary), "sluice-limit");
+export const limitBinary = (): string => join(dirname(loadBinary()), "sluice-limit");
 
 /**
  * Builds the generator and the limit from their lockfile; quick when nothing changed. One named by `SLUICE_LOAD` is taken as it is.
@@ -20,12 +20,12 @@ export const limitBinary: string = join(dirname(loadBinary), "sluice-limit");
  */
 export async function buildLoadGenerator(): Promise<void> {
   if (process.env["SLUICE_LOAD"] !== undefined) {
-    if (!existsSync(loadBinary)) throw new Error(`SLUICE_LOAD: there is no ${loadBinary}`);
+    if (!existsSync(loadBinary())) throw new Error(`SLUICE_LOAD: there is no ${loadBinary()}`);
     return;
   }
   const manifest = join(root, "bench/load/Cargo.toml");
   if (Bun.which("cargo") === null) {
-    if (existsSync(loadBinary)) return;
+    if (existsSync(loadBinary())) return;
     throw new Error(
       `the load generator is not built, and Cargo is not here to build it: install Rust 1.89 or newer and run\n` +
         `  cargo build --release --locked --manifest-path ${manifest}\n` +
@@ -41,7 +41,7 @@ export async function buildLoadGenerator(): Promise<void> {
     "--manifest-path",
     manifest,
   ]);
-  if (!existsSync(loadBinary)) throw new Error(`${loadBinary} is missing after its build`);
+  if (!existsSync(loadBinary())) throw new Error(`${loadBinary()} is missing after its build`);
 }
 
 /** What a run adds to its workload. */
@@ -117,7 +117,7 @@ async function runGenerator(
   argumentsGiven: readonly string[],
   timeoutMs: number,
 ): Promise<LoadResult> {
-  const generator = Bun.spawn([loadBinary, ...argumentsGiven], {
+  const generator = Bun.spawn([loadBinary(), ...argumentsGiven], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -1,17 +1,22 @@
 /** A run's own directory: made for it, and gone with its brokers however the run ends; and the record that stays. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { root, type RunningSystem } from "./systems/system.ts";
 
+/** Where data and records go unless something else was said: `bench/out` of a checkout; an installed package is no place for data. */
+export const outputDirectory = (otherwise: string): string =>
+  existsSync(join(root, ".git")) ? join(root, "bench/out") : otherwise;
+
 /**
- * Runs `work` in a new directory below `BENCH_DIR`, or `bench/out`. Afterwards, and on SIGINT and SIGTERM, what `work` put into
+ * Runs `work` in a new directory below `BENCH_DIR`, or `bench/out`, or the system's for temporary files. Afterwards, and on SIGINT and SIGTERM, what `work` put into
  * `running` is stopped and the directory is removed.
  */
 export async function inRunDirectory<Result>(
   prefix: string,
   work: (directory: string, running: RunningSystem[]) => Promise<Result>,
 ): Promise<Result> {
-  const base = process.env["BENCH_DIR"] ?? join(root, "bench/out");
+  const base = process.env["BENCH_DIR"] ?? outputDirectory(tmpdir());
   mkdirSync(base, { recursive: true });
   const directory = mkdtempSync(join(base, `${prefix}-`));
   const running: RunningSystem[] = [];

@@ -17,7 +17,7 @@ import {
   type CaseOptions,
   type Entrant,
 } from "./cases.ts";
-import { lifecycles, runLifecycles } from "./lifecycle.ts";
+import { runLifecycles } from "./lifecycle.ts";
 import { buildLoadGenerator } from "./load-generator.ts";
 import { describeCheckout, describeMachine, residentMib, warmMemory } from "./machine.ts";
 import { formatDuration, type Progress } from "./progress.ts";
@@ -110,12 +110,8 @@ export async function compare(
     await system.prepare();
   }
   const missingClients = await prepareClients(options.workloads);
-  progress.say(
-    `lifecycles: ${lifecycles
-      .map(({ name }) => name)
-      .filter((name) => options.lifecycles.has(name))
-      .join(", ")}`,
-  );
+  if (options.lifecycles.size > 0)
+    progress.say(`lifecycles: ${[...options.lifecycles].join(", ")}`);
   const lived = await runLifecycles(options.systems, options.lifecycles, {
     runs: scale.lifecycleRuns,
     startUps: scale.startUps,
@@ -137,6 +133,8 @@ export async function compare(
     seconds: options.seconds,
     seed: options.seed,
     warmUpShare: scale.warmUp,
+    isMemoryHeld: true,
+    settleMs: 1200,
     directory,
     progress,
   };

@@ -29,7 +29,7 @@ export const limit: System = {
     const dataDirectory = join(options.directory, "data");
     return launch({
       name: "limit",
-      command: [limitBinary, dataDirectory, String(options.port)],
+      command: [limitBinary(), dataDirectory, String(options.port)],
       port: options.port,
       dataDirectory,
       logDirectory: join(options.directory, "logs"),
