@@ -61,7 +61,7 @@ function loadOptions(entrant: Entrant, options: CaseOptions, workload: Workload)
     },
     ...(options.isQuick
       ? {
-          maxMib: Math.min(maxMib ?? quickLimits.maxMib, quickLimits.maxMib),
+          ...(maxMib === undefined ? {} : { maxMib: Math.min(maxMib, quickLimits.maxMib) }),
           fillMib: Math.min(fillMib ?? quickLimits.fillMib, quickLimits.fillMib),
         }
       : {}),
