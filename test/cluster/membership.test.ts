@@ -3,7 +3,7 @@
  * when one comes back with an empty disk, and so without the vote that it may have given away; when votes are given and taken.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeQuorum } from "#client/cluster-info.ts";
@@ -138,6 +138,22 @@ test("a node with an empty disk is no voter before it is made one, and then in p
   await waitFor("two voters", async () => (await members()) === "1 voter, 2 voter, 3 observer");
   expect(await addVoter(3, fresh, clusterId)).toBe(0);
   await waitFor("three voters", async () => (await members()) === "1 voter, 2 voter, 3 voter");
+}, 120_000);
+
+test("a controller that may make itself a voter takes the place of the one it was before", async () => {
+  await node(2).stop("SIGKILL");
+  rmSync(join(directory, "node-2", "data"), { recursive: true });
+  appendFileSync(
+    join(directory, "node-2", "server.properties"),
+    "controller.quorum.auto.join.enable=true\n",
+  );
+  const lost = (await asked(describeQuorum))?.replicas.find(({ id }) => id === 2)?.directoryId;
+  await node(2).start();
+  await waitFor("node 2 as another voter", async () => {
+    const quorum = await asked(describeQuorum).catch(() => null);
+    const own = quorum?.replicas.filter(({ id }) => id === 2) ?? [];
+    return own.length === 1 && own[0]?.role !== "observer" && own[0]?.directoryId !== lost;
+  });
 }, 120_000);
 
 test("the vote of the leader is taken: another one leads", async () => {

@@ -65,6 +65,8 @@ beforeAll(async () => {
     directory,
     rolesOf: (id) => (id === 1 ? "controller" : "broker"),
     overrides: { "sluice.admin.listener": "", "offsets.topic.num.partitions": "2" },
+    // Messages of the quorum come to a broker's only listener, whatever thread has its sockets.
+    overridesOf: ({ id }) => (id === 3 ? { "num.network.threads": "2" } : {}),
   });
   await cluster.start();
   kafka = new Kafka({

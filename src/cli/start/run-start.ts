@@ -39,6 +39,8 @@ export interface StartArguments {
 /** Runs `sluice start`. Settles when the broker serves; the process ends with the signal that stops it. */
 export async function runStart(start: StartArguments, io: CommandIo): Promise<void> {
   const startedMs = performance.now();
+  if (start.role !== undefined && start.join === undefined)
+    throw new UsageError("--role is for a node that joins a cluster: it goes with --join");
   const { config: given, warnings } = await readConfiguration(start, io);
   const logger = outputLogger(
     logOptions(
