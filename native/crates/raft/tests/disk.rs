@@ -323,7 +323,7 @@ fn a_directory_has_one_node_and_one_owner() {
     let crashed = files.crash(CrashMode::LoseUnsynced);
     let other = Node::open_files(options(2), Arc::new(crashed), Path::new(DIRECTORY), None);
     let error = other.err().unwrap();
-    assert!(error.message.contains("node 1"), "{error}");
+    assert!(error.message.contains("member 1"), "{error}");
 }
 
 #[test]
