@@ -616,7 +616,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       controllerId: node === null ? nodeId : node.leaderId,
       members: node?.members() ?? null,
     });
-  observation.onServing({ replicas, sessions, directory, groups, telemetry, node, cluster });
+  const parts = { replicas, sessions, directory, groups, telemetry };
+  observation.onServing({ ...parts, node, cluster, following });
   return {
     config,
     settings,

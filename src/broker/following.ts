@@ -13,6 +13,10 @@ import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
 import { AlterPartitionApi } from "#protocol/generated/alter-partition.ts";
 import type { FollowerEvents, FollowerPartition } from "#replica/following/follower-partition.ts";
+import {
+  type FollowingStatistics,
+  followingStatistics,
+} from "#replica/following/following-statistics.ts";
 import { IsrManager } from "#replica/following/isr-manager.ts";
 import { IsrManagerDriver } from "#replica/following/isr-manager-driver.ts";
 import { NativeReplicas } from "#replica/following/native-replicas.ts";
@@ -122,6 +126,17 @@ export class Following implements MetadataPublisher {
   /** Partitions that could not be made before may be there now. */
   retryMissing(image: ClusterImage): void {
     this.#publisher.retryMissing(image);
+  }
+
+  /** What is counted, with at most `lagsMax` lags one by one. */
+  statistics(lagsMax: number): FollowingStatistics {
+    const { isr, fetchers } = this;
+    return followingStatistics({
+      isr,
+      fetchers,
+      missingCount: this.#publisher.missingCount,
+      lagsMax,
+    });
   }
 
   /** Fetches and proposes nothing more. */

@@ -22,6 +22,7 @@ import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import type { RequestStatistics } from "#server/request-statistics.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import type { Following } from "./following.ts";
 import type { Frontend } from "./frontend.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK } from "./system-ports.ts";
@@ -41,6 +42,7 @@ export interface ServingParts {
   readonly cluster: () => ClusterStatistics;
   /** Null on a broker that is alone. */
   readonly node: Pick<ClusterNode, "refusals"> | null;
+  readonly following: Pick<Following, "statistics"> | null;
 }
 
 /** See the head of the file. */
@@ -215,6 +217,7 @@ export class Observation {
         cluster: serving?.cluster() ?? null,
         groups: serving?.groups.statistics() ?? null,
         clientTelemetry: serving?.telemetry.statistics() ?? null,
+        following: serving?.following?.statistics(0) ?? null,
         refusals: serving?.node?.refusals() ?? new Map(),
       },
       format,

@@ -11,6 +11,7 @@ import { errorInfo } from "#common/error-code.ts";
 import type { GroupStatistics } from "#coordinator/group/messages.ts";
 import type { DirectoryHealth, ScrubStatus, StoreStatistics } from "#log/log.ts";
 import { API_VERSIONS } from "#protocol/generated/api-table.ts";
+import type { FollowingStatistics } from "#replica/following/following-statistics.ts";
 import type { TopicTraffic } from "#replica/partition-directory.ts";
 import type { ClientTelemetryStatistics } from "#server/client-telemetry.ts";
 import type { ApiSnapshot } from "#server/request-statistics.ts";
@@ -19,6 +20,7 @@ import { type ClusterStatistics, writeCluster } from "./cluster-statistics.ts";
 import { ExpositionWriter, type ExpositionFormat } from "./exposition.ts";
 import type { PartitionStatistics } from "./partition-statistics.ts";
 import { type ProcessStatistics, writeProcess } from "./process-statistics.ts";
+import { writeReplication } from "./replication-metrics.ts";
 import type { ThreadSnapshot } from "./thread-snapshot.ts";
 
 export { walkPartitions } from "./partition-statistics.ts";
@@ -50,6 +52,8 @@ export interface BrokerSnapshot {
   readonly cluster: ClusterStatistics | null;
   readonly groups: GroupStatistics | null;
   readonly clientTelemetry: ClientTelemetryStatistics | null;
+  /** Null on a node that is alone. */
+  readonly following: FollowingStatistics | null;
   /** What was refused of those who are not of the cluster, by reason. */
   readonly refusals: ReadonlyMap<string, number>;
 }
@@ -65,6 +69,10 @@ export function renderMetrics(snapshot: BrokerSnapshot, format: ExpositionFormat
   writeRefusals(writer, snapshot.refusals, threads);
   writeWaiting(writer, threads);
   if (snapshot.cluster !== null) writeCluster(writer, snapshot.cluster);
+  if (snapshot.following !== null) {
+    const sentBytes = sum(threads, ({ replicationSentBytes }) => replicationSentBytes);
+    writeReplication(writer, snapshot.following, sentBytes);
+  }
   if (snapshot.groups !== null) writeGroups(writer, snapshot.groups);
   if (snapshot.clientTelemetry !== null) writeClientTelemetry(writer, snapshot.clientTelemetry);
   if (snapshot.partitions !== null) writePartitions(writer, snapshot.partitions);
@@ -182,7 +190,11 @@ function writeTraffic(writer: ExpositionWriter, threads: readonly ThreadSnapshot
     ["produced_records_total", "Records appended by producers", "producedRecords"],
     ["produced_bytes_total", "Bytes of record batches appended by producers", "producedBytes"],
     ["produce_refused_total", "Batches of producers that the log refused", "failedProduces"],
-    ["fetched_bytes_total", "Bytes of record batches put into Fetch responses", "fetchedBytes"],
+    [
+      "fetched_bytes_total",
+      "Bytes of record batches put into answers to consumers",
+      "fetchedBytes",
+    ],
   ];
   for (const [name, help, field] of metrics) {
     writer

@@ -24,6 +24,8 @@ export interface ThreadSnapshot {
   readonly fetchSessionCount: number;
   /** Fetches of clients that called themselves replicas. */
   readonly refusedReplicaFetchCount: number;
+  /** Bytes of record batches put into answers to followers. */
+  readonly replicationSentBytes: number;
   /** Of all topics, deleted ones included. */
   readonly traffic: TopicTraffic;
   /** Of topics that are there now; topics beyond the bound under the empty name. */
@@ -60,6 +62,7 @@ export function takeThreadSnapshot(parts: ThreadParts): ThreadSnapshot {
     delayedProduceCount: produceCount,
     fetchSessionCount: parts.sessions.size,
     refusedReplicaFetchCount: replicas.refusedReplicaFetchCount,
+    replicationSentBytes: replicas.replicationSentBytes,
     traffic: { ...replicas.traffic },
     trafficByTopic: Array.from(parts.directory.traffic(), ([topic, traffic]) => [
       topic,

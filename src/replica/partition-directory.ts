@@ -40,7 +40,7 @@ export interface TopicTraffic {
   producedBytes: number;
   /** Partitions of Produce requests that were refused. */
   failedProduces: number;
-  /** Bytes of batches put into Fetch responses. */
+  /** Bytes of batches put into answers to consumers. */
   fetchedBytes: number;
 }
 

@@ -191,6 +191,9 @@ export class ReplicaManager {
     return this.#clock.nowMs();
   }
 
+  /** Bytes of batches put into answers to followers; those of consumers are in `traffic`. */
+  replicationSentBytes = 0;
+
   /** Fetches of clients that called themselves replicas. */
   refusedReplicaFetchCount = 0;
 

@@ -284,7 +284,8 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       if (data.records !== null && !(data.records instanceof Uint8Array)) {
         const bytes = data.records.lengthBytes;
         slicesBytes += bytes;
-        if (partition.entry !== undefined) partition.entry.topic.traffic.fetchedBytes += bytes;
+        if (partition.entry !== undefined && !isFollower)
+          partition.entry.topic.traffic.fetchedBytes += bytes;
       }
       if (!noteAnswer(opened, partition, data)) continue;
       if (isLeaderError(data.errorCode) && context.apiVersion >= FIRST_VERSION_WITH_ENDPOINTS) {
@@ -302,7 +303,8 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     }
     const response = answerOf(ErrorCode.NONE, this.#sessionId(opened, context), responses);
     response.nodeEndpoints = nodeEndpoints;
-    this.#dependencies.replicas.traffic.fetchedBytes += slicesBytes;
+    if (isFollower) this.#dependencies.replicas.replicationSentBytes += slicesBytes;
+    else this.#dependencies.replicas.traffic.fetchedBytes += slicesBytes;
     if (rows.throttled !== null) this.#countThrottled(rows);
     return plan === 0 ? response : new SlicedResponse(response, plan, slicesBytes);
   }

@@ -72,6 +72,7 @@ function threadOf(directory: PartitionDirectory): ThreadSnapshot {
     delayedProduceCount: 2,
     fetchSessionCount: 3,
     refusedReplicaFetchCount: 1,
+    replicationSentBytes: 5_000,
     traffic: { producedRecords: 7, producedBytes: 70, failedProduces: 1, fetchedBytes: 700 },
     trafficByTopic: [...directory.traffic()].map(([topic, traffic]) => [topic, { ...traffic }]),
     loopDelay: loop.snapshot(0),
@@ -165,6 +166,19 @@ async function snapshotOf(
       led: { count: 5, underReplicatedCount: 3, underMinIsrCount: 1, atMinIsrCount: 2 },
       members: new Map([["alive", 2]]),
     },
+    following: {
+      leaderCount: 3,
+      followerCount: 4,
+      underReplicatedCount: 1,
+      underMinIsrCount: 0,
+      atMinIsrCount: 1,
+      offlineReplicaCount: 0,
+      failedPartitionCount: 0,
+      isr: { shrinkCount: 5, expandCount: 6, failedUpdateCount: 7 },
+      fetchers: { requestCount: 8, failureCount: 9, abandonedCount: 0, byteCount: 10 },
+      maxLag: 11,
+      lags: [],
+    },
     refusals: new Map([["no-hello", 2]]),
     clientTelemetry: {
       instanceCount: 2,
@@ -236,6 +250,7 @@ test("a broker that is still recovering tells what there is", async () => {
       partitions: null,
       groups: null,
       clientTelemetry: null,
+      following: null,
       refusals: new Map(),
     },
     "text",
@@ -266,6 +281,19 @@ describe("ten thousand partitions", () => {
       ).length;
     expect([count(within), count(beyond)]).toEqual([400, 0]);
   });
+});
+
+test("replication is told of a node of a cluster, bytes sent of all threads together", async () => {
+  const samples = samplesOf(renderMetrics(await snapshotOf(directoryOf(1, 1), few), "text"));
+  expect(samples).toEqual(
+    expect.arrayContaining([
+      "sluice_follower_partitions 4",
+      'sluice_isr_changes_total{kind="expand"} 6',
+      "sluice_follower_max_lag_records 11",
+      "sluice_replication_received_bytes_total 10",
+      "sluice_replication_sent_bytes_total 10000",
+    ]),
+  );
 });
 
 test("docs/operations.md explains every metric, and no other", async () => {
