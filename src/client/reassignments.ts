@@ -38,6 +38,8 @@ export interface WantedReplicas {
 }
 
 const TIMEOUT_MS = 30_000;
+/** AlterPartitionReassignments that can be told to keep the replication factor (KIP-860). */
+const FACTOR_KEPT_VERSION = 1;
 
 /** Everything that is on its way. */
 export async function listReassignments(cluster: Cluster): Promise<readonly Reassignment[]> {
@@ -59,7 +61,7 @@ export async function listReassignments(cluster: Cluster): Promise<readonly Reas
 }
 
 /**
- * Begins to move replicas. The replication factor stays.
+ * Begins to move replicas. The replication factor stays: other lists are refused with INVALID_REPLICATION_FACTOR.
  *
  * @throws ClientError REFUSED for the first partition that is refused; others of the request may have begun.
  */
@@ -73,6 +75,9 @@ export async function beginReassignments(
     AlterPartitionReassignmentsApi,
     makeAlterPartitionReassignmentsRequest({
       timeoutMs: TIMEOUT_MS,
+      // Whoever works on an old view must not make it come true. Version 0 cannot say so.
+      allowReplicationFactorChange:
+        (connection.versionOf(AlterPartitionReassignmentsApi) ?? 0) < FACTOR_KEPT_VERSION,
       topics: [...byTopic].map(([name, rows]) =>
         makeReassignableTopic({
           name,

@@ -3,7 +3,8 @@
  *
  * A replica goes to a broker that serves and has none of its partition: in a rack that holds no other replica of it where there is such a
  * broker, and among those to the one that has the fewest replicas, then the one that is preferred leader of the fewest partitions. It
- * takes the place of the one that leaves, so that the others keep their order of preference; what was moved counts for what is placed next.
+ * takes the place of the one that leaves. Where that was the preferred leader, whoever of the new replicas is preferred leader of the fewest becomes it. What was
+ * moved counts for what is placed next.
  *
  * ```
  * drain 1    [1, 2]  [3, 1]  [2, 3]        brokers 1 2 3 4
@@ -76,18 +77,22 @@ export function planDrain(
       continue;
     }
     const load = loads.get(target.id);
-    if (load !== undefined) {
-      load.replicaCount += 1;
-      if (at === 0) load.preferredCount += 1;
-    }
-    moves.push({
-      topic,
-      partition: partition.partition,
-      from: replicas,
-      to: replicas.map((id) => (id === brokerId ? target.id : id)),
-    });
+    if (load !== undefined) load.replicaCount += 1;
+    const placed = replicas.map((id) => (id === brokerId ? target.id : id));
+    const to = at === 0 ? withPreferred(placed, loads) : placed;
+    moves.push({ topic, partition: partition.partition, from: replicas, to });
   }
   return { moves, stuck };
+}
+
+/** The replicas with the one in front that leads the fewest others by preference; counts it. */
+function withPreferred(replicas: readonly number[], loads: ReadonlyMap<number, Load>): number[] {
+  const countOf = (id: number): number => loads.get(id)?.preferredCount ?? 0;
+  const least = Math.min(...replicas.map(countOf));
+  const preferred = replicas.find((id) => countOf(id) === least) ?? -1;
+  const load = loads.get(preferred);
+  if (load !== undefined) load.preferredCount += 1;
+  return [preferred, ...replicas.filter((id) => id !== preferred)];
 }
 
 function loadsOf(

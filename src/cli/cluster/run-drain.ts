@@ -3,10 +3,15 @@
  * way is the controller's to finish, so that the command may be interrupted, or die, at any time; the same command goes on where the last one was.
  *
  * Moves that somebody else began are left to end; partitions that lie on the broker because they were made meanwhile are moved too.
+ *
+ * What brokers tell of replicas may be a little old, and then shows a partition in the middle of a move that has ended. So a partition that was moved is
+ * not looked at again for a while, and the controller is told to keep replication factors: a move planned on such a view is refused, and planned again.
  */
+import { ClientError } from "#client/client-error.ts";
 import { describeBrokers } from "#client/cluster-info.ts";
 import type { Cluster } from "#client/cluster.ts";
-import { beginReassignments, listReassignments, type Reassignment } from "#client/reassignments.ts";
+import { beginReassignments, listReassignments } from "#client/reassignments.ts";
+import { ErrorCode } from "#common/error-code.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
 import { CommandError } from "../failure.ts";
@@ -35,11 +40,23 @@ const LOOK_MS = 250;
 const INTERRUPTED_EXIT_CODE = 130;
 const TOPICS_NAMED_MAX = 5;
 
+/** Time after which a partition that was moved and lies on the broker still is moved again, ms. */
+const SETTLED_MS = 10_000;
+
+/** What the controller says of a partition that is not any more what a broker told. */
+const OLD_VIEW_CODES: ReadonlySet<number> = new Set([
+  ErrorCode.INVALID_REPLICATION_FACTOR,
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+]);
+
 interface DrainState {
   readonly plan: DrainPlan;
   /** Partitions that lie on the broker still, and leave it or are moved by somebody. */
-  readonly underWay: readonly Reassignment[];
+  readonly underWayCount: number;
 }
+
+/** When the move of a partition was begun, by its name; of a clock that never goes back. */
+type Begun = Map<string, number>;
 
 /** Runs `sluice cluster drain`. */
 export async function runClusterDrain(
@@ -50,7 +67,11 @@ export async function runClusterDrain(
   const node = readNodeId(nodeText);
   const atOnce = readInteger("--at-once", options.atOnce, { min: 1, max: AT_ONCE_MAX });
   await withCluster(options, async (cluster) => {
-    const first = await lookAt(cluster, node);
+    let first = await lookAt(cluster, node, new Map());
+    if (first.plan.stuck.length > 0) {
+      await pause(2 * LOOK_MS, io.interruption());
+      first = await lookAt(cluster, node, new Map());
+    }
     requireRoom(node, first.plan);
     if (options.dryRun === true) return printMoves(first.plan.moves, options.json === true, io);
     await drain(cluster, node, atOnce, first, io);
@@ -68,7 +89,9 @@ async function drain(
 ): Promise<void> {
   const interruption = io.interruption();
   const progress = progressLine(io.stderr);
-  const owed = ({ plan, underWay }: DrainState): number => plan.moves.length + underWay.length;
+  const begun: Begun = new Map();
+  const owed = ({ plan, underWayCount }: DrainState): number =>
+    plan.moves.length + plan.stuck.length + underWayCount;
   let state = first;
   let total = owed(first);
   let toldDone = 0;
@@ -78,19 +101,15 @@ async function drain(
     );
   }
   while (owed(state) > 0 && !interruption.aborted) {
-    const room = Math.max(0, atOnce - state.underWay.length);
-    const next = state.plan.moves.slice(0, room);
-    if (next.length > 0)
-      await beginReassignments(
-        cluster,
-        next.map(({ topic, partition, to }) => ({ topic, partition, replicas: to })),
-      );
+    const room = Math.max(0, atOnce - state.underWayCount);
+    await begin(cluster, state.plan.moves.slice(0, room), begun);
     await pause(LOOK_MS, interruption);
-    state = await lookAt(cluster, node);
-    requireRoom(node, state.plan);
+    state = await lookAt(cluster, node, begun);
+    // A broker was fenced meanwhile, and nothing moves any more.
+    if (state.plan.moves.length === 0 && state.underWayCount === 0) requireRoom(node, state.plan);
     total = Math.max(total, owed(state));
     const done = total - owed(state);
-    const text = `${formatCount(done)} of ${formatCount(total)} moved, ${formatCount(state.underWay.length)} under way`;
+    const text = `${formatCount(done)} of ${formatCount(total)} moved, ${formatCount(state.underWayCount)} under way`;
     progress.update(() => text);
     // Where there is no line that changes in place, each tenth is told.
     if (!io.stderr.isTerminal && done - toldDone >= Math.max(1, Math.floor(total / 10))) {
@@ -107,13 +126,30 @@ async function drain(
   }
   io.setExitCode(INTERRUPTED_EXIT_CODE);
   await io.stderr.write(
-    `interrupted: ${formatPlural(state.underWay.length, "move")} under way will end without this command, ` +
+    `interrupted: ${formatPlural(state.underWayCount, "move")} under way will end without this command, ` +
       `${formatCount(state.plan.moves.length)} did not begin. The same command goes on.\n`,
   );
 }
 
+/** Begins moves. One that the controller does not take for what it should be is planned again. */
+async function begin(cluster: Cluster, moves: readonly DrainMove[], begun: Begun): Promise<void> {
+  if (moves.length === 0) return;
+  const nowMs = performance.now();
+  for (const move of moves) begun.set(keyOf(move), nowMs);
+  try {
+    await beginReassignments(
+      cluster,
+      moves.map(({ topic, partition, to }) => ({ topic, partition, replicas: to })),
+    );
+  } catch (error) {
+    if (!(error instanceof ClientError) || !OLD_VIEW_CODES.has(error.errorCode)) throw error;
+    // Which of them were refused is seen by the next look.
+    for (const move of moves) begun.delete(keyOf(move));
+  }
+}
+
 /** What lies on the node now, and what to do about it. @throws CommandError for a node that is no broker. */
-async function lookAt(cluster: Cluster, node: number): Promise<DrainState> {
+async function lookAt(cluster: Cluster, node: number, begun: Begun): Promise<DrainState> {
   const brokers = await describeBrokers(cluster);
   // Before and after: what ends or begins meanwhile is taken for under way, not for the replicas a partition has.
   const before = await listReassignments(cluster);
@@ -141,12 +177,18 @@ async function lookAt(cluster: Cluster, node: number): Promise<DrainState> {
     isServing: !isFenced,
   }));
   const plan = planDrain(node, places, partitions);
+  const nowMs = performance.now();
+  const isLeft = (place: Parameters<typeof keyOf>[0]): boolean =>
+    !moving.has(keyOf(place)) && nowMs - (begun.get(keyOf(place)) ?? -Infinity) >= SETTLED_MS;
+  const moves = plan.moves.filter(isLeft);
+  const stuck = plan.stuck.filter(isLeft);
+  const held = new Set([
+    ...[...plan.moves, ...plan.stuck].map(keyOf),
+    ...[...moving.values()].filter(({ replicas }) => replicas.includes(node)).map(keyOf),
+  ]);
   return {
-    plan: {
-      moves: plan.moves.filter((move) => !moving.has(keyOf(move))),
-      stuck: plan.stuck.filter((partition) => !moving.has(keyOf(partition))),
-    },
-    underWay: [...moving.values()].filter(({ replicas }) => replicas.includes(node)),
+    plan: { moves, stuck },
+    underWayCount: held.size - moves.length - stuck.length,
   };
 }
 

@@ -27,7 +27,8 @@ describe("planDrain", () => {
   test("takes a rack that has no replica yet, before the emptiest broker", () => {
     const brokers = [broker(1, "a"), broker(2, "b"), broker(3, "b"), broker(4, "a")];
     const partitions = partitionsOf([1, 2], [4, 2], [4, 3], [4, 3]);
-    expect(targets(brokers, partitions)).toEqual([[0, 4, 2]]);
+    // 4 is preferred leader of three others, 2 of none.
+    expect(targets(brokers, partitions)).toEqual([[0, 2, 4]]);
   });
 
   test("takes a rack twice where there is no other", () => {
@@ -68,12 +69,25 @@ describe("planDrain", () => {
         for (const { from, to } of moves) {
           expect(new Set(to).size).toBe(from.length);
           expect(to).not.toContain(1);
-          const [changed = -1, ...others] = from.flatMap((id, at) => (id === to[at] ? [] : [at]));
-          expect([from[changed], others]).toEqual([1, []]);
+          const stays = from.filter((id) => id !== 1);
+          expect(stays.every((id) => to.includes(id))).toBe(true);
+          // Only who led by preference gives the others another order.
+          if (from[0] !== 1)
+            expect(from.map((id, at) => id === 1 || id === to[at])).not.toContain(false);
         }
         for (const { replicas } of stuck) expect(replicas).toHaveLength(brokers.length);
       }),
     );
+  });
+
+  test("shares out what the broker led, where there is no choice of brokers", () => {
+    const brokers = [1, 2, 3, 4].map((id) => broker(id));
+    const partitions = partitionsOf(...Array.from({ length: 9 }, () => [1, 2, 3]));
+    const { moves } = planDrain(1, brokers, partitions);
+    const leaders = moves.map(({ to }) => to[0]);
+    expect([2, 3, 4].map((id) => leaders.filter((leader) => leader === id).length)).toEqual([
+      3, 3, 3,
+    ]);
   });
 
   test("fills the emptiest first", () => {
