@@ -17,7 +17,7 @@ import { type ControllerChannel, ControllerUnavailableError } from "./controller
 /** What the driver works with. */
 export interface LifecycleDriverOptions {
   readonly lifecycle: BrokerLifecycle;
-  readonly channel: ControllerChannel;
+  readonly channel: Pick<ControllerChannel, "send">;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   /** What this broker says of itself, without its previous epoch. */

@@ -154,11 +154,26 @@ export class BrokerReplicas implements MetadataPublisher {
       if (replicas.includes(nodeId)) this.#provide(topic?.id ?? "", partitionId);
     }
     this.#publisher.onMetadataUpdate(delta, image);
+    for (const { partitionId, replicas } of topic?.partitions ?? []) {
+      if (!replicas.includes(nodeId)) this.#delete(partitionId);
+    }
+  }
+
+  /** The partition is somebody else's now. */
+  #delete(partition: number): void {
+    const { store, rules, nodeId, world } = this.#options;
+    const handle = this.#hosted.get(partition)?.handle ?? this.#found.get(partition);
+    this.#hosted.delete(partition);
+    this.#found.delete(partition);
+    if (handle === undefined) return;
+    world.trace(`node ${nodeId} partition ${partition}: deletes its replica`);
+    store.deletePartition(handle);
+    rules.onDeleted(nodeId, partition);
   }
 
   #provide(topicId: string, partition: number): void {
     const { store, plan } = this.#options;
-    const config = { minInsyncReplicas: plan.minIsr };
+    const config = { minInsyncReplicas: plan.switchedOff.includes("min-isr") ? 1 : plan.minIsr };
     if (this.#hosted.has(partition)) return;
     const found = this.#found.get(partition);
     const handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
@@ -217,6 +232,8 @@ export class BrokerReplicas implements MetadataPublisher {
       AppendOrigin.CLIENT,
     );
     const { errorCode, baseOffset, lastOffset, waitsFor } = outcome;
+    if (errorCode === ErrorCode.KAFKA_STORAGE_ERROR)
+      this.#options.world.count("write refused by a full disk");
     if (errorCode !== ErrorCode.NONE || acks !== -1) return { errorCode, baseOffset };
     const pending = { handle, lastOffset, leaderEpoch, waitsFor, errorCode: 0 };
     if (waitsFor !== 0) await this.#manager.awaitReplicated([pending], timeoutMs);

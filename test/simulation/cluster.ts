@@ -2,13 +2,9 @@
  * A whole run: builds the cluster that a plan describes, lets clients work while faults happen, heals everything, and sees that it comes to
  * rest as it should. What comes out is a hash of all that happened, or the rule that was broken.
  */
-import { ErrorCode } from "#common/error-code.ts";
-import {
-  makeCreatableTopic,
-  makeCreatableTopicConfig,
-  makeCreateTopicsRequest,
-} from "#protocol/generated/create-topics.ts";
 import type { ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
+import { changeVote, createTopic, electPreferred, reassign } from "./administrator.ts";
+import type { Coverage } from "./coverage.ts";
 import { Consumer, Producer } from "./clients.ts";
 import type { Fault, Plan } from "./faults.ts";
 import { describeFault } from "./faults.ts";
@@ -35,6 +31,8 @@ export interface Outcome {
   readonly writtenCount: number;
   readonly ackedCount: number;
   readonly consumedCount: number;
+  /** What it met. */
+  readonly coverage: Coverage;
   /** Last lines of the trace, of a run that broke a rule. */
   readonly lines: readonly string[];
 }
@@ -55,6 +53,8 @@ export class Cluster {
       topic: TOPIC,
       partitionCount: plan.partitionCount,
       minIsr: plan.minIsr,
+      allowsUnclean: plan.allowsUnclean,
+      count: (name) => this.world.count(name),
       onStep: (before, image) => this.#onStep(before, image),
     });
     const of = { world: this.world, network: this.network, plan, rules: this.rules };
@@ -91,6 +91,7 @@ export class Cluster {
     this.#heal();
     this.#awaitRest(() => producers.every(({ isDone }) => isDone));
     this.#checkLogs();
+    for (const node of this.nodes) node.check();
   }
 
   /** Frees what the native side holds. */
@@ -109,31 +110,9 @@ export class Cluster {
       const registered = [...(active?.committed?.brokers.values() ?? [])];
       if (registered.filter(({ isFenced }) => !isFenced).length < this.nodes.length) continue;
       isAsked = true;
-      world.spawn(this.#createTopic(active as SimulatedNode));
+      world.spawn(createTopic(active as SimulatedNode, this.#plan));
     }
     throw new Violation("I11", "the cluster did not come up");
-  }
-
-  async #createTopic({ controller }: SimulatedNode): Promise<void> {
-    const { partitionCount, replicationFactor, minIsr } = this.#plan;
-    const answer = await controller?.createTopics(
-      makeCreateTopicsRequest({
-        topics: [
-          makeCreatableTopic({
-            name: TOPIC,
-            numPartitions: partitionCount,
-            replicationFactor,
-            configs: [
-              makeCreatableTopicConfig({ name: "min.insync.replicas", value: String(minIsr) }),
-            ],
-          }),
-        ],
-        timeoutMs: 10_000,
-      }),
-    );
-    const errorCode = answer?.topics[0]?.errorCode;
-    if (errorCode !== ErrorCode.NONE)
-      throw new Error(`no topic: ${errorCode} ${answer?.topics[0]?.errorMessage}`);
   }
 
   // ---- faults
@@ -150,6 +129,7 @@ export class Cluster {
     const node = (id: number): SimulatedNode => this.nodes[id] as SimulatedNode;
     switch (fault.kind) {
       case "crash":
+        if (node(fault.node).machine.isUp) world.count(`crash ${fault.mode}`);
         node(fault.node).crash(fault.mode, fault.seed);
         world.after(fault.forMs, () => this.#restart(node(fault.node)));
         return;
@@ -158,6 +138,7 @@ export class Cluster {
         world.after(fault.forMs + 2500, () => this.#restart(node(fault.node)));
         return;
       case "pause":
+        world.count("pause");
         node(fault.node).machine.pause();
         world.after(fault.forMs, () => node(fault.node).machine.resume());
         return;
@@ -166,6 +147,7 @@ export class Cluster {
         const all = fault.isOneWay
           ? pairs
           : pairs.flatMap(([from, to]) => [[from, to] as const, [to, from] as const]);
+        world.count(fault.isOneWay ? "cut one way" : "cut both ways");
         for (const [from, to] of all) network.cut(from, to);
         world.after(fault.forMs, () => {
           for (const [from, to] of all) network.mend(from, to);
@@ -173,13 +155,16 @@ export class Cluster {
         return;
       }
       case "reset":
+        world.count("connection reset");
         network.reset(fault.one, fault.other);
         return;
       case "slow":
+        world.count("slow node");
         network.slow(fault.node, fault.byMs);
         world.after(fault.forMs, () => network.slow(fault.node, 0));
         return;
       case "full":
+        world.count("full disk");
         node(fault.node).disk.limit(fault.freeBytes);
         world.after(fault.forMs, () => node(fault.node).disk.limit(null));
         return;
@@ -190,7 +175,13 @@ export class Cluster {
         for (const { quorum } of this.nodes) quorum?.transferTo(fault.to);
         return;
       case "elect":
-        this.#elect(fault.partition);
+        this.#askActive((active) => electPreferred(active, fault.partition));
+        return;
+      case "reassign":
+        this.#askActive((active) => reassign(active, world, fault.partition, fault.replicas));
+        return;
+      case "vote":
+        this.#askActive((active) => changeVote(active, world, fault.node));
         return;
       default:
         fault satisfies never;
@@ -201,9 +192,9 @@ export class Cluster {
     if (!node.machine.isUp) node.start();
   }
 
-  #elect(partition: number): void {
+  #askActive(ask: (active: SimulatedNode) => Promise<void>): void {
     const active = this.nodes.find(({ isActive }) => isActive);
-    if (active !== undefined) this.world.spawn(active.electPreferred(partition));
+    if (active !== undefined) this.world.spawn(ask(active));
   }
 
   #heal(): void {
@@ -246,7 +237,10 @@ export class Cluster {
     for (const node of this.nodes) {
       if (node.committed?.offset !== truth.offset) return `node ${node.id} is behind`;
     }
-    for (const { partitionId, leader, isr, replicas } of topic.partitions) {
+    for (const partition of topic.partitions) {
+      const { partitionId, leader, isr, replicas, addingReplicas, removingReplicas } = partition;
+      if (addingReplicas.length > 0 || removingReplicas.length > 0)
+        return `partition ${partitionId} is on its way to other replicas`;
       if (leader < 0) return `partition ${partitionId} has no leader`;
       if (isr.length < replicas.length)
         return `partition ${partitionId} has ISR ${isr.join()} of ${replicas.join()}`;
@@ -349,6 +343,7 @@ export function runPlan(plan: Plan, isTracing = false): Outcome {
     writtenCount: rules.history.writtenCount,
     ackedCount: rules.history.ackedCount,
     consumedCount: rules.history.consumedCount,
+    coverage: world.coverage,
     lines: violation === null ? [] : world.lines,
   };
 }

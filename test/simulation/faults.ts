@@ -4,6 +4,7 @@
  * on find more than all runs with a bit of everything.
  */
 import type { CrashMode } from "./disk.ts";
+import type { SwimProfile } from "#membership/swim.ts";
 import type { NetworkProfile } from "./network.ts";
 import { SeededRandom } from "./random.ts";
 
@@ -34,6 +35,14 @@ export type Fault = { readonly atMs: number; readonly forMs: number } & (
     }
   | { readonly kind: "transfer"; readonly to: number }
   | { readonly kind: "elect"; readonly partition: number }
+  | {
+      readonly kind: "reassign";
+      readonly partition: number;
+      /** Null takes the one under way back. */
+      readonly replicas: readonly number[] | null;
+    }
+  /** Gives a node a vote in the quorum, or takes it. */
+  | { readonly kind: "vote"; readonly node: number }
 );
 
 export type FaultKind = Fault["kind"];
@@ -56,6 +65,12 @@ export const SAFETY_RULES = [
   "unclean-registration",
   /** A node acts on metadata only once it has read its own registration. */
   "catch-up-first",
+  /** SWIM leaves alone who has refuted a suspicion. */
+  "suspect-guard",
+  /** Acks=all, and the high watermark, need `min.insync.replicas` members. */
+  "min-isr",
+  /** A leader comes from the ISR or the ELR. */
+  "clean-elections",
 ] as const;
 export type SafetyRule = (typeof SAFETY_RULES)[number];
 
@@ -73,6 +88,9 @@ export interface Plan {
   /** How long faults happen; healing and the last checks come after it. */
   readonly busyMs: number;
   readonly network: NetworkProfile;
+  readonly swimProfile: SwimProfile;
+  /** `unclean.leader.election.enable` of the topic. */
+  readonly allowsUnclean: boolean;
   readonly flushDelayMs: number;
   /** Verdicts about brokers are drawn by lot instead of coming from SWIM. */
   readonly hasRandomVerdicts: boolean;
@@ -93,6 +111,8 @@ const KINDS: readonly FaultKind[] = [
   "verdict",
   "transfer",
   "elect",
+  "reassign",
+  "vote",
 ];
 
 /** Draws a run from a seed. */
@@ -122,6 +142,8 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
       lossChance: random.pick([0, 0, 0.01, 0.1, 0.3]),
       duplicateChance: random.pick([0, 0.01, 0.1]),
     },
+    swimProfile: random.pick(["default", "fast"] as const),
+    allowsUnclean: random.chance(0.15),
     flushDelayMs: random.pick([1, 5, 30]),
     hasRandomVerdicts: random.chance(0.5),
     isConfirming: random.chance(0.5),
@@ -132,15 +154,21 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
   return { ...plan, faults: change.faults ?? drawFaults(random, plan) };
 }
 
+/** Each kind has a weight of its own, most of them none: some seeds are nothing but crashes, some of everything. */
 function drawFaults(random: SeededRandom, plan: Plan): Fault[] {
-  const kinds = KINDS.filter((kind) =>
-    kind === "verdict" ? plan.hasRandomVerdicts : random.chance(0.4),
-  );
-  if (kinds.length === 0) return [];
-  const count = random.integer(1, 1 + Math.ceil(plan.busyMs / random.pick([200, 500, 1500])));
+  const weighted = KINDS.flatMap((kind) => {
+    const isIn = kind === "verdict" ? plan.hasRandomVerdicts : random.chance(0.4);
+    const weight = random.pick([1, 1, 2, 5, 20]);
+    return isIn ? [{ kind, weight }] : [];
+  });
+  const sum = weighted.reduce((before, { weight }) => before + weight, 0);
+  if (sum === 0) return [];
+  const count = random.integer(1, 1 + Math.ceil(plan.busyMs / random.pick([100, 200, 500, 1500])));
   const faults: Fault[] = [];
   for (let index = 0; index < count; index += 1) {
-    faults.push(drawFault(random, random.pick(kinds), plan));
+    let at = random.integer(0, sum);
+    const drawn = weighted.find(({ weight }) => (at -= weight) < 0);
+    if (drawn !== undefined) faults.push(drawFault(random, drawn.kind, plan));
   }
   return faults.sort((left, right) => left.atMs - right.atMs);
 }
@@ -184,9 +212,27 @@ function drawFault(random: SeededRandom, kind: FaultKind, plan: Plan): Fault {
       return { ...when, kind, to: random.integer(0, plan.voterCount) };
     case "elect":
       return { ...when, kind, partition: random.integer(0, plan.partitionCount) };
+    case "reassign": {
+      const partition = random.integer(0, plan.partitionCount);
+      const replicas = random.chance(0.2) ? null : drawReplicas(random, plan);
+      return { ...when, kind, partition, replicas };
+    }
+    case "vote":
+      return { ...when, kind, node };
     default:
       return kind satisfies never;
   }
+}
+
+/** As many brokers as the topic has replicas, in any order. */
+function drawReplicas(random: SeededRandom, plan: Plan): number[] {
+  const all = Array.from({ length: plan.nodeCount }, (_, id) => id);
+  const replicas: number[] = [];
+  while (replicas.length < plan.replicationFactor) {
+    const [id] = all.splice(random.integer(0, all.length), 1);
+    if (id !== undefined) replicas.push(id);
+  }
+  return replicas;
 }
 
 /** A fault in a few words, for reports. */

@@ -122,7 +122,13 @@ describe("replicas", () => {
   };
   const record = (offset: number, epoch: number, value: string) => ({ offset, epoch, value });
   const rulesOf = (history = new History(2)): PartitionRules =>
-    new PartitionRules({ topic: "t", partition: 0, history, truth: () => imageOf(1, {}) });
+    new PartitionRules({
+      topic: "t",
+      partition: 0,
+      minIsr: 2,
+      history,
+      truth: () => imageOf(1, {}),
+    });
 
   test("break I1 when two lead in one epoch", () => {
     const rules = rulesOf();

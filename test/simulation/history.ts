@@ -112,12 +112,16 @@ export class History {
   }
 
   /**
-   * As many members as had to be safe went down without closing their logs, and the partition goes on with what its last leader has: Kafka
-   * promises nothing of what was written before (KIP-966).
+   * A partition goes on with what one replica has: an unclean election, or the last leader where as many members as had to be safe went
+   * down without closing their logs (KIP-966). What it does not have may be gone; of what it has it is the only copy that counts.
+   *
+   * @param has - the values it has.
    */
-  forgive(partition: number): void {
+  onUncleanElection(partition: number, has: ReadonlySet<string>): void {
     for (const written of this.#written.values()) {
-      if (written.partition === partition) written.lostCopies = Number.POSITIVE_INFINITY;
+      if (written.partition !== partition) continue;
+      if (!has.has(written.value)) written.lostCopies = Number.POSITIVE_INFINITY;
+      else written.lostCopies = Math.max(written.lostCopies, this.#minIsr - 1);
     }
   }
 

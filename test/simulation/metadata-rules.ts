@@ -9,6 +9,9 @@ import { Violation } from "./history.ts";
 /** Images that are compared whole are those at offsets that this divides. */
 const WHOLE_EVERY = 16;
 
+/** Told who leads after it, and in which epoch. */
+type UncleanElection = (partition: number, leader: number, leaderEpoch: number) => void;
+
 /** The step from one image to the next. */
 interface Step {
   readonly image: ClusterImage;
@@ -25,17 +28,20 @@ export class MetadataRules {
   readonly #hasUncleanElections: boolean;
   #truth: ClusterImage = EMPTY_IMAGE;
 
-  readonly #onUncleanElection: (partition: number) => void;
+  readonly #onUncleanElection: UncleanElection;
+  readonly #count: (name: string) => void;
   readonly #onStep: (before: ClusterImage, image: ClusterImage) => void;
 
-  /** @param options.onUncleanElection - told when a partition without anybody in ISR or ELR went back to its last leader. */
+  /** @param options.onUncleanElection - told of a leader that need not have everything: one elected uncleanly, or the last one where nobody is left. */
   constructor(options: {
     readonly hasUncleanElections: boolean;
-    readonly onUncleanElection?: (partition: number) => void;
+    readonly onUncleanElection?: UncleanElection;
+    readonly count?: (name: string) => void;
     /** Told of each step of the metadata, once, when somebody applies it first. */
     readonly onStep?: (before: ClusterImage, image: ClusterImage) => void;
   }) {
     this.#onStep = options.onStep ?? (() => {});
+    this.#count = options.count ?? (() => {});
     this.#hasUncleanElections = options.hasUncleanElections;
     this.#onUncleanElection = options.onUncleanElection ?? (() => {});
   }
@@ -143,6 +149,20 @@ export class MetadataRules {
     }
   }
 
+  #countChanges(partition: PartitionImage, before: PartitionImage): void {
+    const { isr, leader, replicas, addingReplicas } = partition;
+    if (isr.length < before.isr.length) this.#count("ISR shrunk");
+    if (isr.length > before.isr.length) this.#count("ISR grown");
+    if (leader >= 0 && leader !== before.leader) {
+      this.#count("leader elected");
+      if (before.eligibleLeaderReplicas.includes(leader)) this.#count("leader elected from the ELR");
+    }
+    if (addingReplicas.length > 0 && before.addingReplicas.length === 0)
+      this.#count("reassignment begun");
+    if (replicas.length < before.replicas.length && addingReplicas.length === 0)
+      this.#count("reassignment done");
+  }
+
   #checkPartition(
     name: string,
     partition: PartitionImage,
@@ -172,24 +192,25 @@ export class MetadataRules {
         `${name}: epochs went from ${before.leaderEpoch}/${before.partitionEpoch} to ${leaderEpoch}/${partitionEpoch}`,
       );
     }
-    // Where nobody is left who must have everything, Kafka goes back to the last leader (KIP-966).
-    if (leader >= 0 && leader !== before.leader && before.lastKnownElr.includes(leader)) {
-      this.#onUncleanElection(partition.partitionId);
-    }
+    this.#countChanges(partition, before);
     // Who registers anew in this very step, after a crash, has left both sets before somebody is elected.
-    const isNobodyLeft = [...before.isr, ...before.eligibleLeaderReplicas].every(
+    const mayLead = [...before.isr, ...before.eligibleLeaderReplicas];
+    const isNobodyLeft = mayLead.every(
       (id) => (image.brokers.get(id)?.epoch ?? Number.POSITIVE_INFINITY) > beforeOffset,
     );
-    const wasEligible = [
-      ...before.isr,
-      ...before.eligibleLeaderReplicas,
-      ...(isNobodyLeft ? before.lastKnownElr : []),
-    ].includes(leader);
-    if (leader >= 0 && !this.#hasUncleanElections && !wasEligible) {
-      throw new Violation(
-        "I6",
-        `${name} elected ${leader}, in neither ISR ${before.isr.join()} nor ELR ${before.eligibleLeaderReplicas.join()}`,
-      );
+    // Where nobody is left who must have everything, Kafka goes back to the last leader (KIP-966).
+    const isLast = isNobodyLeft && before.lastKnownElr.includes(leader);
+    // Who is added may be in the ISR, and lead, from the same step on in which it is let in.
+    const isNew = leader >= 0 && leader !== before.leader;
+    if (isNew && (!mayLead.includes(leader) || isNobodyLeft)) {
+      if (!isLast && !this.#hasUncleanElections) {
+        throw new Violation(
+          "I6",
+          `${name} elected ${leader}, in neither ISR ${before.isr.join()} nor ELR ${before.eligibleLeaderReplicas.join()}`,
+        );
+      }
+      this.#count(isLast ? "last leader elected, nobody left" : "unclean leader elected");
+      this.#onUncleanElection(partition.partitionId, leader, leaderEpoch);
     }
     if (leader !== before.leader && leaderEpoch === before.leaderEpoch) {
       throw new Violation("I7", `${name} changed its leader within epoch ${leaderEpoch}`);

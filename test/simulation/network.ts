@@ -57,6 +57,8 @@ export class Network {
   readonly #machines: Map<number, Machine> = new Map();
   /** Machines without power: they do not even refuse. */
   readonly #dark: Set<number> = new Set();
+  /** Who takes the datagrams of a machine. */
+  readonly inboxes: Map<number, (from: number, bytes: Uint8Array) => void> = new Map();
   profile: NetworkProfile;
 
   constructor(world: World, profile: NetworkProfile) {

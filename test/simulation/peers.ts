@@ -15,22 +15,50 @@ export interface PeerRequest {
   readonly request: unknown;
 }
 
+/** What a raft connection begins with, both ways: which life of a node speaks. */
+interface Hello {
+  readonly incarnationId: string;
+}
+
+/** Told of what connections say of other nodes. */
+export interface RaftChannelEvents {
+  readonly receive: (from: number, bytes: Uint8Array) => void;
+  /** A connection was lost, and making it anew was refused twice: the process is gone. */
+  readonly onGone: (peer: number) => void;
+  readonly onReached: (peer: number, incarnationId: string) => void;
+}
+
+const RAFT = "raft";
+const CONNECT_TIMEOUT_MS = 500;
+const REFUSED_PAUSE_MS = 20;
+
 /** Where raft's messages go out; a connection that is not there yet swallows them, as raft allows. */
 export class RaftChannel {
   readonly #network: Network;
   readonly #machine: Machine;
+  readonly #hello: Hello;
+  readonly #events: RaftChannelEvents;
   readonly #ends: Map<number, End> = new Map();
   readonly #connecting: Set<number> = new Set();
+  /** Refusals in a row of peers that there was a connection to. */
+  readonly #refusals: Map<number, number> = new Map();
 
   constructor(
     network: Network,
     machine: Machine,
-    receive: (from: number, bytes: Uint8Array) => void,
+    incarnationId: string,
+    events: RaftChannelEvents,
   ) {
     this.#network = network;
     this.#machine = machine;
-    network.listen(machine, "raft", (end) => {
-      end.onMessage = (message) => receive(end.peerId, message as Uint8Array);
+    this.#hello = { incarnationId };
+    this.#events = events;
+    network.listen(machine, RAFT, (end) => {
+      end.send(this.#hello);
+      end.onMessage = (message) => {
+        if (message instanceof Uint8Array) events.receive(end.peerId, message);
+        else events.onReached(end.peerId, (message as Hello).incarnationId);
+      };
     });
   }
 
@@ -40,28 +68,77 @@ export class RaftChannel {
     else this.#connect(to);
   }
 
+  /** Whether a node answers on a connection of its own within the time. */
+  ping(to: number, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = this.#machine.after(timeoutMs, () => resolve(false));
+      const settle = (isThere: boolean): void => {
+        timer.cancel();
+        resolve(isThere);
+      };
+      this.#network.connect(
+        this.#machine,
+        to,
+        RAFT,
+        (end) => {
+          end.send(this.#hello);
+          end.onMessage = () => {
+            end.close();
+            settle(true);
+          };
+          end.onClose = () => settle(false);
+        },
+        () => settle(false),
+      );
+    });
+  }
+
   #connect(to: number): void {
     if (this.#connecting.has(to)) return;
     this.#connecting.add(to);
-    const over = (): boolean => !this.#connecting.delete(to);
-    this.#machine.after(500, over);
+    let isOver = false;
+    const over = (): boolean => {
+      if (isOver) return true;
+      isOver = true;
+      this.#connecting.delete(to);
+      return false;
+    };
+    this.#machine.after(CONNECT_TIMEOUT_MS, over);
     this.#network.connect(
       this.#machine,
       to,
-      "raft",
+      RAFT,
       (end) => {
-        if (over()) {
-          end.close();
-          return;
-        }
-        this.#ends.set(to, end);
-        end.onClose = () => {
-          if (this.#ends.get(to) === end) this.#ends.delete(to);
-        };
+        if (over()) end.close();
+        else this.#onOpen(to, end);
       },
-      // Not at once again: `over` ends with the deadline above.
-      () => {},
+      () => {
+        if (!over()) this.#onRefused(to);
+      },
     );
+  }
+
+  #onOpen(to: number, end: End): void {
+    this.#ends.set(to, end);
+    this.#refusals.set(to, 0);
+    end.send(this.#hello);
+    end.onMessage = (message) => {
+      if (!(message instanceof Uint8Array))
+        this.#events.onReached(to, (message as Hello).incarnationId);
+    };
+    end.onClose = () => {
+      if (this.#ends.get(to) !== end) return;
+      this.#ends.delete(to);
+      this.#connect(to);
+    };
+  }
+
+  #onRefused(to: number): void {
+    const refusals = this.#refusals.get(to);
+    if (refusals === undefined) return;
+    this.#refusals.set(to, refusals + 1);
+    if (refusals + 1 === 2) this.#events.onGone(to);
+    else if (refusals === 0) this.#machine.after(REFUSED_PAUSE_MS, () => this.#connect(to));
   }
 }
 
@@ -70,16 +147,10 @@ export class Peers {
   readonly #network: Network;
   readonly #machine: Machine;
   readonly #callers: Map<number, Caller> = new Map();
-  readonly #onDisconnected: (peer: number, isRefused: boolean) => void;
 
-  constructor(
-    network: Network,
-    machine: Machine,
-    onDisconnected: (peer: number, isRefused: boolean) => void,
-  ) {
+  constructor(network: Network, machine: Machine) {
     this.#network = network;
     this.#machine = machine;
-    this.#onDisconnected = onDisconnected;
   }
 
   /** @throws CallFailure */
@@ -91,9 +162,7 @@ export class Peers {
   ): Promise<Res> {
     let caller = this.#callers.get(to);
     if (caller === undefined) {
-      caller = new Caller(this.#network, this.#machine, to, "broker", (isRefused) =>
-        this.#onDisconnected(to, isRefused),
-      );
+      caller = new Caller(this.#network, this.#machine, to, "broker");
       this.#callers.set(to, caller);
     }
     const body: PeerRequest = { kind: "peer", api: api.key, request };

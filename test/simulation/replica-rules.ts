@@ -39,6 +39,10 @@ export class PartitionRules {
   readonly #history: History;
   readonly #truth: () => ClusterImage;
   readonly #topic: string;
+  readonly #minIsr: number;
+  readonly #count: (name: string) => void;
+  /** Epoch of the last leader that need not have everything: what older ones called committed may be gone. */
+  #uncleanEpoch = -1;
   readonly #shadows: Map<number, Shadow> = new Map();
   /** By offset: what was ever there, by epoch, and the epoch of the record before it. */
   readonly #table: {
@@ -53,9 +57,13 @@ export class PartitionRules {
   constructor(options: {
     readonly topic: string;
     readonly partition: number;
+    readonly minIsr: number;
     readonly history: History;
     readonly truth: () => ClusterImage;
+    readonly count?: (name: string) => void;
   }) {
+    this.#minIsr = options.minIsr;
+    this.#count = options.count ?? (() => {});
     this.#topic = options.topic;
     this.#partition = options.partition;
     this.#name = `${options.topic}-${options.partition}`;
@@ -80,7 +88,22 @@ export class PartitionRules {
   /** The log was cut. */
   onTruncated(nodeId: number, offset: number): void {
     const { records } = this.#shadow(nodeId);
-    if (offset < records.length) records.length = Math.max(0, offset);
+    if (offset >= records.length) return;
+    records.length = Math.max(0, offset);
+    this.#count("log cut");
+  }
+
+  /** The replica is not this node's any more, and gone. */
+  onDeleted(nodeId: number): void {
+    this.#shadows.delete(nodeId);
+    this.#count("replica deleted");
+  }
+
+  /** Somebody leads who need not have everything: what it does not have may be gone, and no more than that. */
+  onUncleanElection(leader: number, leaderEpoch: number): void {
+    this.#uncleanEpoch = leaderEpoch;
+    const has = new Set(this.#shadow(leader).records.map(({ value }) => value));
+    this.#history.onUncleanElection(this.#partition, has);
   }
 
   /** Records were appended at the end of what is known of the log. */
@@ -122,6 +145,7 @@ export class PartitionRules {
     shadow.look = null;
     if (logEndOffset >= shadow.records.length) return;
     shadow.lostBelow = Math.max(shadow.lostBelow, shadow.records.length);
+    this.#count("records lost in a crash");
     this.#history.onDiskLost(this.#partition, logEndOffset);
     shadow.records.length = logEndOffset;
   }
@@ -148,12 +172,12 @@ export class PartitionRules {
       );
     } else if (
       look.highWatermark > before.highWatermark &&
-      look.isrSize < look.minIsr &&
-      before.isrSize < before.minIsr
+      look.isrSize < this.#minIsr &&
+      before.isrSize < this.#minIsr
     ) {
       throw new Violation(
         "I8",
-        `the high watermark of ${this.#name} moved to ${look.highWatermark} with ${look.isrSize} of ${look.minIsr} in sync`,
+        `the high watermark of ${this.#name} moved to ${look.highWatermark} with ${look.isrSize} of ${this.#minIsr} in sync`,
       );
     }
   }
@@ -171,6 +195,7 @@ export class PartitionRules {
     }
     for (const [leaderId, { look, records }] of this.#shadows) {
       if (look === null || !look.isLeader || look.highWatermark === 0) continue;
+      if (look.leaderEpoch < this.#uncleanEpoch) continue;
       const last = look.highWatermark - 1;
       for (const memberId of partition.isr) {
         const member = this.#shadow(memberId);
@@ -188,16 +213,18 @@ export class PartitionRules {
     const { look, records } = this.#shadow(nodeId);
     const ackedIn = look?.leaderEpoch ?? -1;
     this.#ackedIn.set(lastOffset, Math.min(ackedIn, this.#ackedIn.get(lastOffset) ?? ackedIn));
-    if (look !== null && look.isLeader && look.isrSize < look.minIsr) {
+    if (look !== null && look.isLeader && look.isrSize < this.#minIsr) {
       throw new Violation(
         "I8",
-        `${this.#name}@${lastOffset} was acknowledged with ${look.isrSize} of ${look.minIsr} in sync`,
+        `${this.#name}@${lastOffset} was acknowledged with ${look.isrSize} of ${this.#minIsr} in sync`,
       );
     }
     const epoch = records[lastOffset]?.epoch ?? -1;
     for (const [id, other] of this.#shadows) {
       if (other.look?.isLeader !== true || other.look.leaderEpoch < epoch || other.lostBelow > 0)
         continue;
+      // The new leader need not have it: the old one, which does not know yet, acknowledged for nothing.
+      if (ackedIn < this.#uncleanEpoch) continue;
       if (other.records[lastOffset]?.value !== records[lastOffset]?.value) {
         throw new Violation(
           "I4",
@@ -226,7 +253,10 @@ export class PartitionRules {
     for (const offset of this.#history.ackedOffsets(this.#partition)) {
       const value = this.#history.ackedAt(this.#partition, offset);
       if (value === null || records[offset]?.value === value) continue;
-      if ((this.#ackedIn.get(offset) ?? -1) > (look?.leaderEpoch ?? -1)) continue;
+      if ((this.#ackedIn.get(offset) ?? -1) > (look?.leaderEpoch ?? -1)) {
+        this.#count("acknowledged in a later epoch");
+        continue;
+      }
       throw new Violation(
         "I4",
         `node ${nodeId} begins to lead ${this.#name} in epoch ${look?.leaderEpoch ?? -1} without ${value}, acknowledged at ${offset}`,

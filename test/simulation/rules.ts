@@ -9,6 +9,7 @@ import { recordsOf } from "./batches.ts";
 import type { SimulatedStore } from "./disk.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
+import { SwimRules } from "./swim-rules.ts";
 import { PartitionRules, type ReplicaLook } from "./replica-rules.ts";
 
 const READ_BYTES = 1 << 24;
@@ -26,6 +27,7 @@ export interface Lookable {
 export class Rules {
   readonly history: History;
   readonly metadata: MetadataRules;
+  readonly swim: SwimRules = new SwimRules();
   readonly partitions: readonly PartitionRules[];
   readonly #changed: Set<PartitionRules> = new Set();
   /** Metadata that all partitions were checked against. */
@@ -35,13 +37,18 @@ export class Rules {
     readonly topic: string;
     readonly partitionCount: number;
     readonly minIsr: number;
+    readonly allowsUnclean: boolean;
+    /** Told of what is worth meeting; see `coverage.ts`. */
+    readonly count: (name: string) => void;
     readonly onStep?: (before: ClusterImage, image: ClusterImage) => void;
   }) {
     this.history = new History(options.minIsr);
     this.metadata = new MetadataRules({
-      hasUncleanElections: false,
+      hasUncleanElections: options.allowsUnclean,
+      count: options.count,
       ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
-      onUncleanElection: (partition) => this.history.forgive(partition),
+      onUncleanElection: (partition, leader, leaderEpoch) =>
+        this.partitions[partition]?.onUncleanElection(leader, leaderEpoch),
     });
     this.partitions = Array.from(
       { length: options.partitionCount },
@@ -49,6 +56,8 @@ export class Rules {
         new PartitionRules({
           topic: options.topic,
           partition,
+          minIsr: options.minIsr,
+          count: options.count,
           history: this.history,
           truth: () => this.metadata.truth,
         }),
@@ -74,6 +83,11 @@ export class Rules {
   /** A node found this log on its disk. */
   onRecovered(nodeId: number, partition: number, logEndOffset: number): void {
     this.partitions[partition]?.onRecovered(nodeId, logEndOffset);
+  }
+
+  /** A node deleted its replica of a partition. */
+  onDeleted(nodeId: number, partition: number): void {
+    this.partitions[partition]?.onDeleted(nodeId);
   }
 
   onStopped(nodeId: number): void {

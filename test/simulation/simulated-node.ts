@@ -10,7 +10,7 @@ import { ErrorCode } from "#common/error-code.ts";
 import { createLogger } from "#common/logger.ts";
 import { type BrokerConfig, resolveBrokerConfig } from "#config/broker-config.ts";
 import { LoggerLevels } from "#config/logger-levels.ts";
-import { BrokerLiveness } from "#controller/broker-liveness.ts";
+import { type BrokerIdAndEpoch, BrokerLiveness, type Evidence } from "#controller/broker-liveness.ts";
 import type { ClusterController } from "#controller/cluster-controller.ts";
 import { Controller } from "#controller/controller.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";
@@ -19,10 +19,7 @@ import { QuorumMetadata } from "#metadata/quorum-metadata.ts";
 import type { ApiMessages } from "#protocol/api.ts";
 import { AlterPartitionApi } from "#protocol/generated/alter-partition.ts";
 import type { AlterPartitionRequest } from "#protocol/generated/alter-partition.ts";
-import {
-  BrokerHeartbeatApi,
-  makeBrokerHeartbeatRequest,
-} from "#protocol/generated/broker-heartbeat.ts";
+import { BrokerHeartbeatApi } from "#protocol/generated/broker-heartbeat.ts";
 import type { BrokerHeartbeatRequest } from "#protocol/generated/broker-heartbeat.ts";
 import {
   BrokerRegistrationApi,
@@ -31,7 +28,6 @@ import {
   makeListener,
 } from "#protocol/generated/broker-registration.ts";
 import type { BrokerRegistrationRequest } from "#protocol/generated/broker-registration.ts";
-import { makeElectLeadersRequest, makeTopicPartitions } from "#protocol/generated/elect-leaders.ts";
 import { FetchApi } from "#protocol/generated/fetch.ts";
 import type { FetchRequest } from "#protocol/generated/fetch.ts";
 import { ListOffsetsApi } from "#protocol/generated/list-offsets.ts";
@@ -39,17 +35,21 @@ import type { ListOffsetsRequest } from "#protocol/generated/list-offsets.ts";
 import { Quorum } from "#quorum/quorum.ts";
 import type { RaftNode } from "#quorum/raft.ts";
 import { openMemoryRaftNode } from "#quorum/raft-node.ts";
+import { BrokerLifecycle } from "#cluster/broker-lifecycle.ts";
+import { ControllerUnavailableError } from "#cluster/controller-channel.ts";
+import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
+import { NodeEvidence } from "./evidence.ts";
 import { AlteredRequests } from "./altered-requests.ts";
 import { BrokerReplicas } from "./broker-replicas.ts";
 import type { ClientRequest } from "./clients.ts";
 import { type CrashMode, Disk, type SimulatedStore } from "./disk.ts";
 import type { Plan } from "./faults.ts";
 import type { Network } from "./network.ts";
-import { type PeerRequest, Peers, RaftChannel } from "./peers.ts";
+import { type PeerRequest, Peers } from "./peers.ts";
 import type { SeededRandom } from "./random.ts";
 import type { Rules } from "./rules.ts";
 import { CallFailure, serve } from "./rpc.ts";
-import { CLUSTER_ID, TOPIC } from "./names.ts";
+import { CLUSTER_ID } from "./names.ts";
 import { Machine, type World } from "./world.ts";
 
 const TICK_MS = 50;
@@ -59,6 +59,9 @@ const HEARTBEAT_MS = 500;
 const SESSION_MS = 3000;
 const CONTROLLER_TICK_MS = 100;
 const REQUEST_TIMEOUT_MS = 1000;
+const LEAVE_TIMEOUT_MS = 2000;
+/** Time that SWIM's good-bye takes. */
+const GOOD_BYE_MS = 150;
 const SNAPSHOT_BYTES = 4000;
 /** Rounds of looking after one event. */
 const LOOKS_MAX = 8;
@@ -73,7 +76,6 @@ export interface NodeWorld {
 
 /** Everything that a crash takes. */
 interface Life {
-  readonly incarnationId: string;
   readonly store: SimulatedStore;
   readonly quorum: Quorum;
   readonly metadata: QuorumMetadata;
@@ -81,11 +83,13 @@ interface Life {
   readonly decider: ClusterController;
   readonly peers: Peers;
   readonly replicas: BrokerReplicas;
-  brokerEpoch: number;
+  readonly lifecycle: BrokerLifecycle;
+  readonly driver: LifecycleDriver;
+  readonly evidence: NodeEvidence;
   /** A flush will happen. */
   isFlushDue: boolean;
-  wantsShutDown: boolean;
-  mayGo: boolean;
+  isOpening: boolean;
+  isLeaving: boolean;
 }
 
 /** See the head of the file. */
@@ -158,7 +162,6 @@ export class SimulatedNode {
       rules.onRecovered(this.id, partition, found?.logEndOffset ?? 0);
     }
     this.#raft ??= this.#openRaft();
-    const channel = new RaftChannel(network, machine, (from, bytes) => quorum.receive(from, bytes));
     const metadata = new QuorumMetadata({
       nowMs: () => machine.nowMs(),
       propose: (bytes) => quorum.propose(bytes),
@@ -168,7 +171,7 @@ export class SimulatedNode {
       node: this.#slowed(this.#raft),
       scheduler: machine,
       tickMs: TICK_MS,
-      send: (to, bytes) => channel.send(to, bytes),
+      send: (to, bytes) => evidence.channel.send(to, bytes),
       onCommitted: ({ data, term }) => {
         metadata.onCommitted(data, term);
         this.#judge(() => rules.onApplied(this.id, data, metadata.committed));
@@ -176,6 +179,7 @@ export class SimulatedNode {
       },
       onSnapshot: ({ data }) => {
         metadata.onSnapshot(data);
+        world.count("raft snapshot taken over");
         this.#judge(() => rules.onSnapshot(this.id, metadata.committed));
         this.#onImage();
       },
@@ -203,9 +207,44 @@ export class SimulatedNode {
     });
     const decider = controller.cluster;
     if (decider === null) throw new Error("the controller has no cluster");
-    const peers = new Peers(network, machine, (peer, isRefused) =>
-      this.#onDisconnected(peer, isRefused),
-    );
+    const peers = new Peers(network, machine);
+    const lifecycle = new BrokerLifecycle({
+      closedBrokerEpoch: this.#previousBrokerEpoch,
+      registrationTimeoutMs: Number.POSITIVE_INFINITY,
+      heartbeatIntervalMs: HEARTBEAT_MS,
+      leaveTimeoutMs: LEAVE_TIMEOUT_MS,
+    });
+    const driver = new LifecycleDriver({
+      lifecycle,
+      channel: {
+        send: (api, _, request, { timeoutMs }) => this.#askController(api, request, timeoutMs),
+      },
+      clock: machine,
+      scheduler: machine,
+      registration: this.#registration(incarnationId),
+      metadataOffset: () => metadata.image.offset,
+      offlineLogDirs: () => [],
+      onChange: () => {
+        if (lifecycle.phase === "catching-up") this.#openWhenCaughtUp();
+      },
+      onRefused: (errorCode) => world.trace(`node ${this.id} may not register: ${errorCode}`),
+      onFailure: (error) => world.fail(error),
+    });
+    const evidence = new NodeEvidence({
+      world,
+      network,
+      machine,
+      plan,
+      rules,
+      incarnationId,
+      seed: this.#random.uint32() >>> 1,
+      image: () => metadata.committed,
+      isActive: () => decider.isActive,
+      fence: (brokerId, brokerEpoch, how) => {
+        world.spawn(this.#fence({ brokerId, brokerEpoch }, how));
+      },
+      receive: (from, bytes) => quorum.receive(from, bytes),
+    });
     const replicas = new BrokerReplicas({
       nodeId: this.id,
       machine,
@@ -214,16 +253,12 @@ export class SimulatedNode {
       peers,
       plan,
       rules,
-      brokerEpoch: () => this.#life?.brokerEpoch ?? -1,
-      alterPartition: async (request) => {
-        const answer = await this.#askController(AlterPartitionApi, request);
-        if (answer === null) throw new CallFailure("lost");
-        return answer;
-      },
+      brokerEpoch: () => lifecycle.brokerEpoch,
+      alterPartition: (request) =>
+        this.#askController(AlterPartitionApi, request, REQUEST_TIMEOUT_MS),
     });
     metadata.addPublisher(replicas);
     this.#life = {
-      incarnationId,
       store,
       quorum,
       metadata,
@@ -231,19 +266,21 @@ export class SimulatedNode {
       decider,
       peers,
       replicas,
-      brokerEpoch: -1,
+      lifecycle,
+      driver,
+      evidence,
       isFlushDue: false,
-      wantsShutDown: false,
-      mayGo: false,
+      isOpening: false,
+      isLeaving: false,
     };
     serve(world, network, machine, "broker", (request, from) => this.#serve(request, from));
     quorum.start();
-    this.#every(CONTROLLER_TICK_MS, () => world.spawn(decider.onTick(machine.monotonicMs())));
+    this.#every(CONTROLLER_TICK_MS, () => world.spawn(this.#tick(decider)));
     const life = this.#life;
     store.onTouched = () => this.#flushSoon(life);
     this.#flushSoon(life);
     if (plan.switchedOff.includes("catch-up-first")) world.spawn(metadata.open());
-    world.spawn(this.#beat());
+    driver.wake();
   }
 
   /** The process dies, and with it what the mode says. Only a process is refused to those who ask for it. */
@@ -260,16 +297,19 @@ export class SimulatedNode {
   /** Stops in order, once the controller lets it go or the time for it is over. */
   async stop(): Promise<void> {
     const life = this.#life;
-    if (!this.machine.isUp || life === null || life.wantsShutDown) return;
+    if (!this.machine.isUp || life === null || life.isLeaving) return;
     this.#of.world.trace(`node ${this.id} wants to stop`);
-    life.wantsShutDown = true;
-    this.#of.world.spawn(this.#heartbeat(life));
-    for (let waitedMs = 0; waitedMs < 2000 && !life.mayGo; waitedMs += 50) await this.#sleep(50);
+    life.isLeaving = true;
+    await life.driver.leave(LEAVE_TIMEOUT_MS);
+    if (this.#life !== life) return;
+    life.evidence.leave();
+    await this.#sleep(GOOD_BYE_MS);
     if (this.#life !== life) return;
     this.#of.world.trace(`node ${this.id} stops`);
+    this.#of.world.count("stop in order");
     try {
       await life.store.close();
-      this.#previousBrokerEpoch = life.brokerEpoch;
+      this.#previousBrokerEpoch = life.lifecycle.brokerEpoch;
     } catch (error) {
       // A disk without room: the next start takes it for a crash.
       this.#of.world.trace(`node ${this.id} could not close its logs: ${String(error)}`);
@@ -295,22 +335,10 @@ export class SimulatedNode {
 
   /** Frees what the native side holds; the run is over. */
   close(): void {
-    this.#life?.replicas.close();
-    this.#life = null;
+    this.#closeLife();
     this.machine.stop();
     this.disk.drop();
     void this.#raft?.close();
-  }
-
-  /** Asks for the preferred leader of a partition. */
-  async electPreferred(partition: number): Promise<void> {
-    await this.#life?.controller.electLeaders(
-      makeElectLeadersRequest({
-        electionType: 0,
-        topicPartitions: [makeTopicPartitions({ topic: TOPIC, partitions: [partition] })],
-        timeoutMs: 1000,
-      }),
-    );
   }
 
   /** Something on the node has given up for good and wants a restart. */
@@ -319,19 +347,30 @@ export class SimulatedNode {
   }
 
   #end(isDark: boolean): void {
-    this.#life?.replicas.close();
-    this.#life = null;
+    this.#judge(() => this.#life?.evidence.check());
+    this.#closeLife();
     this.machine.stop();
     this.#of.rules.onStopped(this.id);
     this.#of.network.onStopped(this.machine, isDark);
   }
 
-  /** SWIM says something about a broker. */
-  onVerdict(brokerId: number, verdict: "suspect" | "down"): void {
+  #closeLife(): void {
     const life = this.#life;
-    if (life === null || this.machine.isPaused) return;
-    this.#of.world.trace(`node ${this.id} hears that ${brokerId} is ${verdict}`);
-    if (verdict === "down") this.#of.world.spawn(this.#fence(life, brokerId, "swim"));
+    this.#life = null;
+    if (life === null) return;
+    life.driver.stop();
+    life.evidence.close();
+    life.replicas.close();
+  }
+
+  /** A verdict about a broker that the lot has drawn, as if SWIM had it. */
+  onVerdict(brokerId: number, verdict: "suspect" | "down"): void {
+    this.#life?.evidence.onVerdict(brokerId, verdict);
+  }
+
+  /** What can be said of this node at the end of a run. */
+  check(): void {
+    this.#life?.evidence.check();
   }
 
   // ---- raft
@@ -386,11 +425,18 @@ export class SimulatedNode {
       `node ${this.id} ${term === null ? "resigns" : `is active in term ${term}`}`,
     );
     if (term === null) life.decider.resign();
-    else {
+    else this.#of.world.spawn(this.#beginTurn(life));
+  }
+
+  async #beginTurn({ metadata, decider, evidence }: Life): Promise<void> {
+    this.#of.world.count("raft leader");
+    await metadata.published();
+    try {
+      await decider.activate(this.machine.monotonicMs());
+      evidence.watch.activate();
+    } catch (error) {
       // Leadership may be gone before its first decision is committed.
-      life.decider.activate(this.machine.monotonicMs()).catch((error: unknown) => {
-        this.#of.world.trace(`node ${this.id} could not begin its turn: ${String(error)}`);
-      });
+      this.#of.world.trace(`node ${this.id} could not begin its turn: ${String(error)}`);
     }
   }
 
@@ -400,91 +446,75 @@ export class SimulatedNode {
     const life = this.#life;
     if (life === null) return;
     this.#of.world.trace(`node ${this.id} is at ${life.metadata.committed.offset}`);
+    this.#openWhenCaughtUp();
   }
 
-  async #beat(): Promise<void> {
-    const life = this.#life;
-    while (life !== null && this.#life === life) {
-      if (life.brokerEpoch < 0) await this.#register(life);
-      else await this.#heartbeat(life);
-      await this.#sleep(life.brokerEpoch < 0 ? 50 : HEARTBEAT_MS);
-    }
-  }
-
-  async #register(life: Life): Promise<void> {
-    const request = makeBrokerRegistrationRequest({
+  #registration(incarnationId: string): BrokerRegistrationRequest {
+    return makeBrokerRegistrationRequest({
       brokerId: this.id,
       clusterId: CLUSTER_ID,
-      incarnationId: life.incarnationId,
+      incarnationId,
       listeners: [makeListener({ name: "PLAINTEXT", host: `node${this.id}`, port: 9092 })],
-      previousBrokerEpoch: this.#previousBrokerEpoch,
       logDirs: [this.#directoryId],
       features: SUPPORTED_FEATURES.map(({ name, min, max }) =>
         makeFeature({ name, minSupportedVersion: min, maxSupportedVersion: max }),
       ),
     });
-    const answer = await this.#askController(BrokerRegistrationApi, request);
-    if (answer === null || this.#life !== life) return;
-    this.#of.world.trace(
-      `node ${this.id} registers: ${answer.errorCode} epoch ${answer.brokerEpoch}`,
-    );
-    if (answer.errorCode !== ErrorCode.NONE) return;
-    life.brokerEpoch = answer.brokerEpoch;
-    await this.#openWhenCaughtUp(life);
   }
 
   /** Only now is the metadata acted on: it says what this life of the node is. */
-  async #openWhenCaughtUp(life: Life): Promise<void> {
-    while (life.metadata.committed.offset < life.brokerEpoch) {
-      await this.#sleep(5);
-      if (this.#life !== life) return;
-    }
-    if (!this.#of.plan.switchedOff.includes("catch-up-first")) await life.metadata.open();
-  }
-
-  async #heartbeat(life: Life): Promise<void> {
-    const request = makeBrokerHeartbeatRequest({
-      brokerId: this.id,
-      brokerEpoch: life.brokerEpoch,
-      currentMetadataOffset: life.metadata.image.offset,
-      wantFence: false,
-      wantShutDown: life.wantsShutDown,
-    });
-    const answer = await this.#askController(BrokerHeartbeatApi, request);
-    if (answer === null || this.#life !== life) return;
-    life.mayGo ||= answer.shouldShutDown;
-  }
-
-  /** Asks whoever leads the quorum; null for no answer. */
-  async #askController<Req, Res>(api: ApiMessages<Req, Res>, request: Req): Promise<Res | null> {
+  #openWhenCaughtUp(): void {
     const life = this.#life;
-    if (life === null || life.quorum.leaderId < 0) return null;
+    if (life === null || life.isOpening || life.lifecycle.phase !== "catching-up") return;
+    if (life.metadata.committed.offset < life.lifecycle.brokerEpoch) return;
+    life.isOpening = true;
+    this.#of.world.trace(`node ${this.id} has epoch ${life.lifecycle.brokerEpoch}`);
+    this.#of.world.spawn(this.#open(life));
+  }
+
+  async #open({ metadata, lifecycle, driver }: Life): Promise<void> {
+    if (!this.#of.plan.switchedOff.includes("catch-up-first")) await metadata.open();
+    lifecycle.onCaughtUp(this.machine.monotonicMs());
+    driver.wake();
+  }
+
+  /**
+   * Asks whoever leads the quorum.
+   *
+   * @throws ControllerUnavailableError when there is no answer.
+   */
+  async #askController<Req, Res>(
+    api: ApiMessages<Req, Res>,
+    request: Req,
+    timeoutMs: number,
+  ): Promise<Res> {
+    const life = this.#life;
+    if (life === null || life.quorum.leaderId < 0)
+      throw new ControllerUnavailableError(ErrorCode.NOT_CONTROLLER, "no controller");
     try {
-      return await life.peers.call(life.quorum.leaderId, api, request, REQUEST_TIMEOUT_MS);
+      const answer = await life.peers.call(life.quorum.leaderId, api, request, timeoutMs);
+      const { errorCode } = answer as { errorCode?: number };
+      if (errorCode !== ErrorCode.NOT_CONTROLLER) return answer;
+      throw new ControllerUnavailableError(ErrorCode.NOT_CONTROLLER, "not the controller");
     } catch (error) {
       if (!(error instanceof CallFailure)) throw error;
-      return null;
+      throw new ControllerUnavailableError(ErrorCode.REQUEST_TIMED_OUT, error.kind);
     }
   }
 
-  // ---- evidence
+  // ---- controller
 
-  /** A closed connection that cannot be made again is the end of a process. */
-  #onDisconnected(peer: number, isRefused: boolean): void {
-    const life = this.#life;
-    if (life === null || !isRefused) return;
-    if (life.decider.isActive) this.#of.world.spawn(this.#fence(life, peer, "connection"));
+  async #tick(decider: ClusterController): Promise<void> {
+    for (const _ of await decider.onTick(this.machine.monotonicMs()))
+      this.#of.world.count("fenced by session");
   }
 
-  async #fence(life: Life, brokerId: number, evidence: "connection" | "swim"): Promise<void> {
-    const broker = life.metadata.committed.brokers.get(brokerId);
-    if (broker === undefined || !life.decider.isActive) return;
-    const outcome = await life.decider.fence(
-      { brokerId, brokerEpoch: broker.epoch },
-      evidence,
-      this.machine.monotonicMs(),
-    );
-    this.#of.world.trace(`node ${this.id} fences ${brokerId} by ${evidence}: ${outcome}`);
+  async #fence(broker: BrokerIdAndEpoch, evidence: Evidence): Promise<void> {
+    const { world } = this.#of;
+    const outcome = await this.#life?.decider.fence(broker, evidence, this.machine.monotonicMs());
+    if (outcome === undefined) return;
+    if (outcome === "fenced") world.count(`fenced by ${evidence}`);
+    world.trace(`node ${this.id} fences ${broker.brokerId} by ${evidence}: ${outcome}`);
   }
 
   // ---- serving

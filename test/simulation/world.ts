@@ -31,6 +31,8 @@ export class World {
   #hashHigh = 0x1b87_3593;
   #failure: { readonly error: unknown } | null = null;
   eventCount = 0;
+  /** What this run met, by name; see `coverage.ts`. */
+  readonly coverage: Record<string, number> = {};
   /** Machines on which something happened in this event. */
   readonly touched: number[] = [];
 
@@ -71,6 +73,11 @@ export class World {
   /** Adds a check that runs after every event; it throws when something is wrong. */
   addCheck(check: () => void): void {
     this.#checks.push(check);
+  }
+
+  /** Notes that something worth meeting happened. */
+  count(name: string): void {
+    this.coverage[name] = (this.coverage[name] ?? 0) + 1;
   }
 
   /** Ends the run with this error once the event is over. */
