@@ -125,7 +125,7 @@ const suites: readonly Suite[] = [
     command: [bun, "test", "--timeout", "120000", "./test/simulation"],
     counts: "bun",
   },
-  { name: "seeds", command: [bun, "test/simulation/main.ts", "--seeds", "200"] },
+  { name: "seeds", command: [bun, "test/simulation/main.ts", "--seeds", "200", "--jobs", "2"] },
   { name: "power", command: [bun, "test", "--timeout", "600000", "./test/power"], counts: "bun" },
   {
     name: "differential",

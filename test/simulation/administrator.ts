@@ -48,7 +48,10 @@ export async function createTopic({ controller }: SimulatedNode, plan: Plan): Pr
 }
 
 /** Asks for the preferred leader of a partition. */
-export async function electPreferred({ controller }: SimulatedNode, partition: number): Promise<void> {
+export async function electPreferred(
+  { controller }: SimulatedNode,
+  partition: number,
+): Promise<void> {
   await controller?.electLeaders(
     makeElectLeadersRequest({
       electionType: 0,
@@ -80,7 +83,11 @@ export async function reassign(
 }
 
 /** Gives a node a vote, or takes the one it has. */
-export async function changeVote({ quorum }: SimulatedNode, world: World, node: number): Promise<void> {
+export async function changeVote(
+  { quorum }: SimulatedNode,
+  world: World,
+  node: number,
+): Promise<void> {
   if (quorum === null) return;
   const { voters } = quorum.status();
   try {

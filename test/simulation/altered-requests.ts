@@ -37,6 +37,20 @@ export class AlteredRequests {
         return { ...row, leaderEpoch, partitionEpoch, newIsrWithEpochs };
       }),
     }));
-    return { ...request, brokerEpoch: ignoresBrokers ? brokerEpoch : request.brokerEpoch, topics };
+    const altered = {
+      ...request,
+      brokerEpoch: ignoresBrokers ? brokerEpoch : request.brokerEpoch,
+      topics,
+    };
+    if (!ignoresEpochs) return altered;
+    // Who asks counts for nothing either: that only the leader may is what its epoch says. There is one partition in these runs.
+    const [topic] = request.topics;
+    const [row] = topic?.partitions ?? [];
+    const leader = image.topicsById.get(topic?.topicId ?? "")?.partitions[row?.partitionIndex ?? -1]
+      ?.leader;
+    const broker = image.brokers.get(leader ?? -1);
+    return broker === undefined
+      ? altered
+      : { ...altered, brokerId: broker.id, brokerEpoch: broker.epoch };
   }
 }

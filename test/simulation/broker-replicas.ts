@@ -270,19 +270,19 @@ export class BrokerReplicas implements MetadataPublisher {
   /** A follower's fetch: notes how far it is, and waits until there is something. */
   async serveFetch(request: FetchRequest): Promise<FetchResponse> {
     const { replicaId, replicaEpoch } = request.replicaState;
-    const isFenced = this.#options.plan.switchedOff.includes("fetch-epochs");
+    const ignoresEpochs = this.#options.plan.switchedOff.includes("fetch-epochs");
     const rows = new FetchRows();
     const wanted = request.topics.flatMap(({ topicId, partitions }) =>
       partitions.map((row) => {
         const handle = this.#hosted.get(row.partition)?.handle ?? 0;
-        const leaderEpoch = isFenced ? -1 : row.currentLeaderEpoch;
+        const leaderEpoch = ignoresEpochs ? -1 : row.currentLeaderEpoch;
         const { fetchOffset, partitionMaxBytes, lastFetchedEpoch, logStartOffset } = row;
         const at = rows.add(
           handle,
           fetchOffset,
           partitionMaxBytes,
           leaderEpoch,
-          lastFetchedEpoch,
+          ignoresEpochs ? -1 : lastFetchedEpoch,
           logStartOffset,
         );
         rows.wantHighWatermark(at, row.highWatermark);

@@ -107,7 +107,6 @@ export class NodeEvidence {
   }
 
   close(): void {
-    this.check();
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#swim?.close();

@@ -6,6 +6,7 @@
 import type { CrashMode } from "./disk.ts";
 import type { SwimProfile } from "#membership/swim.ts";
 import type { NetworkProfile } from "./network.ts";
+import { drawPattern, type Pattern, PATTERNS } from "./patterns.ts";
 import { SeededRandom } from "./random.ts";
 
 /** One fault. Times are milliseconds since the world began. */
@@ -51,9 +52,12 @@ export type FaultKind = Fault["kind"];
 export const SAFETY_RULES = [
   /** The high watermark waits for who is about to join the ISR. */
   "maximal-isr",
-  /** Fetches of followers name the leader epoch, and are refused where it is another. */
+  /**
+   * Fetches of followers name the leader's epoch and that of their last record, and are refused, or told to cut, where they are others. One
+   * stands behind the other: only without both something breaks.
+   */
   "fetch-epochs",
-  /** AlterPartition is a compare-and-swap on leader and partition epoch. */
+  /** AlterPartition is a compare-and-swap on leader and partition epoch: who led before is refused. */
   "alter-epochs",
   /** Nobody joins an ISR in another life than the leader saw. */
   "broker-epochs",
@@ -97,6 +101,8 @@ export interface Plan {
   /** An answer over TCP saves a broker that SWIM calls down. Without it every verdict fences. */
   readonly isConfirming: boolean;
   readonly switchedOff: readonly SafetyRule[];
+  /** Faults in an order that chance draws too seldom; see `patterns.ts`. */
+  readonly pattern: Pattern | null;
   readonly faults: readonly Fault[];
 }
 
@@ -148,10 +154,19 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
     hasRandomVerdicts: random.chance(0.5),
     isConfirming: random.chance(0.5),
     switchedOff: [],
+    pattern: random.chance(0.2) ? random.pick(PATTERNS) : null,
     faults: [],
   };
   const plan = { ...base, ...change };
-  return { ...plan, faults: change.faults ?? drawFaults(random, plan) };
+  return { ...plan, faults: change.faults ?? drawAll(random, plan) };
+}
+
+/** A pattern is mostly alone: more would only blur it. */
+function drawAll(random: SeededRandom, plan: Plan): Fault[] {
+  const { pattern } = plan;
+  const faults = pattern === null ? [] : drawPattern(random, pattern, plan);
+  if (pattern === null || random.chance(0.3)) faults.push(...drawFaults(random, plan));
+  return faults.sort((left, right) => left.atMs - right.atMs);
 }
 
 /** Each kind has a weight of its own, most of them none: some seeds are nothing but crashes, some of everything. */
@@ -170,7 +185,7 @@ function drawFaults(random: SeededRandom, plan: Plan): Fault[] {
     const drawn = weighted.find(({ weight }) => (at -= weight) < 0);
     if (drawn !== undefined) faults.push(drawFault(random, drawn.kind, plan));
   }
-  return faults.sort((left, right) => left.atMs - right.atMs);
+  return faults;
 }
 
 function drawFault(random: SeededRandom, kind: FaultKind, plan: Plan): Fault {

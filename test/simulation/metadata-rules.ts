@@ -155,7 +155,8 @@ export class MetadataRules {
     if (isr.length > before.isr.length) this.#count("ISR grown");
     if (leader >= 0 && leader !== before.leader) {
       this.#count("leader elected");
-      if (before.eligibleLeaderReplicas.includes(leader)) this.#count("leader elected from the ELR");
+      if (before.eligibleLeaderReplicas.includes(leader))
+        this.#count("leader elected from the ELR");
     }
     if (addingReplicas.length > 0 && before.addingReplicas.length === 0)
       this.#count("reassignment begun");
@@ -195,14 +196,15 @@ export class MetadataRules {
     this.#countChanges(partition, before);
     // Who registers anew in this very step, after a crash, has left both sets before somebody is elected.
     const mayLead = [...before.isr, ...before.eligibleLeaderReplicas];
-    const isNobodyLeft = mayLead.every(
-      (id) => (image.brokers.get(id)?.epoch ?? Number.POSITIVE_INFINITY) > beforeOffset,
-    );
+    const isNobodyLeft = mayLead.every((id) => (image.brokers.get(id)?.epoch ?? -1) > beforeOffset);
     // Where nobody is left who must have everything, Kafka goes back to the last leader (KIP-966).
     const isLast = isNobodyLeft && before.lastKnownElr.includes(leader);
-    // Who is added may be in the ISR, and lead, from the same step on in which it is let in.
     const isNew = leader >= 0 && leader !== before.leader;
-    if (isNew && (!mayLead.includes(leader) || isNobodyLeft)) {
+    // A reassignment ends in the step that lets the last of the added into the ISR, and who is in it leads from then on.
+    const isMoving = ({ addingReplicas, removingReplicas }: PartitionImage): boolean =>
+      addingReplicas.length > 0 || removingReplicas.length > 0;
+    const isArriving = isMoving(before) && !isMoving(partition) && !isNobodyLeft;
+    if (isNew && !isArriving && (!mayLead.includes(leader) || isNobodyLeft)) {
       if (!isLast && !this.#hasUncleanElections) {
         throw new Violation(
           "I6",

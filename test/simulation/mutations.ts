@@ -1,5 +1,6 @@
 /** Runs that do without one safety rule, drawn so that it is soon missed: which faults a rule stands against is no secret. */
 import { type Outcome, runPlan } from "./cluster.ts";
+import type { NetworkProfile } from "./network.ts";
 import { type Plan, planOf, type SafetyRule } from "./faults.ts";
 
 /** A random run without a rule. */
@@ -7,9 +8,52 @@ export function mutationPlan(rule: SafetyRule, seed: number): Plan {
   return planOf(seed, { switchedOff: [rule], ...shapeFor(rule) });
 }
 
-/** What of a run's shape is not left to chance, because the rule could not be missed otherwise. */
+/** Three nodes that all have all, and short ways between them. */
+const SMALL: Partial<Plan> = {
+  nodeCount: 3,
+  voterCount: 3,
+  replicationFactor: 3,
+  minIsr: 2,
+  partitionCount: 1,
+  producerCount: 3,
+  allowsUnclean: false,
+};
+const QUIET: NetworkProfile = {
+  delayMs: [0.1, 0.5],
+  slowChance: 0,
+  slowMs: 0,
+  lossChance: 0,
+  duplicateChance: 0,
+};
+
+/** What of a run is not left to chance, because the rule could not be missed otherwise. */
 function shapeFor(rule: SafetyRule): Partial<Plan> {
   switch (rule) {
+    case "raft-sync":
+      return {
+        ...SMALL,
+        network: QUIET,
+        pattern: "blackout",
+        hasRandomVerdicts: true,
+        isConfirming: false,
+        flushDelayMs: 30,
+        busyMs: 5000,
+      };
+    case "unclean-registration":
+      return { ...SMALL, pattern: "relay", flushDelayMs: 30, busyMs: 15_000 };
+    case "maximal-isr":
+      return { ...SMALL, network: QUIET, pattern: "absence", flushDelayMs: 5, busyMs: 15_000 };
+    case "alter-epochs":
+      return {
+        ...SMALL,
+        minIsr: 1,
+        network: QUIET,
+        pattern: "late-request",
+        flushDelayMs: 5,
+        busyMs: 15_000,
+      };
+    case "broker-epochs":
+      return { ...SMALL, network: QUIET, pattern: "other-life", flushDelayMs: 30, busyMs: 15_000 };
     case "suspect-guard":
       return { hasRandomVerdicts: false };
     case "clean-elections":

@@ -30,6 +30,8 @@ interface Shadow {
   look: ReplicaLook | null;
   /** It lost records below this offset in a crash and is not back yet; 0 for none. */
   lostBelow: number;
+  /** Epoch of its registration then: the controller does not know of the crash before it has a newer one. */
+  lostInEpoch: number;
 }
 
 /** See the head of the file. One for each partition. */
@@ -145,6 +147,7 @@ export class PartitionRules {
     shadow.look = null;
     if (logEndOffset >= shadow.records.length) return;
     shadow.lostBelow = Math.max(shadow.lostBelow, shadow.records.length);
+    shadow.lostInEpoch = this.#truth().brokers.get(nodeId)?.epoch ?? -1;
     this.#count("records lost in a crash");
     this.#history.onDiskLost(this.#partition, logEndOffset);
     shadow.records.length = logEndOffset;
@@ -188,10 +191,11 @@ export class PartitionRules {
     if (partition === undefined) return;
     for (const [memberId, member] of this.#shadows) {
       if (member.lostBelow === 0) continue;
-      // It may still be elected out of the ELR until the controller hears of its crash: it then registers, and is in none of them.
+      // It may still be let in, or elected, until the controller hears of its crash: it then registers, and is in neither set.
       const { isr, eligibleLeaderReplicas } = partition;
-      if (!isr.includes(memberId) && !eligibleLeaderReplicas.includes(memberId))
-        member.lostBelow = 0;
+      const epoch = this.#truth().brokers.get(memberId)?.epoch ?? -1;
+      if (epoch <= member.lostInEpoch || isr.includes(memberId)) continue;
+      if (!eligibleLeaderReplicas.includes(memberId)) member.lostBelow = 0;
     }
     for (const [leaderId, { look, records }] of this.#shadows) {
       if (look === null || !look.isLeader || look.highWatermark === 0) continue;
@@ -267,7 +271,7 @@ export class PartitionRules {
   #shadow(nodeId: number): Shadow {
     let shadow = this.#shadows.get(nodeId);
     if (shadow === undefined) {
-      shadow = { records: [], look: null, lostBelow: 0 };
+      shadow = { records: [], look: null, lostBelow: 0, lostInEpoch: -1 };
       this.#shadows.set(nodeId, shadow);
     }
     return shadow;

@@ -10,7 +10,11 @@ import { ErrorCode } from "#common/error-code.ts";
 import { createLogger } from "#common/logger.ts";
 import { type BrokerConfig, resolveBrokerConfig } from "#config/broker-config.ts";
 import { LoggerLevels } from "#config/logger-levels.ts";
-import { type BrokerIdAndEpoch, BrokerLiveness, type Evidence } from "#controller/broker-liveness.ts";
+import {
+  type BrokerIdAndEpoch,
+  BrokerLiveness,
+  type Evidence,
+} from "#controller/broker-liveness.ts";
 import type { ClusterController } from "#controller/cluster-controller.ts";
 import { Controller } from "#controller/controller.ts";
 import { SUPPORTED_FEATURES } from "#controller/registration.ts";

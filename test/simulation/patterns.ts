@@ -1,0 +1,127 @@
+/**
+ * Faults that belong together: chance alone draws them in this order too seldom to find what they find. Who is hit and when is left to chance.
+ *
+ * - `blackout`: a broker is fenced, and all lose their power before or after that is on every disk.
+ * - `relay`: one loses its logs again and again, the others only their processes.
+ * - `absence`: a replica is away until it leaves the ISR, comes back, and is gone again while it is about to be let in; the leader hears nothing of the
+ *   controller meanwhile.
+ * - `late-request`: a replica comes back, and what the leader asks of the controller arrives only when another leads.
+ * - `other-life`: a replica comes back, and loses its logs in a crash while the request to let it in is on its way.
+ */
+import type { Fault } from "./faults.ts";
+import type { SeededRandom } from "./random.ts";
+
+export const PATTERNS = ["blackout", "relay", "absence", "late-request", "other-life"] as const;
+export type Pattern = (typeof PATTERNS)[number];
+
+/** Time that a replica must be away to leave the ISR, at most. */
+const AWAY_MS = 1600;
+
+interface World {
+  readonly nodeCount: number;
+  readonly busyMs: number;
+}
+
+/** The faults of one pattern, repeated over a run. */
+export function drawPattern(random: SeededRandom, pattern: Pattern, world: World): Fault[] {
+  const faults: Fault[] = [];
+  const pauseMs = pattern === "blackout" ? 800 : pattern === "relay" ? 900 : AWAY_MS + 2500;
+  for (let atMs = 500; atMs < world.busyMs - 500; atMs += pauseMs * random.between(0.5, 1.5))
+    faults.push(...drawOne(random, pattern, Math.floor(atMs), world));
+  return faults;
+}
+
+function drawOne(
+  random: SeededRandom,
+  pattern: Pattern,
+  atMs: number,
+  { nodeCount, busyMs }: World,
+): Fault[] {
+  const ids = Array.from({ length: nodeCount }, (_, id) => id);
+  const draw = (): number => ids.splice(random.integer(0, ids.length), 1)[0] ?? 0;
+  const seed = random.uint32();
+  switch (pattern) {
+    case "blackout": {
+      const about = random.integer(0, nodeCount);
+      const crashMs = atMs + random.integer(2, 60);
+      return ids.flatMap((node): Fault[] => [
+        ...(node === about ? [] : [verdict(atMs, node, about)]),
+        { kind: "crash", atMs: crashMs, forMs: 20, node, mode: "unsynced", seed },
+      ]);
+    }
+    case "relay": {
+      const node = random.integer(0, nodeCount);
+      const mode = node === busyMs % nodeCount ? "unsynced" : "process";
+      return [{ kind: "crash", atMs, forMs: random.pick([50, 1000, 3500]), node, mode, seed }];
+    }
+    default: {
+      const [away, leader, controller] = [draw(), draw(), draw()];
+      const others = Array.from({ length: nodeCount }, (_, id) => id).filter((id) => id !== away);
+      const gone = (fromMs: number, forMs: number): Fault => {
+        const cut = { kind: "cut", from: [away], to: others, isOneWay: false } as const;
+        return { ...cut, atMs: fromMs, forMs };
+      };
+      const forMs = Math.floor(AWAY_MS * random.between(0.8, 1.1));
+      const backMs = atMs + forMs + random.integer(0, 400);
+      return [
+        gone(atMs, forMs),
+        ...onReturn(random, pattern, backMs, gone, { leader, controller, away, seed }),
+      ];
+    }
+  }
+}
+
+function onReturn(
+  random: SeededRandom,
+  pattern: Exclude<Pattern, "blackout" | "relay">,
+  backMs: number,
+  gone: (fromMs: number, forMs: number) => Fault,
+  who: { leader: number; controller: number; away: number; seed: number },
+): Fault[] {
+  const { leader, controller, away, seed } = who;
+  const way = (from: number, to: number, forMs: number): Fault => ({
+    kind: "cut",
+    from: [from],
+    to: [to],
+    isOneWay: true,
+    atMs: backMs,
+    forMs: Math.floor(forMs),
+  });
+  switch (pattern) {
+    case "absence":
+      return [
+        way(controller, leader, random.between(1500, 3000)),
+        gone(backMs + random.integer(0, 100), Math.floor(random.between(1500, 3000))),
+      ];
+    case "late-request":
+      return [
+        way(leader, controller, random.between(1500, 4500)),
+        // It goes on to say that it lives, and hears nothing.
+        {
+          ...way(controller, away, random.between(4500, 6000)),
+          atMs: backMs + random.integer(0, 100),
+        },
+      ];
+    case "other-life": {
+      const crashMs = backMs + random.integer(0, 100);
+      return [
+        way(leader, controller, random.between(300, 1500)),
+        { ...way(away, leader, random.between(1500, 3000)), atMs: crashMs },
+        {
+          kind: "crash",
+          atMs: crashMs,
+          forMs: 20,
+          node: away,
+          mode: "unsynced",
+          seed,
+        },
+      ];
+    }
+    default:
+      return pattern satisfies never;
+  }
+}
+
+function verdict(atMs: number, at: number, about: number): Fault {
+  return { kind: "verdict", atMs, forMs: 0, at, about, verdict: "down" };
+}
