@@ -28,6 +28,9 @@ export type CrashMode = "process" | "unsynced" | "power";
 
 const MODES: Readonly<Record<CrashMode, number>> = { process: 0, unsynced: 1, power: 2 };
 
+/** A disk with less room than this counts as full. */
+const LITTLE_BYTES = 400;
+
 /** A store whose work is done within its calls. */
 export class SimulatedStore extends NativeLogStore {
   readonly #id: number;
@@ -207,6 +210,7 @@ export class SimulatedStore extends NativeLogStore {
 export class Disk {
   #id: number = native.makeSimulatedDisk();
   #store: SimulatedStore | null = null;
+  #limitBytes: number = Number.POSITIVE_INFINITY;
 
   /** The number under which other parts of the addon find the disk. It changes with each crash. */
   get id(): number {
@@ -241,7 +245,14 @@ export class Disk {
   /** Makes the disk as large as what it holds and this many bytes more; null ends the limit. */
   limit(freeBytes: number | null): void {
     const bytes = freeBytes === null ? -1 : native.simulatedDiskBytes(this.#id) + freeBytes;
+    this.#limitBytes = freeBytes === null ? Number.POSITIVE_INFINITY : bytes;
     native.limitSimulatedDisk(this.#id, bytes);
+  }
+
+  /** Whether some more records fit. */
+  get hasRoom(): boolean {
+    if (this.#limitBytes === Number.POSITIVE_INFINITY) return true;
+    return native.simulatedDiskBytes(this.#id) + LITTLE_BYTES <= this.#limitBytes;
   }
 
   /** Gives back the memory. */

@@ -54,6 +54,7 @@ export class NodeEvidence {
     const { incarnationId } = options;
     this.watch = new DeathWatch({
       nodeId: machine.id,
+      incarnationId,
       clock: machine,
       image,
       isActive,

@@ -76,7 +76,8 @@ export function findSeed(
     onOutcome(seed, outcome);
     const { violation } = outcome;
     // That it does not get well again may have many reasons.
-    if (violation === null || violation.rule === "I11" || violation.rule === "error") continue;
+    if (violation === null || !/^[IS]\d+$/.test(violation.rule) || violation.rule === "I11")
+      continue;
     if (runPlan({ ...plan, switchedOff: [] }).violation === null)
       return { seed, message: violation.message };
   }

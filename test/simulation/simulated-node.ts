@@ -228,6 +228,7 @@ export class SimulatedNode {
       registration: this.#registration(incarnationId),
       metadataOffset: () => metadata.image.offset,
       offlineLogDirs: () => [],
+      hasRoom: () => this.disk.hasRoom || this.#isLast(),
       onChange: () => {
         if (lifecycle.phase === "catching-up") this.#openWhenCaughtUp();
       },
@@ -464,6 +465,13 @@ export class SimulatedNode {
         makeFeature({ name, minSupportedVersion: min, maxSupportedVersion: max }),
       ),
     });
+  }
+
+  /** Whether nobody else is in service: who has no room then serves on. */
+  #isLast(): boolean {
+    for (const { id, isFenced } of this.committed?.brokers.values() ?? [])
+      if (id !== this.id && !isFenced) return false;
+    return true;
   }
 
   /** Only now is the metadata acted on: it says what this life of the node is. */
