@@ -1,7 +1,7 @@
 /**
  * A broker comes back while producers run at full speed, with gigabytes to catch up on: what the producers feel of it.
  *
- *   bun test/cluster/rejoin.ts [--mib 2048] [--nodes 3] [--override key=value]… [--kafka LIBS]
+ *   bun test/cluster/rejoin.ts [--mib 2048] [--nodes 3] [--override key=value]… [--kafka LIBS] [--keep]
  *
  * One node is killed, `--mib` are written with acks=all, the node is started, and writing goes on until it is in every ISR again and a while
  * longer. Printed for each phase: throughput, latency of a produce request (p50, p99, worst), and the longest time without any
@@ -31,6 +31,8 @@ const BATCH_BYTES = 128 << 10;
 const IN_FLIGHT = 4;
 const ANSWER_TIMEOUT_MS = 30_000;
 const PATIENCE_MS = 600_000;
+/** Silences longer than this are told one by one, with their time, ms. */
+const LONG_GAP_MS = 1_000;
 /** Writing before the fault, and after the node is back in sync, ms. */
 const WARM_MS = 5_000;
 
@@ -53,12 +55,22 @@ class Meter {
   #startedMs: number = performance.now();
   readonly #lastMs: Map<number, number> = new Map();
   mebibytes = 0;
+  readonly #say: (line: string) => void;
+
+  constructor(say: (line: string) => void) {
+    this.#say = say;
+  }
 
   acknowledged(partition: number, sentMs: number): void {
     const nowMs = performance.now();
     this.#latencies.push(nowMs - sentMs);
     this.mebibytes += BATCH_BYTES / (1 << 20);
-    this.#gapMs = Math.max(this.#gapMs, nowMs - (this.#lastMs.get(partition) ?? nowMs));
+    const gapMs = nowMs - (this.#lastMs.get(partition) ?? nowMs);
+    this.#gapMs = Math.max(this.#gapMs, gapMs);
+    if (gapMs > LONG_GAP_MS)
+      this.#say(
+        `${new Date().toISOString()} partition ${partition} was silent for ${gapMs.toFixed(0)} ms`,
+      );
     this.#lastMs.set(partition, nowMs);
   }
 
@@ -128,7 +140,7 @@ async function write(
 /** Runs it on a cluster that is not started yet, and leaves it stopped. */
 export async function runRejoin(
   cluster: BrokerCluster,
-  mebibytes: number,
+  { mebibytes, warmMs = WARM_MS }: { readonly mebibytes: number; readonly warmMs?: number },
   say: (line: string) => void,
 ): Promise<PhaseFigures[]> {
   const whole = async (topics: readonly string[]): Promise<void> => {
@@ -154,7 +166,7 @@ export async function runRejoin(
     const settings = { "segment.bytes": String(256 << 20) };
     await createTopic(() => routes.anyAddress(), TOPIC, count, settings, Math.min(3, count));
     await whole([TOPIC]);
-    const meter = new Meter();
+    const meter = new Meter(say);
     const note = (name: string): void => {
       const figures = meter.phase(name);
       phases.push(figures);
@@ -163,7 +175,7 @@ export async function runRejoin(
     writing = Promise.all(
       cluster.nodes.map((_, partition) => write(routes, partition, meter, over.signal)),
     );
-    await Bun.sleep(WARM_MS);
+    await Bun.sleep(warmMs);
     note("all in sync");
     const node = cluster.nodes.find(({ id }) => id === count);
     if (node === undefined) throw new Error("a cluster without nodes");
@@ -178,7 +190,7 @@ export async function runRejoin(
     await node.start();
     await whole([TOPIC]);
     note("catching up");
-    await Bun.sleep(WARM_MS);
+    await Bun.sleep(warmMs);
     note("all in sync again");
     return phases;
   } finally {
@@ -204,6 +216,7 @@ if (import.meta.main) {
       nodes: { type: "string", default: "3" },
       override: { type: "string", multiple: true, default: [] },
       kafka: { type: "string" },
+      keep: { type: "boolean", default: false },
     },
   });
   const directory = temporaryDirectory("rejoin");
@@ -221,8 +234,9 @@ if (import.meta.main) {
       ? await sluiceCluster(options)
       : await kafkaCluster(values.kafka, options);
   try {
-    await runRejoin(cluster, Number(values.mib), (line) => console.log(line));
+    await runRejoin(cluster, { mebibytes: Number(values.mib) }, (line) => console.log(line));
   } finally {
-    directory.remove();
+    if (values.keep) console.log(`kept: ${directory.path}`);
+    else directory.remove();
   }
 }

@@ -130,6 +130,31 @@ fn the_high_watermark_is_what_the_whole_isr_has() {
 }
 
 #[test]
+fn who_left_the_isr_is_not_waited_for_until_it_has_caught_up_again() {
+    let replicas = Replicas::new(config());
+    replicas.lead(1, 1, &[1, 2]);
+    replicas.follow(2, 1, 1);
+    append(replicas.log(1), &batch(&["a"])).unwrap();
+    replicas.catch_up(2, 1);
+    assert_eq!(replicas.high_watermark(1), 1);
+    let alone = Replication { partition_epoch: 1, ..led_by(1, &ALL, &[1]) };
+    replicas.log(1).lead(1, Some(&alone)).unwrap();
+    for value in ["b", "c"] {
+        append(replicas.log(1), &batch(&[value])).unwrap();
+    }
+    assert_eq!(replicas.high_watermark(1), 3, "it was in sync within the lag time, and is away");
+    let state = replicas.log(1).replication_state(NOW_MS);
+    assert!(!state.followers[0].is_caught_up);
+    // It comes back: while it is behind it is waited for no more than before, and joins once it is not.
+    replicas.fetch(2, 1);
+    append(replicas.log(1), &batch(&["d"])).unwrap();
+    assert_eq!(replicas.high_watermark(1), 4);
+    replicas.catch_up(2, 1);
+    let follower = &replicas.log(1).replication_state(NOW_MS).followers[0];
+    assert!(follower.is_caught_up && follower.qualifies);
+}
+
+#[test]
 fn a_proposed_member_counts_before_it_is_committed() {
     let replicas = Replicas::new(config());
     replicas.lead(1, 1, &[1]);

@@ -105,6 +105,13 @@ impl Follower {
         self.last_fetch_ms = fetch.now_ms;
     }
 
+    /// It left the ISR: that it had caught up a while ago counts no more. Otherwise whoever comes back within the lag time, with gigabytes
+    /// to catch up on, would be waited for as one who is about to join, and nothing would be committed meanwhile.
+    fn leave(&mut self) {
+        self.last_caught_up_ms = 0;
+        self.last_fetch_leader_end = UNKNOWN;
+    }
+
     fn is_caught_up(&self, leader_end: i64, now_ms: i64, lag_time_max_ms: i64) -> bool {
         self.log_end_offset == leader_end
             || (self.last_caught_up_ms > 0
@@ -149,6 +156,9 @@ impl Leadership {
                 || Follower::new(id, is_in_sync, replication.now_ms),
                 |at| before.swap_remove(at),
             );
+            if follower.is_in_sync && !is_in_sync {
+                follower.leave();
+            }
             follower.is_in_sync = is_in_sync;
             follower.is_pending = false;
             self.followers.push(follower);
