@@ -16,9 +16,14 @@ export class Refusals {
     for (const [prefix, counts] of Object.entries(others)) {
       for (const [reason, count] of Object.entries(counts)) {
         if (typeof count !== "number" || count === 0) continue;
-        all.set(`${prefix}${reason.toLowerCase().replaceAll("_", "-")}`, count);
+        all.set(`${prefix}${nameOf(reason)}`, count);
       }
     }
     return all;
   }
+}
+
+/** Constants are named as everything else here is. */
+function nameOf(reason: string): string {
+  return /^[A-Z_]+$/.test(reason) ? reason.toLowerCase().replaceAll("_", "-") : reason;
 }
