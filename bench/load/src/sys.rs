@@ -213,6 +213,14 @@ impl Drop for PagePool {
     }
 }
 
+/// Sends bytes; with `is_more` the kernel waits for what follows instead of sending a short packet. Returns how many went.
+pub fn send(socket: &impl AsRawFd, bytes: &[u8], is_more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if is_more { libc::MSG_MORE } else { 0 };
+    // SAFETY: the kernel reads at most `bytes.len()` bytes of `bytes`, which outlives the call.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
 /// Sends up to `length_bytes` of a file from `offset_bytes` on; the bytes stay in the kernel. Returns how many went.
 pub fn send_file(
     socket: &impl AsRawFd,
