@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import { type Admin, type ITopicConfig, Kafka, logLevel } from "kafkajs";
 import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
 import { Cluster } from "#client/cluster.ts";
 import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
@@ -38,6 +38,20 @@ async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
   } finally {
     client.close();
   }
+}
+
+/** Creates a topic and waits until it has leaders. A broker that has not heard of it yet says that there is none. */
+async function createTopic(topic: ITopicConfig): Promise<void> {
+  await admin.createTopics({ topics: [topic], waitForLeaders: false });
+  await waitFor(`leaders of ${topic.topic}`, async () => {
+    const { topics } = await admin
+      .fetchTopicMetadata({ topics: [topic.topic] })
+      .catch(() => ({ topics: [] }));
+    return (
+      topics.length > 0 &&
+      topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0))
+    );
+  });
 }
 
 async function produce(values: readonly string[]): Promise<void> {
@@ -100,10 +114,7 @@ test("one votes, two serve", async () => {
 });
 
 test("records of two replicas outlive a broker that is killed, and it comes back", async () => {
-  await admin.createTopics({
-    topics: [{ topic: TOPIC, numPartitions: 2, replicationFactor: 2 }],
-    waitForLeaders: true,
-  });
+  await createTopic({ topic: TOPIC, numPartitions: 2, replicationFactor: 2 });
   await produce(["a", "b", "c"]);
   expect(await consume(3, "before")).toEqual(["a", "b", "c"]);
   const killed = cluster.nodes.find(({ id }) => id === 2);
@@ -122,6 +133,6 @@ test("the only controller is killed: what is there is served, and it decides aga
   await controller?.stop("SIGKILL");
   await produce(["e"]);
   await controller?.start();
-  await admin.createTopics({ topics: [{ topic: "later", replicationFactor: 2 }] });
+  await createTopic({ topic: "later", replicationFactor: 2 });
   expect(await consume(5, "last")).toEqual(["a", "b", "c", "d", "e"]);
 }, 120_000);
