@@ -8,7 +8,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import { ErrorCode } from "#common/error-code.ts";
 import { createLogger } from "#common/logger.ts";
-import { type BrokerConfig, resolveBrokerConfig } from "#config/broker-config.ts";
+import type { BrokerConfig } from "#config/broker-config.ts";
 import { LoggerLevels } from "#config/logger-levels.ts";
 import {
   type BrokerIdAndEpoch,
@@ -17,7 +17,6 @@ import {
 } from "#controller/broker-liveness.ts";
 import type { ClusterController } from "#controller/cluster-controller.ts";
 import { Controller } from "#controller/controller.ts";
-import { SUPPORTED_FEATURES } from "#controller/registration.ts";
 import { type ClusterImage, EMPTY_IMAGE } from "#metadata/cluster-image.ts";
 import { QuorumMetadata } from "#metadata/quorum-metadata.ts";
 import type { ApiMessages } from "#protocol/api.ts";
@@ -25,12 +24,7 @@ import { AlterPartitionApi } from "#protocol/generated/alter-partition.ts";
 import type { AlterPartitionRequest } from "#protocol/generated/alter-partition.ts";
 import { BrokerHeartbeatApi } from "#protocol/generated/broker-heartbeat.ts";
 import type { BrokerHeartbeatRequest } from "#protocol/generated/broker-heartbeat.ts";
-import {
-  BrokerRegistrationApi,
-  makeBrokerRegistrationRequest,
-  makeFeature,
-  makeListener,
-} from "#protocol/generated/broker-registration.ts";
+import { BrokerRegistrationApi } from "#protocol/generated/broker-registration.ts";
 import type { BrokerRegistrationRequest } from "#protocol/generated/broker-registration.ts";
 import { FetchApi } from "#protocol/generated/fetch.ts";
 import type { FetchRequest } from "#protocol/generated/fetch.ts";
@@ -38,10 +32,10 @@ import { ListOffsetsApi } from "#protocol/generated/list-offsets.ts";
 import type { ListOffsetsRequest } from "#protocol/generated/list-offsets.ts";
 import { Quorum } from "#quorum/quorum.ts";
 import type { RaftNode } from "#quorum/raft.ts";
-import { openMemoryRaftNode } from "#quorum/raft-node.ts";
 import { BrokerLifecycle } from "#cluster/broker-lifecycle.ts";
 import { ControllerUnavailableError } from "#cluster/controller-channel.ts";
 import { LifecycleDriver } from "#cluster/lifecycle-driver.ts";
+import { configOf, openRaft, registrationOf, SESSION_MS, withPersist } from "./node-settings.ts";
 import { NodeEvidence } from "./evidence.ts";
 import { AlteredRequests } from "./altered-requests.ts";
 import { BrokerReplicas } from "./broker-replicas.ts";
@@ -57,10 +51,7 @@ import { CLUSTER_ID } from "./names.ts";
 import { Machine, type World } from "./world.ts";
 
 const TICK_MS = 50;
-const ELECTION_TICKS = 10;
-const HEARTBEAT_TICKS = 2;
 const HEARTBEAT_MS = 500;
-const SESSION_MS = 3000;
 const CONTROLLER_TICK_MS = 100;
 const REQUEST_TIMEOUT_MS = 1000;
 const LEAVE_TIMEOUT_MS = 2000;
@@ -165,14 +156,14 @@ export class SimulatedNode {
       // What was made and never flushed may be gone altogether.
       rules.onRecovered(this.id, partition, found?.logEndOffset ?? 0);
     }
-    this.#raft ??= this.#openRaft();
+    this.#raft ??= openRaft(plan, this.id, this.#random.uint32());
     const metadata = new QuorumMetadata({
       nowMs: () => machine.nowMs(),
       propose: (bytes) => quorum.propose(bytes),
       onFatal: (error) => world.fail(error),
     });
     const quorum = new Quorum({
-      node: this.#slowed(this.#raft),
+      node: withPersist(this.#raft, (node) => this.#persist(node)),
       scheduler: machine,
       tickMs: TICK_MS,
       send: (to, bytes) => evidence.channel.send(to, bytes),
@@ -225,7 +216,7 @@ export class SimulatedNode {
       },
       clock: machine,
       scheduler: machine,
-      registration: this.#registration(incarnationId),
+      registration: registrationOf(this.id, incarnationId, this.#directoryId),
       metadataOffset: () => metadata.image.offset,
       offlineLogDirs: () => [],
       hasRoom: () => this.disk.hasRoom || this.#isLast(),
@@ -380,33 +371,6 @@ export class SimulatedNode {
 
   // ---- raft
 
-  #openRaft(): RaftNode {
-    const { nodeCount, voterCount } = this.#of.plan;
-    const ids = Array.from({ length: nodeCount }, (_, id) => id);
-    return openMemoryRaftNode({
-      id: this.id,
-      voters: ids.slice(0, voterCount),
-      learners: ids.slice(voterCount),
-      directory: null,
-      electionTicks: ELECTION_TICKS,
-      heartbeatTicks: HEARTBEAT_TICKS,
-      seed: this.#random.uint32(),
-      maxFrameBytes: 1 << 20,
-      unsafeAcknowledgeEarly: this.#of.plan.switchedOff.includes("raft-sync"),
-    });
-  }
-
-  /** A node whose writes take as long as a disk does. */
-  #slowed(node: RaftNode): RaftNode {
-    return new Proxy(node, {
-      get: (target, key) => {
-        if (key === "persist") return () => this.#persist(target);
-        const value: unknown = Reflect.get(target, key);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
-  }
-
   async #persist(node: RaftNode): Promise<void> {
     await node.persist();
     const { term } = node.status();
@@ -452,19 +416,6 @@ export class SimulatedNode {
     if (life === null) return;
     this.#of.world.trace(`node ${this.id} is at ${life.metadata.committed.offset}`);
     this.#openWhenCaughtUp();
-  }
-
-  #registration(incarnationId: string): BrokerRegistrationRequest {
-    return makeBrokerRegistrationRequest({
-      brokerId: this.id,
-      clusterId: CLUSTER_ID,
-      incarnationId,
-      listeners: [makeListener({ name: "PLAINTEXT", host: `node${this.id}`, port: 9092 })],
-      logDirs: [this.#directoryId],
-      features: SUPPORTED_FEATURES.map(({ name, min, max }) =>
-        makeFeature({ name, minSupportedVersion: min, maxSupportedVersion: max }),
-      ),
-    });
   }
 
   /** Whether nobody else is in service: who has no room then serves on. */
@@ -585,16 +536,4 @@ export class SimulatedNode {
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => this.machine.after(ms, resolve));
   }
-}
-
-function configOf(plan: Plan): BrokerConfig {
-  const { config, errors } = resolveBrokerConfig({
-    file: new Map([
-      ["default.replication.factor", String(plan.replicationFactor)],
-      ["min.insync.replicas", String(plan.minIsr)],
-      ["broker.session.timeout.ms", String(SESSION_MS)],
-    ]),
-  });
-  if (config === null) throw new Error(errors.join("\n"));
-  return config;
 }
