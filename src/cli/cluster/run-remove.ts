@@ -10,6 +10,7 @@ import {
 } from "#client/cluster-info.ts";
 import type { Cluster } from "#client/cluster.ts";
 import { listReassignments, removeVoter, unregisterBroker } from "#client/reassignments.ts";
+import { ZERO_UUID } from "#common/uuid.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
 import { CommandError } from "../failure.ts";
@@ -44,14 +45,26 @@ export async function runClusterRemove(
       ]);
     }
     await requireGone(cluster, node, broker);
-    if (voter !== null) await leaveQuorum(cluster, node, quorum, voter.directoryId);
+    // Voters of a quorum that its configuration fixes have no directory, and cannot be removed.
+    const isFixed = voter !== null && voter.directoryId === ZERO_UUID;
+    if (voter !== null && !isFixed) await leaveQuorum(cluster, node, quorum, voter.directoryId);
     if (broker !== null) await unregisterBroker(cluster, node);
     if (options.json === true) {
-      const result = { node, wasVoter: voter !== null, wasBroker: broker !== null };
+      const result = {
+        node,
+        wasVoter: voter !== null,
+        isVoter: isFixed,
+        wasBroker: broker !== null,
+      };
       await printJson(io.stdout, { ...result, result: "removed" });
     } else {
       const roles = [...(voter === null ? [] : ["voter"]), ...(broker === null ? [] : ["broker"])];
       await io.stdout.write(`node ${node} is forgotten (it was ${roles.join(" and ")})\n`);
+    }
+    if (isFixed) {
+      await io.stderr.write(
+        `It counts as a voter still: controller.quorum.voters fixes who is one. Take node ${node} out of that list on every controller, and restart them.\n`,
+      );
     }
   });
 }
