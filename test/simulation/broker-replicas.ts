@@ -3,7 +3,7 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import { createLogger } from "#common/logger.ts";
-import { Columns, Isolation } from "#log/log.ts";
+import { Columns, Isolation, LogError } from "#log/log.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
@@ -47,6 +47,8 @@ import type { Machine, World } from "./world.ts";
 
 const LAG_TIME_MAX_MS = 1000;
 const FETCH_BYTES = 1 << 20;
+/** Pause before a partition is tried again that could not be made. */
+const RETRY_MS = 500;
 
 /** What they work with. */
 export interface BrokerReplicasOptions {
@@ -81,6 +83,8 @@ export class BrokerReplicas implements MetadataPublisher {
   readonly #isr: IsrManagerDriver;
   readonly #publisher: ReplicaPublisher;
   readonly #manager: ReplicaManager;
+  #image: ClusterImage | null = null;
+  #isClosed = false;
 
   constructor(options: BrokerReplicasOptions) {
     this.#options = options;
@@ -142,6 +146,7 @@ export class BrokerReplicas implements MetadataPublisher {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#fetchers.stop();
     this.#isr.stop();
     this.#manager.close();
@@ -150,9 +155,8 @@ export class BrokerReplicas implements MetadataPublisher {
   onMetadataUpdate(delta: ClusterDelta, image: ClusterImage): void {
     const { nodeId } = this.#options;
     const topic = image.topicsByName.get(TOPIC);
-    for (const { partitionId, replicas } of topic?.partitions ?? []) {
-      if (replicas.includes(nodeId)) this.#provide(topic?.id ?? "", partitionId);
-    }
+    this.#image = image;
+    this.#provideAll(image);
     this.#publisher.onMetadataUpdate(delta, image);
     for (const { partitionId, replicas } of topic?.partitions ?? []) {
       if (!replicas.includes(nodeId)) this.#delete(partitionId);
@@ -176,10 +180,37 @@ export class BrokerReplicas implements MetadataPublisher {
     const config = { minInsyncReplicas: plan.switchedOff.includes("min-isr") ? 1 : plan.minIsr };
     if (this.#hosted.has(partition)) return;
     const found = this.#found.get(partition);
-    const handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
+    let handle: number;
+    try {
+      handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error;
+      this.#retryLater(error);
+      return;
+    }
     if (found !== undefined) store.configurePartition(found, config);
     const look = (before?: ReplicaLook | null): ReplicaLook | null => lookAt(store, handle, before);
     this.#hosted.set(partition, { partition, topicId, store, handle, look });
+  }
+
+  /** A partition could not be made on a full disk: it is tried again, as a broker does. */
+  #retryLater(why: LogError): void {
+    const { machine, world, nodeId } = this.#options;
+    world.count("replica not made on a full disk");
+    world.trace(`node ${nodeId} cannot make a replica: ${why.message}`);
+    machine.after(RETRY_MS, () => {
+      const image = this.#image;
+      if (this.#isClosed || image === null) return;
+      this.#provideAll(image);
+      this.#publisher.retryMissing(image);
+    });
+  }
+
+  #provideAll(image: ClusterImage): void {
+    const topic = image.topicsByName.get(TOPIC);
+    for (const { partitionId, replicas } of topic?.partitions ?? []) {
+      if (replicas.includes(this.#options.nodeId)) this.#provide(topic?.id ?? "", partitionId);
+    }
   }
 
   #events(): FollowerEvents {
