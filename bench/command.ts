@@ -158,6 +158,8 @@ export async function runBench(
   const isQuick = given.quick ?? false;
   const nodes = Math.round(positive("--nodes", given.nodes, 1));
   const progress = new Progress(output.progress);
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
+  const path = given.out ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
   const options: RunOptions = {
     command: ["bun run bench", ...words].join(" "),
     isQuick,
@@ -166,10 +168,9 @@ export async function runBench(
     seed: Math.round(positive("--seed", given.seed, 1)),
     systems: readSystems(given, nodes),
     progress,
+    onCase: (record) => void writeRecord(record, path),
     ...readCases(given, nodes),
   };
-  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
-  const path = given.out ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
   const record = await inRunDirectory("run", (directory, running) =>
     compare(options, directory, running),
   );

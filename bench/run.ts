@@ -37,6 +37,8 @@ export interface RunOptions {
   readonly lifecycles: ReadonlySet<string>;
   readonly systems: readonly System[];
   readonly progress: Progress;
+  /** Called after each case with everything until then: a run of hours that is cut short leaves what it had. */
+  onCase(record: BenchRecord): void;
 }
 
 const quick = { startUps: 2, lifecycleRuns: 1, idleSeconds: 3, warmMemoryMib: 1024, warmUp: 0.2 };
@@ -139,8 +141,33 @@ export async function compare(
     progress,
   };
   const cases: CaseRecord[] = [];
-  const described: Record<string, SystemRecord> = {};
   const entrants = await enter(options, directory, running, startUps);
+  const checkout = await describeCheckout();
+  const recordSoFar = async (): Promise<BenchRecord> => {
+    const described: Record<string, SystemRecord> = {};
+    for (const entrant of entrants) described[entrant.system.name] = await describeSystem(entrant);
+    return {
+      schema: 2,
+      startedAt,
+      finishedAt: new Date().toISOString(),
+      command: options.command,
+      ...checkout,
+      machine,
+      options: {
+        isQuick: options.isQuick,
+        runs: options.runs,
+        secondsPerRun: options.seconds,
+        seed: options.seed,
+        warmedMemoryMib: scale.warmMemoryMib,
+        warmUpSeconds: Object.fromEntries(
+          options.systems.map((system) => [system.name, system.warmUpSeconds * scale.warmUp]),
+        ),
+      },
+      systems: described,
+      cases: judgeCurves(cases),
+      lifecycles: lived,
+    };
+  };
   if (options.workloads.length > 0) {
     progress.say(`touching ${scale.warmMemoryMib} MiB of page cache`);
     warmMemory(directory, scale.warmMemoryMib);
@@ -155,31 +182,11 @@ export async function compare(
         `${index + 1}/${options.workloads.length} ${workload.name}: ${workload.about} (${formatDuration((performance.now() - beganMs) / 1000)})`,
       );
       cases.push(await runCase(entrants, caseOptions, workload, missingClients));
+      options.onCase(await recordSoFar());
     }
     progress.end();
   }
-  for (const entrant of entrants) described[entrant.system.name] = await describeSystem(entrant);
-  return {
-    schema: 2,
-    startedAt,
-    finishedAt: new Date().toISOString(),
-    command: options.command,
-    ...(await describeCheckout()),
-    machine,
-    options: {
-      isQuick: options.isQuick,
-      runs: options.runs,
-      secondsPerRun: options.seconds,
-      seed: options.seed,
-      warmedMemoryMib: scale.warmMemoryMib,
-      warmUpSeconds: Object.fromEntries(
-        options.systems.map((system) => [system.name, system.warmUpSeconds * scale.warmUp]),
-      ),
-    },
-    systems: described,
-    cases: judgeCurves(cases),
-    lifecycles: lived,
-  };
+  return await recordSoFar();
 }
 
 function stepsOf(
