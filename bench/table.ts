@@ -8,6 +8,7 @@ import {
   type BenchRecord,
   type CaseRecord,
   type GoalResult,
+  type LoadResult,
   type SystemRuns,
   type Verdict,
 } from "./record.ts";
@@ -94,8 +95,8 @@ export function caseRows(record: CaseRecord): string[][] {
       formatSpread(spreadOfRuns(runs, (run) => run.requestsPerSecond)),
       medianOf(runs, (run) => run.recordsPerSecond),
       medianOf(runs, (run) => run.valueMibPerSecond),
-      medianOf(runs, (run) => run.latencyMs.p50),
-      medianOf(runs, (run) => run.latencyMs.p99),
+      medianOf(runs, latencyOf("p50")),
+      medianOf(runs, latencyOf("p99")),
       formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPerValueGib)),
       formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPer100kRequests)),
       medianOf(runs, (run) => run.broker?.residentMib),
@@ -107,6 +108,12 @@ export function caseRows(record: CaseRecord): string[][] {
     return [index === 0 ? record.workload.name : "", name].concat(figures, ratios);
   });
 }
+
+/** Latency of a run; some clients of others tell none. */
+const latencyOf =
+  (key: "p50" | "p99") =>
+  (run: LoadResult): number | undefined =>
+    run.latencyMs.count === 0 ? undefined : run.latencyMs[key];
 
 function medianOf(
   runs: SystemRuns | undefined,
