@@ -211,11 +211,12 @@ impl PartitionLog {
         confirm(&mut holes, file, size)?;
         segment.set_unreadable(false);
         if segment.holes().as_deref().unwrap_or_default() != holes.as_slice() {
+            // Who hears of a hole finds it set aside, and what is around it readable.
+            segment.set_holes(holes.clone());
+            self.write_damage();
             for hole in &holes {
                 self.store.integrity.report(hole_finding(&self.label, segment, hole, found_by));
             }
-            segment.set_holes(holes);
-            self.write_damage();
         }
         for fault in &checked.epoch_faults {
             self.store.integrity.report(epoch_finding(
