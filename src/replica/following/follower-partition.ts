@@ -135,7 +135,7 @@ export class FollowerPartition {
     const hasNoEpochs = offsets.lastEpoch < 0 && offsets.logEndOffset > offsets.logStartOffset;
     // Records from before there were epochs cannot be compared: as in Kafka the high watermark is all there is to go by.
     if (hasNoEpochs || this.#rules.truncatesToHighWatermark) {
-      this.#truncateTo(offsets.highWatermark, offsets.logEndOffset, offsets.highWatermark);
+      this.#truncateTo(offsets.highWatermark, offsets.logEndOffset, offsets.highWatermark, null);
       return;
     }
     this.#readLog();
@@ -201,7 +201,7 @@ export class FollowerPartition {
     this.#phase = "fetching";
     const { logEndOffset, highWatermark } = offsets;
     if (endOffset < logEndOffset) {
-      this.#truncateTo(endOffset, logEndOffset, highWatermark);
+      this.#truncateTo(endOffset, logEndOffset, highWatermark, nowMs);
     } else if (startOffset > logEndOffset) {
       const errorCode = this.#log.restartAt(this.assignment.leaderEpoch, startOffset);
       if (errorCode !== ErrorCode.NONE) return this.#refuseOwn(errorCode, nowMs);
@@ -232,15 +232,24 @@ export class FollowerPartition {
     if (own !== null) target = Math.min(target, own.endOffset);
     const epochBefore = this.#lastFetchedEpoch;
     if (target < 0) return this.#pause(ErrorCode.UNKNOWN_SERVER_ERROR, nowMs);
-    this.#truncateTo(target, logEndOffset, highWatermark);
+    this.#truncateTo(target, logEndOffset, highWatermark, nowMs);
     // A leader that is never content must not be asked without end.
     if (target === logEndOffset && this.#lastFetchedEpoch === epochBefore)
       this.#pause(ErrorCode.UNKNOWN_SERVER_ERROR, nowMs);
   }
 
-  #truncateTo(offset: number, fromOffset: number, highWatermark: number): void {
+  /** @param nowMs - when; null where nothing would ask for the cut again, so that it must not be passed over. */
+  #truncateTo(
+    offset: number,
+    fromOffset: number,
+    highWatermark: number,
+    nowMs: number | null,
+  ): void {
     const errorCode = this.#log.truncateTo(this.assignment.leaderEpoch, offset);
-    if (errorCode !== ErrorCode.NONE) return this.#fail(errorCode);
+    if (errorCode !== ErrorCode.NONE) {
+      // A disk without room may refuse even that. The leader finds the logs diverge again when it is asked again.
+      return nowMs === null ? this.#fail(errorCode) : this.#refuseOwn(errorCode, nowMs);
+    }
     if (offset < fromOffset) this.#events.onTruncated(this, fromOffset, offset, highWatermark);
     this.#readLog();
   }

@@ -918,7 +918,8 @@ impl Segment {
         file.sync_data().map_err(sync_failure)
     }
 
-    fn truncate_aborted(&self, offset: i64) -> io::Result<()> {
+    /// Forgets aborted transactions whose markers are at `offset` or later.
+    pub(crate) fn truncate_aborted(&self, offset: i64) -> io::Result<()> {
         let mut aborted = self.aborted()?;
         let before = aborted.len();
         aborted.retain(|entry| entry.last_offset < offset);

@@ -342,3 +342,53 @@ fn a_failed_sync_of_many_poisons() {
     assert_eq!(flushed, vec![0; 200]);
     assert_eq!(code(&logs[7], &batch(&["y"])), 56);
 }
+
+/// Cutting back needs room as well, for an index for instance. Whatever is refused, the log never claims records that are not there, and
+/// the next try completes the cut.
+#[test]
+fn a_cut_that_is_refused_anywhere_is_completed_once_there_is_room() {
+    let small = || LogConfig { segment_bytes: 400, ..config() };
+    let sequence = |at| sequenced(5, 0, at, &["a value of some length for rolling"]);
+    let operations = [Operation::Open, Operation::Write, Operation::SetLength, Operation::Remove];
+    let mut hits = 0;
+    for (operation, cut) in operations.into_iter().flat_map(|each| [(each, 5), (each, 8)]) {
+        for skip in 0..60 {
+            let (files, manager, log) = store(small());
+            for at in 0..12 {
+                append(&log, &sequence(at)).unwrap();
+            }
+            log.flush().unwrap();
+            drop((log, manager));
+            // Opened anew, so that indexes are not at hand.
+            let files = files.crash(CrashMode::ProcessOnly);
+            let (_manager, log) = reopen(&files, small());
+            files.inject(Fault {
+                operation,
+                path_contains: String::new(),
+                skip,
+                count: 1,
+                kind: FaultKind::NoSpace,
+            });
+            let outcome = log.truncate_to(cut);
+            if files.planned_failures() > 0 {
+                assert!(outcome.is_ok());
+                break;
+            }
+            hits += 1;
+            files.clear_faults();
+            let what = format!("{operation:?} {skip} of a cut to {cut}: {outcome:?}");
+            let end = log.state().log_end_offset;
+            assert!(end >= cut, "{what}");
+            assert_eq!(records_from(&log, 0).len() as i64, end, "{what}");
+            if log.truncate_to(cut).is_err() {
+                panic!("{what}: not completed");
+            }
+            assert_eq!(log.state().log_end_offset, cut, "{what}");
+            let again = append(&log, &sequence(cut as i32 - 1)).unwrap();
+            assert!(again.is_duplicate && again.base_offset == cut - 1, "{what}");
+            assert_eq!(append(&log, &sequence(cut as i32)).unwrap().base_offset, cut, "{what}");
+            assert_eq!(records_from(&log, 0).len() as i64, cut + 1, "{what}");
+        }
+    }
+    assert!(hits > 8, "only {hits} operations were refused");
+}

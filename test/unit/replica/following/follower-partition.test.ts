@@ -85,6 +85,25 @@ describe("records", () => {
 });
 
 describe("divergence", () => {
+  test("a cut that the own disk refuses is asked for again", () => {
+    const { partition, log, told } = makeFollower(makeLog("0 0 1 1 1"));
+    const truncateTo = log.truncateTo.bind(log);
+    log.truncateTo = () => ErrorCode.KAFKA_STORAGE_ERROR;
+    partition.onAnswer(diverging(1, 3), 0);
+    expect([partition.phase, partition.fetchOffset, partition.isReady(0)]).toEqual([
+      "fetching",
+      5,
+      false,
+    ]);
+    log.truncateTo = truncateTo;
+    partition.onAnswer(diverging(1, 3), BACKOFF_MS);
+    expect(epochsOf(log)).toBe("0 0 1");
+    expect(told).toEqual([
+      ["refused", ErrorCode.KAFKA_STORAGE_ERROR],
+      ["truncated", 5, 3],
+    ]);
+  });
+
   test("an epoch both have is cut to the end that is smaller", () => {
     const { partition, log, told } = makeFollower(makeLog("0 0 1 1 1"));
     partition.onAnswer(diverging(1, 3), 0);

@@ -84,6 +84,7 @@ impl PartitionLog {
         let mut inner = self.inner.lock();
         self.check_role(&inner, request)?;
         self.check_replicas(&inner, request, &config)?;
+        self.finish_cut(&mut inner).map_err(|error| self.refuse_write(&error))?;
         if prepared.is_empty() {
             return Ok(AppendOutcome {
                 base_offset: inner.log_end_offset,

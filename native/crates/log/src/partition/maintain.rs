@@ -214,6 +214,8 @@ impl PartitionLog {
         if let Some(code) = refusal(&inner) {
             return Err(Refused::Role(code));
         }
+        let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
+        self.finish_cut(&mut inner).map_err(io)?;
         if offset >= inner.log_end_offset {
             return Ok(());
         }
@@ -222,7 +224,6 @@ impl PartitionLog {
             drop(turn);
             return self.start_over_when(refusal, offset);
         }
-        let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
         inner.truncations += 1;
         // Recovery after a crash in the middle must not find the old tail below the recovery point.
         self.flushed_offset.fetch_min(offset, Ordering::AcqRel);
@@ -230,19 +231,44 @@ impl PartitionLog {
         let dropped: Vec<Arc<Segment>> = inner.segments.drain(keep..).collect();
         self.remove_segments(&dropped, self.config().file_delete_delay_ms);
         inner.recent.clear();
+        // Whatever fails from here on, for want of room for an index for instance, the end is where the file ends.
+        let mut end = dropped.first().map_or(inner.log_end_offset, |first| first.base_offset);
+        let mut outcome = Ok(());
         if let Some(active) = inner.active().cloned() {
-            active.truncate_to(offset).map_err(io)?;
+            let before = active.size();
+            outcome = active.truncate_to(offset).map(drop);
+            if outcome.is_ok() || active.size() < before {
+                end = offset;
+            }
         }
-        inner.log_end_offset = offset;
-        inner.log_start_offset = inner.log_start_offset.min(offset);
+        inner.log_end_offset = end;
+        inner.log_start_offset = inner.log_start_offset.min(end);
         inner.needs_directory_sync = true;
-        inner.are_epochs_dirty |= inner.epochs.truncate_from_end(offset);
-        let high_watermark = inner.high_watermark.min(offset);
-        super::recover::load_producers(&self.store, &self.path(), &mut inner).map_err(io)?;
+        inner.are_epochs_dirty |= inner.epochs.truncate_from_end(end);
+        let high_watermark = inner.high_watermark.min(end);
         inner.set_high_watermark(high_watermark);
+        inner.is_cut_unfinished = true;
+        let finished = self.finish_cut(&mut inner);
         drop(inner);
         drop(turn);
         self.notify(Change::Everything);
+        outcome.and(finished).map_err(io)?;
+        Ok(())
+    }
+
+    /// Brings to the log's end what a cut left behind it: aborted transactions and the state of producers. Nothing, after a cut that
+    /// went well.
+    pub(super) fn finish_cut(&self, inner: &mut Inner) -> std::io::Result<()> {
+        if !inner.is_cut_unfinished {
+            return Ok(());
+        }
+        let end = inner.log_end_offset;
+        if let Some(active) = inner.active() {
+            active.truncate_aborted(end)?;
+        }
+        super::recover::load_producers(&self.store, &self.path(), inner)?;
+        inner.set_high_watermark(inner.high_watermark);
+        inner.is_cut_unfinished = false;
         Ok(())
     }
 
@@ -280,6 +306,7 @@ impl PartitionLog {
         inner.are_epochs_dirty = true;
         inner.producers.clear(offset);
         inner.has_aborted = false;
+        inner.is_cut_unfinished = false;
         inner.set_high_watermark(offset);
         inner.needs_directory_sync = true;
         created.map_err(io)?;

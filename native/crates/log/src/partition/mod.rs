@@ -124,6 +124,8 @@ struct Inner {
     truncations: u64,
     /// Some transaction was aborted here once.
     has_aborted: bool,
+    /// The log was cut, and what follows from that was not written for want of room: it is made up for before anything else is written.
+    is_cut_unfinished: bool,
 }
 
 impl Inner {

@@ -89,6 +89,7 @@ fn empty_inner(offset: i64) -> Inner {
         is_new: false,
         truncations: 0,
         has_aborted: false,
+        is_cut_unfinished: false,
     }
 }
 
