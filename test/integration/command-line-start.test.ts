@@ -23,16 +23,12 @@ const startOn = (directory: string, ...more: readonly string[]): readonly string
 ];
 
 const isRoot = process.geteuid?.() === 0;
+/** The command itself is tried: below a private directory bun starts for somebody else, and can read nothing. */
 const isCheckoutOpen = await access(import.meta.path, constants.R_OK).then(
-  () =>
-    Bun.spawnSync([
-      "setpriv",
-      "--reuid",
-      String(NOBODY),
-      "--clear-groups",
-      process.execPath,
-      "--version",
-    ]).success,
+  async () => {
+    const prefix = ["setpriv", "--reuid", String(NOBODY), "--clear-groups"];
+    return (await sluice(["--version"], { prefix })).exitCode === 0;
+  },
   () => false,
 );
 const canMount = isRoot && Bun.spawnSync(["unshare", "--mount", "true"]).success;
