@@ -29,6 +29,7 @@ import { ZERO_UUID } from "#common/uuid.ts";
 import type { BrokerSettings } from "#config/broker-settings.ts";
 import type { ClusterSettings } from "#config/cluster-settings.ts";
 import type { Controller } from "#controller/controller.ts";
+import { suspicionMs } from "#membership/swim-settings.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
 import type { MetadataState } from "#metadata/metadata-loader.ts";
 import { MetadataLogError } from "#metadata/metadata-log.ts";
@@ -170,6 +171,7 @@ export class ClusterNode {
           (error: unknown) => logger.error("cannot fence a broker", errorFields(error)),
         );
       },
+      pingTimeoutMs: suspicionMs[settings.sluiceSwimProfile],
       ping: (peer, timeoutMs) => this.#ping(peer, timeoutMs),
       onDisagreement: (peer) =>
         logger.warn("SWIM calls a node down that answers over TCP", { nodeId: peer }),

@@ -27,14 +27,13 @@ export interface DeathWatchOptions {
   readonly isActive: () => boolean;
   /** Fences one life of a broker, if this node decides. */
   readonly fence: (brokerId: number, brokerEpoch: number, evidence: Evidence) => void;
+  /** Time that a suspect has to answer over TCP, ms: no more than until SWIM calls it down, or the answer is waited for after that. */
+  readonly pingTimeoutMs: number;
   /** Tries to reach a node over TCP; true when it answered within the time. */
   readonly ping: (nodeId: number, timeoutMs: number) => Promise<boolean>;
   /** SWIM called a node down that answers. */
   readonly onDisagreement: (nodeId: number) => void;
 }
-
-/** Time a node that SWIM calls down has to answer over TCP when nobody asked it before, ms. */
-const PING_TIMEOUT_MS = 600;
 
 interface Suspicion {
   readonly startedMs: number;
@@ -93,8 +92,8 @@ export class DeathWatch {
   /** SWIM suspects a node: it is asked over TCP meanwhile. */
   onSuspect(nodeId: number): void {
     if (this.#epochOf(nodeId) === null || this.#suspected.has(nodeId)) return;
-    const { clock, ping } = this.#options;
-    const answer = ping(nodeId, PING_TIMEOUT_MS);
+    const { clock, ping, pingTimeoutMs } = this.#options;
+    const answer = ping(nodeId, pingTimeoutMs);
     this.#suspected.set(nodeId, { startedMs: clock.monotonicMs(), answer });
   }
 

@@ -10,3 +10,6 @@ export function swimSettings(
   const port = settings.sluiceSwimPort;
   return { profile: settings.sluiceSwimProfile, port: port === 0 ? controllerPort : port };
 }
+
+/** From a suspicion until SWIM calls the suspect down, ms: the time it has to show over TCP that it lives. As in the addon's profiles. */
+export const suspicionMs: Readonly<Record<SwimProfile, number>> = { default: 600, fast: 500 };

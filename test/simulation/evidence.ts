@@ -8,6 +8,7 @@ import type { Timer } from "#common/time.ts";
 import type { Evidence } from "#controller/broker-liveness.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import { SwimCore } from "#membership/swim-core.ts";
+import { suspicionMs } from "#membership/swim-settings.ts";
 import type { SwimAddress } from "#membership/swim.ts";
 import type { Plan } from "./faults.ts";
 import { CLUSTER_ID } from "./names.ts";
@@ -59,6 +60,7 @@ export class NodeEvidence {
       image,
       isActive,
       fence,
+      pingTimeoutMs: suspicionMs.default,
       ping: (nodeId, timeoutMs) => this.channel.ping(nodeId, timeoutMs),
       onDisagreement: (nodeId) => {
         world.count("SWIM contradicted over TCP");

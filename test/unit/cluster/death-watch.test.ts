@@ -38,6 +38,7 @@ function world(): {
     image: () => image,
     isActive: () => state.isActive,
     fence: (id, epoch, evidence) => fenced.push(`${id} ${epoch} ${evidence}`),
+    pingTimeoutMs: 600,
     ping: () => Promise.resolve(state.answers),
     onDisagreement: (id) => disagreements.push(id),
   });
@@ -100,6 +101,7 @@ test("a node that heard of others before it knew who is registered acts when it 
     image: () => image,
     isActive: () => true,
     fence: (id, epoch, evidence) => fenced.push(`${id} ${epoch} ${evidence}`),
+    pingTimeoutMs: 600,
     ping: () => Promise.resolve(true),
     onDisagreement: () => {},
   });
