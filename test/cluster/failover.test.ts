@@ -17,12 +17,10 @@ import {
 import { describeQuorum } from "#client/cluster-info.ts";
 import { Cluster } from "#client/cluster.ts";
 import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
-import { until } from "../support/process.ts";
+import { waitForNodes } from "../support/cluster-questions.ts";
 
 const TOPIC = "orders";
 const PARTITIONS = 3;
-/** The machine may be slow: what takes longer than this does not happen any more. */
-const PATIENCE_MS = 60_000;
 
 let directory: string;
 let cluster: BrokerCluster;
@@ -93,11 +91,7 @@ class Load {
 }
 
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
-}
-
-function logs(): string {
-  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 function node(id: number): ClusterNode {

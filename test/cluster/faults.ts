@@ -54,6 +54,18 @@ async function eachVictim(
 const others = ({ cluster, victims }: FaultScene): ClusterNode[] =>
   cluster.nodes.filter((node) => !victims.includes(node));
 
+/** The victims' packets do not reach the others. */
+async function cutOut(scene: FaultScene): Promise<void> {
+  for (const victim of scene.victims)
+    for (const other of others(scene)) await hostOf(victim).cutTo(hostOf(other));
+}
+
+/** The others' packets do not reach the victims. */
+async function cutIn(scene: FaultScene): Promise<void> {
+  for (const victim of scene.victims)
+    for (const other of others(scene)) await hostOf(other).cutTo(hostOf(victim));
+}
+
 /** A fault that ends processes, and starts them again. */
 function stopping(
   name: string,
@@ -126,12 +138,8 @@ export const FAULTS: readonly ClusterFault[] = [
     keepsService: true,
     lastsMaxMs: 8_000,
     begin: async (scene) => {
-      for (const victim of scene.victims) {
-        for (const other of others(scene)) {
-          await hostOf(victim).cutTo(hostOf(other));
-          await hostOf(other).cutTo(hostOf(victim));
-        }
-      }
+      await cutOut(scene);
+      await cutIn(scene);
     },
     end: mendLinks,
   },
@@ -141,10 +149,7 @@ export const FAULTS: readonly ClusterFault[] = [
     needs: ["network"],
     keepsService: true,
     lastsMaxMs: 8_000,
-    begin: async (scene) => {
-      for (const victim of scene.victims)
-        for (const other of others(scene)) await hostOf(victim).cutTo(hostOf(other));
-    },
+    begin: cutOut,
     end: mendLinks,
   },
   {
@@ -153,10 +158,7 @@ export const FAULTS: readonly ClusterFault[] = [
     needs: ["network"],
     keepsService: true,
     lastsMaxMs: 8_000,
-    begin: async (scene) => {
-      for (const victim of scene.victims)
-        for (const other of others(scene)) await hostOf(other).cutTo(hostOf(victim));
-    },
+    begin: cutIn,
     end: mendLinks,
   },
   {

@@ -8,12 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
-import { Cluster } from "#client/cluster.ts";
+import type { Cluster } from "#client/cluster.ts";
 import { ROOT, SpawnedBroker } from "../support/broker-process.ts";
 import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
-import { freePort, mustRun, until } from "../support/process.ts";
+import { CLUSTER_PATIENCE_MS, askCluster, waitForNodes } from "../support/cluster-questions.ts";
+import { freePort, mustRun } from "../support/process.ts";
 
-const PATIENCE_MS = 60_000;
 const MAIN = join(ROOT, "src/main.ts");
 
 let directory: string;
@@ -22,13 +22,12 @@ let fourth: SpawnedBroker;
 let kafka: Kafka;
 let admin: Admin;
 
-function logs(): string {
-  const nodes = [...cluster.nodes, ...(fourth === undefined ? [] : [fourth])];
-  return nodes.map((node) => `--- ${node.name}\n${node.log().slice(-2000)}`).join("\n");
-}
-
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+  await waitForNodes(
+    [...cluster.nodes, ...(fourth === undefined ? [] : [fourth])],
+    what,
+    isReached,
+  );
 }
 
 function clientOf(bootstrap: string): Kafka {
@@ -40,13 +39,7 @@ function clientOf(bootstrap: string): Kafka {
 }
 
 async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
-  const bootstrap = cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port }));
-  const client = await Cluster.connect({ bootstrap });
-  try {
-    return await question(client);
-  } finally {
-    client.close();
-  }
+  return await askCluster(cluster, question);
 }
 
 async function produce(topic: string, values: readonly string[]): Promise<void> {
@@ -102,7 +95,7 @@ test("what a node had while it was by itself is what the cluster begins with", a
     port,
     dataDirectory: join(directory, "node-1", "data"),
     logFile: join(directory, "alone.log"),
-    readyTimeoutMs: PATIENCE_MS,
+    readyTimeoutMs: CLUSTER_PATIENCE_MS,
     command: [
       process.execPath,
       MAIN,
@@ -162,7 +155,7 @@ test("a fourth node joins with one option, gets replicas and a vote, and leaves 
     port,
     dataDirectory: join(directory, "node-4"),
     logFile: join(directory, "fourth.log"),
-    readyTimeoutMs: PATIENCE_MS,
+    readyTimeoutMs: CLUSTER_PATIENCE_MS,
     command: [
       process.execPath,
       MAIN,

@@ -7,7 +7,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeQuorum } from "#client/cluster-info.ts";
-import { Cluster } from "#client/cluster.ts";
+import type { Cluster } from "#client/cluster.ts";
 import { AddRaftVoterApi, makeAddRaftVoterRequest } from "#protocol/generated/add-raft-voter.ts";
 import {
   makeRemoveRaftVoterRequest,
@@ -15,31 +15,17 @@ import {
 } from "#protocol/generated/remove-raft-voter.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
-import { until } from "../support/process.ts";
-
-const PATIENCE_MS = 60_000;
+import { askCluster, waitForNodes } from "../support/cluster-questions.ts";
 
 let directory: string;
 let cluster: BrokerCluster;
 
-function logs(): string {
-  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-2500)}`).join("\n");
-}
-
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
-  const bootstrap = cluster.nodes
-    .filter(({ pid, isBroker }) => pid !== null && isBroker)
-    .map(({ port }) => ({ host: "127.0.0.1", port }));
-  const client = await Cluster.connect({ bootstrap });
-  try {
-    return await question(client);
-  } finally {
-    client.close();
-  }
+  return await askCluster(cluster, question);
 }
 
 /** Members as `kafka-metadata-quorum` would show them. */

@@ -20,24 +20,19 @@ import { ElectLeadersApi, makeElectLeadersRequest } from "#protocol/generated/el
 import type { ClusterStatus } from "#cli/cluster/status-report.ts";
 import { writeProperties } from "../support/broker-process.ts";
 import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
-import { freePort, until } from "../support/process.ts";
+import { CLUSTER_PATIENCE_MS, waitForNodes } from "../support/cluster-questions.ts";
+import { freePort } from "../support/process.ts";
 import { sluice, type SluiceRun, spawnSluice } from "../support/run-sluice.ts";
 
 const PARTITIONS = 12;
 const TOPIC = "orders";
-/** The machine may be slow: what takes longer than this does not happen any more. */
-const PATIENCE_MS = 60_000;
 
 let directory: string;
 let cluster: BrokerCluster;
 let client: Cluster;
 
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
-}
-
-function logs(): string {
-  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 function nodeOf(id: number): ClusterNode {
@@ -75,7 +70,7 @@ beforeAll(async () => {
   await cluster.start();
   client = await Cluster.connect({
     bootstrap: cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port })),
-    retryTimeoutMs: PATIENCE_MS,
+    retryTimeoutMs: CLUSTER_PATIENCE_MS,
   });
   await waitFor("four brokers in service", async () => {
     const brokers = await describeBrokers(client).catch(() => []);

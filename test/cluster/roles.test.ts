@@ -8,11 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Admin, type ITopicConfig, Kafka, logLevel } from "kafkajs";
 import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
-import { Cluster } from "#client/cluster.ts";
+import type { Cluster } from "#client/cluster.ts";
 import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
-import { until } from "../support/process.ts";
+import { askCluster, waitForNodes } from "../support/cluster-questions.ts";
 
-const PATIENCE_MS = 60_000;
 const TOPIC = "apart";
 
 let directory: string;
@@ -20,24 +19,12 @@ let cluster: BrokerCluster;
 let kafka: Kafka;
 let admin: Admin;
 
-function logs(): string {
-  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
-}
-
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 async function asked<T>(question: (client: Cluster) => Promise<T>): Promise<T> {
-  const bootstrap = cluster.nodes
-    .filter(({ pid, isBroker }) => pid !== null && isBroker)
-    .map(({ port }) => ({ host: "127.0.0.1", port }));
-  const client = await Cluster.connect({ bootstrap });
-  try {
-    return await question(client);
-  } finally {
-    client.close();
-  }
+  return await askCluster(cluster, question);
 }
 
 /** Creates a topic and waits until it has leaders. A broker that has not heard of it yet says that there is none. */

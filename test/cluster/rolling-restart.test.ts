@@ -13,12 +13,10 @@ import { Cluster } from "#client/cluster.ts";
 import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { Producer } from "#client/producer.ts";
 import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
-import { until } from "../support/process.ts";
+import { CLUSTER_PATIENCE_MS, waitForNodes } from "../support/cluster-questions.ts";
 
 const PARTITIONS = 3;
 const TOPICS = { own: "by-own-client", kafkajs: "by-kafkajs" } as const;
-/** The machine may be slow: what takes longer than this does not happen any more. */
-const PATIENCE_MS = 60_000;
 /** No client waits longer for an acknowledgement; Kafka's producers give up after 120 s. */
 const LONGEST_GAP_MS = 20_000;
 
@@ -83,11 +81,7 @@ class KafkajsWriter extends Writer {
 const read: Map<string, Map<number, number>> = new Map();
 
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
-}
-
-function logs(): string {
-  return cluster.nodes.map((node) => `--- ${node.name}\n${node.log().slice(-1500)}`).join("\n");
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 /** Settles when every replica of every partition is in sync. */
@@ -132,7 +126,7 @@ beforeAll(async () => {
   kafka = new Kafka({ clientId: "rolling", brokers, logLevel: logLevel.NOTHING });
   client = await Cluster.connect({
     bootstrap: cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port })),
-    retryTimeoutMs: PATIENCE_MS,
+    retryTimeoutMs: CLUSTER_PATIENCE_MS,
   });
   for (const node of cluster.nodes) await serves(node);
   for (const name of Object.values(TOPICS)) {

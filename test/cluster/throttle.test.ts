@@ -28,10 +28,9 @@ import {
   makeIncrementalAlterConfigsRequest,
 } from "#protocol/generated/incremental-alter-configs.ts";
 import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
-import { until } from "../support/process.ts";
+import { CLUSTER_PATIENCE_MS, waitForNodes } from "../support/cluster-questions.ts";
 
 const TOPIC = "heavy";
-const PATIENCE_MS = 60_000;
 const VALUE_BYTES = 100_000;
 const RECORD_COUNT = 20;
 const RATE = 400_000;
@@ -47,8 +46,7 @@ let cluster: BrokerCluster;
 let client: Cluster;
 
 async function waitFor(what: string, isReached: () => boolean | Promise<boolean>): Promise<void> {
-  const logs = (): string => cluster.nodes.map((node) => node.log().slice(-1500)).join("\n---\n");
-  await until(isReached, PATIENCE_MS, () => `no ${what}\n${logs()}`);
+  await waitForNodes(cluster.nodes, what, isReached);
 }
 
 beforeAll(async () => {
@@ -60,7 +58,7 @@ beforeAll(async () => {
   await cluster.start();
   client = await Cluster.connect({
     bootstrap: cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port })),
-    retryTimeoutMs: PATIENCE_MS,
+    retryTimeoutMs: CLUSTER_PATIENCE_MS,
   });
   await waitFor("three brokers in service", async () => {
     const brokers = await describeBrokers(client).catch(() => []);
