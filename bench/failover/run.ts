@@ -158,6 +158,30 @@ async function main(): Promise<number> {
   const machine = await describeMachine();
   const checkout = await describeCheckout();
   const runs = new Map<string, FailoverRun[]>();
+  // Written after every round, so that a run of hours that is cut short leaves what it measured.
+  const recordSoFar = (): FailoverRecord => {
+    const cases: FailoverCase[] = chosenFaults.flatMap((fault) =>
+      systems.map((system) => ({
+        fault: fault.name,
+        system: system.name,
+        goalMs: system.profile === null ? null : fault.goalMs[system.profile],
+        runs: runs.get(`${fault.name}\n${system.name}`) ?? [],
+      })),
+    );
+    return writeRecord(
+      {
+        schema: 1,
+        startedAt,
+        finishedAt: new Date().toISOString(),
+        command: ["bun", "bench/failover/run.ts", ...process.argv.slice(2)].join(" "),
+        ...checkout,
+        machine,
+        systems: Object.fromEntries(systems.map(({ name, overrides }) => [name, overrides])),
+        cases,
+      },
+      values.json,
+    );
+  };
   await inRunDirectory("failover", async (directory) => {
     for (let round = 1; round <= rounds; round += 1) {
       for (const system of systems) {
@@ -171,33 +195,14 @@ async function main(): Promise<number> {
           say(`round ${round}/${rounds} ${system.name}: ${fault.name}: ${outcome}${lost}`);
         });
       }
+      recordSoFar();
     }
   });
-  const cases: FailoverCase[] = chosenFaults.flatMap((fault) =>
-    systems.map((system) => ({
-      fault: fault.name,
-      system: system.name,
-      goalMs: system.profile === null ? null : fault.goalMs[system.profile],
-      runs: runs.get(`${fault.name}\n${system.name}`) ?? [],
-    })),
-  );
-  const record: FailoverRecord = writeRecord(
-    {
-      schema: 1,
-      startedAt,
-      finishedAt: new Date().toISOString(),
-      command: ["bun", "bench/failover/run.ts", ...process.argv.slice(2)].join(" "),
-      ...checkout,
-      machine,
-      systems: Object.fromEntries(systems.map(({ name, overrides }) => [name, overrides])),
-      cases,
-    },
-    values.json,
-  );
+  const record = recordSoFar();
   console.log(formatFailover(record, paintFor(process.stdout)));
   const { page, plot } = writeFailoverReport(record, values.json.replace(/(\.json)?$/, ".md"));
   say(`\nrecord: ${values.json}\npage: ${page}\nplot: ${plot}`);
-  return cases.some((each) =>
+  return record.cases.some((each) =>
     each.runs.some(({ error, lostCount }) => error !== null || lostCount > 0),
   )
     ? 1
