@@ -60,7 +60,7 @@ import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
 import { ClusterBroker, requireNoMember } from "./cluster-broker.ts";
 import { ClusterNode } from "./cluster-node.ts";
-import { countCluster } from "./cluster-observation.ts";
+import { countCluster, ElectionCounter } from "./cluster-observation.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
 import { CONTROLLER_UNAVAILABLE, type ControllerAccess } from "./forwarding.ts";
@@ -518,6 +518,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       }),
   });
   loader.addPublisher(current);
+  const elections = new ElectionCounter();
+  loader.addPublisher(elections);
   let limitedBy = config;
   loader.addPublisher({
     onMetadataUpdate(): void | Promise<void> {
@@ -615,6 +617,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
         settings.cluster?.isController === false ? null : (controller.cluster?.isActive ?? true),
       controllerId: node === null ? nodeId : node.leaderId,
       members: node?.members() ?? null,
+      elections,
     });
   const parts = { replicas, sessions, directory, groups, telemetry };
   observation.onServing({ ...parts, node, cluster, following });

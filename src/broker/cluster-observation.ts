@@ -1,6 +1,13 @@
 /** Counts the cluster's metadata for a scrape; see `src/metrics/cluster-statistics.ts`. */
 import type { BrokerConfig } from "#config/broker-config.ts";
-import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
+import type { ClusterDelta } from "#metadata/cluster-delta.ts";
+import {
+  type ClusterImage,
+  configValues,
+  EMPTY_IMAGE,
+  ResourceType,
+} from "#metadata/cluster-image.ts";
+import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
 import type { ClusterStatistics } from "#metrics/cluster-statistics.ts";
 import { type DescribedMember, MEMBER_STATES } from "#protocol/describe-members.ts";
 
@@ -15,11 +22,24 @@ export interface ClusterCounts {
   readonly isActiveController: boolean | null;
   readonly controllerId: number;
   readonly members: readonly DescribedMember[] | null;
+  readonly elections: ClusterStatistics["elections"];
+}
+
+/** Counts elections as their records are published; those of a log that is read at the start are history. */
+export class ElectionCounter implements MetadataPublisher {
+  uncleanCount = 0;
+  eligibleCount = 0;
+
+  onMetadataUpdate({ base, elections }: ClusterDelta): void {
+    if (base === EMPTY_IMAGE) return;
+    this.uncleanCount += elections.uncleanCount;
+    this.eligibleCount += elections.eligibleCount;
+  }
 }
 
 /** The counts now. Walks all partitions once. */
 export function countCluster(counts: ClusterCounts): ClusterStatistics {
-  const { nodeId, image, config, isActiveController, controllerId, members } = counts;
+  const { nodeId, image, config, isActiveController, controllerId, members, elections } = counts;
   let partitionCount = 0;
   let offlineCount = 0;
   let imbalancedCount = 0;
@@ -60,6 +80,7 @@ export function countCluster(counts: ClusterCounts): ClusterStatistics {
     offlineCount,
     imbalancedCount,
     reassigningCount,
+    elections: { uncleanCount: elections.uncleanCount, eligibleCount: elections.eligibleCount },
     led,
     members:
       members === null

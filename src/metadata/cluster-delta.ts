@@ -30,6 +30,7 @@ export class ClusterDelta {
   readonly #carried = new Map<string, MetadataRecord | null>();
   readonly #clientQuotas: ClientQuotasDelta;
   readonly #scramCredentials = new Map<string, UserScramCredentialRecord | null>();
+  readonly #elections = { uncleanCount: 0, eligibleCount: 0 };
   #nextProducerId: bigint | null = null;
   #recordCount = 0;
 
@@ -41,6 +42,11 @@ export class ClusterDelta {
   /** Records replayed so far. */
   get recordCount(): number {
     return this.#recordCount;
+  }
+
+  /** Elections among the replayed records whose winner was not in sync: one that may lack records, or one that was eligible (KIP-966). */
+  get elections(): { readonly uncleanCount: number; readonly eligibleCount: number } {
+    return this.#elections;
   }
 
   /** Topics of the base image that are gone. A topic deleted and created again under its name is in both lists. */
@@ -221,6 +227,9 @@ export class ClusterDelta {
       topic !== undefined && before !== undefined,
       `PartitionChangeRecord of unknown partition ${record.topicId}-${record.partitionId}`,
     );
+    const { eligibleLeaderReplicas: eligible } = before;
+    if (eligible.includes(record.leader)) this.#elections.eligibleCount += 1;
+    else if (isElectedUncleanly(before, record)) this.#elections.uncleanCount += 1;
     this.#setPartition(topic, partitionAfter(before, record));
   }
 
@@ -294,6 +303,16 @@ export function partitionAfter(
     eligibleLeaderReplicas: record.eligibleLeaderReplicas ?? before.eligibleLeaderReplicas,
     lastKnownElr: record.lastKnownElr ?? before.lastKnownElr,
   };
+}
+
+/** Whether a change makes somebody the leader who was neither in sync nor eligible. Who joins in this very change to end a reassignment is in sync. */
+function isElectedUncleanly(
+  { leader, isr, addingReplicas }: PartitionImage,
+  change: PartitionChangeRecord,
+): boolean {
+  const isNew = change.leader >= 0 && change.leader !== leader;
+  const hasJoined = change.addingReplicas !== null && addingReplicas.includes(change.leader);
+  return isNew && !isr.includes(change.leader) && !hasJoined;
 }
 
 function overlay<K, V>(

@@ -16,6 +16,8 @@ export interface ClusterStatistics {
   /** Partitions that another than the preferred replica leads. */
   readonly imbalancedCount: number;
   readonly reassigningCount: number;
+  /** Since the start of the process: winners that may lack records, and winners that were not in sync but had all of them (KIP-966). */
+  readonly elections: { readonly uncleanCount: number; readonly eligibleCount: number };
   /** Partitions that this broker leads. */
   readonly led: {
     readonly count: number;
@@ -58,6 +60,18 @@ export function writeCluster(writer: ExpositionWriter, statistics: ClusterStatis
     "Partitions whose replicas are on their way.",
     statistics.reassigningCount,
   );
+  writer
+    .counter(
+      "sluice_unclean_leader_elections_total",
+      "Elections of a leader that was not in sync and may lack records.",
+    )
+    .sample(statistics.elections.uncleanCount);
+  writer
+    .counter(
+      "sluice_eligible_leader_elections_total",
+      "Elections of a leader that was not in sync but known to lack nothing.",
+    )
+    .sample(statistics.elections.eligibleCount);
   gauge("leader_partitions", "Partitions that this broker leads.", led.count);
   gauge(
     "under_replicated_partitions",

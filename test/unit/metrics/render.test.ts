@@ -163,6 +163,7 @@ async function snapshotOf(
       offlineCount: 1,
       imbalancedCount: 2,
       reassigningCount: 4,
+      elections: { uncleanCount: 0, eligibleCount: 0 },
       led: { count: 5, underReplicatedCount: 3, underMinIsrCount: 1, atMinIsrCount: 2 },
       members: new Map([["alive", 2]]),
     },
