@@ -1,6 +1,8 @@
 /** Configurations of topics, brokers, groups and client metrics: described, changed key by key, and listed. */
+import { ErrorCode } from "#common/error-code.ts";
 import {
   DescribeConfigsApi,
+  type DescribeConfigsResult,
   makeDescribeConfigsRequest,
   makeDescribeConfigsResource,
 } from "#protocol/generated/describe-configs.ts";
@@ -100,6 +102,9 @@ export interface ConfigChange {
   readonly value: string | null;
 }
 
+/** Topics asked for in one request. */
+const TOPICS_AT_ONCE = 500;
+
 const OPERATIONS = { set: 0, unset: 1, append: 2, subtract: 3 } as const;
 
 /**
@@ -112,25 +117,63 @@ export async function describeConfigs(
   resource: ConfigResource,
   options: { readonly hasDocumentation?: boolean; readonly keys?: readonly string[] } = {},
 ): Promise<readonly ConfigEntry[]> {
-  const connection = await connectionFor(cluster, resource);
+  const [row] = await describe(
+    await connectionFor(cluster, resource),
+    [resource],
+    options.keys,
+    options.hasDocumentation ?? false,
+  );
+  if (row === undefined || row.errorCode !== 0)
+    throw refused(formatResource(resource), row?.errorCode ?? -1, row?.errorMessage ?? null);
+  return entriesOf(row);
+}
+
+/** Values of `keys` of many topics, by topic; those that do not exist are left out. */
+export async function describeTopicConfigs(
+  cluster: Cluster,
+  topics: readonly string[],
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, readonly ConfigEntry[]>> {
+  const found = new Map<string, readonly ConfigEntry[]>();
+  for (let at = 0; at < topics.length; at += TOPICS_AT_ONCE) {
+    const resources = topics
+      .slice(at, at + TOPICS_AT_ONCE)
+      .map((name) => ({ type: "topic", name }) as const);
+    for (const row of await describe(await cluster.any(), resources, keys, false)) {
+      if (row.errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) continue;
+      if (row.errorCode !== 0)
+        throw refused(`topic '${row.resourceName}'`, row.errorCode, row.errorMessage);
+      found.set(row.resourceName, entriesOf(row));
+    }
+  }
+  return found;
+}
+
+async function describe(
+  connection: Connection,
+  resources: readonly ConfigResource[],
+  keys: readonly string[] | undefined,
+  includeDocumentation: boolean,
+): Promise<readonly DescribeConfigsResult[]> {
   const answer = await connection.send(
     DescribeConfigsApi,
     makeDescribeConfigsRequest({
-      resources: [
+      resources: resources.map(({ type, name }) =>
         makeDescribeConfigsResource({
-          resourceType: CONFIG_RESOURCE_TYPES[resource.type],
-          resourceName: resource.name,
-          configurationKeys: options.keys === undefined ? null : [...options.keys],
+          resourceType: CONFIG_RESOURCE_TYPES[type],
+          resourceName: name,
+          configurationKeys: keys === undefined ? null : [...keys],
         }),
-      ],
+      ),
       includeSynonyms: true,
-      includeDocumentation: options.hasDocumentation ?? false,
+      includeDocumentation,
     }),
   );
-  const row = answer.results[0];
-  if (row === undefined || row.errorCode !== 0)
-    throw refused(formatResource(resource), row?.errorCode ?? -1, row?.errorMessage ?? null);
-  return row.configs
+  return answer.results;
+}
+
+function entriesOf({ configs }: DescribeConfigsResult): readonly ConfigEntry[] {
+  return configs
     .map((config) => ({
       name: config.name,
       value: config.value,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTopic } from "#client/admin.ts";
 import { describeBrokers } from "#client/cluster-info.ts";
+import { describeConfigs } from "#client/configs.ts";
 import { Cluster } from "#client/cluster.ts";
 import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { Producer } from "#client/producer.ts";
@@ -57,6 +58,29 @@ async function replicasOn(id: number): Promise<number> {
   return topics
     .flatMap(({ partitions }) => partitions)
     .filter(({ replicas }) => replicas.includes(id)).length;
+}
+
+/** What throttles replication: the topic's lists, and the rates that brokers were given. */
+async function throttles(): Promise<{ leaders: string; followers: string; rates: string[] }> {
+  const keys = (what: string): string[] =>
+    ["leader", "follower"].map((side) => `${side}.replication.throttled.${what}`);
+  const [follower, leader] = await describeConfigs(
+    client,
+    { type: "topic", name: TOPIC },
+    { keys: keys("replicas") },
+  );
+  const rates: string[] = [];
+  for (const { id } of cluster.nodes) {
+    const entries = await describeConfigs(
+      client,
+      { type: "broker", name: String(id) },
+      { keys: keys("rate") },
+    );
+    rates.push(
+      ...entries.flatMap(({ source, value }) => (source === "broker" ? [value ?? ""] : [])),
+    );
+  }
+  return { leaders: leader?.value ?? "", followers: follower?.value ?? "", rates };
 }
 
 beforeAll(async () => {
@@ -127,17 +151,26 @@ test("drain: may be interrupted, goes on, and loses nothing that is written mean
   writing.catch(() => {});
   const before = await replicasOn(4);
   expect(before).toBeGreaterThan(2);
-  const first = spawnSluice(["cluster", "drain", "4", "--at-once", "1", "-b", nodeOf(1).bootstrap]);
+  const slowly = ["--at-once", "1", "--throttle", "50000000"];
+  const first = spawnSluice(["cluster", "drain", "4", ...slowly, "-b", nodeOf(1).bootstrap]);
   await waitFor("a first move", async () => (await replicasOn(4)) < before);
   first.kill("SIGINT");
   const told = await new Response(first.stderr).text();
   const exitCode = await first.exited;
   // It may have been done already where the machine stood still.
-  if (exitCode !== 0)
-    expect([exitCode, told.includes("The same command goes on.")]).toEqual([130, true]);
+  if (exitCode !== 0) expect([exitCode, told.includes("The throttle stays")]).toEqual([130, true]);
+  if (exitCode !== 0) {
+    const { leaders, followers, rates } = await throttles();
+    expect([leaders.includes(":4"), followers.includes(":"), rates.length]).toEqual([
+      true,
+      true,
+      8,
+    ]);
+  }
   const { exitCode: ended, err } = await command("drain", "4");
   expect([ended, err.includes("node 4 holds no replica")]).toEqual([0, true]);
   expect(await replicasOn(4)).toBe(0);
+  expect(await throttles()).toEqual({ leaders: "", followers: "", rates: [] });
   isOver = true;
   await writing;
   const topics = await client.listTopics();

@@ -26,11 +26,13 @@ import {
   type DrainPlan,
   planDrain,
 } from "./drain-plan.ts";
+import { DrainThrottle, type ThrottledMove } from "./drain-throttle.ts";
 import { readNodeId } from "./node-argument.ts";
 
 /** Options as commander gives them. */
 export interface ClusterDrainOptions extends ClusterArguments {
   readonly atOnce: string;
+  readonly throttle?: string;
   readonly dryRun?: true;
   readonly json?: true;
 }
@@ -53,6 +55,10 @@ interface DrainState {
   readonly plan: DrainPlan;
   /** Partitions that lie on the broker still, and leave it or are moved by somebody. */
   readonly underWayCount: number;
+  /** Moves off the broker under way. */
+  readonly underWay: readonly ThrottledMove[];
+  readonly topics: readonly string[];
+  readonly serving: ReadonlySet<number>;
 }
 
 /** When the move of a partition was begun, by its name; of a clock that never goes back. */
@@ -66,6 +72,8 @@ export async function runClusterDrain(
 ): Promise<void> {
   const node = readNodeId(nodeText);
   const atOnce = readInteger("--at-once", options.atOnce, { min: 1, max: AT_ONCE_MAX });
+  const { throttle: rateText } = options;
+  const rate = rateText === undefined ? null : readInteger("--throttle", rateText, { min: 1 });
   await withCluster(options, async (cluster) => {
     let first = await lookAt(cluster, node, new Map());
     if (first.plan.stuck.length > 0) {
@@ -74,7 +82,8 @@ export async function runClusterDrain(
     }
     requireRoom(node, first.plan);
     if (options.dryRun === true) return printMoves(first.plan.moves, options.json === true, io);
-    await drain(cluster, node, atOnce, first, io);
+    const throttle = new DrainThrottle(cluster, node, rate);
+    await drain(cluster, node, atOnce, throttle, first, io);
     if (options.json === true && !io.interruption().aborted)
       await printJson(io.stdout, { node, result: "drained" });
   });
@@ -84,6 +93,7 @@ async function drain(
   cluster: Cluster,
   node: number,
   atOnce: number,
+  throttle: DrainThrottle,
   first: DrainState,
   io: CommandIo,
 ): Promise<void> {
@@ -100,9 +110,13 @@ async function drain(
       `moving ${formatPlural(total, "replica")} off node ${node}, ${formatCount(atOnce)} at once\n`,
     );
   }
+  // Begun by a command before this one, perhaps at another rate.
+  await throttle.cover(first.underWay, first.serving);
   while (owed(state) > 0 && !interruption.aborted) {
     const room = Math.max(0, atOnce - state.underWayCount);
-    await begin(cluster, state.plan.moves.slice(0, room), begun);
+    const moves = state.plan.moves.slice(0, room);
+    await throttle.cover(moves.map(throttledMove), state.serving);
+    await begin(cluster, moves, begun);
     await pause(LOOK_MS, interruption);
     state = await lookAt(cluster, node, begun);
     // A broker was fenced meanwhile, and nothing moves any more.
@@ -119,6 +133,7 @@ async function drain(
   }
   progress.clear();
   if (owed(state) === 0) {
+    await throttle.lift(state.topics, state.serving);
     await io.stderr.write(
       `node ${node} holds no replica. Stop it, then 'sluice cluster remove ${node}' makes the cluster forget it.\n`,
     );
@@ -127,7 +142,7 @@ async function drain(
   io.setExitCode(INTERRUPTED_EXIT_CODE);
   await io.stderr.write(
     `interrupted: ${formatPlural(state.underWayCount, "move")} under way will end without this command, ` +
-      `${formatCount(state.plan.moves.length)} did not begin. The same command goes on.\n`,
+      `${formatCount(state.plan.moves.length)} did not begin. The same command goes on.${throttle.isSet ? " The throttle stays until it ends." : ""}\n`,
   );
 }
 
@@ -189,7 +204,21 @@ async function lookAt(cluster: Cluster, node: number, begun: Begun): Promise<Dra
   return {
     plan: { moves, stuck },
     underWayCount: held.size - moves.length - stuck.length,
+    underWay: reassignments
+      .filter(({ removing }) => removing.includes(node))
+      .map(({ topic, partition, replicas, adding }) => ({
+        topic,
+        partition,
+        sources: replicas.filter((id) => !adding.includes(id)),
+        destinations: adding,
+      })),
+    topics: topics.map(({ name }) => name),
+    serving: new Set(places.flatMap(({ id, isServing }) => (isServing ? [id] : []))),
   };
+}
+
+function throttledMove({ topic, partition, from, to }: DrainMove): ThrottledMove {
+  return { topic, partition, sources: from, destinations: to };
 }
 
 function keyOf({

@@ -12,6 +12,10 @@ export function register(program: Command, io: CommandIo): void {
     .description("move every replica of a node to the others")
     .argument("<node>", "node id")
     .option("--at-once <count>", "partitions on their way at a time", "10")
+    .option(
+      "--throttle <bytes-per-second>",
+      "rate of each broker, sent and received, for what is on its way",
+    )
     .option("--dry-run", "only show what would move where")
     .option("--json", "one JSON document");
   addClusterOptions(command).action(async (node: string, options: ClusterDrainOptions) => {
@@ -19,10 +23,14 @@ export function register(program: Command, io: CommandIo): void {
     await runClusterDrain(node, options, io);
   });
   addNotes(command, io, [
-    "Replicas go to other racks than those that hold the partition, and to the brokers with the fewest. Ctrl-C begins no more moves; what is under way ends by itself, and the same command goes on.",
+    "Replicas go to other racks than those that hold the partition, and to the brokers with the fewest. Ctrl-C begins no more moves; what is under way ends by itself, and the same command goes on. --throttle sets what kafka-reassign-partitions sets, and takes it away in the end; after Ctrl-C it stays until the same command is run to its end.",
   ]);
   addExamples(command, io, [
     ["sluice cluster drain 4 --dry-run", "where its replicas would go"],
+    [
+      "sluice cluster drain 4 --throttle 20000000",
+      "with at most 20 MB/s in and out of each broker",
+    ],
     ["sluice cluster drain 4", "before node 4 is taken out of the cluster"],
   ]);
 }
