@@ -3,7 +3,8 @@
  * about wrong values are Kafka's.
  *
  * A quorum of nobody but this node, which is broker and controller, is no cluster: such a node runs by itself, with a metadata log of its own. That is what a
- * `server.properties` for a single node of Kafka says, and what a broker without a file does.
+ * `server.properties` for a single node of Kafka says, and what a broker without a file does. With `sluice.cluster.of.one` it is one all the
+ * same: a quorum of one voter, which others can join.
  */
 import type { BrokerConfig } from "./broker-config.ts";
 import type { Listener } from "./listeners.ts";
@@ -63,7 +64,7 @@ export function clusterSettings(
   errors: string[],
 ): ClusterSettings | null {
   const voters = parseVoters(config.list("controller.quorum.voters"), errors);
-  const servers = parseServers(config.list("controller.quorum.bootstrap.servers"), errors);
+  const given = parseServers(config.list("controller.quorum.bootstrap.servers"), errors);
   const nodeId = config.number("node.id");
   const roles = config.list("process.roles");
   const isController = roles.includes("controller");
@@ -72,7 +73,11 @@ export function clusterSettings(
   const isBroker = roles.includes("broker");
   // One that is only a controller decides for brokers elsewhere.
   const isWhole = isBroker && isController;
-  if (isAlone(voters, servers, nodeId, isWhole, controllerListeners)) return null;
+  const isClusterOfOne = isWhole && config.boolean("sluice.cluster.of.one");
+  if (!isClusterOfOne && isAlone(voters, given, nodeId, isWhole, controllerListeners)) return null;
+  const [own] = controllerListeners;
+  const isUnnamed = voters.length === 0 && given.length === 0 && own !== undefined;
+  const servers = isUnnamed ? [ownAddress(own)] : given;
   checkRoles(isBroker, isController, nodeId, voters, errors);
   checkControllerListeners(isBroker, isController, names, listeners, errors);
   const bootstrapServers =
@@ -116,6 +121,11 @@ function isAlone(
   // What Kafka ships for one node: the only server is its own controller, or it has not opened one at all.
   const [own] = controllerListeners;
   return servers.length === 1 && isWhole && (own === undefined || own.port === server.port);
+}
+
+/** Where this node reaches its own controller. */
+function ownAddress({ host, port }: Listener): QuorumAddress {
+  return { host: host === "" || host === "0.0.0.0" || host === "::" ? "localhost" : host, port };
 }
 
 function checkRoles(

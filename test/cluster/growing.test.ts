@@ -8,11 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
-import type { Cluster } from "#client/cluster.ts";
-import { ROOT, SpawnedBroker } from "../support/broker-process.ts";
+import { Cluster } from "#client/cluster.ts";
+import { type BrokerProcess, ROOT, SpawnedBroker } from "../support/broker-process.ts";
 import { type BrokerCluster, sluiceCluster } from "../support/cluster-process.ts";
 import { CLUSTER_PATIENCE_MS, askCluster, waitForNodes } from "../support/cluster-questions.ts";
 import { freePort, mustRun } from "../support/process.ts";
+import { sluice as runSluice } from "../support/run-sluice.ts";
 
 const MAIN = join(ROOT, "src/main.ts");
 
@@ -50,12 +51,26 @@ async function produce(topic: string, values: readonly string[]): Promise<void> 
 }
 
 async function consume(topic: string, count: number, groupId: string): Promise<string[]> {
+  return await consumeFrom(
+    [...cluster.nodes, fourth].filter((node) => node !== undefined),
+    topic,
+    count,
+    groupId,
+  );
+}
+
+async function consumeFrom(
+  nodes: readonly BrokerProcess[],
+  topic: string,
+  count: number,
+  groupId: string,
+): Promise<string[]> {
   const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100 });
   const read: string[] = [];
   await consumer.connect();
   await consumer.subscribe({ topic, fromBeginning: true });
   await consumer.run({ eachMessage: async ({ message }) => void read.push(String(message.value)) });
-  await waitFor(`${count} records`, () => read.length >= count);
+  await waitForNodes(nodes, `${count} records`, () => read.length >= count);
   await consumer.disconnect();
   return read.sort();
 }
@@ -191,4 +206,64 @@ test("a fourth node joins with one option, gets replicas and a vote, and leaves 
   await sluice("cluster", "remove", "4");
   expect((await asked(describeBrokers)).map(({ id }) => id)).toEqual([1, 2, 3]);
   expect(await consume("new", 1, "three")).toEqual(["x"]);
+}, 180_000);
+
+test("a node by itself says what to do, and as a cluster of one is joined while it runs", async () => {
+  const home = join(directory, "first");
+  const port = await freePort();
+  const ports = [port, await freePort()];
+  const start = (...args: readonly string[]): SpawnedBroker =>
+    new SpawnedBroker({
+      name: "first",
+      host: "127.0.0.1",
+      port,
+      dataDirectory: home,
+      logFile: join(directory, "first.log"),
+      readyTimeoutMs: CLUSTER_PATIENCE_MS,
+      command: [process.execPath, MAIN, "start", ...args, ...common(home, ports)],
+    });
+  const common = (data: string, [client, controller]: readonly number[]): string[] => [
+    `--override=log.dirs=${data}`,
+    `--override=listeners=PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}`,
+    "--override=sluice.admin.listener=",
+    "--override=offsets.topic.replication.factor=1",
+  ];
+  let first = start();
+  await first.start();
+  kafka = clientOf(first.bootstrap);
+  await produce("kept", ["a"]);
+  const joining = ["start", `--join=${first.bootstrap}`, "--role=controller,broker"];
+  const secondPort = await freePort();
+  const own = common(join(directory, "second"), [secondPort, await freePort()]);
+  const { err, exitCode } = await runSluice([...joining, ...own]);
+  expect([exitCode, err.includes("Start it with --cluster")]).toEqual([1, true]);
+  await first.stop("SIGTERM");
+
+  first = start("--cluster");
+  await first.start();
+  const second = new SpawnedBroker({
+    name: "second",
+    host: "127.0.0.1",
+    port: secondPort,
+    dataDirectory: join(directory, "second"),
+    logFile: join(directory, "second.log"),
+    readyTimeoutMs: CLUSTER_PATIENCE_MS,
+    command: [process.execPath, MAIN, ...joining, ...own],
+  });
+  try {
+    await second.start();
+    const bootstrap = [{ host: "127.0.0.1", port }];
+    const client = await Cluster.connect({ bootstrap, retryTimeoutMs: CLUSTER_PATIENCE_MS });
+    await waitForNodes([first, second], "two brokers and two voters", async () => {
+      const [brokers, quorum] = [await describeBrokers(client), await describeQuorum(client)];
+      const voters = quorum?.replicas.filter(({ role }) => role !== "observer") ?? [];
+      return brokers.filter(({ isFenced }) => !isFenced).length === 2 && voters.length === 2;
+    });
+    client.close();
+    kafka = clientOf(second.bootstrap);
+    expect(await consumeFrom([first, second], "kept", 1, "four")).toEqual(["a"]);
+  } finally {
+    await second.stop("SIGKILL");
+    await first.stop("SIGKILL");
+  }
 }, 180_000);

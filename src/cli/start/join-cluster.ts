@@ -14,6 +14,7 @@ import { ClientError } from "#client/client-error.ts";
 import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
 import { Cluster } from "#client/cluster.ts";
 import type { Logger } from "#common/logger.ts";
+import { ZERO_UUID } from "#common/uuid.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
 import { CommandError } from "../failure.ts";
 
@@ -99,7 +100,13 @@ async function ask(cluster: Cluster): Promise<Found> {
   const [listener] = quorum?.listeners ?? [];
   if (quorum === null || listener === undefined || brokers.length === 0) {
     throw new CommandError("cannot join: the brokers tell of no quorum", [
-      "A node by itself has no quorum that another one could join: give it controller.quorum.voters with several nodes.",
+      "Where nodes have one role, ask those that are brokers.",
+    ]);
+  }
+  const [only, ...others] = quorum.replicas;
+  if (others.length === 0 && only?.directoryId === ZERO_UUID) {
+    throw new CommandError("cannot join: this broker is a node by itself", [
+      "Start it with --cluster (sluice.cluster.of.one=true): it keeps what it has, and others can join it.",
     ]);
   }
   const known = [...brokers, ...quorum.replicas].map(({ id }) => id);

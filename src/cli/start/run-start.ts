@@ -27,6 +27,8 @@ export interface StartArguments {
   readonly file: string | null;
   /** Texts `KEY=VALUE`, later ones winning. */
   readonly overrides: readonly string[];
+  /** `--cluster`: a quorum of one, which others can join. */
+  readonly cluster?: true | undefined;
   /** `--join`: brokers of the cluster to become part of. */
   readonly join?: string | undefined;
   /** `--role`: `process.roles` of a node that joins. */
@@ -41,6 +43,10 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
   const startedMs = performance.now();
   if (start.role !== undefined && start.join === undefined)
     throw new UsageError("--role is for a node that joins a cluster: it goes with --join");
+  if (start.cluster === true && start.join !== undefined)
+    throw new UsageError(
+      "--cluster begins a cluster and --join joins one: it can be only one of them",
+    );
   const { config: given, warnings } = await readConfiguration(start, io);
   const logger = outputLogger(
     logOptions(
@@ -54,7 +60,12 @@ export async function runStart(start: StartArguments, io: CommandIo): Promise<vo
     },
   );
   for (const warning of warnings) logger.warn(warning);
-  const configuration = start.join === undefined ? given : await joined(start, given, logger, io);
+  const configuration =
+    start.join !== undefined
+      ? await joined(start, given, logger, io)
+      : start.cluster === true
+        ? await clusterOfOne(start, given, io)
+        : given;
   const signals = new StopSignals(logger);
   try {
     const broker = await Broker.start({
@@ -95,6 +106,20 @@ async function readConfiguration(
         ...errors,
         ...warnings,
       ]);
+}
+
+/** The configuration of a cluster's first node: a listener for controllers unless listeners are set. */
+async function clusterOfOne(
+  start: StartArguments,
+  given: BrokerConfig,
+  io: CommandIo,
+): Promise<BrokerConfig> {
+  const [name = "CONTROLLER"] = given.list("controller.listener.names");
+  const listeners = given.staticValues.has("listeners")
+    ? []
+    : [`listeners=PLAINTEXT://127.0.0.1:9092,${name}://127.0.0.1:9093`];
+  const overrides = [...start.overrides, "sluice.cluster.of.one=true", ...listeners];
+  return (await readConfiguration({ ...start, overrides }, io)).config;
 }
 
 /** The configuration with what joining a cluster adds to it. */

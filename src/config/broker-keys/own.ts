@@ -120,6 +120,12 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "Keeps all partitions in memory only: for tests and embedded use; nothing survives a stop.",
   },
   {
+    name: "sluice.cluster.of.one",
+    type: "boolean",
+    default: "false",
+    doc: "Whether a broker and controller that is the only voter is a cluster of one node, which others can join while it runs, and not a node by itself. It needs a listener for controllers; what the node had by itself it keeps. `sluice start --cluster` sets it.",
+  },
+  {
     name: "sluice.cluster.secret",
     type: "password",
     default: null,

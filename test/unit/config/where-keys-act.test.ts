@@ -91,6 +91,7 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "controller.quorum.election.timeout.ms": [CLUSTER, '"controller.quorum.election.timeout.ms"'],
   "security.inter.broker.protocol": [CLUSTER, '"security.inter.broker.protocol"'],
   "inter.broker.listener.name": [CLUSTER, '"inter.broker.listener.name"'],
+  "sluice.cluster.of.one": [CLUSTER, '"sluice.cluster.of.one"'],
   "sluice.cluster.secret": [CLUSTER, '"sluice.cluster.secret"'],
   "sluice.swim.profile": [SETTINGS, '"sluice.swim.profile"'],
   "controller.listener.names": [SETTINGS, '.list("controller.listener.names")'],
