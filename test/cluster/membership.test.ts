@@ -3,7 +3,14 @@
  * when one comes back with an empty disk, and so without the vote that it may have given away; when votes are given and taken.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeQuorum } from "#client/cluster-info.ts";
@@ -16,6 +23,7 @@ import {
 import { ErrorCode } from "#common/error-code.ts";
 import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
 import { askCluster, waitForNodes } from "../support/cluster-questions.ts";
+import { freePort } from "../support/process.ts";
 
 let directory: string;
 let cluster: BrokerCluster;
@@ -104,6 +112,37 @@ test("all of them started again are the same quorum", async () => {
   await cluster.start();
   await waitFor("three voters", async () => (await members()) === "1 voter, 2 voter, 3 voter");
 }, 90_000);
+
+test("a voter that comes back at another address says so, and is needed there", async () => {
+  const properties = join(directory, "node-3", "server.properties");
+  const portBefore = node(3).controllerPort;
+  const port = await freePort();
+  await node(3).stop("SIGTERM");
+  const text = readFileSync(properties, "latin1");
+  const moved = text.replace(/^listeners=.*$/m, (line) =>
+    line.replace(`:${portBefore}`, `:${port}`),
+  );
+  expect(moved).not.toBe(text);
+  writeFileSync(properties, moved);
+  await node(3).start();
+  await waitFor("its new address", async () => {
+    const listeners = (await asked(describeQuorum).catch(() => null))?.listeners ?? [];
+    return listeners.some((each) => each.port === port) && listeners.length === 3;
+  });
+  // Two of three must reach each other now, and one of them is the voter that moved.
+  await node(1).stop("SIGKILL");
+  await waitFor("another term", async () =>
+    [2, 3].includes((await asked(describeQuorum).catch(() => null))?.leaderId ?? -1),
+  );
+  await node(1).start();
+  await node(3).stop("SIGTERM");
+  writeFileSync(properties, text);
+  await node(3).start();
+  await waitFor("its old address", async () => {
+    const listeners = (await asked(describeQuorum).catch(() => null))?.listeners ?? [];
+    return listeners.some((each) => each.port === portBefore);
+  });
+}, 120_000);
 
 test("a node with an empty disk is no voter before it is made one, and then in place of its earlier self", async () => {
   const clusterId = meta(1, "cluster.id");
