@@ -158,7 +158,7 @@ async function main(): Promise<number> {
   const machine = await describeMachine();
   const checkout = await describeCheckout();
   const runs = new Map<string, FailoverRun[]>();
-  // Written after every round, so that a run of hours that is cut short leaves what it measured.
+  // Written after every system's turn, so that a run of hours that is cut short leaves what it measured.
   const recordSoFar = (): FailoverRecord => {
     const cases: FailoverCase[] = chosenFaults.flatMap((fault) =>
       systems.map((system) => ({
@@ -194,8 +194,8 @@ async function main(): Promise<number> {
           const lost = run.lostCount === 0 ? "" : `, ${run.lostCount} LOST`;
           say(`round ${round}/${rounds} ${system.name}: ${fault.name}: ${outcome}${lost}`);
         });
+        recordSoFar();
       }
-      recordSoFar();
     }
   });
   const record = recordSoFar();
