@@ -12,6 +12,7 @@ import {
   runLoad,
   type LoadOptions,
 } from "./load-generator.ts";
+import type { Mode } from "./mode.ts";
 import type { Progress } from "./progress.ts";
 import { judge, type CaseRecord, type LoadResult, type SystemRuns } from "./record.ts";
 import type { RunningSystem, StartOptions, System } from "./systems/system.ts";
@@ -29,7 +30,7 @@ export interface Entrant {
 
 /** How cases are run. */
 export interface CaseOptions {
-  readonly isQuick: boolean;
+  readonly mode: Mode;
   readonly runs: number;
   readonly seconds: number;
   readonly seed: number;
@@ -54,12 +55,12 @@ function loadOptions(entrant: Entrant, options: CaseOptions, workload: Workload)
     seed: options.seed,
     seconds: options.seconds,
     warmSeconds: workload.isCold === true ? 0 : 0.3,
-    isMemoryHeld: options.isMemoryHeld,
+    isMemoryHeld: options.isMemoryHeld && workload.isMemoryCold !== true,
     topicConfig: {
       ...workload.topicConfig,
       ...entrant.system.topicConfig(workload.durability, workload.acks),
     },
-    ...(options.isQuick
+    ...(options.mode === "quick"
       ? {
           ...(maxMib === undefined ? {} : { maxMib: Math.min(maxMib, quickLimits.maxMib) }),
           fillMib: Math.min(fillMib ?? quickLimits.fillMib, quickLimits.fillMib),
@@ -103,6 +104,7 @@ export function reasonToLeaveOut(
     if (!system.isBroker) return "it takes no client but the generator";
     return missingClients.get(workload.client) ?? null;
   }
+  if (workload.hasSessions === true && !system.isBroker) return "it has no fetch sessions";
   if (workload.isCold === true && running.dataDirectory === null)
     return "its log directory is not known here, so its pages cannot be dropped";
   return null;
@@ -150,7 +152,7 @@ class Side {
   async run(isThrownAway: boolean): Promise<void> {
     const { seconds } = this.#options;
     const load = isThrownAway
-      ? { ...this.#load, seconds: Math.min(seconds, Math.max(0.5, seconds / 2)) }
+      ? { ...this.#load, seconds: Math.min(seconds, Math.max(0.5, seconds / 2)), warmSeconds: 0 }
       : this.#load;
     const result = await this.#measure(load);
     if (result !== null && !isThrownAway) this.runs.push(result);
@@ -160,7 +162,7 @@ class Side {
   async #measure(load: LoadOptions): Promise<LoadResult | null> {
     const workload = this.#workload;
     if (workload.verb === "client") {
-      const share = this.#options.isQuick ? quickLimits.clientShare : 1;
+      const share = this.#options.mode === "quick" ? quickLimits.clientShare : 1;
       return await runClient(workload, load, this.#options.directory, share);
     }
     if (workload.verb !== "fetch") return await runLoad(workload, load);
@@ -193,8 +195,51 @@ class Side {
   }
 }
 
-/** Passes of a case over each system: the throw-away one and the measured ones. */
-export const passesOf = (options: Pick<CaseOptions, "runs">): number => options.runs + 1;
+/** What a run takes besides its measured phase: a process, a topic made and deleted, the generator's own warm phase. */
+const aroundRunSeconds = 0.9;
+/** Bytes a second that a run which ends by its bytes goes at, about, MiB. */
+const usualMibPerSecond = 500;
+
+/** How long a case takes on so many systems, roughly: what progress goes by. */
+export function secondsOfCase(workload: Workload, systems: number, options: CaseOptions): number {
+  const { maxMib } = workload;
+  const limitMib = options.mode === "quick" ? quickLimits.maxMib : Infinity;
+  const mib = maxMib === undefined ? Infinity : Math.min(maxMib, limitMib);
+  const measured = Math.min(options.seconds, mib / usualMibPerSecond);
+  const settle = workload.verb === "fetch" ? 0 : options.settleMs / 1000;
+  const run = measured + aroundRunSeconds + settle;
+  const filling = workload.verb === "fetch" ? 2 : 0;
+  return systems * (filling + run * (options.runs + 1) - measured / 2);
+}
+
+/** Where only goals count, the limit takes part in the cases that have a goal about it. */
+export function isNeeded(
+  system: Pick<System, "isBroker">,
+  workload: Workload,
+  mode: Mode,
+): boolean {
+  return (
+    mode !== "goals" || system.isBroker || workload.goals.some(({ against }) => against === "limit")
+  );
+}
+
+/** The systems that take part in a case, and why the others do not. */
+export function takersOf(
+  entrants: readonly Entrant[],
+  options: Pick<CaseOptions, "mode">,
+  workload: Workload,
+  missingClients: ReadonlyMap<ClientProgram, string>,
+): { readonly takers: readonly Entrant[]; readonly leftOut: Readonly<Record<string, string>> } {
+  const leftOut: Record<string, string> = {};
+  const takers = entrants.filter(({ system, running }) => {
+    const reason = isNeeded(system, workload, options.mode)
+      ? reasonToLeaveOut(workload, system, running, missingClients)
+      : "no goal of this case is about it";
+    if (reason !== null) leftOut[system.name] = reason;
+    return reason === null;
+  });
+  return { takers, leftOut };
+}
 
 /** Runs a case. */
 export async function runCase(
@@ -203,19 +248,15 @@ export async function runCase(
   workload: Workload,
   missingClients: ReadonlyMap<ClientProgram, string>,
 ): Promise<CaseRecord> {
-  const leftOut: Record<string, string> = {};
-  const sides: Side[] = [];
-  for (const entrant of entrants) {
-    const { system, running } = entrant;
-    const reason = reasonToLeaveOut(workload, system, running, missingClients);
-    if (reason === null) sides.push(new Side(entrant, workload, options));
-    else leftOut[system.name] = reason;
-  }
+  const { takers, leftOut } = takersOf(entrants, options, workload, missingClients);
+  const sides = takers.map((entrant) => new Side(entrant, workload, options));
+  const stepSeconds = secondsOfCase(workload, sides.length, options) / (options.runs + 1);
   for (const side of sides) await side.prepare();
-  for (let pass = 0; pass < passesOf(options); pass++) {
-    for (const side of sides) {
+  for (let pass = 0; pass <= options.runs; pass++) {
+    for (const [index, side] of sides.entries()) {
       const what = pass === 0 ? "throw-away pass" : `run ${pass} of ${options.runs}`;
-      options.progress.step(`${workload.name}: ${side.entrant.system.name}, ${what}`);
+      const name = side.entrant.system.name;
+      options.progress.step(`${workload.name}: ${name}, ${what}`, index === 0 ? stepSeconds : 0);
       await side.run(pass === 0);
     }
   }

@@ -2,11 +2,12 @@
  * `sluice bench`, which `bun run bench` is too: what was asked for becomes a comparison, its record, a page beside the record, and
  * a table. The options are read by `src/cli/commands/bench.ts`; here they are judged.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderPage } from "./page/page.ts";
-import { lifecycles } from "./lifecycle.ts";
-import { Progress, type ProgressStream } from "./progress.ts";
+import { lifecycles, type Lifecycle } from "./lifecycle.ts";
+import { scales, type Mode } from "./mode.ts";
+import { formatDuration, Progress, type ProgressStream } from "./progress.ts";
 import { subject, type BenchRecord } from "./record.ts";
 import { compare, type RunOptions } from "./run.ts";
 import { inRunDirectory, outputDirectory, writeRecord } from "./run-directory.ts";
@@ -16,6 +17,7 @@ import { runningSystem } from "./systems/running.ts";
 import type { System } from "./systems/system.ts";
 import { formatRecord, type Paint } from "./table.ts";
 import { selectWorkloads, workloads } from "./workloads/index.ts";
+import type { Workload } from "./workloads/workload.ts";
 
 /** Options as they were given. */
 export interface BenchArguments {
@@ -24,6 +26,8 @@ export interface BenchArguments {
   readonly pid?: readonly string[];
   readonly workload?: readonly string[];
   readonly quick?: boolean;
+  readonly goals?: boolean;
+  readonly resume?: string;
   readonly runs?: string;
   readonly seconds?: string;
   readonly nodes?: string;
@@ -102,18 +106,30 @@ export function readSystems(given: BenchArguments, nodes: number): System[] {
   return systems.sort((left, right) => rank(left) - rank(right));
 }
 
+/** How much was asked for. */
+export function readMode(given: BenchArguments): Mode {
+  if (given.quick === true && given.goals === true)
+    throw new BenchUsageError("--quick and --goals: one of them");
+  return given.quick === true ? "quick" : given.goals === true ? "goals" : "full";
+}
+
+const isIn = {
+  quick: (each: Workload | Lifecycle): boolean => each.isQuick === true,
+  goals: (each: Workload | Lifecycle): boolean =>
+    each.isInGoals ?? ("goals" in each && each.goals.length > 0),
+  full: (): boolean => true,
+} as const;
+
 /** The cases and lifecycles that were asked for. Replicated load needs a cluster, and what is compared on a cluster is replicated. */
 export function readCases(
   given: BenchArguments,
   nodes: number,
 ): Pick<RunOptions, "workloads" | "lifecycles"> {
-  const isQuick = given.quick ?? false;
+  const isChosen = isIn[readMode(given)];
   const fits = (replication: number): boolean => replication > 1 === nodes > 1;
   if (given.workload === undefined) {
-    const chosen = workloads.filter(
-      (each) => (!isQuick || each.isQuick === true) && fits(each.replication),
-    );
-    const lives = nodes > 1 ? [] : lifecycles.filter((each) => !isQuick || each.isQuick);
+    const chosen = workloads.filter((each) => isChosen(each) && fits(each.replication));
+    const lives = nodes > 1 ? [] : lifecycles.filter(isChosen);
     return { workloads: chosen, lifecycles: new Set(lives.map(({ name }) => name)) };
   }
   const names = given.workload.flatMap((text) => text.split(","));
@@ -130,10 +146,27 @@ export function readCases(
 }
 
 function listing(): string {
-  const lines = [...workloads, ...lifecycles].map(
-    ({ name, about, isQuick }) => `${isQuick === true ? "*" : " "} ${name.padEnd(54)} ${about}`,
-  );
-  return `${lines.join("\n")}\n* part of --quick\n`;
+  const lines = [...workloads, ...lifecycles].map((each) => {
+    const marks = `${isIn.quick(each) ? "*" : " "}${isIn.goals(each) ? "+" : " "}`;
+    return `${marks} ${each.name.padEnd(54)} ${each.about}`;
+  });
+  return `${lines.join("\n")}\n* part of --quick, + part of --goals\n`;
+}
+
+/** The record to go on from. Only what was measured in the same way can stand beside the rest. */
+function readEarlier(
+  path: string | undefined,
+  wanted: { readonly mode: Mode; readonly runs: number; readonly seconds: number },
+): BenchRecord | null {
+  if (path === undefined) return null;
+  if (!existsSync(path)) throw new BenchUsageError(`--resume ${path}: there is no such record`);
+  const record = JSON.parse(readFileSync(path, "utf8")) as BenchRecord;
+  const { mode, runs, secondsPerRun } = record.options;
+  if (mode !== wanted.mode || runs !== wanted.runs || secondsPerRun !== wanted.seconds)
+    throw new BenchUsageError(
+      `--resume ${path}: it is of ${runs} runs of ${secondsPerRun} s (${mode}), which is not what is asked for now`,
+    );
+  return record;
 }
 
 function hasErrors(record: BenchRecord): boolean {
@@ -155,24 +188,36 @@ export async function runBench(
     await output.write(listing());
     return true;
   }
-  const isQuick = given.quick ?? false;
+  const mode = readMode(given);
+  const scale = scales[mode];
   const nodes = Math.round(positive("--nodes", given.nodes, 1));
   const progress = new Progress(output.progress);
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, "");
-  const path = given.out ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
+  const path =
+    given.out ?? given.resume ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
+  const runs = Math.round(positive("--runs", given.runs, scale.runs));
+  const seconds = positive("--seconds", given.seconds, scale.seconds);
+  let hasRecord = false;
   const options: RunOptions = {
     command: ["bun run bench", ...words].join(" "),
-    isQuick,
-    runs: Math.round(positive("--runs", given.runs, isQuick ? 2 : 5)),
-    seconds: positive("--seconds", given.seconds, isQuick ? 1.5 : 5),
+    mode,
+    runs,
+    lifecycleRuns: given.runs === undefined ? scale.lifecycleRuns : runs,
+    seconds,
     seed: Math.round(positive("--seed", given.seed, 1)),
     systems: readSystems(given, nodes),
     progress,
-    onCase: (record) => void writeRecord(record, path),
+    earlier: readEarlier(given.resume, { mode, runs, seconds }),
+    onCase: (record) => {
+      writeRecord(record, path);
+      hasRecord = true;
+    },
     ...readCases(given, nodes),
   };
-  const record = await inRunDirectory("run", (directory, running) =>
-    compare(options, directory, running),
+  const record = await inRunDirectory(
+    "run",
+    (directory, running) => compare(options, directory, running),
+    () => progress.say(hasRecord ? `interrupted; what was measured: ${path}` : "interrupted"),
   );
   const written = writeRecord(record, path);
   const page = path.replace(/(\.json)?$/, ".html");
@@ -182,6 +227,7 @@ export async function runBench(
       ? `${JSON.stringify(written, null, 1)}\n`
       : `${formatRecord(written, output.paint)}\n`,
   );
+  progress.say(`took ${formatDuration(progress.passedSeconds)}`);
   progress.say(`record: ${path}`);
   progress.say(`report: ${page}`);
   return !hasErrors(written);

@@ -1,247 +1,152 @@
 /**
- * What no load shows: how long a start takes, what a broker with 2,000 partitions costs while nobody asks it anything, and what a
- * kill -9 costs. Each run has a broker of its own on an empty directory, alone on the machine but for idle ones; systems take turns.
- * After every restart the end offsets of all partitions are compared with those before it.
+ * What no case shows: how long a start takes, what a broker with 2,000 partitions costs while nobody asks it anything, what a kill -9 costs,
+ * what a second processor gives, and what a quiet client notices of an overload. Each run has a broker of its own on an empty directory,
+ * alone on the machine but for idle ones; systems take turns.
  */
-import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { cpuSecondsOf } from "./groups/usage.ts";
-import { createTopic, deleteTopic, endOffsets, fillTopic, runLoad } from "./load-generator.ts";
-import { residentMib } from "./machine.ts";
-import type { Progress } from "./progress.ts";
 import type { LifecycleRecord, LifecycleRun } from "./record.ts";
-import { freePort, type RunningSystem, type StartOptions, type System } from "./systems/system.ts";
-import { workload } from "./workloads/workload.ts";
+import { cores } from "./stretches/cores.ts";
+import { overloads } from "./stretches/overload.ts";
+import { starts } from "./stretches/starts.ts";
+import {
+  Bench,
+  type Found,
+  type LifecycleOptions,
+  type Stretch,
+  type Variant,
+} from "./stretches/stretch.ts";
+import type { System } from "./systems/system.ts";
 
-/** How lifecycles are measured. */
-export interface LifecycleOptions {
-  readonly runs: number;
-  readonly startUps: number;
-  readonly seed: number;
-  /** Before and while idle cost is measured. */
-  readonly idleSeconds: number;
-  readonly partitions: number;
-  /** Values in the log that a killed broker comes back with. */
-  readonly killedMib: number;
-  readonly directory: string;
-  readonly progress: Progress;
+export type { LifecycleOptions } from "./stretches/stretch.ts";
+
+/** What can be measured: its name, what it is, and in which modes it is run. */
+export interface Lifecycle {
+  readonly name: string;
+  readonly about: string;
+  readonly isQuick?: boolean;
+  readonly isInGoals?: boolean;
 }
 
-/** What can be measured: its name, what it is, and whether it is part of `--quick`. */
-export const lifecycles = [
+/** All of them. */
+export const lifecycles: readonly Lifecycle[] = [
   {
     name: "start-empty",
     about: "spawn to the first answer to ApiVersions, empty directory",
     isQuick: true,
+    isInGoals: true,
   },
   {
     name: "idle-2000-partitions",
     about: "2,000 partitions with a few records each and no client: CPU and memory",
-    isQuick: false,
+    isInGoals: true,
   },
   {
     name: "start-2000-partitions",
     about:
       "the same after a clean stop: spawn to the first answer, and until every partition answers",
-    isQuick: false,
+    isInGoals: true,
   },
-  {
-    name: "start-2000-partitions-after-kill",
-    about: "the same after kill -9",
-    isQuick: false,
-  },
+  { name: "start-2000-partitions-after-kill", about: "the same after kill -9" },
   {
     name: "restart-after-kill",
     about: "one partition with 512 MiB, after kill -9: until it answers where it ends",
-    isQuick: false,
   },
-] as const;
-
-/** A lifecycle's name. */
-export type LifecycleName = (typeof lifecycles)[number]["name"];
-
-type Found = Partial<Record<LifecycleName, Readonly<Record<string, number>>>>;
-
-/** A system's broker on one directory, started and stopped again and again. */
-class Bench {
-  readonly #system: System;
-  readonly #options: StartOptions;
-  running: RunningSystem;
-
-  private constructor(system: System, options: StartOptions, running: RunningSystem) {
-    this.#system = system;
-    this.#options = options;
-    this.running = running;
-  }
-
-  static async start(system: System, directory: string): Promise<Bench> {
-    mkdirSync(directory, { recursive: true });
-    const options = { directory, port: await freePort() };
-    return new Bench(system, options, await system.start(options));
-  }
-
-  async restart(): Promise<number> {
-    this.running = await this.#system.start(this.#options);
-    return this.running.startUpMs;
-  }
-
-  async dispose(): Promise<void> {
-    await this.running.kill();
-    rmSync(this.#options.directory, { recursive: true, force: true });
-  }
-}
-
-/** Starts again; ms to the first answer, and until all partitions answer with the ends that they had. */
-async function comeBack(
-  bench: Bench,
-  topic: string,
-  before: readonly number[],
-): Promise<Record<string, number>> {
-  const startedMs = performance.now();
-  const firstAnswerMs = await bench.restart();
-  const after = await endOffsets(bench.running.bootstrap, topic, before.length);
-  const allAnswerMs = performance.now() - startedMs;
-  const wrong = after.findIndex((end, index) => end !== before[index]);
-  if (wrong !== -1)
-    throw new Error(`partition ${wrong} ended at ${before[wrong]}, now at ${after[wrong]}`);
-  return { firstAnswerMs, allAnswerMs };
-}
-
-async function manyPartitions(bench: Bench, options: LifecycleOptions): Promise<Found> {
-  const topic = "many";
-  const { partitions } = options;
-  const beganMs = performance.now();
-  const load = workload({
-    name: "fill",
-    about: "",
-    verb: "produce",
-    cost: "cpuSecondsPer100kRequests",
-    connections: 64,
-    partitions,
-  });
-  const { bootstrap } = bench.running;
-  const made = await createTopic(bootstrap, "made", partitions, {});
-  if (!made.isValid) throw new Error(made.firstError ?? "the topic was not made");
-  const createMs = performance.now() - beganMs;
-  await deleteTopic(bootstrap, "made");
-  const given = { bootstrap, seed: options.seed, topicConfig: {}, topic };
-  const written = await runLoad(load, { ...given, seconds: 2, warmSeconds: 0 });
-  if (!written.isValid) throw new Error(written.firstError ?? "nothing was written");
-  await Bun.sleep(options.idleSeconds * 1000);
-  const [cpuBefore, timeBefore] = [cpuSecondsOf(bench.running.pid), performance.now()];
-  await Bun.sleep(options.idleSeconds * 1000);
-  const seconds = (performance.now() - timeBefore) / 1000;
-  const idleCores = (cpuSecondsOf(bench.running.pid) - cpuBefore) / seconds;
-  const memory = residentMib([bench.running.pid]);
-  const idle = { createMs, idleCores, residentMib: memory.now, peakResidentMib: memory.peak };
-  const ends = await endOffsets(bootstrap, topic, partitions);
-  await bench.running.stop();
-  const clean = await comeBack(bench, topic, ends);
-  await bench.running.kill();
-  const killed = await comeBack(bench, topic, ends);
-  return {
-    "idle-2000-partitions": idle,
-    "start-2000-partitions": clean,
-    "start-2000-partitions-after-kill": killed,
-  };
-}
-
-async function killed(bench: Bench, options: LifecycleOptions): Promise<Found> {
-  const topic = "killed";
-  const shape = workload({
-    name: "fill",
-    about: "",
-    verb: "produce",
-    cost: "cpuSecondsPerValueGib",
-    records: 1200,
-  });
-  const filled = await fillTopic(shape, {
-    bootstrap: bench.running.bootstrap,
-    seed: options.seed,
-    seconds: 60,
-    warmSeconds: 0,
-    topicConfig: {},
-    topic,
-    fillMib: options.killedMib,
-  });
-  if (!filled.isValid) throw new Error(filled.firstError ?? "the topic was not filled");
-  const ends = await endOffsets(bench.running.bootstrap, topic, 1);
-  await bench.running.kill();
-  return { "restart-after-kill": await comeBack(bench, topic, ends) };
-}
-
-/** A stretch of a broker's life that gives the figures of one or more lifecycles. */
-interface Stretch {
-  readonly names: readonly LifecycleName[];
-  runs(options: LifecycleOptions): number;
-  live(bench: Bench, options: LifecycleOptions): Promise<Found>;
-}
-
-const stretches: readonly Stretch[] = [
+  ...overloads.map(({ name, about }) => ({ name, about })),
   {
-    names: ["start-empty"],
-    runs: ({ startUps }) => startUps,
-    live: (bench) => {
-      const firstAnswerMs = bench.running.startUpMs;
-      return Promise.resolve({ "start-empty": { firstAnswerMs } });
-    },
+    name: "cores",
+    about: "the same loads on one and on two processors, with as many broker threads",
   },
-  {
-    names: ["idle-2000-partitions", "start-2000-partitions", "start-2000-partitions-after-kill"],
-    runs: ({ runs }) => runs,
-    live: manyPartitions,
-  },
-  { names: ["restart-after-kill"], runs: ({ runs }) => runs, live: killed },
 ];
 
-/** Measures the lifecycles named on the systems that we start ourselves and that keep what they have. */
+const stretches: readonly Stretch[] = [
+  ...starts,
+  ...overloads.map(({ stretch }) => stretch),
+  cores,
+];
+
+const one: readonly Variant[] = [{ label: "" }];
+
+const variantsOf = (stretch: Stretch): readonly Variant[] => stretch.variants?.() ?? one;
+
+const ableOf = (systems: readonly System[], stretch: Stretch): System[] =>
+  systems.filter((system) => system.isOurs && (system.isBroker || stretch.hasLimit === true));
+
+const chosenOf = (names: ReadonlySet<string>): Stretch[] =>
+  stretches.filter((stretch) => stretch.names.some((name) => names.has(name)));
+
+/** How long they take, roughly. */
+export function secondsOfLifecycles(
+  systems: readonly System[],
+  names: ReadonlySet<string>,
+  options: LifecycleOptions,
+): number {
+  return chosenOf(names)
+    .map(
+      (stretch) =>
+        stretch.runs(options) *
+        stretch.seconds(options) *
+        ableOf(systems, stretch).length *
+        variantsOf(stretch).length,
+    )
+    .reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** Measures the lifecycles named on the systems that we start ourselves. `onRound` is told of all there is after each kind. */
 export async function runLifecycles(
   systems: readonly System[],
   names: ReadonlySet<string>,
   options: LifecycleOptions,
+  onRound: (records: LifecycleRecord[]) => Promise<void> = () => Promise.resolve(),
 ): Promise<LifecycleRecord[]> {
-  const able = systems.filter((system) => system.isOurs && system.isBroker);
   const found = new Map<string, Map<string, LifecycleRun[]>>();
-  const chosen = stretches.filter((stretch) => stretch.names.some((name) => names.has(name)));
-  options.progress.begin(
-    chosen.reduce((sum, stretch) => sum + stretch.runs(options), 0) * able.length,
-  );
-  for (const stretch of chosen) {
+  const records = (): LifecycleRecord[] =>
+    lifecycles
+      .filter(({ name }) => names.has(name) && found.has(name))
+      .map(({ name, about }) => ({
+        name,
+        about,
+        systems: Object.fromEntries(found.get(name) ?? []),
+      }));
+  for (const stretch of chosenOf(names)) {
+    options.progress.say(`${stretch.names[0]} (${options.progress.clock()})`);
     for (let round = 0; round < stretch.runs(options); round++) {
-      for (const system of able) {
-        options.progress.step(`${stretch.names[0]}: ${system.name}, run ${round + 1}`);
-        const runs = await liveOnce(system, stretch, options, round);
-        for (const name of stretch.names) {
-          const bySystem = found.get(name) ?? new Map<string, LifecycleRun[]>();
-          found.set(name, bySystem);
-          const { values, error } = runs;
-          const run = { figures: rounded(values[name] ?? {}), error };
-          bySystem.set(system.name, [...(bySystem.get(system.name) ?? []), run]);
+      for (const system of ableOf(systems, stretch)) {
+        for (const variant of variantsOf(stretch)) {
+          const label = [system.name, variant.label].filter((text) => text !== "").join(" ");
+          options.progress.step(
+            `${stretch.names[0]}: ${label}, run ${round + 1}`,
+            stretch.seconds(options),
+          );
+          const { values, error } = await liveOnce(system, stretch, variant, options, names, round);
+          for (const name of stretch.names.filter((each) => names.has(each))) {
+            const bySystem = found.get(name) ?? new Map<string, LifecycleRun[]>();
+            found.set(name, bySystem);
+            const run = { figures: rounded(values[name] ?? {}), error };
+            bySystem.set(label, [...(bySystem.get(label) ?? []), run]);
+          }
+          if (error !== null) options.progress.say(`  ${label} failed: ${error}`);
         }
       }
     }
+    await onRound(records());
   }
   options.progress.end();
-  return lifecycles
-    .filter(({ name }) => names.has(name) && found.has(name))
-    .map(({ name, about }) => ({
-      name,
-      about,
-      systems: Object.fromEntries(found.get(name) ?? []),
-    }));
+  return records();
 }
 
 async function liveOnce(
   system: System,
   stretch: Stretch,
+  variant: Variant,
   options: LifecycleOptions,
+  names: ReadonlySet<string>,
   round: number,
 ): Promise<{ values: Found; error: string | null }> {
-  const directory = join(options.directory, `${system.name}-${stretch.names[0]}-${round}`);
+  const place = `${system.name}-${stretch.names[0]}-${variant.label.replaceAll(" ", "-")}${round}`;
   try {
-    const bench = await Bench.start(system, directory);
+    const bench = await Bench.start(system, join(options.directory, place), variant);
     try {
-      return { values: await stretch.live(bench, options), error: null };
+      return { values: await stretch.live(bench, options, names), error: null };
     } finally {
       await bench.dispose();
     }

@@ -59,6 +59,12 @@ export interface LoadOptions {
   readonly fillMib?: number;
   /** Whether the generator holds touched memory for the log to grow into. */
   readonly isMemoryHeld?: boolean;
+  /** More connections that only are there. */
+  readonly idleConnections?: number;
+  /** Processors that the generator is held on. */
+  readonly cpus?: readonly number[];
+  /** Priority that the generator gives up, 0 to 19. */
+  readonly niceness?: number;
 }
 
 /** What a run logs before and after its measured phase, and what the kernel takes besides, MiB. */
@@ -91,6 +97,9 @@ export function loadArguments(
     ["--acks", workload.acks],
     ["--fetch-bytes", workload.fetchBytes],
     ["--fill-mib", options.fillMib ?? workload.fillMib],
+    ["--request-partitions", workload.requestPartitions],
+    ["--hot-partitions", workload.hotPartitions],
+    ["--idle-connections", options.idleConnections],
     ["--rate", workload.ratePerSecond],
     ["--seed", options.seed],
     ["--warm-seconds", options.warmSeconds],
@@ -116,8 +125,9 @@ function flatten(pairs: readonly [string, string | number | undefined][]): strin
 async function runGenerator(
   argumentsGiven: readonly string[],
   timeoutMs: number,
+  wrapper: readonly string[] = [],
 ): Promise<LoadResult> {
-  const generator = Bun.spawn([loadBinary(), ...argumentsGiven], {
+  const generator = Bun.spawn([...wrapper, loadBinary(), ...argumentsGiven], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -167,8 +177,25 @@ export async function runLoad(
   verb?: string,
 ): Promise<LoadResult> {
   const timeoutMs = (options.seconds + options.warmSeconds + 120) * 1000;
-  const result = await runGenerator(loadArguments(workload, options, verb), timeoutMs);
+  const result = await runGenerator(
+    loadArguments(workload, options, verb),
+    timeoutMs,
+    wrapperOf(options),
+  );
   return { ...failed, ...result };
+}
+
+/** Commands that set priority and processors of the one behind them. */
+function wrapperOf({ cpus, niceness }: LoadOptions): string[] {
+  return [
+    ...(cpus === undefined ? [] : ["taskset", "-c", cpus.join(",")]),
+    ...(niceness === undefined ? [] : ["nice", "-n", String(niceness)]),
+  ];
+}
+
+/** Consumers of a filled topic that ask for `fetchBytes` and never read, for `seconds`. */
+export function stallReaders(workload: Workload, options: LoadOptions): Promise<LoadResult> {
+  return runLoad(workload, options, "stall");
 }
 
 /** What a replay needs. */

@@ -1,4 +1,7 @@
-/** What a benchmark says while it runs: lines in a pipe, and on a terminal one line that moves on, with the time left by its own pace. */
+/**
+ * What a benchmark says while it runs: lines in a pipe, and on a terminal one line that moves on; both with the time that has passed and
+ * the time that is left. The latter is what the steps ahead are expected to take, at the pace of those behind.
+ */
 
 /** Where it goes. */
 export interface ProgressStream {
@@ -15,13 +18,17 @@ export function formatDuration(seconds: number): string {
   return `${whole} s`;
 }
 
+/** Before so much was done the expected times are believed as they are. */
+const believedSeconds = 15;
+
 /** Progress of one benchmark. */
 export class Progress {
   readonly #stream: ProgressStream;
   readonly #now: () => number;
-  #steps = 0;
-  #done = 0;
-  #startedMs = 0;
+  #expectedSeconds = 0;
+  #doneSeconds = 0;
+  #stepSeconds = 0;
+  #startedMs: number | null = null;
   #hasLine = false;
 
   /** `now` in milliseconds, from anywhere. */
@@ -36,29 +43,42 @@ export class Progress {
     this.#stream.write(`${text}\n`);
   }
 
-  /** Begins a part of so many equal steps. */
-  begin(steps: number): void {
-    this.#steps = steps;
-    this.#done = 0;
+  /** Starts the clock; the steps to come are expected to take so many seconds together. */
+  begin(expectedSeconds: number): void {
+    this.#expectedSeconds = expectedSeconds;
+    this.#doneSeconds = 0;
+    this.#stepSeconds = 0;
     this.#startedMs = this.#now();
   }
 
-  /** A step is about to be done; seen on a terminal only. */
-  step(text: string): void {
-    if (this.#stream.isTerminal) {
-      const passed = (this.#now() - this.#startedMs) / 1000;
-      const left = this.#done === 0 ? null : (passed / this.#done) * (this.#steps - this.#done);
-      const tail = left === null ? "" : `, about ${formatDuration(left)} left`;
-      this.#clear();
-      this.#stream.write(`  ${this.#done}/${this.#steps} ${text}${tail}`);
-      this.#hasLine = true;
-    }
-    this.#done++;
+  /** The step before is done, and this one begins; its text is seen on a terminal only. */
+  step(text: string, expectedSeconds: number): void {
+    this.#doneSeconds += this.#stepSeconds;
+    this.#stepSeconds = expectedSeconds;
+    if (!this.#stream.isTerminal) return;
+    this.#clear();
+    this.#stream.write(`  ${text}, ${this.clock()}`);
+    this.#hasLine = true;
   }
 
-  /** Ends the line that moves. */
+  /** The last step is done. */
   end(): void {
+    this.#doneSeconds += this.#stepSeconds;
+    this.#stepSeconds = 0;
     this.#clear();
+  }
+
+  /** Seconds since `begin`. */
+  get passedSeconds(): number {
+    return this.#startedMs === null ? 0 : (this.#now() - this.#startedMs) / 1000;
+  }
+
+  /** `3 min 05 s passed, about 12 min 00 s left`. */
+  clock(): string {
+    const passed = this.passedSeconds;
+    const pace = this.#doneSeconds < believedSeconds ? 1 : passed / this.#doneSeconds;
+    const left = Math.max(0, this.#expectedSeconds - this.#doneSeconds) * pace;
+    return `${formatDuration(passed)} passed, about ${formatDuration(left)} left`;
   }
 
   #clear(): void {

@@ -2,7 +2,9 @@
  * The JSON that a benchmark run leaves behind: everything needed to judge and repeat it. `run.ts` writes it, `report.ts`
  * reads it, and `results/` keeps some.
  */
+import type { Mode } from "./mode.ts";
 import { spreadOf, type Spread } from "./statistics.ts";
+import { lifecycleGoals, type LifecycleGoal } from "./workloads/goals.ts";
 import type { Cost, Figure, Goal, Rival, Workload } from "./workloads/workload.ts";
 
 /** Latency in milliseconds, as the load generator reports it. */
@@ -128,6 +130,8 @@ export interface BenchRecord {
   readonly hasUncommittedChanges: boolean;
   readonly machine: Readonly<Record<string, string | number>>;
   readonly options: {
+    /** Absent from records of before there were three. */
+    readonly mode?: Mode;
     readonly isQuick: boolean;
     readonly runs: number;
     readonly secondsPerRun: number;
@@ -277,4 +281,31 @@ export function judgeCurves(cases: readonly CaseRecord[]): CaseRecord[] {
     judged.set(nearest, { ...nearest, goals: judge(alone, nearest.systems).goals });
   }
   return cases.map((each) => judged.get(each) ?? each);
+}
+
+/** A goal about a lifecycle, what was measured for it, and what became of it. */
+export interface LifecycleGoalResult {
+  readonly goal: LifecycleGoal;
+  /** Our median, or ours over the rival's. */
+  readonly value: number | null;
+  readonly verdict: Verdict;
+}
+
+/** Judges the goals of the lifecycles that were measured. */
+export function judgeLifecycles(records: readonly LifecycleRecord[]): LifecycleGoalResult[] {
+  return lifecycleGoals.flatMap((goal): LifecycleGoalResult[] => {
+    const systems = records.find(({ name }) => name === goal.lifecycle)?.systems ?? {};
+    const medianOf = (name: string | undefined): number | null => {
+      const runs = systems[name ?? ""] ?? [];
+      if (runs.some(({ error }) => error !== null)) return null;
+      return spreadOf(runs.flatMap(({ figures }) => figures[goal.figure] ?? []))?.median ?? null;
+    };
+    if (!(subject in systems)) return [];
+    const rival = goal.against === undefined ? null : rivalOf(systems);
+    if (rival === undefined) return [];
+    const [own, other] = [medianOf(subject), rival === null ? 1 : medianOf(rival)];
+    const value = own === null || other === null || other === 0 ? null : own / other;
+    const verdict = value === null ? "no score" : value <= goal.atMost ? "met" : "missed";
+    return [{ goal, value, verdict }];
+  });
 }

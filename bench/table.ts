@@ -1,5 +1,6 @@
 /** A comparison as text: coloured columns on a terminal, the same without colour in a pipe. */
 import {
+  judgeLifecycles,
   memoryGoalMib,
   spreadOfRuns,
   startUpGoalMs,
@@ -42,6 +43,26 @@ const figureNames: Readonly<Record<Figure, string>> = {
   p999Ms: "p99.9",
 };
 
+/** Titles and units of the figures of lifecycles. */
+export const lifecycleFigures: Readonly<Record<string, readonly [title: string, unit: string]>> = {
+  firstAnswerMs: ["spawn to first answer", "ms"],
+  allAnswerMs: ["spawn until every partition answers", "ms"],
+  createMs: ["topic created and usable", "ms"],
+  idleCores: ["CPU while idle", "cores"],
+  residentMib: ["RSS while idle", "MiB"],
+  peakResidentMib: ["highest RSS", "MiB"],
+  aloneP50Ms: ["quiet client alone, median", "ms"],
+  aloneP99Ms: ["quiet client alone, p99", "ms"],
+  besideP50Ms: ["quiet client beside the load, median", "ms"],
+  besideP99Ms: ["quiet client beside the load, p99", "ms"],
+  p99Ratio: ["quiet client's p99, beside over alone", "×"],
+  residentBeforeMib: ["RSS before the load", "MiB"],
+  residentPeakMib: ["highest RSS under the load", "MiB"],
+  residentAfterMib: ["RSS after the load", "MiB"],
+  loadRequestsPerSecond: ["the load: requests", "/s"],
+  loadMibPerSecond: ["the load: record values", "MiB/s"],
+};
+
 /** What a goal asks: `CPU/GiB ≤ 0.2 × kafka`. */
 function goalAsks({ goal }: GoalResult): string {
   const [sign, bound] = goal.atMost === undefined ? ["≥", goal.atLeast ?? 0] : ["≤", goal.atMost];
@@ -56,17 +77,27 @@ export function goalText(result: GoalResult): string {
 
 /** All goals of a record, a row each: case, what is asked, what was measured, verdict. */
 export function goalRows(record: BenchRecord): { cells: string[]; verdict: Verdict }[] {
-  return record.cases.flatMap((each) =>
+  const measured = (value: number | null): string => (value === null ? "–" : formatNumber(value));
+  const ofCases = record.cases.flatMap((each) =>
     each.goals.map((result) => ({
-      cells: [
-        each.workload.name,
-        goalAsks(result),
-        result.ratio === null ? "–" : formatNumber(result.ratio),
-        result.verdict,
-      ],
+      cells: [each.workload.name, goalAsks(result), measured(result.ratio), result.verdict],
       verdict: result.verdict,
     })),
   );
+  const ofLives = judgeLifecycles(record.lifecycles).map(({ goal, value, verdict }) => {
+    const [title, unit] = lifecycleFigures[goal.figure] ?? [goal.figure, ""];
+    const bound = goal.against === undefined ? ` ${unit}` : ` × ${goal.against}`;
+    return {
+      cells: [
+        goal.lifecycle,
+        `${title} ≤ ${goal.atMost}${bound}`.trimEnd(),
+        measured(value),
+        verdict,
+      ],
+      verdict,
+    };
+  });
+  return [...ofCases, ...ofLives];
 }
 
 /** Column titles of the case table. */

@@ -17,7 +17,7 @@ import {
   type SystemRuns,
 } from "../record.ts";
 import { formatNumber, formatSpread, spreadOf } from "../statistics.ts";
-import { caseColumns, caseRows, goalRows, goalText } from "../table.ts";
+import { caseColumns, caseRows, goalRows, goalText, lifecycleFigures } from "../table.ts";
 import type { Cost } from "../workloads/workload.ts";
 import { barGroups, type Bar, type BarGroup } from "./bars.ts";
 import { legend, looksOf, type Look } from "./colors.ts";
@@ -214,15 +214,6 @@ ${barGroups(groups)}`;
 
 // ---- lifecycles ----
 
-const figureNames: Readonly<Record<string, readonly [title: string, unit: string]>> = {
-  firstAnswerMs: ["spawn to first answer", "ms"],
-  allAnswerMs: ["spawn until every partition answers", "ms"],
-  createMs: ["topic created and usable", "ms"],
-  idleCores: ["CPU while idle", "cores"],
-  residentMib: ["RSS while idle", "MiB"],
-  peakResidentMib: ["highest RSS", "MiB"],
-};
-
 function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
   const figures = new Set(
     Object.values(record.systems).flatMap((runs) =>
@@ -230,7 +221,7 @@ function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
     ),
   );
   return [...figures].map((figure) => {
-    const [title, unit] = figureNames[figure] ?? [figure, ""];
+    const [title, unit] = lifecycleFigures[figure] ?? [figure, ""];
     const bars = Object.entries(record.systems).map(([name, runs]): Bar => {
       const spread = spreadOf(runs.flatMap((run) => run.figures[figure] ?? []));
       const text = spread === null ? "no score" : `${formatNumber(spread.median)} ${unit}`;

@@ -162,6 +162,7 @@ export const kafka: System = {
       name: "kafka",
       command: [...javaCommand(flags, "info"), "kafka.Kafka", path],
       port: options.port,
+      cpus: options.cpus,
       dataDirectory: join(options.directory, "data"),
       logDirectory: logs,
       timeoutMs: 120_000,

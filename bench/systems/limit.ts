@@ -1,5 +1,5 @@
 /**
- * The physical limit: a native server that receives, writes and `sendfile`s, and does nothing else (`bench/load/src/bin/limit.rs`).
+ * The physical limit: a native server that receives, writes and `sendfile`s, and does nothing else (`bench/load/src/bin/limit`).
  * The same generator loads it in the same run, so that the distance from it is free of the machine, the loopback and the disk.
  */
 import { join } from "node:path";
@@ -12,6 +12,9 @@ import {
   type System,
 } from "./system.ts";
 
+/** As many threads as a broker beside it has for its connections. */
+const threadsOf = ({ settings }: StartOptions): string => settings?.["num.network.threads"] ?? "1";
+
 /** Adapter for it. */
 export const limit: System = {
   name: "limit",
@@ -20,8 +23,8 @@ export const limit: System = {
   isOurs: true,
 
   prepare: () => buildLoadGenerator(),
-  version: () => Promise.resolve("sluice-limit: receive, write, sendfile; one thread"),
-  config: () => ({}),
+  version: () => Promise.resolve("sluice-limit: receive, write, sendfile"),
+  config: (options) => ({ threads: threadsOf(options) }),
   topicConfig: (durability: Durability): Record<string, string> =>
     durability === "page-cache" ? {} : { "flush.messages": "1" },
 
@@ -29,8 +32,9 @@ export const limit: System = {
     const dataDirectory = join(options.directory, "data");
     return launch({
       name: "limit",
-      command: [limitBinary(), dataDirectory, String(options.port)],
+      command: [limitBinary(), dataDirectory, String(options.port), threadsOf(options)],
       port: options.port,
+      cpus: options.cpus,
       dataDirectory,
       logDirectory: join(options.directory, "logs"),
       timeoutMs: 10_000,

@@ -73,6 +73,7 @@ export const self: System = {
       name: "sluice",
       command: [bun, "src/main.ts", "start", ...overrides],
       port: options.port,
+      cpus: options.cpus,
       dataDirectory: join(options.directory, "data"),
       logDirectory: join(options.directory, "logs"),
       timeoutMs: 30_000,

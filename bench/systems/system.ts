@@ -20,6 +20,8 @@ export interface StartOptions {
   readonly port: number;
   /** Broker settings beyond the adapter's own, in Kafka's names; the same for all sides of a comparison. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Processors that it is held on; all of them where nothing is said. */
+  readonly cpus?: readonly number[];
 }
 
 /** A broker that answers. */
@@ -102,6 +104,7 @@ export function freePort(): Promise<number> {
 export interface LaunchOptions {
   readonly name: string;
   readonly command: readonly string[];
+  readonly cpus?: readonly number[] | undefined;
   readonly environment?: Readonly<Record<string, string>>;
   readonly port: number;
   /** Where its logs are. */
@@ -122,7 +125,9 @@ export async function launch(options: LaunchOptions): Promise<RunningSystem> {
   const logPath = join(options.logDirectory, `${name}.out`);
   const log = openSync(logPath, "w");
   const startedMs = performance.now();
-  const child = Bun.spawn([...options.command], {
+  const { cpus } = options;
+  const held = cpus === undefined ? [] : ["taskset", "-c", cpus.join(",")];
+  const child = Bun.spawn([...held, ...options.command], {
     cwd: root,
     env: { ...process.env, ...options.environment },
     stdin: "ignore",

@@ -41,6 +41,26 @@ export const fetches: readonly Workload[] = [
     fillMib: 1,
   }),
   workload({
+    ...small,
+    name: "fetch-session-100part-1conn",
+    about: "a session over 100 partitions, a batch of one record from each in every answer",
+    partitions: 100,
+    requestPartitions: 100,
+    hasSessions: true,
+    fillMib: 0.02,
+  }),
+  workload({
+    ...small,
+    name: "fetch-session-1000part-10hot-1conn",
+    about:
+      "a session over 1,000 partitions, of which ten have a batch of one record for every answer",
+    partitions: 1000,
+    requestPartitions: 1000,
+    hotPartitions: 10,
+    hasSessions: true,
+    fillMib: 0.01,
+  }),
+  workload({
     ...large,
     name: "fetch-1MiB-of-16KiB-1conn",
     about: "1 MiB fetches of 16 KiB batches, one connection",
@@ -67,12 +87,14 @@ export const fetches: readonly Workload[] = [
     about: "1 MiB fetches of batches of 1,200 records of 100 bytes, zstd, one connection",
     records: 1200,
     codec: "zstd",
+    isInGoals: false,
   }),
   workload({
     ...large,
     name: "fetch-1MiB-of-64KiB-records-1conn",
     about: "1 MiB fetches of batches of one record of 64 KiB, one connection",
     valueBytes: 64 << 10,
+    isInGoals: false,
   }),
 ];
 

@@ -8,6 +8,11 @@ export const largeProduce: readonly Goal[] = [
   { figure: "cpuSecondsPerValueGib", against: "limit", atMost: 1.3 },
 ];
 
+/** Memory touched for the first time by whoever appends: a third of Kafka's CPU. */
+export const coldProduce: readonly Goal[] = [
+  { figure: "cpuSecondsPerValueGib", against: "kafka", atMost: 1 / 3 },
+];
+
 /** One record a request: three times Kafka's requests per CPU second. */
 export const smallProduce: readonly Goal[] = [
   { figure: "cpuSecondsPer100kRequests", against: "kafka", atMost: 1 / 3 },
@@ -40,4 +45,26 @@ export const replicatedBatches: readonly Goal[] = [
 export const halfOfSaturation: readonly Goal[] = [
   { figure: "p99Ms", against: "kafka", atMost: 1 / 3 },
   { figure: "p999Ms", against: "kafka", atMost: 1 / 3 },
+];
+
+/** A goal about a figure of a lifecycle: ours, or ours over Kafka's, at most so much. */
+export interface LifecycleGoal {
+  readonly lifecycle: string;
+  readonly figure: string;
+  readonly against?: "kafka";
+  readonly atMost: number;
+}
+
+const overloads = ["10000-connections", "slow-consumers", "fetch-storm", "fast-producer-fsync"];
+
+export const lifecycleGoals: readonly LifecycleGoal[] = [
+  { lifecycle: "start-empty", figure: "firstAnswerMs", atMost: 150 },
+  { lifecycle: "start-2000-partitions", figure: "firstAnswerMs", atMost: 1000 },
+  { lifecycle: "idle-2000-partitions", figure: "idleCores", atMost: 0.01 },
+  { lifecycle: "idle-2000-partitions", figure: "residentMib", against: "kafka", atMost: 0.25 },
+  ...overloads.map((name) => ({
+    lifecycle: `overload-${name}`,
+    figure: "p99Ratio",
+    atMost: 2,
+  })),
 ];

@@ -1,5 +1,5 @@
 /** Full batches: what a byte costs. Five requests in flight, as Java's producer has them. */
-import { largeProduce, synced } from "./goals.ts";
+import { coldProduce, largeProduce, synced } from "./goals.ts";
 import { workload, type Workload } from "./workload.ts";
 
 const batches = {
@@ -23,6 +23,14 @@ export const produceBatches: readonly Workload[] = [
     records: 1200,
     goals: largeProduce,
     isQuick: true,
+  }),
+  workload({
+    ...batches,
+    name: "produce-128KiB-1200x100B-1conn-cold-memory",
+    about: "the same, the log growing into memory that nobody touched before",
+    records: 1200,
+    isMemoryCold: true,
+    goals: coldProduce,
   }),
   workload({
     ...batches,
@@ -52,7 +60,6 @@ export const produceBatches: readonly Workload[] = [
     records: 125,
     valueBytes: 1024,
     goals: largeProduce,
-    isQuick: true,
   }),
   workload({
     ...batches,

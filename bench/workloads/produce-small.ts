@@ -9,7 +9,6 @@ export const produceSmall: readonly Workload[] = [
     ...small,
     name: "produce-100B-1conn",
     about: "one record a request, one connection, one in flight",
-    isQuick: true,
   }),
   workload({
     ...small,
@@ -41,6 +40,7 @@ export const produceSmall: readonly Workload[] = [
     acks: -1,
     durability: "fsync",
     goals: synced,
+    isQuick: true,
   }),
   workload({
     ...small,
@@ -49,6 +49,7 @@ export const produceSmall: readonly Workload[] = [
     connections: 64,
     partitions: 6,
     goals: smallProduce,
+    isInGoals: false,
   }),
   workload({
     ...small,
@@ -79,6 +80,15 @@ export const produceSmall: readonly Workload[] = [
   }),
   workload({
     ...small,
+    name: "produce-100B-100part-a-request-8conn",
+    about:
+      "a batch of one record for each of 100 partitions a request, 8 connections over 800 partitions",
+    connections: 8,
+    partitions: 800,
+    requestPartitions: 100,
+  }),
+  workload({
+    ...small,
     name: "produce-64KiB-8conn",
     about: "one record of 64 KiB a request, 8 connections",
     cost: "cpuSecondsPerValueGib",
@@ -97,6 +107,7 @@ export const produceSmall: readonly Workload[] = [
     maxMib: 1024,
     topicConfig: { "max.message.bytes": String(2 << 20) },
     goals: largeProduce,
+    isInGoals: false,
   }),
   workload({
     ...small,

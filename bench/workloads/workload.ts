@@ -51,10 +51,18 @@ export interface Workload {
   readonly topicConfig?: Readonly<Record<string, string>>;
   /** Limit of a fetch; without it one batch. */
   readonly fetchBytes?: number;
-  /** Values a partition holds before it is fetched, MiB. */
+  /** Values a partition holds before it is fetched, MiB; fractions too. */
   readonly fillMib?: number;
   /** Each byte of the log is read once, after its pages have been dropped from the cache. */
   readonly isCold?: boolean;
+  /** Produce: partitions in each request, a batch for each. Fetch: a session over that many, which is all. */
+  readonly requestPartitions?: number;
+  /** Fetch with a session: so many of its partitions have records ahead; the others are at their end. */
+  readonly hotPartitions?: number;
+  /** It takes a broker with fetch sessions (KIP-227). */
+  readonly hasSessions?: boolean;
+  /** The log grows into memory that nobody holds: on a virtual machine it is touched for the first time. */
+  readonly isMemoryCold?: boolean;
   /** Requests a second with intended send times; without it a closed loop. */
   readonly ratePerSecond?: number;
   /** The measured phase ends after so many MiB of values, so that both sides touch as much memory. */
@@ -66,6 +74,8 @@ export interface Workload {
   readonly goals: readonly Goal[];
   /** Part of `--quick`. */
   readonly isQuick?: boolean;
+  /** Whether it is part of `--goals`; without it when it has a goal and one replica. */
+  readonly isInGoals?: boolean;
 }
 
 const base = {

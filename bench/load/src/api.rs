@@ -270,14 +270,14 @@ fn skip_topic(reader: &mut Reader<'_>, version: i16) -> Result<(), String> {
     Ok(())
 }
 
-/// Encodes a Produce request with one batch for one partition.
+/// Encodes a Produce request with the same batch for each of `partitions`.
 ///
-/// Returns the frame and the place of the partition in it, for patching; the batch is its tail but for the three bytes of
-/// empty tagged fields.
+/// Returns the frame and the place of the first partition in it, for patching; the last batch is its tail but for the three
+/// bytes of empty tagged fields.
 pub fn produce_frame(
     version: i16,
     topic: &Topic,
-    partition: i32,
+    partitions: &[i32],
     acks: i16,
     batch: &[u8],
 ) -> (Vec<u8>, usize) {
@@ -288,12 +288,16 @@ pub fn produce_frame(
         writer.i32(30_000);
         writer.compact_length(1);
         write_topic(writer, version, topic);
-        writer.compact_length(1);
-        partition_at = writer.bytes.len();
-        writer.i32(partition);
-        writer.compact_length(batch.len());
-        writer.raw(batch);
-        writer.no_tags();
+        writer.compact_length(partitions.len());
+        for (index, partition) in partitions.iter().enumerate() {
+            if index == 0 {
+                partition_at = writer.bytes.len();
+            }
+            writer.i32(*partition);
+            writer.compact_length(batch.len());
+            writer.raw(batch);
+            writer.no_tags();
+        }
         writer.no_tags();
         writer.no_tags();
     });
@@ -303,12 +307,14 @@ pub fn produce_frame(
 /// Bytes after the batch in a produce frame.
 pub const PRODUCE_TAIL_BYTES: usize = 3;
 
-/// Answers the partition and the base offset that the broker gave the batch; `response` starts at the correlation id.
-pub fn produced_offset(
+/// Calls `each` with every partition and the base offset that the broker gave its batch; `response` starts at the correlation id.
+/// Returns how many there were.
+pub fn produced_offsets(
     response: &[u8],
     version: i16,
     correlation_id: i32,
-) -> Result<(i32, i64), String> {
+    mut each: impl FnMut(i32, i64) -> Result<(), String>,
+) -> Result<usize, String> {
     let mut reader = Reader::new(response);
     let answered = reader.i32()?;
     if answered != correlation_id {
@@ -319,15 +325,24 @@ pub fn produced_offset(
         return Err("Produce did not answer for one topic".to_owned());
     }
     skip_topic(&mut reader, version)?;
-    if reader.compact_length()? != Some(1) {
-        return Err("Produce did not answer for one partition".to_owned());
+    let count = reader.compact_length()?.unwrap_or(0);
+    for _ in 0..count {
+        let (partition, error, base_offset) = (reader.i32()?, reader.i16()?, reader.i64()?);
+        if error != NONE {
+            return Err(format!("Produce partition {partition}: error {error}"));
+        }
+        each(partition, base_offset)?;
+        reader.i64()?; // append time
+        reader.i64()?; // log start offset
+        for _ in 0..reader.compact_length()?.unwrap_or(0) {
+            reader.i32()?;
+            reader.compact_string()?;
+            reader.skip_tags()?;
+        }
+        reader.compact_string()?;
+        reader.skip_tags()?;
     }
-    let (partition, error, base_offset) = (reader.i32()?, reader.i16()?, reader.i64()?);
-    if error == NONE {
-        Ok((partition, base_offset))
-    } else {
-        Err(format!("Produce partition {partition}: error {error}"))
-    }
+    Ok(count)
 }
 
 /// How a Fetch waits and how much it takes.
@@ -429,4 +444,92 @@ pub fn fetch_head(response: &[u8], version: i16, correlation_id: i32) -> Result<
     reader.i32()?; // preferred read replica
     let records_bytes = reader.compact_length()?.unwrap_or(0);
     Ok(FetchHead { high_watermark, records_at: reader.position(), records_bytes })
+}
+
+/// What a Fetch of a session names: partition and fetch offset.
+pub type SessionRow = (i32, i64);
+
+/// Encodes a Fetch of a session (KIP-227): epoch 0 opens one with all its partitions, later epochs name those that changed.
+pub fn session_fetch_frame(
+    version: i16,
+    topic: &Topic,
+    (session_id, epoch): (i32, i32),
+    rows: &[SessionRow],
+    limits: FetchLimits,
+    partition_max_bytes: i32,
+) -> Vec<u8> {
+    frame(FETCH, version, 0, |writer| {
+        if version < FETCH_WITHOUT_REPLICA {
+            writer.i32(-1);
+        }
+        writer.i32(limits.max_wait_ms);
+        writer.i32(limits.min_bytes);
+        writer.i32(limits.max_bytes);
+        writer.i8(0); // read uncommitted
+        writer.i32(session_id);
+        writer.i32(epoch);
+        writer.compact_length(usize::from(!rows.is_empty()));
+        if !rows.is_empty() {
+            write_topic(writer, version, topic);
+            writer.compact_length(rows.len());
+            for (partition, offset) in rows {
+                writer.i32(*partition);
+                writer.i32(-1); // any leader epoch
+                writer.i64(*offset);
+                writer.i32(-1); // no last fetched epoch
+                writer.i64(-1); // not a follower
+                writer.i32(partition_max_bytes);
+                writer.no_tags();
+            }
+            writer.no_tags();
+        }
+        writer.compact_length(0); // nothing forgotten
+        writer.compact_string(""); // no rack
+        writer.no_tags();
+    })
+}
+
+/// Calls `each` with partition, high watermark and records of every row of a Fetch response, `response` being whole and
+/// starting at the correlation id. Returns the session's id.
+pub fn session_fetch_rows(
+    response: &[u8],
+    version: i16,
+    correlation_id: i32,
+    mut each: impl FnMut(i32, i64, &[u8]) -> Result<(), String>,
+) -> Result<i32, String> {
+    let mut reader = Reader::new(response);
+    let answered = reader.i32()?;
+    if answered != correlation_id {
+        return Err(format!("Fetch: correlation id {answered}, expected {correlation_id}"));
+    }
+    reader.skip_tags()?;
+    reader.i32()?;
+    let error = reader.i16()?;
+    if error != NONE {
+        return Err(format!("Fetch: error {error}"));
+    }
+    let session_id = reader.i32()?;
+    for _ in 0..reader.compact_length()?.unwrap_or(0) {
+        skip_topic(&mut reader, version)?;
+        for _ in 0..reader.compact_length()?.unwrap_or(0) {
+            let (partition, error, high_watermark) = (reader.i32()?, reader.i16()?, reader.i64()?);
+            if error != NONE {
+                return Err(format!("Fetch partition {partition}: error {error}"));
+            }
+            reader.i64()?; // last stable offset
+            reader.i64()?; // log start offset
+            for _ in 0..reader.compact_length()?.unwrap_or(0) {
+                reader.i64()?;
+                reader.i64()?;
+                reader.skip_tags()?;
+            }
+            reader.i32()?; // preferred read replica
+            let length = reader.compact_length()?.unwrap_or(0);
+            let records = reader.take(length)?;
+            reader.skip_tags()?;
+            each(partition, high_watermark, records)?;
+        }
+        reader.skip_tags()?;
+    }
+    Ok(session_id)
 }

@@ -102,7 +102,9 @@ impl State {
 
     fn on_produced(&mut self, acknowledged: &mut u64, response: &Response<'_>) {
         let id = response.request.correlation_id;
-        if let Err(message) = api::produced_offset(response.bytes, self.versions.0, id) {
+        if let Err(message) =
+            api::produced_offsets(response.bytes, self.versions.0, id, |_, _| Ok(()))
+        {
             self.fail(message);
             return;
         }
@@ -212,7 +214,7 @@ fn connect(
     for index in 0..topic.leaders.len() {
         let address = plan.address(index)?;
         let token = (index * (load.consumers + 1)) as u64;
-        let (request, _) = api::produce_frame(versions.0, topic, index as i32, load.acks, batch);
+        let (request, _) = api::produce_frame(versions.0, topic, &[index as i32], load.acks, batch);
         let producer = Connection::connect(address, request).map_err(text)?;
         poll.add(&producer.stream, token, Interest::Read).map_err(text)?;
         let mut consumers = Vec::new();

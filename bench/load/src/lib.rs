@@ -12,5 +12,7 @@ pub mod process;
 pub mod produce;
 pub mod replay;
 pub mod report;
+pub mod session_fetch;
+pub mod stall;
 pub mod sys;
 pub mod wire;

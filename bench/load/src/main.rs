@@ -4,6 +4,7 @@
 //! is the broker. It makes its topic, drives the load, checks every answer and the log's end, samples the broker's CPU and
 //! memory, and prints one JSON object. A run with any error has `"isValid": false` and exit code 1: it has no score.
 
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use sluice_load::fetch::Fetch;
 use sluice_load::options::{Options, Verb};
 use sluice_load::produce::Produce;
 use sluice_load::replay::Replay;
-use sluice_load::{admin, end_to_end, engine, options, produce, report, sys};
+use sluice_load::session_fetch::{Reading, SessionFetch};
+use sluice_load::{admin, end_to_end, engine, options, produce, report, stall, sys};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -96,6 +98,16 @@ fn run(options: &Options) -> Result<Value, String> {
             Ok(
                 json!({ "isValid": true, "topic": name, "batchBytes": filled.batch_bytes, "endOffsets": filled.end_offsets }),
             )
+        }
+        Verb::Stall => {
+            let topic = admin.find_topic(&name, options.partitions)?;
+            plan.addresses = admin::leader_addresses(&topic)?;
+            let limits = FetchLimits {
+                max_wait_ms: 500,
+                min_bytes: 1,
+                max_bytes: options.fetch_bytes.unwrap_or(1 << 20) as i32,
+            };
+            stall::run(&plan, admin.fetch_version, &topic, limits, options.connections)
         }
         Verb::Produce => {
             let topic = create(&mut admin, &mut plan, &name, options.partitions, options)?;
@@ -177,8 +189,11 @@ fn produce(
         shape,
         options.seed,
         options.connections,
+        options.together,
     )?;
+    let idle = idle_connections(plan, options.idle_connections)?;
     let mut measured = engine::run(plan, options.connections, &mut work)?;
+    drop(idle);
     if measured.errors == 0 {
         let end_offsets = admin::end_offsets(topic)?;
         refuse(&mut measured, work.verify(&end_offsets));
@@ -187,6 +202,13 @@ fn produce(
     value["apiVersion"] = json!(version);
     value["batchBytes"] = json!(work.batch_bytes());
     Ok(value)
+}
+
+/// Connections that only are there.
+fn idle_connections(plan: &Plan, count: usize) -> Result<Vec<TcpStream>, String> {
+    (0..count)
+        .map(|index| TcpStream::connect(plan.address(index)?).map_err(|error| error.to_string()))
+        .collect()
 }
 
 fn refuse(measured: &mut Measured, verdict: Result<(), String>) {
@@ -221,6 +243,7 @@ fn fill(
         shape,
         options.seed,
         connections,
+        1,
     )?;
     let partitions = options.partitions as usize;
     let fill_plan = Plan {
@@ -231,7 +254,7 @@ fn fill(
         seed: plan.seed,
         warm: Duration::ZERO,
         measured: Duration::from_secs(600),
-        max_value_bytes: (options.fill_mib << 20) * partitions as u64,
+        max_value_bytes: (options.fill_mib * 1_048_576.0 * partitions as f64) as u64,
         broker_pids: Vec::new(),
         hold_bytes: 0,
     };
@@ -259,6 +282,17 @@ fn fetch(
     let (version, batch_bytes) = (admin.fetch_version, filled.batch_bytes);
     let end_offsets = filled.end_offsets.clone();
     let shape = options.shape();
+    if options.together > 1 {
+        let hot = options.hot_partitions.unwrap_or(options.together);
+        let limits = FetchLimits { max_bytes: 50 << 20, ..limits };
+        let reading =
+            Reading { version, topic: topic.clone(), limits, shape, batch_bytes, end_offsets, hot };
+        let mut work = SessionFetch::new(reading);
+        let measured = engine::run(plan, options.connections, &mut work)?;
+        let mut value = report::of(options, &topic.name, &measured);
+        value["apiVersion"] = json!(version);
+        return Ok(value);
+    }
     let mut work = Fetch::new(
         version,
         topic.clone(),

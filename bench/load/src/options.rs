@@ -25,6 +25,8 @@ pub enum Verb {
     DropCache,
     /// Sends the requests of `--script` round and round, and compares the answers.
     Replay,
+    /// Fetches of `--topic` by consumers that do not read the answers.
+    Stall,
 }
 
 pub const USAGE: &str = "\
@@ -39,6 +41,7 @@ verbs
   ends         waits until all partitions of --topic answer, and prints their end offsets
   delete       deletes --topic
   drop-cache   drops the files below --directory from the page cache (flushed first)
+  stall        consumers of --topic that ask and never read, for --seconds
   replay       sends the requests of --script, expects the answers in it
 
 load
@@ -52,7 +55,12 @@ load
   --acks A            1 or -1, default 1
   --consumers N       end-to-end: consumers a partition, default 1
   --fetch-bytes N     fetch limit, default: one batch
-  --fill-mib N        log to fetch from, MiB of values a partition, default 64
+  --fill-mib N        log to fetch from, MiB of values a partition, fractions too, default 64
+  --request-partitions K
+                      produce: partitions a request, default 1; fetch: a session over that many, which must be all
+  --hot-partitions H  fetch with a session: so many have records ahead, default all
+  --idle-connections N
+                      produce: that many more connections that only are there, default 0
   --script FILE       replay: connections, requests and answers (see replay.rs)
   --rate R            open loop: requests a second in all; without it a closed loop
   --arrivals X        constant (default) or poisson
@@ -87,7 +95,11 @@ pub struct Options {
     pub consumers: usize,
     pub acks: i16,
     pub fetch_bytes: Option<usize>,
-    pub fill_mib: u64,
+    pub fill_mib: f64,
+    /// Partitions a request.
+    pub together: usize,
+    pub hot_partitions: Option<usize>,
+    pub idle_connections: usize,
     pub rate: Option<f64>,
     pub is_poisson: bool,
     pub seed: u64,
@@ -128,6 +140,7 @@ impl Options {
             "ends" => Verb::Ends,
             "drop-cache" => Verb::DropCache,
             "replay" => Verb::Replay,
+            "stall" => Verb::Stall,
             other => return Err(format!("unknown verb {other}")),
         };
         let mut options = Self {
@@ -142,7 +155,10 @@ impl Options {
             consumers: 1,
             acks: 1,
             fetch_bytes: None,
-            fill_mib: 64,
+            fill_mib: 64.0,
+            together: 1,
+            hot_partitions: None,
+            idle_connections: 0,
             rate: None,
             is_poisson: false,
             seed: 1,
@@ -177,6 +193,9 @@ impl Options {
             "--acks" => self.acks = number(name, value)?,
             "--fetch-bytes" => self.fetch_bytes = Some(number(name, value)?),
             "--fill-mib" => self.fill_mib = number(name, value)?,
+            "--request-partitions" => self.together = number(name, value)?,
+            "--hot-partitions" => self.hot_partitions = Some(number(name, value)?),
+            "--idle-connections" => self.idle_connections = number(name, value)?,
             "--rate" => self.rate = Some(number(name, value)?),
             "--arrivals" => self.is_poisson = value == "poisson",
             "--seed" => self.seed = number(name, value)?,
@@ -219,6 +238,18 @@ impl Options {
             ),
             ((1..=10_000).contains(&self.connections), "--connections: 1 to 10000"),
             ((1..=10_000).contains(&self.partitions), "--partitions: 1 to 10000"),
+            ((0.0..=65536.0).contains(&self.fill_mib), "--fill-mib: at most 65536"),
+            (
+                (1..=self.partitions.max(1) as usize).contains(&self.together),
+                "--request-partitions: 1 to --partitions",
+            ),
+            (
+                self.verb != Verb::Fetch
+                    || self.together == 1
+                    || self.together == self.partitions as usize,
+                "a fetch session has all partitions",
+            ),
+            (self.idle_connections <= 20_000, "--idle-connections: at most 20000"),
             ((1..=1000).contains(&self.inflight), "--inflight: 1 to 1000"),
             ((1..=1_000_000).contains(&self.shape_records), "--records: 1 to 1000000"),
             (
@@ -239,8 +270,10 @@ impl Options {
                 "--script belongs to replay, and replay to it",
             ),
             (
-                !matches!(self.verb, Verb::Fill | Verb::Delete | Verb::Create | Verb::Ends)
-                    || self.topic.is_some(),
+                !matches!(
+                    self.verb,
+                    Verb::Fill | Verb::Delete | Verb::Create | Verb::Ends | Verb::Stall
+                ) || self.topic.is_some(),
                 "--topic is missing",
             ),
         ];

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -236,6 +237,45 @@ pub fn send_file(
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
+/// Listens on a port of the loopback that other listeners of this process may share: the kernel deals connections out.
+pub fn listen_shared(port: u16) -> io::Result<TcpListener> {
+    // SAFETY: no pointers are passed.
+    let fd =
+        checked(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: `fd` was just created, is valid, and nothing else owns it.
+    let listener = unsafe { TcpListener::from_raw_fd(fd) };
+    let on: libc::c_int = 1;
+    for option in [libc::SO_REUSEADDR, libc::SO_REUSEPORT] {
+        // SAFETY: `on` outlives the call, and its size is given.
+        checked(unsafe {
+            libc::setsockopt(
+                fd,
+                libc::SOL_SOCKET,
+                option,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        })?;
+    }
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes([127, 0, 0, 1]) },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: `address` outlives the call, and its size is given.
+    checked(unsafe {
+        libc::bind(
+            fd,
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        )
+    })?;
+    // SAFETY: no pointers are passed.
+    checked(unsafe { libc::listen(fd, 4096) })?;
+    Ok(listener)
+}
+
 /// Flushes all files below a directory and drops their pages from the page cache; returns how many there were. A file that
 /// goes away meanwhile does not count.
 pub fn drop_cache(directory: &Path) -> io::Result<usize> {
@@ -283,7 +323,7 @@ pub fn ticks_per_second() -> f64 {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
 
     #[test]
     fn discards_bytes_and_keeps_the_rest() -> io::Result<()> {

@@ -1,12 +1,14 @@
 /** The benchmark's command, its progress, what clients say, and the scales of its plots: everything that reads or computes. */
 import { describe, expect, test } from "bun:test";
-import { reasonToLeaveOut } from "../../../bench/cases.ts";
+import { isNeeded, reasonToLeaveOut } from "../../../bench/cases.ts";
 import { brokerCost, readProducerPerformance } from "../../../bench/clients/client-program.ts";
 import { BenchUsageError, readCases, readSystems } from "../../../bench/command.ts";
 import { lineChart, shortNumber, ticksOf } from "../../../bench/page/line-chart.ts";
 import { formatDuration, Progress } from "../../../bench/progress.ts";
+import type { BenchRecord } from "../../../bench/record.ts";
+import { keptOf } from "../../../bench/run.ts";
 import { workloads } from "../../../bench/workloads/index.ts";
-import { workload } from "../../../bench/workloads/workload.ts";
+import { workload, type Workload } from "../../../bench/workloads/workload.ts";
 
 const names = (systems: readonly { readonly name: string }[]): string[] =>
   systems.map(({ name }) => name);
@@ -153,15 +155,62 @@ describe("progress", () => {
       const stream = { isTerminal, write: (text: string): void => void (written += text) };
       const progress = new Progress(stream, () => nowMs);
       progress.say("begin");
-      progress.begin(3);
-      progress.step("one");
-      nowMs = 2000;
-      progress.step("two");
+      progress.begin(90);
+      progress.step("one", 30);
+      nowMs = 60_000;
+      progress.step("two", 60);
       progress.say("stays");
       progress.end();
-      const moving = "  0/3 one\r\u001b[2K  1/3 two, about 4 s left\r\u001b[2K";
+      const moving =
+        "  one, 0 s passed, about 1 min 30 s left\r\u001b[2K  two, 1 min 00 s passed, about 2 min 00 s left\r\u001b[2K";
       expect(written).toBe(`begin\n${isTerminal ? moving : ""}stays\n`);
     }
+  });
+});
+
+describe("going on", () => {
+  const run = { isValid: true };
+  const side = (...runs: readonly { readonly isValid: boolean }[]): unknown => ({ runs });
+  const record = {
+    cases: [
+      { workload: { name: "clean" }, systems: { sluice: side(run), kafka: side(run) } },
+      { workload: { name: "failed" }, systems: { sluice: side(run, { isValid: false }) } },
+      { workload: { name: "empty" }, systems: {} },
+      { workload: { name: "unwanted" }, systems: { sluice: side(run) } },
+    ],
+    lifecycles: [
+      { name: "start-empty", systems: { sluice: [{ error: null }] } },
+      { name: "cores", systems: { sluice: [{ error: "no" }] } },
+    ],
+  } as unknown as BenchRecord;
+
+  test("what was clean and is wanted is kept, the rest is run again", () => {
+    const wanted = ["clean", "failed", "empty"].map((name) => ({ name }) as Workload);
+    const given = {
+      earlier: record,
+      workloads: wanted,
+      lifecycles: new Set(["start-empty", "cores"]),
+      systems: readSystems({}, 1),
+    };
+    const kept = keptOf(given);
+    expect(kept.cases.map(({ workload: { name } }) => name)).toEqual(["clean"]);
+    expect(kept.lifecycles.map(({ name }) => name)).toEqual(["start-empty"]);
+    expect(keptOf({ ...given, systems: readSystems({ target: ["sluice"] }, 1) }).cases).toEqual([]);
+    expect(keptOf({ ...given, earlier: null }).cases).toEqual([]);
+  });
+
+  test("the goals alone: every goal of one node has its case, and the limit comes where a goal is about it", () => {
+    const { workloads: chosen } = readCases({ goals: true }, 1);
+    const goalsOf = (cases: readonly Workload[]): Set<string> =>
+      new Set(cases.flatMap(({ goals }) => goals.map((goal) => JSON.stringify(goal))));
+    expect(goalsOf(chosen)).toEqual(goalsOf(workloads.filter((each) => each.replication === 1)));
+    const synced = chosen.find(({ durability }) => durability === "fsync");
+    const large = chosen.find(({ name }) => name === "produce-128KiB-1200x100B-1conn");
+    const needed = [synced, large].map((each) =>
+      each === undefined ? null : isNeeded({ isBroker: false }, each, "goals"),
+    );
+    expect(needed).toEqual([false, true]);
+    expect(() => readCases({ goals: true, quick: true }, 1)).toThrow(BenchUsageError);
   });
 });
 

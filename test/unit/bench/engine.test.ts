@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCase, type CaseOptions, type Entrant } from "../../../bench/cases.ts";
-import { runLifecycles } from "../../../bench/lifecycle.ts";
+import { runLifecycles, type LifecycleOptions } from "../../../bench/lifecycle.ts";
 import { Progress } from "../../../bench/progress.ts";
 import { limit } from "../../../bench/systems/limit.ts";
 import { self } from "../../../bench/systems/self.ts";
@@ -48,6 +48,14 @@ describe("each kind of load on the limit", () => {
   const loads: Workload[] = [
     workload({ ...shared, name: "produce", verb: "produce", connections: 3, inflight: 5 }),
     workload({ ...shared, name: "turns", verb: "produce", connections: 3, partitions: 7 }),
+    workload({
+      ...shared,
+      name: "many",
+      verb: "produce",
+      connections: 3,
+      partitions: 5,
+      requestPartitions: 4,
+    }),
     workload({ ...shared, name: "zstd", verb: "produce", records: 100, codec: "zstd" }),
     workload({ ...shared, name: "fsync", verb: "produce", acks: -1, durability: "fsync" }),
     workload({ ...shared, name: "fetch", verb: "fetch", connections: 2, partitions: 5 }),
@@ -60,7 +68,7 @@ describe("each kind of load on the limit", () => {
   for (const load of loads) {
     test(`${load.name}: every answer is right`, async () => {
       const options: CaseOptions = {
-        isQuick: true,
+        mode: "quick",
         runs: 1,
         seconds: 0.1,
         seed: 1,
@@ -78,18 +86,20 @@ describe("each kind of load on the limit", () => {
   }
 });
 
+const small: LifecycleOptions = {
+  runs: 1,
+  startUps: 1,
+  seed: 1,
+  idleSeconds: 0.2,
+  partitions: 12,
+  killedMib: 2,
+  directory,
+  progress,
+};
+
 test("lifecycles: what was acknowledged is there after a stop and after kill -9", async () => {
   const names = new Set(["start-empty", "start-2000-partitions-after-kill", "restart-after-kill"]);
-  const lived = await runLifecycles([limit, self], names, {
-    runs: 1,
-    startUps: 1,
-    seed: 1,
-    idleSeconds: 0.2,
-    partitions: 12,
-    killedMib: 2,
-    directory,
-    progress,
-  });
+  const lived = await runLifecycles([limit, self], names, small);
   expect(lived.map(({ name, systems }) => [name, Object.keys(systems)])).toEqual(
     [...names].map((name) => [name, ["sluice"]]),
   );

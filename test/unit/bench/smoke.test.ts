@@ -295,7 +295,7 @@ describe("figures", () => {
       "| small | 1,000/s | 1,000/s | 4.00 s/100k | 10.0 s/100k | 0.400 | – |",
     );
     const html = renderPage(record);
-    expect(html).toContain("Goals: 1 of 2 met");
+    expect(html).toContain("Goals: 2 of 3 met");
     expect(html).toContain("no &lt;reason&gt;");
     expect(html).not.toMatch(/<(script|link|img)|https?:|url\(/);
   });

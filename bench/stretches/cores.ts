@@ -1,0 +1,128 @@
+/**
+ * One processor and two: the same loads on a broker that is held on so many, with as many broker threads, and the generator on the others
+ * where there are others. On a machine of two the second variant shares its processors with the generator: it shows what a request costs when
+ * two threads share the log, not how much more goes through. What our broker counted of contended locks is part of it.
+ */
+import { cpus } from "node:os";
+import { fillTopic, runLoad, type LoadOptions } from "../load-generator.ts";
+import { subject, type LoadResult } from "../record.ts";
+import { workload, type Workload } from "../workloads/workload.ts";
+import type { Bench, Found, LifecycleOptions, Stretch, Variant } from "./stretch.ts";
+
+const shared = { about: "" } as const;
+const perRequest = {
+  ...shared,
+  cost: "cpuSecondsPer100kRequests",
+  connections: 64,
+  partitions: 100,
+} as const;
+
+const loads: readonly Workload[] = [
+  workload({ ...perRequest, name: "produce100B", verb: "produce" }),
+  workload({
+    ...shared,
+    name: "produce16KiB",
+    verb: "produce",
+    cost: "cpuSecondsPerValueGib",
+    connections: 16,
+    partitions: 16,
+    inflight: 5,
+    records: 150,
+    maxMib: 1024,
+  }),
+  workload({ ...perRequest, name: "fetch1record", verb: "fetch", fillMib: 0.1 }),
+  workload({
+    ...shared,
+    name: "fetch1MiB",
+    verb: "fetch",
+    cost: "cpuSecondsPerValueGib",
+    connections: 8,
+    partitions: 8,
+    records: 1200,
+    fillMib: 32,
+    fetchBytes: 1 << 20,
+  }),
+];
+
+function variantOf(count: number): Variant {
+  const all = cpus().map((_cpu, index) => index);
+  const others = all.slice(count);
+  return {
+    label: `on ${count} processor${count === 1 ? "" : "s"}`,
+    settings: { "num.network.threads": String(count) },
+    cpus: all.slice(0, count),
+    loadCpus: others.length > 0 ? others : all,
+  };
+}
+
+/** Samples of a counter family by their only label. */
+function readCounters(exposition: string, family: string): Map<string, number> {
+  const counters = new Map<string, number>();
+  for (const line of exposition.split("\n")) {
+    const found = new RegExp(`^${family}\\{[a-z]+="([^"]+)"\\} (\\S+)$`).exec(line);
+    if (found !== null) counters.set(found[1] ?? "", Number(found[2]));
+  }
+  return counters;
+}
+
+async function contentions(bench: Bench): Promise<Map<string, number>> {
+  if (bench.system.name !== subject || bench.metricsUrl === null) return new Map();
+  // The broker reads its store's counters again after half a second at the earliest.
+  await Bun.sleep(1000);
+  const answer = await fetch(bench.metricsUrl);
+  return readCounters(await answer.text(), "sluice_lock_contentions_total");
+}
+
+async function measured(bench: Bench, load: Workload, options: LoadOptions): Promise<LoadResult> {
+  const run = async (): Promise<LoadResult> => {
+    if (load.verb !== "fetch") return await runLoad(load, options);
+    const topic = `cores-${load.name}`;
+    const filled = await fillTopic(load, { ...options, topic });
+    return filled.isValid ? await runLoad(load, { ...options, topic }) : filled;
+  };
+  const result = await run();
+  if (!result.isValid)
+    throw new Error(
+      `${bench.system.name}, ${load.name}: ${result.firstError ?? "nothing went through"}`,
+    );
+  return result;
+}
+
+async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
+  const { bootstrap, pids } = bench.running;
+  const { loadCpus } = bench.variant;
+  const load: LoadOptions = {
+    bootstrap,
+    pids,
+    seed: options.seed,
+    seconds: options.idleSeconds,
+    warmSeconds: Math.max(1, bench.system.warmUpSeconds / 8),
+    isMemoryHeld: true,
+    topicConfig: {},
+    ...(loadCpus === undefined ? {} : { cpus: loadCpus }),
+  };
+  const figures: Record<string, number> = {};
+  let requests = 0;
+  for (const each of loads) {
+    const result = await measured(bench, each, load);
+    requests += result.requests;
+    figures[`${each.name}RequestsPerSecond`] = result.requestsPerSecond;
+    const perRequestCost = result.broker?.cpuSecondsPer100kRequests ?? 0;
+    const perGib = result.broker?.cpuSecondsPerValueGib ?? 0;
+    if (each.cost === "cpuSecondsPerValueGib") figures[`${each.name}CpuSecondsPerGib`] = perGib;
+    else figures[`${each.name}CpuSecondsPer100k`] = perRequestCost;
+  }
+  for (const [lock, count] of await contentions(bench))
+    figures[`${lock}ContentionsPer100k`] = (count / requests) * 1e5;
+  return { cores: figures };
+}
+
+/** See the head of the file. */
+export const cores: Stretch = {
+  names: ["cores"],
+  hasLimit: true,
+  seconds: ({ idleSeconds }) => 4 * idleSeconds + 25,
+  runs: ({ runs }) => runs,
+  variants: () => [1, 2].filter((count) => count <= cpus().length).map(variantOf),
+  live,
+};

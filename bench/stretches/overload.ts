@@ -1,0 +1,186 @@
+/**
+ * Overload: more connections, readers that do not read, more fetches or more fsyncs than a broker can serve, and beside it a quiet client that
+ * must not notice: 100 records a second from a producer to a consumer that long-polls, with intended send times. What it sees alone and beside
+ * the load, the broker's memory before, at its highest and after, and what went through of the load. The load has a lower priority than
+ * broker and quiet client, so that what is measured is the broker's fairness and not the scheduler's.
+ */
+import { readdirSync } from "node:fs";
+import { fillTopic, runLoad, stallReaders, type LoadOptions } from "../load-generator.ts";
+import { residentMib } from "../machine.ts";
+import type { LoadResult } from "../record.ts";
+import { workload, type Workload } from "../workloads/workload.ts";
+import type { Bench, LifecycleOptions, Stretch } from "./stretch.ts";
+
+const mebibyte = 1 << 20;
+const shared = { name: "", about: "", cost: "cpuSecondsPerValueGib" } as const;
+
+const quiet = workload({ ...shared, verb: "end-to-end", ratePerSecond: 100, inflight: 5 });
+const log = workload({
+  ...shared,
+  verb: "fetch",
+  records: 1200,
+  fillMib: 64,
+  fetchBytes: mebibyte,
+});
+
+/** What a broker is loaded with before anything counts. */
+const mixture: readonly Workload[] = [
+  workload({ ...shared, verb: "produce", connections: 64 }),
+  workload({ ...shared, verb: "end-to-end", ratePerSecond: 2000, inflight: 5 }),
+  workload({ ...shared, verb: "fetch", connections: 8, records: 150, fillMib: 8 }),
+];
+
+/** Loads for so long; ends by itself. */
+type Attack = (bench: Bench, load: LoadOptions) => Promise<LoadResult>;
+
+interface Overload {
+  readonly name: string;
+  readonly about: string;
+  /** Connections that must be there before the quiet client is measured beside them. */
+  readonly connections: number;
+  readonly attack: Attack;
+}
+
+const idle = 9000;
+const active = 1000;
+const stalled = 500;
+const storming = 500;
+
+const attacks: readonly Overload[] = [
+  {
+    name: "overload-10000-connections",
+    about: "10,000 connections, a tenth of which produce once a second (open loop)",
+    connections: idle + active,
+    attack: (_bench, load) =>
+      runLoad(
+        workload({ ...shared, verb: "produce", connections: active, ratePerSecond: active }),
+        { ...load, idleConnections: idle },
+      ),
+  },
+  {
+    name: "overload-slow-consumers",
+    about: "500 consumers that ask for 1 MiB three times over and never read",
+    connections: stalled,
+    attack: (_bench, load) => stallReaders({ ...log, connections: stalled }, load),
+  },
+  {
+    name: "overload-fetch-storm",
+    about: "500 connections that fetch 1 MiB as fast as they are served",
+    connections: storming,
+    attack: (_bench, load) => runLoad({ ...log, connections: storming }, load),
+  },
+  {
+    name: "overload-fast-producer-fsync",
+    about:
+      "64 connections with five batches of 128 KiB in flight each, acknowledged after an fsync",
+    connections: 64,
+    attack: (bench, load) => {
+      const { topic: _filled, ...own } = load;
+      const topicConfig = bench.system.topicConfig("fsync", -1);
+      const batches = { records: 125, valueBytes: 1024, acks: -1, inflight: 5 } as const;
+      return runLoad(
+        workload({ ...shared, ...batches, verb: "produce", connections: 64, partitions: 6 }),
+        { ...own, topicConfig },
+      );
+    },
+  },
+];
+
+/** After it has come and before the quiet client is measured, ms; and after it went. */
+const settleMs = 2000;
+const comingMs = 30_000;
+const stepMs = 50;
+
+async function clean(running: Promise<LoadResult>): Promise<LoadResult> {
+  const result = await running;
+  if (!result.isValid) throw new Error(result.firstError ?? "nothing went through");
+  return result;
+}
+
+function descriptorsOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    try {
+      return sum + readdirSync(`/proc/${pid}/fd`).length;
+    } catch {
+      return sum;
+    }
+  }, 0);
+}
+
+async function beside(
+  bench: Bench,
+  options: LifecycleOptions,
+  { connections, attack }: Overload,
+): Promise<Record<string, number>> {
+  const { bootstrap, pids } = bench.running;
+  const seconds = 2 * options.idleSeconds;
+  const load: LoadOptions = {
+    bootstrap,
+    pids,
+    seed: options.seed,
+    seconds,
+    warmSeconds: 0.5,
+    topicConfig: {},
+  };
+  for (const part of mixture)
+    await clean(runLoad(part, { ...load, seconds: bench.system.warmUpSeconds / 6 }));
+  await clean(fillTopic(log, { ...load, topic: "filled" }));
+  const alone = await clean(runLoad(quiet, load));
+  const residentBeforeMib = residentMib(pids).now;
+  let residentPeakMib = residentBeforeMib;
+  const watcher = setInterval(() => {
+    residentPeakMib = Math.max(residentPeakMib, residentMib(pids).now);
+  }, stepMs);
+  try {
+    const idleDescriptors = descriptorsOf(pids);
+    const attackSeconds = seconds + settleMs / 500;
+    const over = { is: false };
+    const attacking = attack(bench, {
+      ...load,
+      seconds: attackSeconds,
+      topic: "filled",
+      niceness: 19,
+    }).finally(() => {
+      over.is = true;
+    });
+    for (let waitedMs = 0; waitedMs < comingMs && !over.is; waitedMs += stepMs) {
+      if (descriptorsOf(pids) - idleDescriptors >= connections) break;
+      await Bun.sleep(stepMs);
+    }
+    await Bun.sleep(settleMs);
+    const crowded = await clean(runLoad(quiet, load));
+    if (over.is) throw new Error("the load ended before the quiet client was measured beside it");
+    const result = await clean(attacking);
+    await Bun.sleep(settleMs);
+    return {
+      aloneP50Ms: alone.latencyMs.p50,
+      aloneP99Ms: alone.latencyMs.p99,
+      besideP50Ms: crowded.latencyMs.p50,
+      besideP99Ms: crowded.latencyMs.p99,
+      p99Ratio: crowded.latencyMs.p99 / alone.latencyMs.p99,
+      residentBeforeMib,
+      residentPeakMib,
+      residentAfterMib: residentMib(pids).now,
+      loadRequestsPerSecond: result.requestsPerSecond,
+      loadMibPerSecond: result.valueMibPerSecond,
+    };
+  } finally {
+    clearInterval(watcher);
+  }
+}
+
+/** By name; each with the stretch that measures it. */
+export const overloads: readonly { name: string; about: string; stretch: Stretch }[] = attacks.map(
+  (overload) => ({
+    name: overload.name,
+    about: overload.about,
+    stretch: {
+      names: [overload.name],
+      seconds: ({ idleSeconds }) => 4 * idleSeconds + 25,
+      runs: ({ runs }) => runs,
+      live: async (bench, options) => ({
+        [overload.name]: await beside(bench, options, overload),
+      }),
+    },
+  }),
+);
