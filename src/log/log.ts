@@ -16,6 +16,9 @@ export type PartitionHandle = number;
 /** Answer of `append` and `offsetForTimestamp` where they would keep the thread too long; never sent to a client. */
 export const NOT_INLINE: number = -32768;
 
+/** Answer of `fetchInto` when the records are with the caller and there is no plan. */
+export const COPIED: number = -1;
+
 /** Who appends; decides which checks apply. */
 export const Origin = { CLIENT: 0, COORDINATOR: 1, RAW_FOLLOWER: 2 } as const;
 
@@ -127,6 +130,20 @@ export interface LogCalls extends ReplicationCalls {
     hasMinOneMessage: boolean,
     isolation: number,
     out: Float64Array,
+  ): number;
+  /**
+   * As `fetch`; where all records together fit `into` they are copied there, one row's behind the other's, and there is no plan.
+   *
+   * @returns the plan, 0 for nothing to send, or {@link COPIED}.
+   */
+  fetchInto(
+    requests: Float64Array,
+    count: number,
+    maxBytes: number,
+    hasMinOneMessage: boolean,
+    isolation: number,
+    out: Float64Array,
+    into: Uint8Array,
   ): number;
   /** JSON `[[producer id, first offset], ...]` of a row of a read-committed plan. */
   takeAborted(plan: number, row: number): string;

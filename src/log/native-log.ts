@@ -94,6 +94,7 @@ export const nativeLogCalls: LogCalls = {
   lookUpLater: native.lookUpLater,
   takeAppended: native.takeAppended,
   fetch: native.fetch,
+  fetchInto: native.fetchInto,
   takeAborted: native.takeAborted,
   planCopy: native.planCopy,
   planDrop: native.planDrop,
@@ -127,6 +128,7 @@ export class NativeLogStore implements LogStore {
   readonly lookUpLater: LogStore["lookUpLater"] = native.lookUpLater;
   readonly takeAppended: LogStore["takeAppended"] = native.takeAppended;
   readonly fetch: LogStore["fetch"] = native.fetch;
+  readonly fetchInto: LogStore["fetchInto"] = native.fetchInto;
   readonly takeAborted: LogStore["takeAborted"] = native.takeAborted;
   readonly planCopy: LogStore["planCopy"] = native.planCopy;
   readonly planDrop: LogStore["planDrop"] = native.planDrop;

@@ -3,7 +3,15 @@
  * results in arrays that the caller owns, so that a request costs one call and no allocation.
  */
 
-import { AppendWait, Columns, Isolation, type LogCalls, NOT_INLINE, Origin } from "#log/log.ts";
+import {
+  AppendWait,
+  Columns,
+  COPIED,
+  Isolation,
+  type LogCalls,
+  NOT_INLINE,
+  Origin,
+} from "#log/log.ts";
 
 /** Columns of a row of {@link LogPort.fetch} requests. */
 export const FETCH_REQUEST_COLUMNS: number = Columns.FETCH_REQUEST;
@@ -37,6 +45,9 @@ export const APPEND_RESULT_COLUMNS: number = Columns.APPEND;
 
 /** What {@link LogPort.append} answers to a batch that {@link LogPort.appendLater} is for. */
 export const APPEND_NOT_INLINE: number = NOT_INLINE;
+
+/** What {@link LogPort.fetchInto} answers when the records were copied and there is no plan. */
+export const FETCH_COPIED: number = COPIED;
 
 export const LOOKUP_COLUMNS: number = Columns.OFFSET;
 
@@ -84,6 +95,7 @@ export type LogPort = Pick<
   | "lookUpLater"
   | "takeAppended"
   | "fetch"
+  | "fetchInto"
   | "fetchAsReplica"
   | "replicationState"
   | "takeAborted"

@@ -317,6 +317,26 @@ export class ReplicaManager {
     return this.#read(rows, parameters, true);
   }
 
+  /**
+   * As `read`, for somebody who is no replica; records that fit `into` are copied there, in the order of the rows.
+   *
+   * @returns the plan, 0 for none, or FETCH_COPIED when `into` has the records.
+   */
+  readInto(rows: FetchRows, parameters: FetchParameters, into: Uint8Array): number {
+    if (rows.count === 0) return 0;
+    const { maxBytes, hasMinOneMessage, isolation } = parameters;
+    const { requests, results, count } = rows;
+    return this.#log.fetchInto(
+      requests,
+      count,
+      maxBytes,
+      hasMinOneMessage,
+      isolation,
+      results,
+      into,
+    );
+  }
+
   /** As `read`, another time for the same request. */
   look(rows: FetchRows, parameters: FetchParameters): number {
     return this.#read(rows, parameters, false);
@@ -390,9 +410,9 @@ export class ReplicaManager {
     return rows.wantsHighWatermark ? [this.#endBoard, this.#board] : [this.#endBoard];
   }
 
-  /** Gives up a plan; 0 is none. */
+  /** Gives up a plan; 0 is none, and FETCH_COPIED neither. */
   drop(plan: number): void {
-    if (plan !== 0) this.#log.planDrop(plan);
+    if (plan > 0) this.#log.planDrop(plan);
   }
 
   /** Producer ids and first offsets of the transactions aborted within a row's bytes. */

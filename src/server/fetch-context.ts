@@ -28,7 +28,11 @@ export interface FetchContext {
   readonly kind: "sessionless" | "full" | "incremental";
   readonly session: FetchSession | null;
   readonly partitions: Map<string, SessionPartition>;
+  /** What a request without a session reads where it names one partition; `partitions` is then empty. Else null. */
+  readonly named: readonly SessionPartition[] | null;
 }
+
+const NO_PARTITIONS: Map<string, SessionPartition> = new Map();
 
 /** Finds or opens the context of a request, or the error that is its whole answer. */
 export function openFetchContext(
@@ -42,12 +46,17 @@ export function openFetchContext(
   if (sessionEpoch === INITIAL_EPOCH || sessionEpoch === FINAL_EPOCH) {
     // A full request ends the session it names.
     if (sessionId !== INVALID_SESSION_ID) cache.remove(sessionId);
+    const only = sessionEpoch === FINAL_EPOCH ? onlyPartition(request) : null;
+    if (only !== null) {
+      return { kind: "sessionless", session: null, partitions: NO_PARTITIONS, named: [only] };
+    }
     const partitions = new Map<string, SessionPartition>();
     update(partitions, request, usesIds);
     return {
       kind: sessionEpoch === FINAL_EPOCH ? "sessionless" : "full",
       session: null,
       partitions,
+      named: null,
     };
   }
   const session = cache.get(sessionId);
@@ -65,11 +74,20 @@ export function openFetchContext(
     cache.remove(session.id);
     const own = new Map<string, SessionPartition>();
     update(own, request, usesIds);
-    return { kind: "sessionless", session: null, partitions: own };
+    return { kind: "sessionless", session: null, partitions: own, named: null };
   }
   cache.touch(session, nowMs);
   session.epoch = nextEpoch(session.epoch);
-  return { kind: "incremental", session, partitions: session.partitions };
+  return { kind: "incremental", session, partitions: session.partitions, named: null };
+}
+
+/** The partition of a request that names one; no two of them can be the same then. */
+function onlyPartition({ topics }: FetchRequest): SessionPartition | null {
+  const [topic] = topics;
+  if (topics.length !== 1 || topic === undefined) return null;
+  const [wanted] = topic.partitions;
+  if (topic.partitions.length !== 1 || wanted === undefined) return null;
+  return added(topic.topic, topic.topicId, wanted);
 }
 
 function update(

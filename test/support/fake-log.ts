@@ -6,7 +6,12 @@
  *     log.appendBytes(handle, 100);          // one batch of 100 bytes, one record
  *     log.flush(handle);                     // what the group commit would do
  */
-import { FETCH_REQUEST_COLUMNS, FETCH_RESULT_COLUMNS, type LogPort } from "#replica/log-port.ts";
+import {
+  FETCH_COPIED,
+  FETCH_REQUEST_COLUMNS,
+  FETCH_RESULT_COLUMNS,
+  type LogPort,
+} from "#replica/log-port.ts";
 
 interface FakePartition {
   /** Size of the batch at each offset. */
@@ -189,6 +194,26 @@ export class FakeLog implements LogPort {
     if (totalBytes === 0) return 0;
     this.plans.set(++this.#planId, rows);
     return this.#planId;
+  }
+
+  fetchInto(
+    requests: Float64Array,
+    count: number,
+    maxBytes: number,
+    minOneMessage: boolean,
+    isolation: number,
+    out: Float64Array,
+    into: Uint8Array,
+  ): number {
+    const plan = this.fetch(requests, count, maxBytes, minOneMessage, isolation, out);
+    const rows = this.plans.get(plan) ?? [];
+    const lengths = rows.flat().map(({ length }) => length);
+    const totalBytes = lengths.reduce((sum, length) => sum + length, 0);
+    if (totalBytes === 0 || totalBytes > into.length) return plan;
+    let at = 0;
+    for (let row = 0; row < rows.length; row++) at += this.planCopy(plan, row, into, at);
+    this.planDrop(plan);
+    return FETCH_COPIED;
   }
 
   /** No partition here has followers. */

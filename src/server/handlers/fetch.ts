@@ -1,9 +1,10 @@
 /**
  * Fetch (key 1): reads record batches. Second of the files a fetch goes through.
  *
- * All partitions of a request are resolved by one native call, which returns a plan: where in which segment files the
- * bytes are. The response is encoded around holes for them, and the transport fills the holes straight from the files. A
- * fetch with too little to return waits on the partitions it names, and is answered by its deadline whatever happens.
+ * All partitions of a request are resolved by one native call. Where there is little, the call also copies the records, and
+ * the answer is encoded around them. Else it returns a plan: where in which segment files the bytes are. The response is then
+ * encoded around holes for them, and the transport fills the holes straight from the files. A fetch with too little to return
+ * waits on the partitions it names, and is answered by its deadline whatever happens.
  *
  * - v4: isolation level, last stable offset, aborted transactions (KIP-98); the first version with record batches.
  * - v5: log start offset (KIP-107). v6: as v5. v7: sessions (KIP-227). v8: as v7.
@@ -22,7 +23,7 @@ import {
   type PartitionData,
 } from "#protocol/generated/fetch.ts";
 import type { ApiMessages } from "#protocol/api.ts";
-import { FetchColumn, ReadIsolation } from "#replica/log-port.ts";
+import { FETCH_COPIED, FetchColumn, ReadIsolation } from "#replica/log-port.ts";
 import { NOT_HERE, type PartitionDirectory } from "#replica/partition-directory.ts";
 import {
   type FetchParameters,
@@ -53,6 +54,8 @@ import { hintLeader, type ReplicationView } from "../replication-view.ts";
 const FIRST_VERSION_WITH_RACK = 11;
 const FIRST_VERSION_WITH_ENDPOINTS = 16;
 const READ_COMMITTED = 1;
+/** Records up to this size in all are copied with the call that finds them. */
+const COPY_BYTES_MAX = 64 * 1024;
 const NO_RECORDS: Uint8Array = new Uint8Array(0);
 const NO_EPOCH: { epoch: number; endOffset: number } = { epoch: -1, endOffset: -1 };
 const NO_LEADER: { leaderId: number; leaderEpoch: number } = { leaderId: -1, leaderEpoch: -1 };
@@ -102,6 +105,8 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
   readonly minVersion: number = 4;
   readonly maxVersion: number = 18;
   readonly #dependencies: FetchDependencies;
+  /** Records of the answer at hand: it is encoded before the next request is looked at. */
+  readonly #records: Uint8Array = new Uint8Array(COPY_BYTES_MAX);
   /** Rows of the request at hand; a request that waits gets its own copy. */
   readonly #rows: FetchRows = new FetchRows();
 
@@ -144,12 +149,14 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
         : undefined,
     };
     const replicas = this.#dependencies.replicas;
-    const plan = replicas.read(rows, parameters);
+    const plan = isFollower
+      ? replicas.read(rows, parameters)
+      : replicas.readInto(rows, parameters, this.#records);
     const isAnswered =
       request.maxWaitMs <= 0 ||
       rows.count === 0 ||
       isReadable(rows, parameters.minBytes) ||
-      targets.some(({ preferredReplica }) => preferredReplica >= 0);
+      targets.some(isSentElsewhere);
     if (isAnswered) {
       return this.#respond(opened, targets, rows, plan, isolationLevel, context, isFollower);
     }
@@ -191,7 +198,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const unknown: Target[] = [];
     const throttle = fetcher.isTrusted ? this.#dependencies.directory.throttle : null;
     const throttled: Target[] = [];
-    for (const partition of opened.partitions.values()) {
+    for (const partition of opened.named ?? opened.partitions.values()) {
       const errorCode = this.#check(partition, apiVersion, fetcher, request.maxBytes);
       const entry = partition.entry;
       let row = -1;
@@ -268,7 +275,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const responses: FetchableTopicResponse[] = [];
     const nodeEndpoints: NodeEndpoint[] = [];
     let topic: FetchableTopicResponse | null = null;
-    let slicesBytes = 0;
+    let recordsBytes = 0;
     for (const target of targets) {
       const { partition, row, preferredReplica } = target;
       const data =
@@ -280,10 +287,10 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
                 target.errorCode,
                 isFoundByRead(target.errorCode) ? null : [],
               )
-            : this.#partitionData(partition, rows, row, plan, isolation);
-      if (data.records !== null && !(data.records instanceof Uint8Array)) {
-        const bytes = data.records.lengthBytes;
-        slicesBytes += bytes;
+            : this.#partitionData(partition, rows, row, plan, isolation, recordsBytes);
+      if (data.records !== NO_RECORDS) {
+        const bytes = rows.result(row, FetchColumn.BYTES);
+        recordsBytes += bytes;
         if (partition.entry !== undefined && !isFollower)
           partition.entry.topic.traffic.fetchedBytes += bytes;
       }
@@ -303,10 +310,10 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     }
     const response = answerOf(ErrorCode.NONE, this.#sessionId(opened, context), responses);
     response.nodeEndpoints = nodeEndpoints;
-    if (isFollower) this.#dependencies.replicas.replicationSentBytes += slicesBytes;
-    else this.#dependencies.replicas.traffic.fetchedBytes += slicesBytes;
+    if (isFollower) this.#dependencies.replicas.replicationSentBytes += recordsBytes;
+    else this.#dependencies.replicas.traffic.fetchedBytes += recordsBytes;
     if (rows.throttled !== null) this.#countThrottled(rows);
-    return plan === 0 ? response : new SlicedResponse(response, plan, slicesBytes);
+    return plan > 0 ? new SlicedResponse(response, plan, recordsBytes) : response;
   }
 
   /** Counts what throttled replicas are sent: also those in sync, which are not held back. */
@@ -329,12 +336,14 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     return session?.id ?? INVALID_SESSION_ID;
   }
 
+  /** @param copiedAt - where the row's records are, if they were copied. */
   #partitionData(
     partition: SessionPartition,
     rows: FetchRows,
     row: number,
     plan: number,
     isolation: number,
+    copiedAt: number,
   ): PartitionData {
     const errorCode = rows.result(row, FetchColumn.ERROR);
     if (errorCode !== ErrorCode.NONE) return errorData(partition.index, errorCode, null);
@@ -357,7 +366,12 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
       snapshotId: NO_SNAPSHOT,
       abortedTransactions: isolation === READ_COMMITTED ? this.#aborted(rows, row, plan) : null,
       preferredReadReplica: rows.result(row, FetchColumn.PREFERRED_REPLICA),
-      records: bytes > 0 ? { row, lengthBytes: bytes } : NO_RECORDS,
+      records:
+        bytes === 0
+          ? NO_RECORDS
+          : plan === FETCH_COPIED
+            ? this.#records.subarray(copiedAt, copiedAt + bytes)
+            : { row, lengthBytes: bytes },
     };
   }
 
@@ -366,7 +380,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     row: number,
     plan: number,
   ): { producerId: bigint; firstOffset: number }[] {
-    if (plan === 0 || rows.result(row, FetchColumn.ABORTED_COUNT) === 0) return [];
+    if (plan <= 0 || rows.result(row, FetchColumn.ABORTED_COUNT) === 0) return [];
     return this.#dependencies.replicas
       .abortedTransactions(plan, row)
       .map(([producerId, firstOffset]) => ({ producerId: BigInt(producerId), firstOffset }));
@@ -391,6 +405,10 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const leader = directory.current(entry);
     data.currentLeader = hintLeader(view, leader, context.connection, nodeEndpoints ?? []);
   }
+}
+
+function isSentElsewhere({ preferredReplica }: Target): boolean {
+  return preferredReplica >= 0;
 }
 
 /** Adds what a partition's session asks for as a row. */

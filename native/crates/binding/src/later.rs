@@ -20,7 +20,8 @@ use sluice_log::{
 };
 
 use crate::error::{Result, invalid, unknown};
-use crate::read::{fill_lookup, isolation_of};
+use crate::lookup::fill_lookup;
+use crate::read::isolation_of;
 use crate::slots::SlotTable;
 use crate::store::{PARTITIONS, Partition};
 use crate::views::NumbersMut;

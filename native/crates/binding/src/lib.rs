@@ -21,6 +21,7 @@
 mod bytes;
 mod error;
 mod later;
+mod lookup;
 mod maintenance;
 mod pattern;
 mod raft;

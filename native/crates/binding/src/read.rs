@@ -4,21 +4,22 @@
 //! offset of the follower or -1. Rows of the answer: error, high watermark, last stable offset, log start offset, bytes,
 //! diverging epoch or -1, diverging end offset or -1, count of aborted transactions, preferred read replica (-1), reserved.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use napi_derive::napi;
 use sluice_log::{
-    AbortedTransaction, Asker, FileSlice, Isolation, KafkaCode, OffsetLookup, ReadPlan,
-    ReadRequest, ReplicaFetch,
+    AbortedTransaction, FileSlice, Isolation, KafkaCode, ReadPlan, ReadRequest, ReadScratch,
+    ReplicaFetch,
 };
 use sluice_sys::{Part, SendJob, SliceSource};
 
 use crate::error::{Result, invalid, unknown};
 use crate::slots::SlotTable;
 use crate::socket::sender_of;
-use crate::store::{PARTITIONS, partition_of};
+use crate::store::PARTITIONS;
 use crate::views::{BytesMut, NumbersMut};
 use crate::write::fill;
 
@@ -30,6 +31,13 @@ const ANSWER_COLUMNS: usize = 10;
 struct Row {
     slice: Option<FileSlice>,
     aborted: Vec<AbortedTransaction>,
+}
+
+/// What a fetch returns whose records have all been copied: there is no plan.
+const COPIED: f64 = -1.0;
+
+thread_local! {
+    static SCRATCH: RefCell<ReadScratch> = RefCell::default();
 }
 
 static PLANS: SlotTable<Arc<Vec<Row>>> = SlotTable::new();
@@ -104,7 +112,28 @@ pub fn fetch(
 ) -> Result<f64> {
     let (isolation, leader_only) = isolation_of(isolation)?;
     let reader = Reader { isolation, leader_only, replica: None };
-    plan_fetch(requests, count as usize, max_bytes as i64, min_one_message, reader, &mut out)
+    let limits = Limits { max_bytes: max_bytes as i64, min_one_message };
+    plan_fetch(requests, count as usize, limits, reader, &mut out, &mut [])
+}
+
+/// As `fetch`, and where all records together fit `into` they are copied there, one row's behind the other's, and no plan is made:
+/// the answer is then -1. So a small fetch is one call.
+#[napi(catch_unwind)]
+// Plain values cross from JavaScript without an object to read them from.
+#[allow(clippy::too_many_arguments)]
+pub fn fetch_into(
+    requests: &[f64],
+    count: f64,
+    max_bytes: f64,
+    min_one_message: bool,
+    isolation: f64,
+    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
+    #[napi(ts_arg_type = "Uint8Array")] mut into: BytesMut<'_>,
+) -> Result<f64> {
+    let (isolation, leader_only) = isolation_of(isolation)?;
+    let reader = Reader { isolation, leader_only, replica: None };
+    let limits = Limits { max_bytes: max_bytes as i64, min_one_message };
+    plan_fetch(requests, count as usize, limits, reader, &mut out, &mut into)
 }
 
 /// `fetch` by the follower `replicaId`, up to the log end. With `isNoted` each row's fetch offset is noted as its log end offset.
@@ -130,7 +159,15 @@ pub fn fetch_as_replica(
         now_ms: now_ms as i64,
     };
     let reader = Reader { isolation: Isolation::LogEnd, leader_only: true, replica: Some(replica) };
-    plan_fetch(requests, count as usize, max_bytes as i64, min_one_message, reader, &mut out)
+    let limits = Limits { max_bytes: max_bytes as i64, min_one_message };
+    plan_fetch(requests, count as usize, limits, reader, &mut out, &mut [])
+}
+
+/// How much a fetch wants.
+#[derive(Clone, Copy)]
+struct Limits {
+    max_bytes: i64,
+    min_one_message: bool,
 }
 
 /// Who fetches.
@@ -145,10 +182,10 @@ struct Reader {
 fn plan_fetch(
     requests: &[f64],
     count: usize,
-    max_bytes: i64,
-    min_one_message: bool,
+    limits: Limits,
     reader: Reader,
     out: &mut [f64],
+    into: &mut [u8],
 ) -> Result<f64> {
     let (Some(requests), Some(answers)) = (
         requests.get(..count.saturating_mul(REQUEST_COLUMNS)),
@@ -156,9 +193,11 @@ fn plan_fetch(
     ) else {
         return Err(invalid("an array is shorter than its rows"));
     };
-    let mut budget = max_bytes;
-    let mut is_first_due = min_one_message;
+    let mut scratch = SCRATCH.take();
+    let mut budget = limits.max_bytes;
+    let mut is_first_due = limits.min_one_message;
     let mut rows = Vec::new();
+    let mut copies = Copies { into, length: 0, missing: Vec::new() };
     let lines = requests.chunks_exact(REQUEST_COLUMNS);
     for (index, (request, answer)) in
         lines.zip(answers.chunks_exact_mut(ANSWER_COLUMNS)).enumerate()
@@ -171,7 +210,7 @@ fn plan_fetch(
             unknown_row(answer);
             continue;
         };
-        let read = partition.log.read(&ReadRequest {
+        let request = ReadRequest {
             offset: offset as i64,
             max_bytes: (row_bytes as i64).min(budget),
             min_one_message: is_first_due,
@@ -183,12 +222,14 @@ fn plan_fetch(
                 log_start_offset: log_start_offset as i64,
                 ..replica
             }),
-        });
+        };
+        let read = partition.log.read_with(&request, &mut scratch);
         answer_row(answer, &read);
         let bytes = read.bytes() as i64;
         if bytes > 0 {
             is_first_due = false;
             budget = budget.saturating_sub(bytes).max(0);
+            copies.add(index, bytes as usize, &scratch);
         }
         let aborted = read.aborted.unwrap_or_default();
         if bytes > 0 || !aborted.is_empty() {
@@ -196,10 +237,51 @@ fn plan_fetch(
             rows.push(Row { slice: read.slice, aborted });
         }
     }
+    SCRATCH.set(scratch);
     if rows.is_empty() {
         return Ok(0.0);
     }
+    if rows.iter().all(|row| row.aborted.is_empty()) && copies.finish(&rows) {
+        return Ok(COPIED);
+    }
     PLANS.insert(Arc::new(rows)).ok_or_else(|| invalid("too many plans are open"))
+}
+
+/// Records of a small fetch on their way to the caller's bytes.
+struct Copies<'a> {
+    into: &'a mut [u8],
+    /// Bytes of all rows so far.
+    length: usize,
+    /// Rows that have to be read yet, and where they go.
+    missing: Vec<(usize, usize)>,
+}
+
+impl Copies<'_> {
+    /// Takes a row's records from the search for them; most often it has them.
+    fn add(&mut self, row: usize, bytes: usize, scratch: &ReadScratch) {
+        let from = self.length;
+        self.length = from.saturating_add(bytes);
+        let Some(target) = self.into.get_mut(from..self.length) else { return };
+        match scratch.records() {
+            Some(records) if records.len() == bytes => target.copy_from_slice(records),
+            _ => self.missing.push((row, from)),
+        }
+    }
+
+    /// Reads what is missing. False where the records do not fit, or could not be read: then the plan decides.
+    fn finish(self, rows: &[Row]) -> bool {
+        if self.length > self.into.len() {
+            return false;
+        }
+        self.missing.iter().all(|&(row, from)| {
+            let Some(slice) = rows.get(row).and_then(|row| row.slice.as_ref()) else {
+                return false;
+            };
+            let length = slice.length as usize;
+            let target = self.into.get_mut(from..from + length);
+            target.is_some_and(|target| slice.read_into(0, target).is_ok_and(|got| got == length))
+        })
+    }
 }
 
 fn plan_of(plan: f64) -> Result<Arc<Vec<Row>>> {
@@ -284,108 +366,4 @@ pub fn plan_send(
 #[napi(catch_unwind)]
 pub fn plan_drop(plan: f64) {
     PLANS.remove(plan);
-}
-
-/// Offset of the first record at or after `timestamp`, or of a special: -1 latest, -2 earliest, -3 largest timestamp, -4 earliest
-/// local, -5 latest tiered. At most `inline_bytes` of batches, inflated, are walked; beyond, the answer is -32768 and `lookUpLater`
-/// is for it. Returns a Kafka error code; `out`: offset, timestamp, leader epoch, each -1 for none, and the bytes walked.
-#[napi(catch_unwind)]
-pub fn offset_for_timestamp(
-    handle: f64,
-    timestamp: f64,
-    isolation: f64,
-    leader_epoch: f64,
-    inline_bytes: f64,
-    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
-) -> Result<f64> {
-    let (isolation, leader_only) = isolation_of(isolation)?;
-    let Some(partition) = PARTITIONS.get(handle) else {
-        fill(&mut out, &[-1.0, -1.0, -1.0, 0.0]);
-        return Ok(f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0));
-    };
-    let (found, walked_bytes) = partition.log.offset_for_timestamp_within(
-        timestamp as i64,
-        isolation,
-        Asker { leader_epoch: leader_epoch as i32, leader_only },
-        inline_bytes as u64,
-    );
-    fill_lookup(&mut out, &found);
-    fill(out.get_mut(3..).unwrap_or_default(), &[walked_bytes as f64]);
-    Ok(f64::from(found.code.0))
-}
-
-/// Offset, timestamp and leader epoch of a lookup.
-pub(crate) fn fill_lookup(out: &mut [f64], found: &OffsetLookup) {
-    fill(out, &[found.offset as f64, found.timestamp as f64, f64::from(found.leader_epoch)]);
-}
-
-/// Where a leader epoch ends. Returns a Kafka error code; `out`: epoch, end offset.
-#[napi(catch_unwind)]
-pub fn end_offset_for_epoch(
-    handle: f64,
-    current_leader_epoch: f64,
-    epoch: f64,
-    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
-) -> f64 {
-    let outcome =
-        PARTITIONS.get(handle).ok_or(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION).and_then(|partition| {
-            partition.log.end_offset_for_epoch(current_leader_epoch as i32, epoch as i32)
-        });
-    match outcome {
-        Ok(end) => {
-            fill(&mut out, &[f64::from(end.epoch), end.end_offset as f64]);
-            0.0
-        }
-        Err(code) => {
-            fill(&mut out, &[-1.0, -1.0]);
-            f64::from(code.0)
-        }
-    }
-}
-
-/// Offsets and sizes now. Returns 0 or 3 for a stale handle; `out`: log start, log end, high watermark, last stable, flushed,
-/// size in bytes, leader epoch, segment count, code with which writes are refused (0: they are not), first epoch of this leadership
-/// without a break (-1 where nothing was said, 2^31 - 1 for a follower), 1 when the ISR is smaller than acks=all asks, first offset
-/// that a replica which lives still has.
-#[napi(catch_unwind)]
-pub fn partition_state(
-    handle: f64,
-    #[napi(ts_arg_type = "Float64Array")] mut out: NumbersMut<'_>,
-) -> f64 {
-    let Some(partition) = PARTITIONS.get(handle) else {
-        return f64::from(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION.0);
-    };
-    let state = partition.log.state();
-    fill(
-        &mut out,
-        &[
-            state.log_start_offset as f64,
-            state.log_end_offset as f64,
-            state.high_watermark as f64,
-            state.last_stable_offset as f64,
-            state.flushed_offset as f64,
-            state.size_bytes as f64,
-            f64::from(state.leader_epoch),
-            state.segment_count as f64,
-            partition.log.write_refusal().map_or(0.0, |code| f64::from(code.0)),
-            f64::from(state.leader_since),
-            f64::from(u8::from(state.is_under_min_isr)),
-            state.low_watermark as f64,
-        ],
-    );
-    0.0
-}
-
-/// Topic, index, id and directory of a partition as JSON.
-#[napi(catch_unwind)]
-pub fn describe_partition(handle: f64) -> Result<String> {
-    let partition = partition_of(handle)?;
-    Ok(serde_json::json!({
-        "topic": partition.log.topic(),
-        "partition": partition.log.partition(),
-        "topicId": partition.log.topic_id().to_string(),
-        "dir": partition.log.directory(),
-        "quarantined": partition.log.quarantined(),
-    })
-    .to_string())
 }

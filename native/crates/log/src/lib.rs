@@ -45,6 +45,7 @@ pub use integrity::{Finding, FindingKind};
 pub use manager::{LogManager, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use scrub::ScrubStatus;
+pub use segment::ReadScratch;
 pub use types::{
     AbortedTransaction, AppendOutcome, AppendRequest, Asker, Change, DirectoryDescription,
     DirectoryHealth, DirectoryReport, EpochEndOffset, FileSlice, FollowerOutcome, FollowerState,

@@ -46,6 +46,23 @@ impl Scanner {
         self
     }
 
+    /// Uses this memory for the window. What is in it counts for nothing.
+    pub(crate) fn over(mut self, mut window: Vec<u8>) -> Self {
+        window.clear();
+        self.window = window;
+        self
+    }
+
+    /// Reads at least so much at a time from here on.
+    pub(crate) fn widen(&mut self, window_bytes: usize) {
+        self.window_bytes = self.window_bytes.max(window_bytes);
+    }
+
+    /// The window and the position of its first byte.
+    pub(crate) fn into_window(self) -> (Vec<u8>, u64) {
+        (self.window, self.window_start)
+    }
+
     /// Goes on at another place.
     pub(crate) fn go_to(&mut self, position: u64) {
         self.position = position;

@@ -20,9 +20,14 @@ use crate::io::{
     FileSystem, StoreFile, is_out_of_descriptors, is_out_of_space, read_small, sync_failure,
     write_full,
 };
-use crate::scan::{Scanned, Scanner};
+use crate::scan::Scanned;
 use crate::statistics::FlushStatistics;
 use crate::transactions::{AbortedEntry, decode_aborted};
+
+mod find;
+
+pub(crate) use find::Bounds;
+pub use find::ReadScratch;
 
 const LOOKUP_WINDOW_BYTES: usize = 4 << 10;
 const WALK_WINDOW_BYTES: usize = 64 << 10;
@@ -105,6 +110,7 @@ pub(crate) struct Segment {
     /// A refused append left bytes behind the end that could not be cut off yet.
     needs_cut: AtomicBool,
     state: Mutex<State>,
+    ends: Mutex<find::ReadEnds>,
     /// Damaged places, ascending; looked at only when there are any.
     holes: RwLock<Option<Arc<[Hole]>>>,
     has_holes: AtomicBool,
@@ -206,6 +212,7 @@ impl Segment {
             is_index_synced: AtomicBool::new(true),
             needs_cut: AtomicBool::new(false),
             state: Mutex::new(State { indexes: None, aborted: None, first_timestamp: None }),
+            ends: Mutex::default(),
             holes: RwLock::new(None),
             has_holes: AtomicBool::new(false),
             was_suspected: AtomicBool::new(false),
@@ -241,59 +248,6 @@ impl Segment {
     /// Notes a reader's suspicion; answers whether it is the first.
     pub(crate) fn suspect(&self) -> bool {
         !self.was_suspected.swap(true, Ordering::AcqRel)
-    }
-
-    /// Whether the walk towards `offset`, which found no batch, ended at bytes that are none.
-    pub(crate) fn stops_early(&self, offset: i64) -> io::Result<bool> {
-        let size = self.size();
-        let hint = self.with_indexes(|indexes| {
-            indexes
-                .offset
-                .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
-        })?;
-        let from = self.checked_hint(hint, size)?.unwrap_or(0);
-        let mut scanner = self.scanner(from, size, LOOKUP_WINDOW_BYTES)?;
-        loop {
-            match scanner.next_header()? {
-                Scanned::Batch { .. } => {}
-                Scanned::End => return Ok(false),
-                Scanned::Bad { .. } => return Ok(true),
-            }
-        }
-    }
-
-    /// A walk from `position` that passes over damaged places.
-    fn scanner(&self, position: u64, end: u64, window_bytes: usize) -> io::Result<Scanner> {
-        Ok(Scanner::new(self.log.existing()?, position, end, window_bytes).without(self.holes()))
-    }
-
-    /// A hint of the offset index, if it names the batch that it should; the indexes are made anew when it does not.
-    fn checked_hint(&self, hint: Option<OffsetEntry>, size: u64) -> io::Result<Option<u64>> {
-        let Some(entry) = hint else { return Ok(None) };
-        let is_good = match u64::try_from(entry.position).ok().filter(|position| *position < size) {
-            Some(position) => matches!(
-                self.scanner(position, size, crate::batch::HEADER_BYTES)?.next_header()?,
-                Scanned::Batch { position: at, header }
-                    if at != position
-                        || header.last_offset()
-                            == self.base_offset + i64::from(entry.relative_offset)
-            ),
-            None => false,
-        };
-        if is_good {
-            return Ok(Some(entry.position as u64));
-        }
-        self.replace_indexes(
-            "offset index",
-            FindingKind::OffsetIndex,
-            &format!(
-                "no batch at {} ends with offset {}",
-                entry.position,
-                self.base_offset + i64::from(entry.relative_offset)
-            ),
-            "read",
-        )?;
-        Ok(None)
     }
 
     /// Makes damaged indexes anew from the log, in memory and in their files.
@@ -509,7 +463,7 @@ impl Segment {
                 self.base_offset + i64::from(entry.relative_offset) <= last_offset
             })?;
             let from = hint.map_or(0, |entry| entry.position.max(0) as u64);
-            match self.locate_from(from, size, last_offset)? {
+            match self.locate_from(from, last_offset)? {
                 Some(Located { header, .. })
                     if header.last_offset() == last_offset
                         && header.max_timestamp == last.timestamp => {}
@@ -555,82 +509,9 @@ impl Segment {
         let file = self.log.file()?;
         file.set_length(size)?;
         self.size.store(size, Ordering::Release);
+        self.ends.lock().forget();
         self.is_dirty.store(true, Ordering::Release);
         Ok(())
-    }
-
-    /// First batch that ends at or after `offset`.
-    pub(crate) fn locate(&self, offset: i64) -> io::Result<Option<Located>> {
-        let size = self.size();
-        if size == 0 {
-            return Ok(None);
-        }
-        let hint = self.with_indexes(|indexes| {
-            indexes
-                .offset
-                .floor(|entry| self.base_offset + i64::from(entry.relative_offset) <= offset)
-        })?;
-        let hint = self.checked_hint(hint, size)?.unwrap_or(0);
-        match self.locate_from(hint, size, offset)? {
-            Some(located) => Ok(Some(located)),
-            // An index that lies: the log itself decides.
-            None if hint > 0 => self.locate_from(0, size, offset),
-            None => Ok(None),
-        }
-    }
-
-    fn locate_from(&self, from: u64, size: u64, offset: i64) -> io::Result<Option<Located>> {
-        let mut scanner = self.scanner(from, size, LOOKUP_WINDOW_BYTES)?;
-        let mut is_first = true;
-        while let Scanned::Batch { position, header } = scanner.next_header()? {
-            if header.last_offset() >= offset {
-                return Ok((!is_first || from == 0 || header.base_offset <= offset)
-                    .then_some(Located { position, header }));
-            }
-            is_first = false;
-        }
-        Ok(None)
-    }
-
-    /// Largest end of a batch that is at most `limit`, counted from the batch at `start`; `start` when the first one is larger.
-    pub(crate) fn batch_end_before(&self, start: u64, limit: u64, upper: u64) -> io::Result<u64> {
-        if limit >= upper {
-            return Ok(upper);
-        }
-        let hint = self.with_indexes(|indexes| {
-            indexes.offset.floor(|entry| entry.position >= 0 && entry.position as u64 <= limit)
-        })?;
-        let from = self.checked_hint(hint, self.size())?.map_or(start, |hint| hint.max(start));
-        let mut end = from;
-        let mut scanner = self.scanner(from, upper, LOOKUP_WINDOW_BYTES)?;
-        while let Scanned::Batch { position, header } = scanner.next_header()? {
-            let next = position + header.size() as u64;
-            if next > limit {
-                break;
-            }
-            end = next;
-        }
-        Ok(end)
-    }
-
-    /// Header of the batch at `position`.
-    pub(crate) fn header_at(&self, position: u64) -> io::Result<Option<BatchHeader>> {
-        let mut scanner = self.scanner(position, self.size(), crate::batch::HEADER_BYTES)?;
-        Ok(match scanner.next_header()? {
-            Scanned::Batch { header, .. } => Some(header),
-            _ => None,
-        })
-    }
-
-    /// A walk over all batches from the one that holds `offset`.
-    pub(crate) fn scan_from(&self, offset: i64) -> io::Result<Option<Scanner>> {
-        let Some(located) = self.locate(offset)? else { return Ok(None) };
-        Ok(Some(self.scanner(located.position, self.size(), WALK_WINDOW_BYTES)?))
-    }
-
-    /// A walk over the whole file, CRCs to be checked by the caller.
-    pub(crate) fn scan(&self, window_bytes: usize) -> io::Result<Scanner> {
-        Ok(Scanner::new(self.log.file()?, 0, self.size(), window_bytes).without(self.holes()))
     }
 
     /// First batch whose largest timestamp is at least `timestamp` and that ends at or after `offset`.

@@ -6,7 +6,7 @@ mod support;
 
 use proptest::prelude::*;
 use sluice_log::io::{CrashMode, MemoryFileSystem};
-use sluice_log::{Isolation, LogConfig, LogManager, PartitionLog, ReadRequest};
+use sluice_log::{Isolation, LogConfig, LogManager, PartitionLog, ReadRequest, ReadScratch};
 use support::*;
 
 #[derive(Debug, Clone)]
@@ -75,6 +75,9 @@ struct World {
     log: std::sync::Arc<PartitionLog>,
     model: Model,
     config: LogConfig,
+    scratch: ReadScratch,
+    /// Reads whose records were found with the search.
+    held_count: usize,
 }
 
 impl World {
@@ -172,8 +175,41 @@ impl World {
                         .find(|(base, values)| base + values.len() as i64 > offset);
                     assert_eq!(Some(first.base_offset), holder.map(|(base, _)| *base));
                 }
+                self.read_on(offset, i64::from(*max_bytes));
             }
         }
+    }
+
+    /// A reader that goes on where its last read ended, with memory of its own: every batch comes once, and what it finds in its
+    /// memory is what the file has.
+    fn read_on(&mut self, offset: i64, max_bytes: i64) {
+        let mut next = offset;
+        let mut seen = Vec::new();
+        loop {
+            let request = ReadRequest {
+                max_bytes,
+                min_one_message: true,
+                isolation: Isolation::LogEnd,
+                ..read_request(next)
+            };
+            let plan = self.log.read_with(&request, &mut self.scratch);
+            assert_eq!(plan.code.0, 0);
+            let bytes = bytes_of(&plan);
+            if let Some(records) = self.scratch.records() {
+                self.held_count += 1;
+                assert_eq!(records, bytes);
+            }
+            let headers = headers(&bytes);
+            let Some(last) = headers.last() else { break };
+            next = last.next_offset();
+            seen.extend(headers.iter().map(|header| header.base_offset));
+        }
+        let batches = self.model.batches.iter();
+        let wanted: Vec<i64> = batches
+            .filter(|(base, values)| base + values.len() as i64 > offset)
+            .map(|(base, _)| *base)
+            .collect();
+        assert_eq!(seen, wanted);
     }
 
     fn check(&self) {
@@ -188,6 +224,31 @@ impl World {
     }
 }
 
+#[test]
+fn a_small_read_finds_the_records_with_its_search() {
+    let (files, manager, log) = store(config());
+    let mut world = World {
+        files,
+        manager: Some(manager),
+        log,
+        model: Model::default(),
+        config: config(),
+        scratch: ReadScratch::default(),
+        held_count: 0,
+    };
+    for number in 0..20 {
+        world.run(&Step::Append { count: 1, value_bytes: 50 }, number);
+    }
+    // A log that was opened knows none of its last batches by heart.
+    world.run(&Step::KillAndOpen, 20);
+    world.read_on(0, 1);
+    assert_eq!(world.held_count, 20);
+    world.run(&Step::Truncate { share: 128 }, 21);
+    world.run(&Step::Append { count: 3, value_bytes: 1 }, 22);
+    world.read_on(0, 1);
+    world.check();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -195,7 +256,15 @@ proptest! {
     fn the_log_is_its_model(steps in proptest::collection::vec(step(), 1..60), segment_bytes in 1200i64..5000) {
         let config = LogConfig { segment_bytes, retention_ms: -1, ..config() };
         let (files, manager, log) = store(config.clone());
-        let mut world = World { files, manager: Some(manager), log, model: Model::default(), config };
+        let mut world = World {
+            files,
+            manager: Some(manager),
+            log,
+            model: Model::default(),
+            config,
+            scratch: ReadScratch::default(),
+            held_count: 0,
+        };
         for (number, step) in steps.iter().enumerate() {
             world.run(step, number);
             world.check();

@@ -6,6 +6,7 @@ import {
   makeFetchRequest,
   makeFetchTopic,
   makeForgottenTopic,
+  type PartitionData,
 } from "#protocol/generated/fetch.ts";
 import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
@@ -105,10 +106,16 @@ function summary(log: FakeLog, result: unknown): unknown {
       partitions.map(({ partitionIndex, errorCode, records }) => [
         partitionIndex,
         errorCode,
-        records === null ? -1 : records instanceof Uint8Array ? 0 : records.lengthBytes,
+        recordBytes(records),
       ]),
     ),
   };
+}
+
+/** Bytes of records, copied or still in their file; -1 for null. */
+function recordBytes(records: PartitionData["records"]): number {
+  if (records === null) return -1;
+  return records instanceof Uint8Array ? records.length : records.lengthBytes;
 }
 
 describe("without a session", () => {
@@ -282,6 +289,27 @@ describe("with a session", () => {
     expect(next(6, { 0: 0 })).toEqual({ error: 0, session: true, partitions: [[0, 0, 0]] });
   });
 
+  test("little is copied with the call that finds it, and more left in its file", () => {
+    const { handler, log } = fixture();
+    for (const handle of [0, 1]) log.appendBytes(handle, 32 * 1024);
+    const small = handler.handle(request({ 0: 0, 1: 0 }), context(11)) as FetchResponse;
+    const [first, second] = small.responses.flatMap(({ partitions }) => partitions);
+    expect(first?.records).toEqual(log.partitions[0]?.batches[0] as Uint8Array);
+    expect(second?.records).toEqual(log.partitions[1]?.batches[0] as Uint8Array);
+    expect(log.plans.size).toBe(0);
+    log.appendBytes(1, 1);
+    const large = handler.handle(request({ 0: 0, 1: 0 }), context(11));
+    expect(large).toBeInstanceOf(SlicedResponse);
+    expect(summary(log, large)).toEqual({
+      error: 0,
+      session: false,
+      partitions: [
+        [0, 0, 32 * 1024],
+        [1, 0, 32 * 1024 + 1],
+      ],
+    });
+  });
+
   test("a partition that returned records goes to the end of the line", () => {
     const all = fixture();
     const { handler, log } = all;
@@ -291,11 +319,10 @@ describe("with a session", () => {
       const result = handler.handle(
         request(partitions, { sessionId, sessionEpoch: epoch, maxWaitMs: 0, maxBytes: 10 }),
         context(11),
-      ) as SlicedResponse<FetchResponse>;
-      log.planDrop(result.plan);
-      return result.response.responses.flatMap(({ partitions: answered }) =>
+      ) as FetchResponse;
+      return result.responses.flatMap(({ partitions: answered }) =>
         answered
-          .filter(({ records }) => !(records instanceof Uint8Array))
+          .filter(({ records }) => recordBytes(records) > 0)
           .map(({ partitionIndex }) => partitionIndex),
       );
     };

@@ -208,7 +208,7 @@ async function fetch(
   const [partition] = response.responses[0]?.partitions ?? [];
   if (partition === undefined) throw new Error("no partition");
   const { records } = partition;
-  const bytes = records === null || records instanceof Uint8Array ? 0 : records.lengthBytes;
+  const bytes = records instanceof Uint8Array ? records.length : (records?.lengthBytes ?? 0);
   return { ...partition, bytes, ports: response.nodeEndpoints.map(({ port }) => port) };
 }
 

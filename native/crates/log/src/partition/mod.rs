@@ -5,6 +5,7 @@
 
 mod append;
 mod damage;
+mod lookup;
 mod maintain;
 mod read;
 mod recover;

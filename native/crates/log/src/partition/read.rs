@@ -1,20 +1,24 @@
-//! Reading: which bytes of which file may be sent, found without copying any; lookups by time and by epoch.
+//! Reading: which bytes of which file may be sent, found without copying any; lookups by epoch.
 
-use std::cell::Cell;
-use std::io::{self, Read};
+use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Inner, PartitionLog, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
-use crate::compress::open_reader;
 use crate::error::KafkaCode;
-use crate::records::RecordStream;
-use crate::segment::{Located, Segment};
+use crate::segment::{Bounds, ReadScratch, Segment};
 use crate::types::{
-    AbortedTransaction, Asker, Change, EpochEndOffset, FileSlice, Isolation, OffsetLookup,
-    ReadPlan, ReadRequest,
+    AbortedTransaction, Change, EpochEndOffset, FileSlice, Isolation, ReadPlan, ReadRequest,
 };
+
+thread_local! {
+    static SCRATCH: RefCell<ReadScratch> = RefCell::default();
+}
+
+/// Segments that a read takes with it at first: the one with the offset, and the next, for where the first ends.
+const FIRST_SEGMENTS: usize = 2;
 
 /// What a read knows once the lock is free again.
 struct Snapshot {
@@ -24,6 +28,10 @@ struct Snapshot {
 
 struct Target {
     segments: Vec<Arc<Segment>>,
+    /// There are segments behind these.
+    is_cut_short: bool,
+    /// The search came to one of those.
+    wants_more: bool,
     /// First offset that may not be seen.
     end_offset: i64,
     log_end_offset: i64,
@@ -36,12 +44,28 @@ impl PartitionLog {
     /// Finds the bytes to send. Never copies. Only whole batches; the first one is whole even when it is larger than asked, if
     /// `min_one_message`. An empty plan with code 0 means that there is nothing to send yet.
     pub fn read(&self, request: &ReadRequest) -> ReadPlan {
+        let mut scratch = SCRATCH.take();
+        let plan = self.read_with(request, &mut scratch);
+        SCRATCH.set(scratch);
+        plan
+    }
+
+    /// As [`Self::read`]. Where the search came upon all of the records, `scratch` has them: no second look at the file is needed.
+    pub fn read_with(&self, request: &ReadRequest, scratch: &mut ReadScratch) -> ReadPlan {
+        scratch.reset();
         let Snapshot { mut plan, target } = self.snapshot(request);
         if plan.is_moved {
             self.notify(Change::Committed);
         }
-        let Some(target) = target else { return plan };
-        match self.find_slice(request, &target) {
+        let Some(mut target) = target else { return plan };
+        let found = match self.find_slice(request, &mut target, scratch) {
+            Ok(None) if target.wants_more => {
+                self.take_all_segments(request.offset, &mut target);
+                self.find_slice(request, &mut target, scratch)
+            }
+            other => other,
+        };
+        match found {
             Ok(slice) => plan.slice = slice,
             Err(_) if self.is_deleted() => plan.code = KafkaCode::UNKNOWN_TOPIC_OR_PARTITION,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -144,17 +168,35 @@ impl PartitionLog {
         }
         // A log whose first records are gone can begin between two segments.
         let index = inner.segment_index(request.offset).unwrap_or(0);
+        let segments = inner.segments.get(index..).unwrap_or_default();
+        let has_aborted = inner.has_aborted && request.isolation == Isolation::ReadCommitted;
+        let count = if has_aborted { segments.len() } else { segments.len().min(FIRST_SEGMENTS) };
         let target = Target {
             known: known_positions(&inner, request, end_offset),
-            segments: inner.segments.get(index..).map(<[_]>::to_vec).unwrap_or_default(),
+            segments: segments.get(..count).map(<[_]>::to_vec).unwrap_or_default(),
+            is_cut_short: count < segments.len(),
+            wants_more: false,
             end_offset,
             log_end_offset: inner.log_end_offset,
-            has_aborted: inner.has_aborted,
+            has_aborted,
         };
         Snapshot { plan, target: Some(target) }
     }
 
-    fn find_slice(&self, request: &ReadRequest, target: &Target) -> io::Result<Option<FileSlice>> {
+    fn take_all_segments(&self, offset: i64, target: &mut Target) {
+        let inner = self.inner.lock();
+        let index = inner.segment_index(offset).unwrap_or(0);
+        target.segments = inner.segments.get(index..).map(<[_]>::to_vec).unwrap_or_default();
+        target.is_cut_short = false;
+        target.wants_more = false;
+    }
+
+    fn find_slice(
+        &self,
+        request: &ReadRequest,
+        target: &mut Target,
+        scratch: &mut ReadScratch,
+    ) -> io::Result<Option<FileSlice>> {
         let limit_bytes = request.max_bytes.max(0) as u64;
         if let (Some((start, end)), Some(segment)) = (target.known, target.segments.first()) {
             return self.slice(segment, (start, end), request.offset, target.log_end_offset);
@@ -166,13 +208,18 @@ impl PartitionLog {
             return Err(damaged());
         }
         for (index, segment) in target.segments.iter().enumerate() {
-            let located = segment.locate(request.offset)?;
+            let next = target.segments.get(index + 1);
+            if next.is_none() && target.is_cut_short {
+                target.wants_more = true;
+                return Ok(None);
+            }
+            let found = segment.find(request.offset, limit_bytes, scratch)?;
             // Damage that is found meanwhile makes the search step over it: what it steps over may be what was asked for.
             if index == 0 && is_in_hole(segment) {
                 return Err(damaged());
             }
             // Compaction can leave a gap at a segment's end: then the next one has the offset.
-            let Some(first) = located else {
+            let Some((first, mut scanner, cuts)) = found else {
                 if index == 0 && segment.stops_early(request.offset)? {
                     self.suspect(segment);
                     return Err(damaged());
@@ -187,30 +234,31 @@ impl PartitionLog {
             if first.header.base_offset >= target.end_offset {
                 return Ok(None);
             }
-            let next_base = target
-                .segments
-                .get(index + 1)
-                .map_or(target.log_end_offset, |next| next.base_offset);
-            let upper = if target.end_offset >= next_base {
-                segment.size()
-            } else {
-                segment
-                    .locate(target.end_offset)?
-                    .map_or_else(|| segment.size(), |located| located.position)
+            let next_base = next.map_or(target.log_end_offset, |next| next.base_offset);
+            let start = first.position;
+            let bounds = Bounds {
+                limit: start.saturating_add(limit_bytes),
+                end_offset: (target.end_offset < next_base).then_some(target.end_offset),
             };
-            if upper <= first.position {
+            let mut reach = segment.reach(&first, bounds, &mut scanner)?;
+            scratch.keep(scanner);
+            if reach.is_first_too_large && request.min_one_message {
+                reach.end = start + first.header.size() as u64;
+                reach.next_offset = Some(first.header.next_offset());
+            }
+            if reach.end <= start {
                 return Ok(None);
             }
-            let start = first.position;
-            let mut end =
-                segment.batch_end_before(start, start.saturating_add(limit_bytes), upper)?;
-            if end <= start {
-                if !request.min_one_message {
-                    return Ok(None);
+            let slice = self.slice(segment, (start, reach.end), request.offset, next_base)?;
+            if let Some(slice) = &slice {
+                scratch.hold(slice.position, slice.length);
+                if let Some(next_offset) = reach.next_offset
+                    && slice.position + slice.length == reach.end
+                {
+                    segment.note_read_end(next_offset, reach.end, cuts);
                 }
-                end = start + first.header.size() as u64;
             }
-            return self.slice(segment, (start, end), request.offset, next_base);
+            return Ok(slice);
         }
         Ok(None)
     }
@@ -250,106 +298,6 @@ impl PartitionLog {
         Ok(Some(slice))
     }
 
-    /// Offset of the first record at or after `timestamp`, or a special: -1 latest (by isolation), -2 earliest, -3 record with the
-    /// largest timestamp, -4 earliest local, -5 latest tiered (none here).
-    pub fn offset_for_timestamp(
-        &self,
-        timestamp: i64,
-        isolation: Isolation,
-        leader_epoch: i32,
-    ) -> OffsetLookup {
-        let who = Asker { leader_epoch, leader_only: false };
-        self.offset_for_timestamp_within(timestamp, isolation, who, u64::MAX).0
-    }
-
-    /// As [`Self::offset_for_timestamp`], for a thread that others wait for: once more than `inline_bytes` of batches, inflated, would
-    /// have to be walked, the answer is [`KafkaCode::NOT_INLINE`]. Also answers how many bytes were walked.
-    pub fn offset_for_timestamp_within(
-        &self,
-        timestamp: i64,
-        isolation: Isolation,
-        asker: Asker,
-        inline_bytes: u64,
-    ) -> (OffsetLookup, u64) {
-        let budget = Budget { limit: inline_bytes, used: Cell::new(0) };
-        let found = self.look_up_time(timestamp, isolation, asker, &budget);
-        (found, budget.used.get().min(inline_bytes))
-    }
-
-    fn look_up_time(
-        &self,
-        timestamp: i64,
-        isolation: Isolation,
-        asker: Asker,
-        budget: &Budget,
-    ) -> OffsetLookup {
-        let nothing = |code| OffsetLookup { code, offset: -1, timestamp: -1, leader_epoch: -1 };
-        let (end_offset, log_start_offset, segments, beyond) = {
-            let inner = self.inner.lock();
-            if let Some(code) = self.refusal().or_else(|| check_epoch(&inner, asker.leader_epoch)) {
-                return nothing(code);
-            }
-            if asker.leader_only && inner.role == Role::Follower {
-                return nothing(KafkaCode::NOT_LEADER_OR_FOLLOWER);
-            }
-            // A new leader does not know yet how far the last one had committed: no answer may go back behind that.
-            let is_lagging = isolation != Isolation::LogEnd
-                && inner
-                    .leadership
-                    .as_ref()
-                    .is_some_and(|known| known.epoch_start_offset > inner.high_watermark);
-            let beyond = if is_lagging { KafkaCode::OFFSET_NOT_AVAILABLE } else { KafkaCode::NONE };
-            let end_offset = match isolation {
-                Isolation::ReadUncommitted => inner.high_watermark,
-                Isolation::ReadCommitted => inner.last_stable_offset(),
-                Isolation::LogEnd => inner.log_end_offset,
-            };
-            let epoch_at = |offset: i64| inner.epochs.epoch_at(offset).unwrap_or(-1);
-            match timestamp {
-                -1 if is_lagging => return nothing(beyond),
-                -1 => {
-                    let epoch = if inner.leader_epoch >= 0 {
-                        inner.leader_epoch
-                    } else {
-                        epoch_at(end_offset)
-                    };
-                    return OffsetLookup {
-                        code: KafkaCode::NONE,
-                        offset: end_offset,
-                        timestamp: -1,
-                        leader_epoch: epoch,
-                    };
-                }
-                -2 | -4 => {
-                    return OffsetLookup {
-                        code: KafkaCode::NONE,
-                        offset: inner.log_start_offset,
-                        timestamp: -1,
-                        leader_epoch: epoch_at(inner.log_start_offset),
-                    };
-                }
-                -3 => {}
-                _ if timestamp < 0 => return nothing(KafkaCode::NONE),
-                _ => {}
-            }
-            (end_offset, inner.log_start_offset, inner.segments.clone(), beyond)
-        };
-        let found = if timestamp == -3 {
-            max_timestamp_record(&segments, budget)
-        } else {
-            first_record_at(&segments, timestamp, log_start_offset, budget)
-        };
-        match found {
-            Ok(Some((offset, timestamp, leader_epoch))) if offset < end_offset => {
-                OffsetLookup { code: KafkaCode::NONE, offset, timestamp, leader_epoch }
-            }
-            Ok(_) => nothing(beyond),
-            Err(_) if self.is_deleted() => nothing(KafkaCode::UNKNOWN_TOPIC_OR_PARTITION),
-            Err(_) if budget.is_exceeded() => nothing(KafkaCode::NOT_INLINE),
-            Err(_) => nothing(KafkaCode::KAFKA_STORAGE_ERROR),
-        }
-    }
-
     /// Where `epoch` ends, for a caller that knows `current_leader_epoch` (-1: any).
     ///
     /// # Errors
@@ -375,7 +323,7 @@ impl PartitionLog {
 }
 
 /// Kafka's comparison of the caller's epoch with ours.
-fn check_epoch(inner: &Inner, caller_epoch: i32) -> Option<KafkaCode> {
+pub(super) fn check_epoch(inner: &Inner, caller_epoch: i32) -> Option<KafkaCode> {
     if caller_epoch < 0 || inner.leader_epoch < 0 {
         return None;
     }
@@ -449,120 +397,6 @@ fn verified_bytes(slice: &FileSlice, offset: i64, behind: i64) -> io::Result<u64
         good += size as u64;
     }
     Ok(if behind < expected { gap.unwrap_or(last) } else { good })
-}
-
-type RecordFound = Option<(i64, i64, i32)>;
-
-/// How much of batches, inflated, may be walked on the calling thread.
-struct Budget {
-    limit: u64,
-    used: Cell<u64>,
-}
-
-impl Budget {
-    fn is_exceeded(&self) -> bool {
-        self.used.get() > self.limit
-    }
-
-    /// Takes what is about to be walked.
-    fn spend(&self, bytes: usize) -> io::Result<()> {
-        self.used.set(self.used.get().saturating_add(bytes as u64));
-        if self.is_exceeded() {
-            return Err(io::Error::other("more than may be walked on this thread"));
-        }
-        Ok(())
-    }
-}
-
-/// What a decompressor yields, counted.
-struct Metered<'a, R> {
-    reader: R,
-    budget: &'a Budget,
-}
-
-impl<R: Read> Read for Metered<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(into)?;
-        self.budget.spend(count)?;
-        Ok(count)
-    }
-}
-
-/// First record at or after both `timestamp` and `offset`: (offset, timestamp, epoch).
-fn first_record_at(
-    segments: &[Arc<Segment>],
-    timestamp: i64,
-    offset: i64,
-    budget: &Budget,
-) -> io::Result<RecordFound> {
-    for segment in segments {
-        if segment.size() == 0 || segment.max_timestamp()?.0 < timestamp {
-            continue;
-        }
-        let mut from = offset.max(segment.base_offset);
-        while let Some(Located { position, header }) = segment.locate_time(timestamp, from)? {
-            let is_wanted = |at, time| time >= timestamp && at >= offset;
-            if let Some((offset, found)) =
-                find_record(segment, position, &header, budget, is_wanted)?
-            {
-                return Ok(Some((offset, found, header.leader_epoch)));
-            }
-            // The batch's largest time was a record's that compaction removed, or lay below the start.
-            from = header.next_offset();
-        }
-    }
-    Ok(None)
-}
-
-/// The record with the largest timestamp of all: (offset, timestamp, epoch).
-fn max_timestamp_record(segments: &[Arc<Segment>], budget: &Budget) -> io::Result<RecordFound> {
-    let mut best: Option<(i64, i64, &Arc<Segment>)> = None;
-    for segment in segments.iter().filter(|segment| segment.size() > 0) {
-        let (timestamp, offset) = segment.max_timestamp()?;
-        if timestamp >= 0 && best.is_none_or(|(largest, _, _)| timestamp > largest) {
-            best = Some((timestamp, offset, segment));
-        }
-    }
-    let Some((timestamp, _, segment)) = best else { return Ok(None) };
-    let Some(Located { position, header }) = segment.locate_time(timestamp, segment.base_offset)?
-    else {
-        return Ok(None);
-    };
-    let found = find_record(segment, position, &header, budget, |_, time| time == timestamp)?;
-    Ok(found.map(|(offset, timestamp)| (offset, timestamp, header.leader_epoch)))
-}
-
-/// First record of a batch that `is_wanted`, as (offset, timestamp).
-fn find_record(
-    segment: &Segment,
-    position: u64,
-    header: &BatchHeader,
-    budget: &Budget,
-    is_wanted: impl Fn(i64, i64) -> bool,
-) -> io::Result<Option<(i64, i64)>> {
-    if header.is_log_append_time() {
-        let first = (header.base_offset..=header.last_offset())
-            .find(|offset| is_wanted(*offset, header.max_timestamp));
-        return Ok(first.map(|offset| (offset, header.max_timestamp)));
-    }
-    let Some(codec) = header.codec() else { return Ok(None) };
-    // What is compressed hardly shrinks when it is inflated: one that is too large is not even read.
-    budget.spend(header.size())?;
-    let mut bytes = vec![0; header.size()];
-    let got = crate::io::read_full(&*segment.existing()?, &mut bytes, position)?;
-    let payload = bytes.get(HEADER_BYTES..got).unwrap_or_default();
-    let reader = Metered { reader: open_reader(codec, payload), budget };
-    let mut records = RecordStream::new(reader, header.record_count);
-    while let Some(record) = records.next_summary() {
-        let record = record
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        let offset = header.base_offset + i64::from(record.offset_delta);
-        let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
-        if is_wanted(offset, timestamp) {
-            return Ok(Some((offset, timestamp)));
-        }
-    }
-    Ok(None)
 }
 
 /// Aborted transactions that overlap `from..to`, in the order of their markers.
