@@ -337,6 +337,10 @@ export class CoordinatorRuntime<
       return;
     }
     if (context.writtenKeys !== null) noteKeys(this.#block, context.writtenKeys);
+    if (ends.length === 1 && context.batches.length === 0) {
+      this.#appendAlone(context, step, sequence, settle);
+      return;
+    }
     let chunkSequence = sequence;
     let from = 0;
     for (const to of ends) {
@@ -357,6 +361,53 @@ export class CoordinatorRuntime<
     }
     this.#deliver(step, context);
     this.#pump(context);
+  }
+
+  /**
+   * Appends the records of a step, all in the block, that nothing is before. Where they are committed at once they are applied as
+   * committed, and nobody remembers how to undo them.
+   */
+  #appendAlone(
+    context: Context<Shard, AppendToken>,
+    step: Step<CoordinatorRecord, Parked, AppendToken>,
+    sequence: number,
+    settle: (errorCode: number) => void,
+  ): void {
+    const { shard, partition } = context;
+    const { nowMs, afterAppend: token } = step;
+    const builder = this.#newBuilder();
+    builder.add(this.#block, 0, this.#block.count);
+    let appended: MaybePromise<number>;
+    try {
+      appended = this.#deps.writer.append(partition, builder.build(nowMs));
+    } catch (error) {
+      this.#release(builder);
+      context.writtenKeys = null;
+      shard.timeline.rollback(shard.timeline.committed);
+      this.#deliver(step, context);
+      this.#fail(context, [{ token, settle }], errorCodeOf(error));
+      return;
+    }
+    const isCommitted = typeof appended === "number";
+    if (isCommitted) shard.timeline.commit(sequence);
+    if (step.isReplayed) for (const record of step.records) shard.replay(record, nowMs);
+    if (!isCommitted) {
+      const operations = [{ token, settle }];
+      const batch = { builder, operations, timestampMs: nowMs, lastSequence: sequence };
+      context.batches.push({ ...batch, deadline: null });
+      context.isAppending = true;
+      this.#deliver(step, context);
+      this.#awaitAppend(context, appended as Promise<number>);
+      return;
+    }
+    this.#deliver(step, context);
+    if (token !== null) {
+      this.#event(context, (next) => shard.onAppended(next, token, ErrorCode.NONE));
+    }
+    settle(ErrorCode.NONE);
+    context.logBytes += builder.sizeBytes;
+    this.#release(builder);
+    this.#compactWhenDue(context);
   }
 
   /**
@@ -393,7 +444,7 @@ export class CoordinatorRuntime<
     const isOpen = context.batches.length > (context.isAppending ? 1 : 0);
     if (batch === undefined || !isOpen || batch.builder.sizeWith(block, from, to) > maxBytes) {
       batch = {
-        builder: this.#builders.pop() ?? new BatchBuilder(),
+        builder: this.#newBuilder(),
         operations: [],
         timestampMs: nowMs,
         lastSequence: sequence,
@@ -432,18 +483,23 @@ export class CoordinatorRuntime<
         this.#onCommitted(context);
         continue;
       }
-      for (const waiting of context.batches) this.#limit(waiting);
-      appended.then(
-        () => {
-          this.#onCommitted(context);
-          this.#pump(context);
-        },
-        (error: unknown) => {
-          this.#onAppendFailed(context, errorCodeOf(error));
-          this.#pump(context);
-        },
-      );
+      this.#awaitAppend(context, appended);
     }
+  }
+
+  /** An append is under way: limits how long everybody waits for it, and goes on when it ends. */
+  #awaitAppend(context: Context<Shard, AppendToken>, appended: Promise<number>): void {
+    for (const waiting of context.batches) this.#limit(waiting);
+    appended.then(
+      () => {
+        this.#onCommitted(context);
+        this.#pump(context);
+      },
+      (error: unknown) => {
+        this.#onAppendFailed(context, errorCodeOf(error));
+        this.#pump(context);
+      },
+    );
   }
 
   #onCommitted(context: Context<Shard, AppendToken>): void {
@@ -460,6 +516,10 @@ export class CoordinatorRuntime<
     context.logBytes += batch.builder.sizeBytes;
     this.#release(batch.builder);
     this.#compactWhenDue(context);
+  }
+
+  #newBuilder(): BatchBuilder {
+    return this.#builders.pop() ?? new BatchBuilder();
   }
 
   #release(builder: BatchBuilder): void {

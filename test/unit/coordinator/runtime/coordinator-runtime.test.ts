@@ -80,6 +80,25 @@ describe("the coordinator runtime", () => {
     expect(coordinator.commitOffsets(commitOf(2))).toMatchObject({ errorCode: ErrorCode.NONE });
   });
 
+  test("what was committed at once stays when a later append fails, and what failed at once never was", async () => {
+    const group = await GroupContext.start();
+    group.log.isImmediate = true;
+    const { coordinator, log } = group;
+    const { NOT_COORDINATOR } = ErrorCode;
+    log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
+    expect(coordinator.commitOffsets(commitOf(1))).toMatchObject({ errorCode: NOT_COORDINATOR });
+    expect(group.describe()).toBe("no group");
+    expect(coordinator.commitOffsets(commitOf(1))).toMatchObject({ errorCode: ErrorCode.NONE });
+    log.isImmediate = false;
+    log.failNext(ErrorCode.KAFKA_STORAGE_ERROR);
+    expect(await coordinator.commitOffsets(commitOf(2))).toMatchObject({
+      errorCode: NOT_COORDINATOR,
+    });
+    expect(await group.offsets()).toEqual(["orders-0@1"]);
+    await group.restart();
+    expect(await group.offsets()).toEqual(["orders-0@1"]);
+  });
+
   test("a commit that waits too long is answered, whether it is the first in line or not", async () => {
     const group = await GroupContext.start({ offsetsCommitTimeoutMs: 100 });
     group.log.hold();
