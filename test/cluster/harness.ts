@@ -15,7 +15,7 @@ import type { ClusterFault, FaultScene, Victim } from "./faults.ts";
 import { ClusterLoad } from "./load.ts";
 import { compareReplicas } from "./replica-logs.ts";
 
-/** Time in which a cluster must serve, become whole, or end: whoever needs more hangs. */
+/** Time in which a cluster must serve, become whole, or end, unless told otherwise: whoever needs more hangs. */
 const PATIENCE_MS = 60_000;
 /** What may still be on its way when a fault begins. */
 const SETTLE_MS = 500;
@@ -44,6 +44,8 @@ export interface FaultRunOptions {
   readonly hasNetwork: boolean;
   readonly overrides?: Readonly<Record<string, string>>;
   readonly pauseMs?: number;
+  /** Time to serve, to become whole and to end, and twice that to start. */
+  readonly patienceMs?: number;
   /** In the order given, instead of at random. */
   readonly isInOrder?: boolean;
   readonly make?: typeof sluiceCluster;
@@ -70,6 +72,7 @@ class FaultRun {
   readonly #topic: string;
   readonly #load: ClusterLoad;
   readonly #random: () => number;
+  readonly #patienceMs: number;
   readonly findings: string[] = [];
   #wholeMaxMs = 0;
 
@@ -84,6 +87,7 @@ class FaultRun {
     this.#disks = disks;
     this.#topic = `faults-${seed}`;
     this.#random = seededRandom(seed);
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
     this.#load = new ClusterLoad(cluster, {
       topic: this.#topic,
       partitions: nodeCount,
@@ -226,8 +230,8 @@ class FaultRun {
         if (last !== null) await Bun.sleep(50);
         return last === null || this.#load.findings.length > 0;
       },
-      PATIENCE_MS,
-      () => `${when}: ${last} within ${PATIENCE_MS / 1000} s`,
+      this.#patienceMs,
+      () => `${when}: ${last} within ${this.#patienceMs / 1000} s`,
     );
     if (this.#load.findings.length > 0)
       throw new Error(`${when}: ${this.#load.findings.join("; ")}`);
@@ -259,7 +263,7 @@ class FaultRun {
   }
 
   async #end(): Promise<{ findings: string[]; copies: number; bytes: number }> {
-    const waiting = await this.#load.stopProducing(PATIENCE_MS);
+    const waiting = await this.#load.stopProducing(this.#patienceMs);
     this.findings.push(...waiting);
     await this.#until(
       () => (this.#load.log.isAllSeen ? null : "not everything is read"),
@@ -298,6 +302,7 @@ export async function runFaults(options: FaultRunOptions): Promise<FaultReport> 
       directory,
       nodeCount,
       overrides: { ...SETTINGS, ...options.overrides },
+      ...(options.patienceMs === undefined ? {} : { readyTimeoutMs: 2 * options.patienceMs }),
       dataDirectoryOf: (id) => join(disks.get(id)?.path ?? join(directory, `node-${id}`), "data"),
       ...(network === null ? {} : { network }),
     });

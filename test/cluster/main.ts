@@ -2,10 +2,10 @@
  * Real faults on real processes, as long as one likes:
  *
  *   bun test/cluster/main.ts [--faults kill,pause,…|all] [--cycles 20] [--nodes 3] [--seed 1] [--network] [--override key=value]…
- *     [--pause-ms 50] [--kafka LIBS]
+ *     [--pause-ms 50] [--patience-seconds 60] [--kafka LIBS]
  *
  * `--network` gives each node a host of its own (network namespaces: root and `ip`), which faults of the network need. `--faults all` is all that can
- * be had here; what cannot is named. `--kafka LIBS` turns it on real Kafka. The data of a run with findings is kept, unless it was on small disks.
+ * be had here; what cannot is named. `--kafka LIBS` turns it on real Kafka, with five minutes of patience unless told otherwise. The data of a run with findings is kept, unless it was on small disks.
  */
 import { parseArgs } from "node:util";
 import { kafkaCluster } from "../support/cluster-process.ts";
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     network: { type: "boolean", default: false },
     override: { type: "string", multiple: true, default: [] },
     "pause-ms": { type: "string", default: "50" },
+    "patience-seconds": { type: "string" },
     kafka: { type: "string" },
   },
 });
@@ -57,6 +58,8 @@ async function chosenFaults(): Promise<ClusterFault[]> {
 const directory = temporaryDirectory("faults");
 const seed = Number(values.seed);
 const libraries = values.kafka;
+/** Three Java machines on a busy one take minutes to start and to hear of each other. */
+const patience = Number(values["patience-seconds"] ?? (libraries === undefined ? 60 : 300));
 const report = await runFaults({
   directory: directory.path,
   nodeCount: Number(values.nodes),
@@ -65,6 +68,7 @@ const report = await runFaults({
   faults: await chosenFaults(),
   hasNetwork: values.network,
   pauseMs: Number(values["pause-ms"]),
+  patienceMs: patience * 1_000,
   overrides: Object.fromEntries(
     values.override.map((word) => word.split("=", 2) as [string, string]),
   ),
