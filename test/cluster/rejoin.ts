@@ -222,6 +222,8 @@ if (import.meta.main) {
   const directory = temporaryDirectory("rejoin");
   const options: ClusterOptions = {
     directory: directory.path,
+    // Three Java machines on a busy one take minutes to start.
+    readyTimeoutMs: PATIENCE_MS,
     nodeCount: Number(values.nodes),
     overrides: {
       "min.insync.replicas": "2",
