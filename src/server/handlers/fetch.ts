@@ -155,10 +155,7 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const plan = isFollower
       ? replicas.read(rows, parameters)
       : replicas.readInto(rows, parameters, this.#records);
-    const isAnswered =
-      request.maxWaitMs <= 0 ||
-      rows.count === 0 ||
-      targets.some(isSentElsewhere);
+    const isAnswered = request.maxWaitMs <= 0 || rows.count === 0 || targets.some(isSentElsewhere);
     if (isFollower && !isAnswered) {
       const found = { rows, plan, parameters, maxWaitMs: request.maxWaitMs };
       return this.#followers.answer(found, context, (read, readPlan) =>
