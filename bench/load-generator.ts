@@ -131,7 +131,7 @@ async function runGenerator(
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: timeoutMs,
+    timeout: Math.ceil(timeoutMs),
   });
   const [output, errors] = await Promise.all([
     new Response(generator.stdout).text(),

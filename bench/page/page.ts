@@ -238,10 +238,50 @@ function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
   });
 }
 
+/** Lifecycles of many figures: a table each, a row a figure. */
+const isWide = ({ name }: LifecycleRecord): boolean =>
+  name.startsWith("overload-") || name === "cores";
+
+function lifecycleTable(record: LifecycleRecord): string {
+  const systems = Object.entries(record.systems);
+  const figures = new Set(
+    systems.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
+  );
+  const rows = [...figures].map((figure) => {
+    const [title, unit] = lifecycleFigures[figure] ?? [figure, ""];
+    return [
+      unit === "" ? title : `${title}, ${unit}`,
+      ...systems.map(([, runs]) =>
+        formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
+      ),
+    ];
+  });
+  const errors = systems.flatMap(([name, runs]) =>
+    runs.flatMap(({ error }) => (error === null ? [] : [`${name}: ${error}`])),
+  );
+  const failures = errors.map((line) => `<p class="missed">${escaped(line)}</p>`).join("");
+  return `<h3>${escaped(record.name)}</h3>
+<p class="dim">${escaped(record.about)}.</p>
+${table(["", ...systems.map(([name]) => name)], rows)}${failures}`;
+}
+
 function lifecycleSection(record: BenchRecord, looks: Looks): string {
-  if (record.lifecycles.length === 0) return "";
-  return `<h2>Start, idle, restart</h2>
-${barGroups(record.lifecycles.flatMap((each) => lifecycleGroups(each, looks)))}`;
+  const narrow = record.lifecycles.filter((each) => !isWide(each));
+  const overloads = record.lifecycles.filter((each) => each.name.startsWith("overload-"));
+  const rest = record.lifecycles.filter((each) => isWide(each) && !overloads.includes(each));
+  const sections = [
+    narrow.length === 0
+      ? ""
+      : `<h2>Start, idle, restart</h2>
+${barGroups(narrow.flatMap((each) => lifecycleGroups(each, looks)))}`,
+    overloads.length === 0
+      ? ""
+      : `<h2>Overload</h2>
+<p class="dim">A quiet client sends 100 records a second and reads them, with intended send times: alone, and beside the load, which runs at a lower priority. Medians of the runs.</p>
+${overloads.map(lifecycleTable).join("")}`,
+    rest.length === 0 ? "" : `<h2>Processors</h2>${rest.map(lifecycleTable).join("")}`,
+  ];
+  return sections.join("\n");
 }
 
 // ---- the rest ----
@@ -273,7 +313,7 @@ function goalSection(record: BenchRecord): string {
 ${table(
   ["case", "goal", "measured", ""],
   rows.map((row) => [...row.cells]),
-)}`;
+).replaceAll(/<td>(met|missed)<\/td>/g, '<td class="$1">$1</td>')}`;
 }
 
 /** The page. */
