@@ -89,6 +89,8 @@ const attacks: readonly Overload[] = [
 /** After it has come and before the quiet client is measured, ms; and after it went. */
 const settleMs = 2000;
 const comingMs = 30_000;
+/** How much longer than the quiet client the load lasts: it comes before it, and must not end before it. */
+const slackSeconds = 9;
 const stepMs = 50;
 
 async function clean(running: Promise<LoadResult>): Promise<LoadResult> {
@@ -133,7 +135,7 @@ async function beside(
   }, stepMs);
   try {
     const idleDescriptors = descriptorsOf(pids);
-    const attackSeconds = seconds + settleMs / 500;
+    const attackSeconds = seconds + slackSeconds;
     const over = { is: false };
     const attacking = attack(bench, {
       ...load,
