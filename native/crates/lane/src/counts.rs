@@ -47,28 +47,29 @@ pub struct Counts {
     pub sliced_sends: AtomicU64,
 }
 
-fn add(to: &AtomicU64, value: u64) {
-    to.fetch_add(value, Ordering::Relaxed);
-}
-
 impl Counts {
+    /// Adds to one of the counters.
+    pub(crate) fn add(to: &AtomicU64, value: u64) {
+        to.fetch_add(value, Ordering::Relaxed);
+    }
+
     /// A request that was answered. Bytes are those of the frames without their size prefixes; a request without answer has 0.
     pub fn request(&self, api_key: i16, version: i16, request_bytes: usize, reply_bytes: usize) {
         let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key)) else {
             return;
         };
         if let Some(count) = usize::try_from(version).ok().and_then(|v| api.versions.get(v)) {
-            add(count, 1);
+            Self::add(count, 1);
         }
-        add(&api.request_bytes, request_bytes as u64 + 4);
-        add(&api.reply_bytes, reply_bytes as u64);
-        add(&self.frames, 1);
+        Self::add(&api.request_bytes, request_bytes as u64 + 4);
+        Self::add(&api.reply_bytes, reply_bytes as u64);
+        Self::add(&self.frames, 1);
     }
 
     /// Places of a response of this API whose error code is NONE.
     pub fn successes(&self, api_key: i16, count: u64) {
         if let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key)) {
-            add(&api.successes, count);
+            Self::add(&api.successes, count);
         }
     }
 
@@ -78,9 +79,9 @@ impl Counts {
             return;
         };
         if let Some(bucket) = api.latency.get(bucket_of(nanoseconds)) {
-            add(bucket, count);
+            Self::add(bucket, count);
         }
-        add(&api.latency_ns, count * nanoseconds);
+        Self::add(&api.latency_ns, count * nanoseconds);
     }
 
     /// Takes everything: transport's four numbers, then by API versions, successes, request bytes, reply bytes, nanoseconds and

@@ -11,15 +11,20 @@
 //! appended is answered here, never given back.
 #![forbid(unsafe_code)]
 
+mod buffers;
+mod connection;
 pub mod counts;
 pub mod fetch;
 pub mod frame;
+pub mod lane;
 pub mod produce;
 pub mod reply;
 pub mod topics;
+mod worker;
 
 pub use counts::Counts;
 pub use frame::{Cursor, Header};
+pub use lane::{Lane, LaneLimits, Reason, Returned};
 pub use reply::ReplyBuffer;
 pub use topics::{Topic, TopicPartition, Topics};
 

@@ -197,11 +197,9 @@ pub fn serve_produce(
     };
     let request = produce.request(scene.now_ms);
     let Some(original) = head_of(records) else { return Served::NotMine };
-    match partition.log.append_within(records, &request, INLINE_BYTES) {
-        Ok(landed) => produce.answer(header, &landed, scene, reply),
-        Err(_) => {
-            restore_head(records, &original);
-            Served::NotMine
-        }
-    }
+    let Ok(landed) = partition.log.append_within(records, &request, INLINE_BYTES) else {
+        restore_head(records, &original);
+        return Served::NotMine;
+    };
+    produce.answer(header, &landed, scene, reply)
 }

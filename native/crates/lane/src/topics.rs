@@ -67,7 +67,7 @@ pub struct Topic {
     /// By index; `None` where the lane must not serve.
     pub partitions: Vec<Option<TopicPartition>>,
     /// What the lane did for it.
-    pub traffic: Traffic,
+    pub traffic: Arc<Traffic>,
 }
 
 impl Topic {
@@ -82,8 +82,8 @@ impl Topic {
 struct Inner {
     by_name: HashMap<Box<[u8]>, Arc<Topic>>,
     by_id: HashMap<[u8; 16], Arc<Topic>>,
-    /// Replaced or removed, with traffic that nobody has taken yet.
-    gone: Vec<Arc<Topic>>,
+    /// Of topics that were removed, with their tokens: nobody may have taken it yet.
+    gone: Vec<(f64, Arc<Traffic>)>,
 }
 
 /// Topics by name and id.
@@ -105,16 +105,19 @@ impl Topics {
         self.inner.read().by_id.get(id).cloned()
     }
 
-    /// Puts a topic in the place of the one of its name.
-    pub fn put(&self, topic: Topic) {
-        let topic = Arc::new(topic);
+    /// Puts a topic in the place of the one of its name; the same topic goes on counting where it was.
+    pub fn put(&self, mut topic: Topic) {
         let mut inner = self.inner.write();
-        if let Some(previous) =
-            inner.by_name.insert(topic.name.as_bytes().into(), Arc::clone(&topic))
-        {
+        if let Some(previous) = inner.by_name.remove(topic.name.as_bytes()) {
             inner.by_id.remove(&previous.id);
-            inner.gone.push(previous);
+            if previous.token.to_bits() == topic.token.to_bits() {
+                topic.traffic = Arc::clone(&previous.traffic);
+            } else {
+                inner.gone.push((previous.token, Arc::clone(&previous.traffic)));
+            }
         }
+        let topic = Arc::new(topic);
+        inner.by_name.insert(topic.name.as_bytes().into(), Arc::clone(&topic));
         inner.by_id.insert(topic.id, topic);
     }
 
@@ -123,23 +126,28 @@ impl Topics {
         let mut inner = self.inner.write();
         if let Some(previous) = inner.by_name.remove(name.as_bytes()) {
             inner.by_id.remove(&previous.id);
-            inner.gone.push(previous);
+            inner.gone.push((previous.token, Arc::clone(&previous.traffic)));
         }
+    }
+
+    /// Removes all topics, and with them what they hold open.
+    pub fn clear(&self) {
+        *self.inner.write() = Inner::default();
     }
 
     /// Tells what was done for each topic since it was last asked: token, and the counts of [`Traffic::take`].
     pub fn take_traffic(&self, mut each: impl FnMut(f64, [u64; 4])) {
-        let gone = std::mem::take(&mut self.inner.write().gone);
-        let mut tell = |topic: &Arc<Topic>| {
-            let counts = topic.traffic.take();
+        let mut tell = |token: f64, traffic: &Traffic| {
+            let counts = traffic.take();
             if counts.iter().any(|count| *count > 0) {
-                each(topic.token, counts);
+                each(token, counts);
             }
         };
-        gone.iter().for_each(&mut tell);
-        self.inner.read().by_name.values().for_each(&mut tell);
         // A request in flight may still count for a topic that is gone.
-        let busy = gone.into_iter().filter(|topic| Arc::strong_count(topic) > 1);
-        self.inner.write().gone.extend(busy);
+        self.inner.write().gone.retain(|(token, traffic)| {
+            tell(*token, traffic);
+            Arc::strong_count(traffic) > 1
+        });
+        self.inner.read().by_name.values().for_each(|topic| tell(topic.token, &topic.traffic));
     }
 }

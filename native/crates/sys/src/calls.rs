@@ -312,6 +312,13 @@ impl EventFd {
         let _ = unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
+    /// Takes back what was signalled, so that a level-triggered watch is told anew by the next signal only.
+    pub fn reset(&self) {
+        let mut count = [0_u8; 8];
+        // SAFETY: pointer and length are those of one local array, which the kernel fills.
+        let _ = unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+
     /// Its descriptor, to be watched.
     pub fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -366,6 +373,33 @@ impl Epoll {
         Ok(())
     }
 
+    /// Watches a descriptor under `key` until it is removed: told for as long as it is ready, also when the other end is gone.
+    pub fn add_level(&self, fd: RawFd, interest: Interest, key: u64) -> io::Result<()> {
+        self.control_level(libc::EPOLL_CTL_ADD, fd, interest, key)
+    }
+
+    /// Changes what a descriptor that was added with [`Self::add_level`] is watched for.
+    pub fn change_level(&self, fd: RawFd, interest: Interest, key: u64) -> io::Result<()> {
+        self.control_level(libc::EPOLL_CTL_MOD, fd, interest, key)
+    }
+
+    fn control_level(
+        &self,
+        operation: c_int,
+        fd: RawFd,
+        interest: Interest,
+        key: u64,
+    ) -> io::Result<()> {
+        let flag = match interest {
+            Interest::Readable => libc::EPOLLIN | libc::EPOLLRDHUP,
+            Interest::Writable => libc::EPOLLOUT,
+        };
+        let mut event = libc::epoll_event { events: flag as u32, u64: key };
+        // SAFETY: the event is a local that outlives the call; the kernel only reads it.
+        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &raw mut event) })?;
+        Ok(())
+    }
+
     /// Stops watching a descriptor.
     pub fn remove(&self, fd: RawFd) -> io::Result<()> {
         // SAFETY: EPOLL_CTL_DEL ignores the event, which may be null since Linux 2.6.9.
@@ -377,8 +411,13 @@ impl Epoll {
 
     /// Appends what is ready to `into`; waits for it when `wait` is true. A signal ends the wait early with nothing.
     pub fn wait(&self, into: &mut Vec<EpollEvent>, wait: bool) -> io::Result<()> {
+        self.wait_for(into, if wait { -1 } else { 0 })
+    }
+
+    /// As [`Self::wait`], for at most so many milliseconds; -1 is forever.
+    pub fn wait_for(&self, into: &mut Vec<EpollEvent>, timeout_ms: i32) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENT_COUNT];
-        let timeout = if wait { -1 } else { 0 };
+        let timeout = timeout_ms;
         // SAFETY: pointer and count are those of one local array; the kernel writes at most that many events into it.
         let outcome = checked(unsafe {
             libc::epoll_wait(

@@ -24,5 +24,6 @@ pub use calls::{
 };
 pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};
 pub use socket::{
-    Received, receive_into, set_no_delay, set_receive_buffer_bytes, set_send_buffer_bytes,
+    Received, Sent, receive_into, send_file_from, send_from, set_no_delay,
+    set_receive_buffer_bytes, set_send_buffer_bytes,
 };

@@ -1,7 +1,7 @@
 //! Sockets by descriptor: receiving into the caller's buffer, and the options a broker sets.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use crate::calls;
 
@@ -29,6 +29,35 @@ pub fn receive_into(fd: RawFd, into: &mut [u8]) -> Received {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::WouldBlock,
         Err(error) => Received::Failed(errno_of(&error)),
     }
+}
+
+/// Outcome of [`send_from`] and [`send_file_from`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were taken; of a file, 0 is its end.
+    Bytes(usize),
+    /// The socket is full.
+    WouldBlock,
+    /// The connection failed with this errno.
+    Failed(i32),
+}
+
+fn sent(outcome: io::Result<usize>) -> Sent {
+    match outcome {
+        Ok(count) => Sent::Bytes(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::WouldBlock,
+        Err(error) => Sent::Failed(errno_of(&error)),
+    }
+}
+
+/// Sends what the socket takes of `bytes` without waiting. `more` announces that others follow at once.
+pub fn send_from(fd: RawFd, bytes: &[u8], more: bool) -> Sent {
+    sent(calls::send(fd, bytes, more))
+}
+
+/// Sends what a socket in non-blocking mode takes of a file's bytes, inside the kernel. Waits for the disk where they are not in memory.
+pub fn send_file_from(fd: RawFd, file: &std::fs::File, position: u64, length: usize) -> Sent {
+    sent(calls::send_file(fd, file.as_raw_fd(), position, length))
 }
 
 /// The errno behind an error; EIO for one that did not come from the system.

@@ -1,0 +1,772 @@
+//! The thread of a lane: one epoll, level-triggered, and turns over what is ready.
+//!
+//! Small frames are received one connection after the other into one arena and served where they lie, all together at the end of the
+//! turn: appends to the same partition then share their lock and their write. Only a frame that arrived in part is copied, into a
+//! buffer of its connection. A connection whose frames are large receives into such a buffer from the first byte, one frame at a
+//! time.
+//!
+//! A connection that has its replies not taken is not read.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sluice_sys::{Epoll, Interest, Received, receive_into};
+
+use crate::buffers::{Buffers, LARGEST_BYTES};
+use crate::connection::{Connection, Flow};
+use crate::frame::Header;
+use crate::lane::{Command, Reason, Returned, Shared};
+use crate::produce::{BatchHead, INLINE_BYTES, Produce, head_of, restore_head};
+use crate::reply::ReplyBuffer;
+use crate::{Counts, PRODUCE_KEY, Scene, Served, serve};
+
+const PREFIX_BYTES: usize = 4;
+/// What is received at once of a connection with small frames.
+const READ_BYTES: usize = 64 << 10;
+const ARENA_BYTES: usize = 1 << 20;
+/// Frames from this size on are received into a buffer of their own.
+const LARGE_BYTES: usize = 32 << 10;
+/// First buffer for a large frame that may not come.
+const FIRST_LARGE_BYTES: usize = 64 << 10;
+/// What one connection with large frames may send before the next one has its turn.
+const FAIR_BYTES: usize = 1 << 20;
+/// Replies that wait before a connection's next request is served.
+const REPLY_BYTES: u64 = 256 << 10;
+const SWEEP: Duration = Duration::from_millis(500);
+const IDLE: Duration = Duration::from_secs(1);
+const SPARE_REPLIES: usize = 16;
+
+/// Bytes in the arena that a connection sent and nobody consumed yet.
+#[derive(Debug)]
+struct Work {
+    connection: usize,
+    at: usize,
+    end: usize,
+    is_done: bool,
+}
+
+/// A Produce that waits for the others of its round.
+struct Item {
+    work: usize,
+    connection: usize,
+    /// Of the frame without its size.
+    start: usize,
+    end: usize,
+    header: Header,
+    produce: Produce,
+    original: BatchHead,
+}
+
+/// What follows in some bytes.
+enum Next {
+    /// A whole frame, its prefix included, of so many bytes.
+    Frame(usize),
+    /// Part of a frame; its size with the prefix where that is known.
+    Partial(Option<usize>),
+    /// Nothing a lane assembles.
+    Odd,
+}
+
+fn next_frame(bytes: &[u8]) -> Next {
+    let Some(size) = bytes.get(..PREFIX_BYTES).and_then(|prefix| prefix.try_into().ok()) else {
+        return Next::Partial(None);
+    };
+    match usize::try_from(i32::from_be_bytes(size)) {
+        Ok(size) if size > 0 && size <= LARGEST_BYTES - PREFIX_BYTES => {
+            let total = size + PREFIX_BYTES;
+            if total <= bytes.len() { Next::Frame(total) } else { Next::Partial(Some(total)) }
+        }
+        _ => Next::Odd,
+    }
+}
+
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    epoll: Epoll,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    by_token: HashMap<u64, usize>,
+    buffers: Buffers,
+    arena: Vec<u8>,
+    arena_used: usize,
+    works: Vec<Work>,
+    spare_replies: Vec<ReplyBuffer>,
+    now: Instant,
+    now_ms: i64,
+    swept_at: Instant,
+}
+
+impl Worker {
+    pub(crate) const WAKE_KEY: u64 = u64::MAX;
+
+    pub(crate) fn new(shared: Arc<Shared>, epoll: Epoll) -> Self {
+        let now = Instant::now();
+        Self {
+            buffers: Buffers::new(shared.limits.buffer_bytes),
+            shared,
+            epoll,
+            connections: Vec::new(),
+            free: Vec::new(),
+            by_token: HashMap::new(),
+            arena: vec![0; ARENA_BYTES],
+            arena_used: 0,
+            works: Vec::new(),
+            spare_replies: Vec::new(),
+            now,
+            now_ms: 0,
+            swept_at: now,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        let mut events = Vec::new();
+        while !self.shared.is_stopping.load(Ordering::SeqCst) {
+            let timeout_ms = if self.by_token.is_empty() { -1 } else { SWEEP.as_millis() as i32 };
+            events.clear();
+            if self.epoll.wait_for(&mut events, timeout_ms).is_err() {
+                // Only a broken descriptor of our own can cause this; yielding keeps it from becoming a hot loop.
+                std::thread::yield_now();
+            }
+            self.look_at_clock();
+            let turn = catch_unwind(AssertUnwindSafe(|| {
+                for event in &events {
+                    if event.key == Self::WAKE_KEY {
+                        self.shared.wake.reset();
+                    } else {
+                        self.on_ready(event.key as usize);
+                    }
+                }
+                self.run_works();
+                self.take_commands();
+                self.sweep();
+            }));
+            if turn.is_err() {
+                self.break_all();
+            }
+        }
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = Instant::now();
+        self.now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as i64);
+    }
+
+    // ---- the loop's wishes ----
+
+    fn take_commands(&mut self) {
+        let commands = std::mem::take(&mut *self.shared.commands.lock());
+        for command in commands {
+            match command {
+                Command::Adopt { token, socket } => {
+                    let connection = Connection::new(token, socket, self.now);
+                    self.adopt(connection);
+                }
+                Command::TakeBack { token } => {
+                    if let Some(&index) = self.by_token.get(&token) {
+                        self.leave(index, Reason::Asked);
+                    }
+                }
+                Command::Forget { token } => {
+                    if let Some(&index) = self.by_token.get(&token) {
+                        self.remove(index);
+                    }
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self, connection: Connection) {
+        let (token, fd) = (connection.token, connection.fd());
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        if self.epoll.add_level(fd, Interest::Readable, index as u64).is_err() {
+            self.free.push(index);
+            self.shared.give_back(Returned {
+                token,
+                reason: Reason::NoMemory,
+                input: Vec::new(),
+                output: Vec::new(),
+            });
+            return;
+        }
+        self.by_token.insert(token, index);
+        if let Some(place) = self.connections.get_mut(index) {
+            *place = Some(connection);
+        }
+    }
+
+    fn connection(&mut self, index: usize) -> Option<&mut Connection> {
+        self.connections.get_mut(index)?.as_mut()
+    }
+
+    // ---- giving back ----
+
+    /// Takes a connection out; its duplicate of the descriptor closes with what is returned.
+    fn remove(&mut self, index: usize) -> Option<Connection> {
+        let mut connection = self.connections.get_mut(index)?.take()?;
+        let _ = self.epoll.remove(connection.fd());
+        self.by_token.remove(&connection.token);
+        self.free.push(index);
+        if !connection.input.is_empty() {
+            self.buffers.give_back(std::mem::take(&mut connection.input));
+        }
+        Some(connection)
+    }
+
+    /// Gives a connection back with the input that it holds, at once or as soon as its file slices are sent.
+    fn leave(&mut self, index: usize, reason: Reason) {
+        let Some(connection) = self.connection(index) else { return };
+        let is_lost = matches!(reason, Reason::Failed | Reason::Broken | Reason::SendDeadline);
+        if connection.has_slices() && !is_lost {
+            connection.leaving = Some(reason);
+            self.block(index);
+            return;
+        }
+        let input = connection.held().to_vec();
+        let output = connection.unsent().to_vec();
+        if let Some(connection) = self.remove(index) {
+            let token = connection.token;
+            // The duplicate is closed before the loop hears of it.
+            drop(connection);
+            self.shared.give_back(Returned { token, reason, input, output });
+        }
+    }
+
+    /// Something went wrong that should not: nobody knows how far each connection was served.
+    fn break_all(&mut self) {
+        self.works.clear();
+        self.arena_used = 0;
+        if self.arena.len() < ARENA_BYTES {
+            self.arena = vec![0; ARENA_BYTES];
+        }
+        let indexes: Vec<usize> = self.by_token.values().copied().collect();
+        for index in indexes {
+            self.leave(index, Reason::Broken);
+        }
+    }
+
+    fn sweep(&mut self) {
+        if self.now.duration_since(self.swept_at) < SWEEP {
+            return;
+        }
+        self.swept_at = self.now;
+        let deadline = Duration::from_millis(self.shared.limits.send_deadline_ms);
+        let mut overdue = Vec::new();
+        for (index, connection) in self.connections.iter().enumerate() {
+            let Some(connection) = connection else { continue };
+            let silence = self.now.duration_since(connection.active_at);
+            if silence < IDLE {
+                continue;
+            }
+            if !connection.is_blocked {
+                overdue.push((index, Reason::Idle));
+            } else if !connection.has_slices() {
+                overdue.push((index, connection.leaving.unwrap_or(Reason::Stalled)));
+            } else if silence >= deadline {
+                overdue.push((index, Reason::SendDeadline));
+            }
+        }
+        for (index, reason) in overdue {
+            self.leave(index, reason);
+        }
+        if self.by_token.is_empty() {
+            self.buffers.drop_idle();
+            self.spare_replies.clear();
+        }
+    }
+
+    // ---- sending ----
+
+    /// Sends a connection's replies. `false` when it must not be served now: its socket is full, or it is gone.
+    fn send(&mut self, index: usize) -> bool {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return false;
+        };
+        if connection.reply.is_empty() {
+            return true;
+        }
+        match connection.send(&self.shared.counts, now) {
+            Flow::Done => {
+                if self.spare_replies.len() < SPARE_REPLIES {
+                    self.spare_replies.push(std::mem::take(&mut connection.reply));
+                } else {
+                    connection.reply = ReplyBuffer::new();
+                }
+                true
+            }
+            Flow::Full => {
+                self.block(index);
+                false
+            }
+            Flow::Failed => {
+                self.leave(index, Reason::Failed);
+                false
+            }
+        }
+    }
+
+    /// Watches a connection for room in its socket instead of input.
+    fn block(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        if !connection.is_blocked {
+            connection.is_blocked = true;
+            let _ = self.epoll.change_level(connection.fd(), Interest::Writable, index as u64);
+        }
+    }
+
+    /// The socket has room: goes on sending, then takes up what was held.
+    fn on_writable(&mut self, index: usize) {
+        if !self.send(index) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        connection.is_blocked = false;
+        let _ = self.epoll.change_level(connection.fd(), Interest::Readable, index as u64);
+        if let Some(reason) = connection.leaving.take() {
+            self.leave(index, reason);
+        } else if connection.large_bytes > 0 {
+            self.read_large(index);
+        } else if connection.filled > 0 {
+            self.queue(index, 0);
+        }
+    }
+
+    // ---- receiving ----
+
+    fn on_ready(&mut self, index: usize) {
+        let Some(connection) = self.connection(index) else { return };
+        if connection.is_blocked {
+            self.on_writable(index);
+        } else if connection.large_bytes > 0 {
+            self.read_large(index);
+        } else {
+            self.queue(index, READ_BYTES);
+        }
+    }
+
+    /// Puts what a connection holds, and what it has sent since, into the arena.
+    fn queue(&mut self, index: usize, read_bytes: usize) {
+        let held = self.connection(index).map_or(0, |connection| connection.filled);
+        if self.arena.len() - self.arena_used < held + read_bytes {
+            self.run_works();
+        }
+        let start = self.arena_used;
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some((front, rest)) = self
+            .arena
+            .get_mut(start..start + held + read_bytes)
+            .and_then(|room| room.split_at_mut_checked(held))
+        else {
+            return;
+        };
+        front.copy_from_slice(connection.held());
+        let mut received = 0;
+        if !rest.is_empty() {
+            match receive_into(connection.fd(), rest) {
+                Received::Bytes(count) => received = count,
+                Received::WouldBlock => return,
+                Received::Closed => return self.leave(index, Reason::End),
+                Received::Failed(_) => return self.leave(index, Reason::Failed),
+            }
+        }
+        Counts::add(&self.shared.counts.received_bytes, received as u64);
+        connection.active_at = self.now;
+        connection.filled = 0;
+        let input = std::mem::take(&mut connection.input);
+        if !input.is_empty() {
+            self.buffers.give_back(input);
+        }
+        self.arena_used = start + held + received;
+        self.works.push(Work {
+            connection: index,
+            at: start,
+            end: self.arena_used,
+            is_done: false,
+        });
+    }
+
+    /// Keeps input that is not consumed. Gives the connection back where there is no room.
+    fn keep(&mut self, index: usize, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        let total = match next_frame(rest) {
+            Next::Partial(Some(total)) => total,
+            Next::Frame(_) | Next::Partial(None) => rest.len(),
+            Next::Odd => return self.leave_with(index, Reason::NotMine, rest),
+        };
+        let is_large = total > LARGE_BYTES && total > rest.len();
+        let buffer = if is_large {
+            let first = total.min(FIRST_LARGE_BYTES.max(rest.len() * 4));
+            self.buffers.take_idle(total).or_else(|| self.buffers.take(first))
+        } else {
+            self.buffers.take(rest.len())
+        };
+        let Some(mut buffer) = buffer else {
+            return self.leave_with(index, Reason::NoMemory, rest);
+        };
+        if let Some(place) = buffer.get_mut(..rest.len()) {
+            place.copy_from_slice(rest);
+        }
+        if let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) {
+            connection.input = buffer;
+            connection.filled = rest.len();
+            connection.large_bytes = if is_large { total } else { 0 };
+        } else {
+            self.buffers.give_back(buffer);
+        }
+    }
+
+    /// As [`Self::leave`], with input that the connection does not hold itself.
+    fn leave_with(&mut self, index: usize, reason: Reason, rest: &[u8]) {
+        if let Some(connection) = self.connection(index) {
+            let old = std::mem::replace(&mut connection.input, rest.to_vec());
+            connection.filled = rest.len();
+            if !old.is_empty() {
+                self.buffers.give_back(old);
+            }
+        }
+        self.leave(index, reason);
+    }
+
+    /// Receives into the connection's own buffer, one frame at a time.
+    fn read_large(&mut self, index: usize) {
+        let mut turn_bytes = 0;
+        loop {
+            let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+                return;
+            };
+            let wanted = match next_frame(connection.held()) {
+                Next::Frame(total) => {
+                    if !self.serve_held(index, total) {
+                        return;
+                    }
+                    continue;
+                }
+                Next::Odd => return self.leave(index, Reason::NotMine),
+                Next::Partial(Some(total)) => total,
+                // Likely as large as the one before.
+                Next::Partial(None) => connection.large_bytes.max(PREFIX_BYTES),
+            };
+            if connection.filled == 0 && connection.large_bytes <= LARGE_BYTES {
+                connection.large_bytes = 0;
+                let input = std::mem::take(&mut connection.input);
+                self.buffers.give_back(input);
+                break;
+            }
+            if connection.filled == connection.input.len() && !self.grow(index, wanted) {
+                return self.leave(index, Reason::NoMemory);
+            }
+            let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+                return;
+            };
+            let until = wanted.min(connection.input.len());
+            let fd = connection.fd();
+            let filled = connection.filled;
+            let room = connection.input.get_mut(filled..until).unwrap_or_default();
+            let asked = room.len();
+            let count = match receive_into(fd, room) {
+                Received::Bytes(count) => count,
+                Received::WouldBlock => 0,
+                Received::Closed => return self.leave(index, Reason::End),
+                Received::Failed(_) => return self.leave(index, Reason::Failed),
+            };
+            Counts::add(&self.shared.counts.received_bytes, count as u64);
+            connection.filled += count;
+            if count > 0 {
+                connection.active_at = self.now;
+            }
+            turn_bytes += count;
+            let is_whole = matches!(next_frame(connection.held()), Next::Frame(_));
+            if !is_whole && (count < asked || turn_bytes >= FAIR_BYTES) {
+                if connection.filled == 0 {
+                    let input = std::mem::take(&mut connection.input);
+                    self.buffers.give_back(input);
+                }
+                break;
+            }
+            if is_whole && turn_bytes >= FAIR_BYTES {
+                let total = connection.filled;
+                if !self.serve_held(index, total) {
+                    return;
+                }
+                break;
+            }
+        }
+        self.send(index);
+    }
+
+    /// Room for more of a frame of `total` bytes: four times what arrived, or all of it where a buffer is idle.
+    fn grow(&mut self, index: usize, total: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return false;
+        };
+        let filled = connection.filled;
+        // What the frame before took is paid for; an announcement alone is not.
+        let paid = connection.large_bytes.min(total);
+        let wanted = if filled == 0 { paid.min(FIRST_LARGE_BYTES.max(paid)) } else { filled * 4 };
+        let wanted = wanted.max(FIRST_LARGE_BYTES).min(total).max(filled + 1);
+        let Some(mut buffer) = self.buffers.take_idle(total).or_else(|| self.buffers.take(wanted))
+        else {
+            return false;
+        };
+        if let Some(place) = buffer.get_mut(..filled) {
+            place.copy_from_slice(connection.held());
+        }
+        let old = std::mem::replace(&mut connection.input, buffer);
+        if !old.is_empty() {
+            self.buffers.give_back(old);
+        }
+        true
+    }
+
+    // ---- serving ----
+
+    /// Serves the first frame that a connection holds. `false` when it must not be served further now.
+    fn serve_held(&mut self, index: usize, total: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return false;
+        };
+        let mut input = std::mem::take(&mut connection.input);
+        let filled = connection.filled;
+        connection.large_bytes = total;
+        let Some(frame) = input.get_mut(PREFIX_BYTES..total) else {
+            connection.input = input;
+            return false;
+        };
+        let outcome = self.serve_one(index, frame);
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            self.buffers.give_back(input);
+            return false;
+        };
+        if outcome.is_some_and(|served| served != Served::NotMine) {
+            input.copy_within(total..filled, 0);
+            connection.filled = filled - total;
+        }
+        connection.input = input;
+        match outcome {
+            Some(Served::NotMine) => {
+                if self.send_before_leaving(index) {
+                    self.leave(index, Reason::NotMine);
+                }
+                false
+            }
+            Some(_) => self.may_go_on(index),
+            None => {
+                self.leave(index, Reason::Broken);
+                false
+            }
+        }
+    }
+
+    /// What waits to be sent leaves first; what the socket does not take goes back with the connection. `false` when it is gone.
+    fn send_before_leaving(&mut self, index: usize) -> bool {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return false;
+        };
+        if !connection.reply.is_empty() {
+            // A failure is told by the socket again.
+            let _ = connection.send(&self.shared.counts, now);
+        }
+        true
+    }
+
+    /// Sends first where much waits to be sent.
+    fn may_go_on(&mut self, index: usize) -> bool {
+        let Some(connection) = self.connection(index) else { return false };
+        let waiting = connection.reply.bytes().len() as u64 + connection.reply.slices_bytes();
+        waiting < REPLY_BYTES || self.send(index)
+    }
+
+    /// Serves a frame by itself. `None` when that failed in a way that it should not.
+    fn serve_one(&mut self, index: usize, frame: &mut [u8]) -> Option<Served> {
+        let started = Instant::now();
+        let (version, key) = match Header::parse(frame) {
+            Some(header) => (header.api_version, header.api_key),
+            None => return Some(Served::NotMine),
+        };
+        let length = frame.len();
+        let shared = Arc::clone(&self.shared);
+        let scene = Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
+        let connection = self.connections.get_mut(index).and_then(Option::as_mut)?;
+        if connection.reply.is_empty()
+            && let Some(spare) = self.spare_replies.pop()
+        {
+            connection.reply = spare;
+        }
+        let reply = &mut connection.reply;
+        let before = reply.bytes().len() as u64 + reply.slices_bytes();
+        let peer = &mut connection.peer;
+        let served = catch_unwind(AssertUnwindSafe(|| serve(frame, &scene, peer, reply))).ok()?;
+        if served != Served::NotMine {
+            let reply_bytes = reply.bytes().len() as u64 + reply.slices_bytes() - before;
+            shared.counts.request(key, version, length, reply_bytes as usize);
+            let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            shared.counts.latency(key, 1, nanoseconds);
+        }
+        Some(served)
+    }
+
+    /// Serves what is in the arena, in rounds: of each connection one Produce a round.
+    fn run_works(&mut self) {
+        let mut works = std::mem::take(&mut self.works);
+        let mut arena = std::mem::take(&mut self.arena);
+        let mut items: Vec<Item> = Vec::with_capacity(works.len());
+        loop {
+            items.clear();
+            for (number, work) in works.iter_mut().enumerate().filter(|(_, work)| !work.is_done) {
+                self.advance(number, work, &mut arena, &mut items);
+            }
+            if items.is_empty() {
+                break;
+            }
+            self.append_round(&items, &mut works, &mut arena);
+        }
+        works.clear();
+        self.works = works;
+        self.arena = arena;
+        self.arena_used = 0;
+    }
+
+    /// Serves frames of one connection up to its next Produce, which is left for the round.
+    fn advance(&mut self, number: usize, work: &mut Work, arena: &mut [u8], items: &mut Vec<Item>) {
+        let index = work.connection;
+        loop {
+            let bytes = arena.get_mut(work.at..work.end).unwrap_or_default();
+            let total = match next_frame(bytes) {
+                Next::Frame(total) => total,
+                Next::Partial(_) => {
+                    work.is_done = true;
+                    self.send(index);
+                    self.keep(index, bytes);
+                    return;
+                }
+                Next::Odd => {
+                    work.is_done = true;
+                    if self.send_before_leaving(index) {
+                        self.leave_with(index, Reason::NotMine, bytes);
+                    }
+                    return;
+                }
+            };
+            let Some(frame) = bytes.get_mut(PREFIX_BYTES..total) else { return };
+            let header = Header::parse(frame);
+            if let Some(header) = header.filter(|header| header.api_key == PRODUCE_KEY) {
+                let shared = Arc::clone(&self.shared);
+                let scene =
+                    Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
+                if let Some(produce) = Produce::parse(frame, &header, &scene)
+                    && let Some(original) = frame.get(produce.records.clone()).and_then(head_of)
+                {
+                    let start = work.at + PREFIX_BYTES;
+                    let end = work.at + total;
+                    items.push(Item {
+                        work: number,
+                        connection: index,
+                        start,
+                        end,
+                        header,
+                        produce,
+                        original,
+                    });
+                    return;
+                }
+                self.refuse(work, arena);
+                return;
+            }
+            match self.serve_one(index, frame) {
+                Some(Served::NotMine) => return self.refuse(work, arena),
+                Some(_) => work.at += total,
+                None => {
+                    work.is_done = true;
+                    return self.leave(index, Reason::Broken);
+                }
+            }
+            if !self.may_go_on(index) {
+                work.is_done = true;
+                let rest = arena.get(work.at..work.end).unwrap_or_default();
+                self.keep(index, rest);
+                return;
+            }
+        }
+    }
+
+    /// A connection goes back from its next frame on.
+    fn refuse(&mut self, work: &mut Work, arena: &[u8]) {
+        work.is_done = true;
+        if self.send_before_leaving(work.connection) {
+            let rest = arena.get(work.at..work.end).unwrap_or_default();
+            self.leave_with(work.connection, Reason::NotMine, rest);
+        }
+    }
+
+    /// Appends one Produce of each connection and writes the replies.
+    fn append_round(&mut self, items: &[Item], works: &mut [Work], arena: &mut [u8]) {
+        let started = Instant::now();
+        let shared = Arc::clone(&self.shared);
+        let scene = Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
+        let mut served = 0;
+        for item in items {
+            let index = item.connection;
+            let Some(work) = works.get_mut(item.work) else { continue };
+            let Some(records) = arena
+                .get_mut(item.start..item.end)
+                .and_then(|frame| frame.get_mut(item.produce.records.clone()))
+            else {
+                continue;
+            };
+            let request = item.produce.request(self.now_ms);
+            let Some(partition) = item.produce.partition() else { continue };
+            let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| {
+                partition.log.append_within(records, &request, INLINE_BYTES)
+            })) else {
+                work.is_done = true;
+                self.leave(index, Reason::Broken);
+                continue;
+            };
+            let Ok(landed) = outcome else {
+                restore_head(records, &item.original);
+                self.refuse(work, arena);
+                continue;
+            };
+            work.at = item.end;
+            let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+                work.is_done = true;
+                continue;
+            };
+            if connection.reply.is_empty()
+                && let Some(spare) = self.spare_replies.pop()
+            {
+                connection.reply = spare;
+            }
+            let before = connection.reply.bytes().len();
+            item.produce.answer(&item.header, &landed, &scene, &mut connection.reply);
+            let reply_bytes = connection.reply.bytes().len() - before;
+            let request_bytes = item.end - item.start;
+            shared.counts.request(PRODUCE_KEY, item.header.api_version, request_bytes, reply_bytes);
+            served += 1;
+            if !self.may_go_on(index) {
+                work.is_done = true;
+                let rest = arena.get(work.at..work.end).unwrap_or_default();
+                self.keep(index, rest);
+            }
+        }
+        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        shared.counts.latency(PRODUCE_KEY, served, nanoseconds);
+    }
+}
