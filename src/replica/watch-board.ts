@@ -93,6 +93,7 @@ export class WatchBoard {
     if (workerId === null) return;
     for (;;) {
       const count = this.#log.drainWakes(workerId, this.#handles);
+      if (count === 0) return;
       // Operations may come and go while others look, so the handles are copied first.
       const handles = Array.from(this.#handles.subarray(0, count));
       for (const handle of handles) this.#onPartitionChanged(handle);

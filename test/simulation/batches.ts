@@ -24,17 +24,22 @@ export function oneRecordBatch(record: OneRecord): Uint8Array {
 /** A record as it lies in a log. */
 export interface LoggedRecord {
   readonly offset: number;
-  readonly leaderEpoch: number;
+  /** Of the leader that appended it. */
+  readonly epoch: number;
   readonly value: string;
+}
+
+function textOf(value: Uint8Array | null): string {
+  if (value === null) return "";
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1");
 }
 
 /** The records of whole batches. */
 export function recordsOf(bytes: Uint8Array): LoggedRecord[] {
-  return decodeRecordBatches(bytes).batches.flatMap((batch) =>
-    batch.records.map(({ offset, value }) => ({
-      offset,
-      leaderEpoch: batch.partitionLeaderEpoch,
-      value: value === null ? "" : Buffer.from(value).toString(),
-    })),
-  );
+  const records: LoggedRecord[] = [];
+  for (const batch of decodeRecordBatches(bytes).batches) {
+    for (const { offset, value } of batch.records)
+      records.push({ offset, epoch: batch.partitionLeaderEpoch, value: textOf(value) });
+  }
+  return records;
 }

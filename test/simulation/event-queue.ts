@@ -1,14 +1,26 @@
 /** Events in the order of their time; those of one moment in an order that the seed draws, since nobody may rely on it. A binary heap. */
 
 /** Something that happens at a moment. */
-export interface Event {
+export class Event {
   readonly atMs: number;
   /** Drawn from the seed when the event was made. */
   readonly tiebreak: number;
   /** In the order of making: decides where even the draw is the same. */
   readonly sequence: number;
   readonly run: () => void;
-  isCancelled: boolean;
+  isCancelled = false;
+
+  constructor(atMs: number, tiebreak: number, sequence: number, run: () => void) {
+    this.atMs = atMs;
+    this.tiebreak = tiebreak;
+    this.sequence = sequence;
+    this.run = run;
+  }
+
+  /** It does not happen. */
+  cancel(): void {
+    this.isCancelled = true;
+  }
 }
 
 /** See the head of the file. */

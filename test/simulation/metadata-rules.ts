@@ -7,7 +7,7 @@ import { type ClusterImage, EMPTY_IMAGE, type PartitionImage } from "#metadata/c
 import { Violation } from "./history.ts";
 
 /** Images that are compared whole are those at offsets that this divides. */
-const WHOLE_EVERY = 16;
+const WHOLE_EVERY = 64;
 
 /** Told who leads after it, and in which epoch. */
 type UncleanElection = (partition: number, leader: number, leaderEpoch: number) => void;
@@ -142,9 +142,8 @@ export class MetadataRules {
     for (const topic of image.topicsById.values()) {
       const was = before.topicsById.get(topic.id);
       for (const partition of topic.partitions) {
-        const name = `${topic.name}-${partition.partitionId}@${image.offset}`;
         const wasPartition = was?.partitions[partition.partitionId];
-        this.#checkPartition(name, partition, wasPartition, image, before.offset);
+        this.#checkPartition(topic.name, partition, wasPartition, image, before.offset);
       }
     }
   }
@@ -165,13 +164,14 @@ export class MetadataRules {
   }
 
   #checkPartition(
-    name: string,
+    topic: string,
     partition: PartitionImage,
     before: PartitionImage | undefined,
     image: ClusterImage,
     beforeOffset: number,
   ): void {
     const { leader, isr, leaderEpoch, partitionEpoch } = partition;
+    const name = `${topic}-${partition.partitionId}@${image.offset}`;
     if (leader >= 0 && !isr.includes(leader)) {
       throw new Violation(
         "I6",

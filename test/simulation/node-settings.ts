@@ -39,13 +39,25 @@ export function openRaft(
 
 /** A member whose writes are somebody else's to time. */
 export function withPersist(node: RaftNode, persist: (node: RaftNode) => Promise<void>): RaftNode {
-  return new Proxy(node, {
-    get: (target, key) => {
-      if (key === "persist") return () => persist(target);
-      const value: unknown = Reflect.get(target, key);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return {
+    id: node.id,
+    tick: () => node.tick(),
+    step: (bytes, from) => node.step(bytes, from),
+    admit: (id) => node.admit(id),
+    propose: (data) => node.propose(data),
+    proposeMembers: (changes) => node.proposeMembers(changes),
+    campaign: () => node.campaign(),
+    transferTo: (id) => node.transferTo(id),
+    reportUnreachable: (id) => node.reportUnreachable(id),
+    ready: () => node.ready(),
+    needsPersist: () => node.needsPersist(),
+    persist: () => persist(node),
+    persisted: () => node.persisted(),
+    snapshot: (index, data) => node.snapshot(index, data),
+    status: () => node.status(),
+    crash: (kind, seed) => node.crash(kind, seed),
+    close: () => node.close(),
+  };
 }
 
 /** What a broker says of itself. */
@@ -66,15 +78,22 @@ export function registrationOf(
   });
 }
 
+/** Configurations by what plans say of them; they never change. */
+const configs: Map<string, BrokerConfig> = new Map();
+
 /** The configuration of every broker. */
-export function configOf(plan: Plan): BrokerConfig {
+export function configOf({ replicationFactor, minIsr }: Plan): BrokerConfig {
+  const key = `${replicationFactor}/${minIsr}`;
+  const known = configs.get(key);
+  if (known !== undefined) return known;
   const { config, errors } = resolveBrokerConfig({
     file: new Map([
-      ["default.replication.factor", String(plan.replicationFactor)],
-      ["min.insync.replicas", String(plan.minIsr)],
+      ["default.replication.factor", String(replicationFactor)],
+      ["min.insync.replicas", String(minIsr)],
       ["broker.session.timeout.ms", String(SESSION_MS)],
     ]),
   });
   if (config === null) throw new Error(errors.join("\n"));
+  configs.set(key, config);
   return config;
 }

@@ -5,7 +5,7 @@
 import { Columns, Isolation } from "#log/log.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import { FETCH_RESULT_COLUMNS, FetchColumn } from "#replica/log-port.ts";
-import { recordsOf } from "./batches.ts";
+import { type LoggedRecord, recordsOf } from "./batches.ts";
 import type { SimulatedStore } from "./disk.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
@@ -129,23 +129,31 @@ export class Rules {
   }
 }
 
+const request: Float64Array = new Float64Array(Columns.FETCH_REQUEST);
+const out: Float64Array = new Float64Array(FETCH_RESULT_COLUMNS);
+/** What was read last. */
+let buffer: Uint8Array = new Uint8Array(1 << 12);
+
 /** The records of a log from an offset to its end. */
 export function readFrom(
   { store, handle }: Pick<Lookable, "store" | "handle">,
   offset: number,
-): { offset: number; epoch: number; value: string }[] {
-  const request = new Float64Array(Columns.FETCH_REQUEST);
-  request.set([handle, offset, READ_BYTES, -1, -1, -1]);
-  const out = new Float64Array(FETCH_RESULT_COLUMNS);
+): LoggedRecord[] {
+  request[0] = handle;
+  request[1] = offset;
+  request[2] = READ_BYTES;
+  request.fill(-1, 3);
   const plan = store.fetch(request, 1, READ_BYTES, true, Isolation.LOG_END, out);
   if (out[FetchColumn.ERROR] !== 0) {
     throw new Error(`the log cannot be read at ${offset}: ${out[FetchColumn.ERROR]}`);
   }
   if (plan === 0) return [];
-  const bytes = new Uint8Array(out[FetchColumn.BYTES] as number);
-  store.planCopy(plan, 0, bytes, 0);
+  const length = out[FetchColumn.BYTES] as number;
+  if (length > buffer.length) buffer = new Uint8Array(2 * length);
+  store.planCopy(plan, 0, buffer, 0);
   store.planDrop(plan);
-  return recordsOf(bytes)
-    .filter((record) => record.offset >= offset)
-    .map(({ offset: at, leaderEpoch, value }) => ({ offset: at, epoch: leaderEpoch, value }));
+  const records = recordsOf(buffer.subarray(0, length));
+  // A batch may begin before the offset asked for.
+  while (records[0] !== undefined && records[0].offset < offset) records.shift();
+  return records;
 }

@@ -373,7 +373,8 @@ export class SimulatedNode {
 
   async #persist(node: RaftNode): Promise<void> {
     await node.persist();
-    const { term } = node.status();
+    // Everything that was ready has been taken.
+    const term = this.#life?.quorum.term ?? 0;
     await this.#sleep(this.#diskMs());
     this.#of.rules.onTermWritten(this.id, term);
   }

@@ -8,7 +8,7 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import type { Clock, Scheduler, Timer } from "#common/time.ts";
-import { type Event, EventQueue } from "./event-queue.ts";
+import { Event, EventQueue } from "./event-queue.ts";
 import { SeededRandom } from "./random.ts";
 
 /** Milliseconds since 1970 at which every world begins. */
@@ -59,13 +59,8 @@ export class World {
 
   /** Runs something after a delay. */
   after(delayMs: number, run: () => void): Event {
-    const event: Event = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      tiebreak: this.#ties.uint32(),
-      sequence: this.#sequence++,
-      run,
-      isCancelled: false,
-    };
+    const atMs = this.#nowMs + Math.max(0, delayMs);
+    const event = new Event(atMs, this.#ties.uint32(), this.#sequence++, run);
     this.#queue.push(event);
     return event;
   }
@@ -167,16 +162,17 @@ export class Machine implements Clock, Scheduler {
   }
 
   after(delayMs: number, run: () => void): Timer {
-    const timer = this.inThisLife(() => {
-      // It may have been cancelled while it was held.
-      if (!event.isCancelled) run();
+    const life = this.#life;
+    const event = this.#world.after(delayMs / this.#rate, () => {
+      if (this.#life !== life || !this.#isUp) return;
+      // It may be cancelled while it is held.
+      if (this.#held !== null) this.#held.push(() => event.isCancelled || run());
+      else {
+        this.#world.touched.push(this.id);
+        run();
+      }
     });
-    const event = this.#world.after(delayMs / this.#rate, timer);
-    return {
-      cancel: () => {
-        event.isCancelled = true;
-      },
-    };
+    return event;
   }
 
   /** Something that happens only while this life lasts, and not before a pause is over. */
