@@ -40,10 +40,9 @@ import {
   InvalidPatternError,
   matchingNames,
 } from "#coordinator/group/consumer/topic-pattern.ts";
-import type { ClusterDelta } from "#metadata/cluster-delta.ts";
-import { type ClusterImage, configValues, ResourceType } from "#metadata/cluster-image.ts";
+import { configValues, ResourceType } from "#metadata/cluster-image.ts";
 import { CurrentBrokerConfig } from "#metadata/current-broker-config.ts";
-import { MetadataLoader, type MetadataPublisher } from "#metadata/metadata-loader.ts";
+import { MetadataLoader } from "#metadata/metadata-loader.ts";
 import { MemoryMetadataLog, type MetadataLog } from "#metadata/metadata-log.ts";
 import { FileMetadataLog } from "#metadata/metadata-log-driver.ts";
 import { ProvisioningPublisher } from "#metadata/provisioning-publisher.ts";
@@ -63,6 +62,7 @@ import { ClusterNode } from "./cluster-node.ts";
 import { countCluster, ElectionCounter } from "./cluster-observation.ts";
 import { resolveOptions } from "./configuration.ts";
 import { CoordinatorLog } from "./coordinator-log.ts";
+import { groupPublisher, loadGroups } from "./group-publisher.ts";
 import { CONTROLLER_UNAVAILABLE, type ControllerAccess } from "./forwarding.ts";
 import { Following } from "./following.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
@@ -488,12 +488,14 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   loader.addPublisher(topics);
   const offsetsLog = new CoordinatorLog({
     topic: OFFSETS_TOPIC,
-    directory,
+    find: (partition) => directory.topicByName(OFFSETS_TOPIC)?.partitions[partition],
+    maxMessageBytes: (partition) => partitions.configOf(OFFSETS_TOPIC, partition)?.maxMessageBytes,
     replicas,
-    partitions,
     log: store,
     decompressor: nativeCodecs,
     clock: SYSTEM_CLOCK,
+    scheduler: SYSTEM_SCHEDULER,
+    giveWay: () => new Promise((resolve) => void setImmediate(resolve)),
   });
   const settingsOfGroups = new GroupSettingsCache(() => current.config);
   const groups = createGroupCoordinator({
@@ -721,51 +723,6 @@ async function createInternalTopic(access: ControllerAccess, name: string): Prom
   const outcome = await access.createAutomatically([name]);
   const errorCode = outcome.get(name) ?? -1;
   if (errorCode !== 0) throw new Error(`cannot create ${name}: error ${errorCode}`);
-}
-
-function loadGroups(
-  groups: GroupCoordinator,
-  partition: number,
-  leaderEpoch: number,
-  logger: Logger,
-): void {
-  groups.load(partition, leaderEpoch).catch((error: unknown) => {
-    logger.error("cannot load a partition of the group coordinator", {
-      partition: `${OFFSETS_TOPIC}-${partition}`,
-      leaderEpoch,
-      ...errorFields(error),
-    });
-  });
-}
-
-/** Hands the group coordinator the partitions it leads, and tells it of topics that are gone. */
-function groupPublisher(
-  groups: GroupCoordinator,
-  nodeId: number,
-  logger: Logger,
-): MetadataPublisher {
-  return {
-    onMetadataUpdate(delta: ClusterDelta, _image: ClusterImage): void {
-      const deleted = delta.deletedTopics();
-      for (const { name, partitions } of deleted) {
-        if (name !== OFFSETS_TOPIC) continue;
-        for (const { partitionId } of partitions) groups.unload(partitionId);
-      }
-      if (deleted.length > 0) groups.onTopicsDeleted(new Set(deleted.map(({ name }) => name)));
-      for (const { now, before } of delta.changedTopics()) {
-        if (now.name !== OFFSETS_TOPIC) continue;
-        for (const { partitionId, leader, leaderEpoch } of now.partitions) {
-          const earlier = before?.partitions[partitionId];
-          if (earlier?.leader === leader && earlier.leaderEpoch === leaderEpoch) continue;
-          if (leader !== nodeId) {
-            if (earlier?.leader === nodeId) groups.unload(partitionId);
-            continue;
-          }
-          loadGroups(groups, partitionId, leaderEpoch, logger);
-        }
-      }
-    },
-  };
 }
 
 function securityProtocolId(name: string): number {

@@ -5,14 +5,12 @@
 import { ErrorCode, errorInfo } from "#common/error-code.ts";
 import type { MaybePromise } from "#common/maybe-promise.ts";
 import { AppendWait, type LogStore } from "#log/log.ts";
-import type { Clock } from "#common/time.ts";
+import type { Clock, Scheduler } from "#common/time.ts";
 import type { PartitionLoader, PartitionWriter } from "#coordinator/runtime/ports.ts";
 import type { Decompressor } from "#protocol/records/record-batch.ts";
 import { RecordWalker, type StoredRecord } from "#protocol/records/record-walk.ts";
 import { AppendOrigin, FetchColumn } from "#replica/log-port.ts";
-import type { PartitionDirectory, PartitionEntry } from "#replica/partition-directory.ts";
 import { type FetchParameters, FetchRows, type ReplicaManager } from "#replica/replica-manager.ts";
-import type { PartitionStore } from "./partition-store.ts";
 
 /** Bytes read at a time while loading. */
 const LOAD_BYTES = 1 << 20;
@@ -38,12 +36,24 @@ export class CoordinatorLogError extends Error {
 /** What the adapters work with. */
 export interface CoordinatorLogOptions {
   readonly topic: string;
-  readonly directory: PartitionDirectory;
+  /** The replica of a partition of the topic, as this broker knows it; undefined where it has none. */
+  readonly find: (partition: number) => InternalPartition | undefined;
+  /** `max.message.bytes` of a partition; undefined where it is not known. */
+  readonly maxMessageBytes: (partition: number) => number | undefined;
   readonly replicas: ReplicaManager;
-  readonly partitions: PartitionStore;
   readonly log: LogStore;
   readonly decompressor: Decompressor;
   readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  /** Settles when others had their turn of the event loop. */
+  readonly giveWay: () => Promise<void>;
+}
+
+/** A replica of an internal topic. */
+export interface InternalPartition {
+  /** Native handle. */
+  readonly handle: number;
+  readonly leaderEpoch: number;
 }
 
 /** Reads and writes one internal topic. */
@@ -89,10 +99,7 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
   }
 
   maxBatchBytes(partition: number): number {
-    return (
-      this.#options.partitions.configOf(this.#options.topic, partition)?.maxMessageBytes ??
-      DEFAULT_BATCH_BYTES_MAX
-    );
+    return this.#options.maxMessageBytes(partition) ?? DEFAULT_BATCH_BYTES_MAX;
   }
 
   /** Partitions are loaded one after another, a few milliseconds of the event loop at a time. */
@@ -159,7 +166,7 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
         nextOffset = batch.nextOffset;
         if (clock.monotonicMs() < this.#turnEndsMs) continue;
         // Clients get their turn.
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await this.#options.giveWay();
         this.#turnEndsMs = clock.monotonicMs() + LOAD_TURN_MS;
       }
       if (nextOffset <= chunkOffset) throw damaged(what, nextOffset);
@@ -172,7 +179,7 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
    * @throws CoordinatorLogError when this broker leads no more.
    */
   async #whenReplicated(partition: number): Promise<void> {
-    const { log, replicas, topic } = this.#options;
+    const { log, replicas, topic, scheduler } = this.#options;
     const { handle, leaderEpoch } = this.#entry(partition);
     const state = log.stateOf(handle);
     if (state === null || state.highWatermark >= state.logEndOffset) return;
@@ -188,13 +195,13 @@ export class CoordinatorLog implements PartitionWriter, PartitionLoader {
         errorCode === ErrorCode.REQUEST_TIMED_OUT ||
         errorCode === ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND;
       if (!waitsOn) throw new CoordinatorLogError(errorCode, `load ${topic}-${partition}`);
-      await new Promise<void>((resolve) => setTimeout(resolve, REPLICATION_RETRY_MS));
+      await new Promise<void>((resolve) => void scheduler.after(REPLICATION_RETRY_MS, resolve));
     }
   }
 
-  #entry(partition: number): PartitionEntry {
-    const { directory, topic } = this.#options;
-    const entry = directory.topicByName(topic)?.partitions[partition];
+  #entry(partition: number): InternalPartition {
+    const { find, topic } = this.#options;
+    const entry = find(partition);
     if (entry === undefined) {
       throw new CoordinatorLogError(ErrorCode.NOT_LEADER_OR_FOLLOWER, `${topic}-${partition}`);
     }

@@ -1,5 +1,6 @@
 /** What somebody asks of a simulated cluster while it works: another leader, other replicas, another voter. Refusals are answers too. */
 import { ErrorCode } from "#common/error-code.ts";
+import { OFFSETS_TOPIC } from "#coordinator/group/group-coordinator.ts";
 import {
   makeAlterPartitionReassignmentsRequest,
   makeReassignablePartition,
@@ -21,30 +22,31 @@ const TIMEOUT_MS = 1000;
 /** With fewer voters than this one outage too many ends the quorum until it is over. */
 const VOTERS_MIN = 2;
 
-/** Makes the topic; a refusal ends the run. */
-export async function createTopic({ controller }: SimulatedNode, plan: Plan): Promise<void> {
+/** Makes the topic, and the one for committed offsets where there is a group; a refusal ends the run. */
+export async function createTopics({ controller }: SimulatedNode, plan: Plan): Promise<void> {
   const { partitionCount, replicationFactor, minIsr, allowsUnclean, switchedOff } = plan;
+  const { memberCount } = plan;
   const isUnclean = allowsUnclean || switchedOff.includes("clean-elections");
   const configs = [
     ["min.insync.replicas", String(minIsr)],
     ["unclean.leader.election.enable", String(isUnclean)],
   ] as const;
+  const names = memberCount === 0 ? [TOPIC] : [TOPIC, OFFSETS_TOPIC];
   const answer = await controller?.createTopics(
     makeCreateTopicsRequest({
-      topics: [
+      topics: names.map((topic) =>
         makeCreatableTopic({
-          name: TOPIC,
-          numPartitions: partitionCount,
+          name: topic,
+          numPartitions: topic === TOPIC ? partitionCount : 1,
           replicationFactor,
           configs: configs.map(([name, value]) => makeCreatableTopicConfig({ name, value })),
         }),
-      ],
+      ),
       timeoutMs: 10_000,
     }),
   );
-  const errorCode = answer?.topics[0]?.errorCode;
-  if (errorCode !== ErrorCode.NONE)
-    throw new Error(`no topic: ${errorCode} ${answer?.topics[0]?.errorMessage}`);
+  for (const { name, errorCode, errorMessage } of answer?.topics ?? [])
+    if (errorCode !== ErrorCode.NONE) throw new Error(`no ${name}: ${errorCode} ${errorMessage}`);
 }
 
 /** Asks for the preferred leader of a partition. */

@@ -34,12 +34,14 @@ function textOf(value: Uint8Array | null): string {
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("latin1");
 }
 
-/** The records of whole batches. */
+/** The records of whole batches. Those with keys, which are not of simulated producers, have both for their value. */
 export function recordsOf(bytes: Uint8Array): LoggedRecord[] {
   const records: LoggedRecord[] = [];
   for (const batch of decodeRecordBatches(bytes).batches) {
-    for (const { offset, value } of batch.records)
-      records.push({ offset, epoch: batch.partitionLeaderEpoch, value: textOf(value) });
+    for (const { offset, key, value } of batch.records) {
+      const text = key === null ? textOf(value) : `${textOf(key)}=${textOf(value)}`;
+      records.push({ offset, epoch: batch.partitionLeaderEpoch, value: text });
+    }
   }
   return records;
 }

@@ -3,6 +3,8 @@
  */
 import { ErrorCode } from "#common/error-code.ts";
 import { createLogger } from "#common/logger.ts";
+import type { Random } from "#common/time.ts";
+import { OFFSETS_TOPIC } from "#coordinator/group/group-coordinator.ts";
 import { Columns, Isolation, LogError } from "#log/log.ts";
 import type { ClusterDelta } from "#metadata/cluster-delta.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
@@ -41,8 +43,10 @@ import type { Plan } from "./faults.ts";
 import type { Peers } from "./peers.ts";
 import { lookAt } from "./replica-look.ts";
 import type { ReplicaLook } from "./replica-rules.ts";
+import { CallFailure } from "./rpc.ts";
 import type { Lookable, Rules } from "./rules.ts";
-import { TOPIC } from "./names.ts";
+import { GroupCoordination } from "./group-coordination.ts";
+import { slotOf, TOPIC } from "./names.ts";
 import type { Machine, World } from "./world.ts";
 
 const LAG_TIME_MAX_MS = 1000;
@@ -59,6 +63,7 @@ export interface BrokerReplicasOptions {
   readonly peers: Peers;
   readonly plan: Plan;
   readonly rules: Rules;
+  readonly random: Random;
   readonly brokerEpoch: () => number;
   readonly alterPartition: (request: AlterPartitionRequest) => Promise<AlterPartitionResponse>;
 }
@@ -76,6 +81,7 @@ const CONFIG: FollowingConfig = {
 /** See the head of the file. */
 export class BrokerReplicas implements MetadataPublisher {
   readonly #options: BrokerReplicasOptions;
+  /** By slot, as what follows. */
   readonly #hosted: Map<number, Hosted> = new Map();
   /** On disk, and unknown to everybody until the metadata says what they are. */
   readonly #found: Map<number, number> = new Map();
@@ -83,6 +89,7 @@ export class BrokerReplicas implements MetadataPublisher {
   readonly #isr: IsrManagerDriver;
   readonly #publisher: ReplicaPublisher;
   readonly #manager: ReplicaManager;
+  readonly #groups: GroupCoordination | null;
   #image: ClusterImage | null = null;
   #isClosed = false;
 
@@ -120,8 +127,8 @@ export class BrokerReplicas implements MetadataPublisher {
         nodeId,
         clock: machine,
         lagTimeMaxMs: LAG_TIME_MAX_MS,
-        handleOf: (_, topicId, partition) => {
-          const hosted = this.#hosted.get(partition);
+        handleOf: (topic, topicId, partition) => {
+          const hosted = this.#hostedOf(topic, partition);
           return hosted?.topicId === topicId ? hosted.handle : undefined;
         },
       }),
@@ -135,9 +142,10 @@ export class BrokerReplicas implements MetadataPublisher {
         truncatesToHighWatermark: plan.switchedOff.includes("truncate-by-epoch"),
       },
     });
-    for (const { handle, partition } of options.store.report.partitions) {
-      this.#found.set(partition, handle);
+    for (const { handle, topic, partition } of options.store.report.partitions) {
+      this.#found.set(slotOf(topic, partition, plan.partitionCount) ?? -1, handle);
     }
+    this.#groups = plan.memberCount === 0 ? null : this.#openGroups();
   }
 
   /** What there is to look at. */
@@ -153,36 +161,63 @@ export class BrokerReplicas implements MetadataPublisher {
   }
 
   onMetadataUpdate(delta: ClusterDelta, image: ClusterImage): void {
-    const { nodeId } = this.#options;
-    const topic = image.topicsByName.get(TOPIC);
+    const { nodeId, plan } = this.#options;
     this.#image = image;
     this.#provideAll(image);
     this.#publisher.onMetadataUpdate(delta, image);
-    for (const { partitionId, replicas } of topic?.partitions ?? []) {
-      if (!replicas.includes(nodeId)) this.#delete(partitionId);
+    for (const publisher of this.#groups?.publishers ?? [])
+      void publisher.onMetadataUpdate(delta, image);
+    for (const { name, partitions } of image.topicsById.values()) {
+      for (const { partitionId, replicas } of partitions) {
+        const slot = slotOf(name, partitionId, plan.partitionCount);
+        if (slot !== undefined && !replicas.includes(nodeId)) this.#delete(slot);
+      }
     }
   }
 
-  /** The partition is somebody else's now. */
-  #delete(partition: number): void {
-    const { store, rules, nodeId, world } = this.#options;
-    const handle = this.#hosted.get(partition)?.handle ?? this.#found.get(partition);
-    this.#hosted.delete(partition);
-    this.#found.delete(partition);
-    if (handle === undefined) return;
-    world.trace(`node ${nodeId} partition ${partition}: deletes its replica`);
-    store.deletePartition(handle);
-    rules.onDeleted(nodeId, partition);
+  #openGroups(): GroupCoordination {
+    const { world, machine, plan, store, random } = this.#options;
+    return new GroupCoordination({
+      world,
+      machine,
+      plan,
+      store,
+      random,
+      replicas: this.#manager,
+      find: (partition) => {
+        const hosted = this.#hostedOf(OFFSETS_TOPIC, partition);
+        const known = this.#image?.topicsByName.get(OFFSETS_TOPIC)?.partitions[partition];
+        if (hosted === undefined || known === undefined) return undefined;
+        return { handle: hosted.handle, leaderEpoch: known.leaderEpoch };
+      },
+    });
   }
 
-  #provide(topicId: string, partition: number): void {
+  #hostedOf(topic: string | undefined, partition: number): Hosted | undefined {
+    return this.#hosted.get(slotOf(topic, partition, this.#options.plan.partitionCount) ?? -1);
+  }
+
+  /** The partition is somebody else's now. */
+  #delete(slot: number): void {
+    const { store, rules, nodeId, world } = this.#options;
+    const handle = this.#hosted.get(slot)?.handle ?? this.#found.get(slot);
+    this.#hosted.delete(slot);
+    this.#found.delete(slot);
+    if (handle === undefined) return;
+    world.trace(`node ${nodeId} partition ${slot}: deletes its replica`);
+    store.deletePartition(handle);
+    rules.onDeleted(nodeId, slot);
+  }
+
+  #provide(topic: string, topicId: string, partition: number): void {
     const { store, plan } = this.#options;
+    const slot = slotOf(topic, partition, plan.partitionCount) ?? -1;
     const config = { minInsyncReplicas: plan.switchedOff.includes("min-isr") ? 1 : plan.minIsr };
-    if (this.#hosted.has(partition)) return;
-    const found = this.#found.get(partition);
+    if (this.#hosted.has(slot)) return;
+    const found = this.#found.get(slot);
     let handle: number;
     try {
-      handle = found ?? store.createPartition({ topic: TOPIC, partition, topicId, config });
+      handle = found ?? store.createPartition({ topic, partition, topicId, config });
     } catch (error) {
       if (!(error instanceof LogError)) throw error;
       this.#retryLater(error);
@@ -190,7 +225,7 @@ export class BrokerReplicas implements MetadataPublisher {
     }
     if (found !== undefined) store.configurePartition(found, config);
     const look = (before?: ReplicaLook | null): ReplicaLook | null => lookAt(store, handle, before);
-    this.#hosted.set(partition, { partition, topicId, store, handle, look });
+    this.#hosted.set(slot, { slot, topicId, store, handle, look });
   }
 
   /** A partition could not be made on a full disk: it is tried again, as a broker does. */
@@ -207,9 +242,9 @@ export class BrokerReplicas implements MetadataPublisher {
   }
 
   #provideAll(image: ClusterImage): void {
-    const topic = image.topicsByName.get(TOPIC);
-    for (const { partitionId, replicas } of topic?.partitions ?? []) {
-      if (replicas.includes(this.#options.nodeId)) this.#provide(topic?.id ?? "", partitionId);
+    for (const { name, id, partitions } of image.topicsById.values()) {
+      for (const { partitionId, replicas } of partitions)
+        if (replicas.includes(this.#options.nodeId)) this.#provide(name, id, partitionId);
     }
   }
 
@@ -232,13 +267,16 @@ export class BrokerReplicas implements MetadataPublisher {
   serveClient(request: ClientRequest, image: ClusterImage): Promise<unknown> {
     switch (request.kind) {
       case "metadata": {
-        const topic = image.topicsByName.get(TOPIC);
-        const leaders = (topic?.partitions ?? []).map(({ leader, leaderEpoch }) => ({
-          leader,
-          leaderEpoch,
-        }));
+        const leaders = [TOPIC, OFFSETS_TOPIC].flatMap((name) =>
+          (image.topicsByName.get(name)?.partitions ?? []).map(({ leader, leaderEpoch }) => ({
+            leader,
+            leaderEpoch,
+          })),
+        );
         return Promise.resolve({ leaders } satisfies MetadataAnswer);
       }
+      case "group":
+        return this.#groups?.serve(request) ?? Promise.reject(new CallFailure("refused"));
       case "produce":
         return this.#produce(request);
       case "fetch":
@@ -305,7 +343,8 @@ export class BrokerReplicas implements MetadataPublisher {
     const rows = new FetchRows();
     const wanted = request.topics.flatMap(({ topicId, partitions }) =>
       partitions.map((row) => {
-        const handle = this.#hosted.get(row.partition)?.handle ?? 0;
+        const name = this.#image?.topicsById.get(topicId)?.name;
+        const handle = this.#hostedOf(name, row.partition)?.handle ?? 0;
         const leaderEpoch = ignoresEpochs ? -1 : row.currentLeaderEpoch;
         const { fetchOffset, partitionMaxBytes, lastFetchedEpoch, logStartOffset } = row;
         const at = rows.add(
@@ -363,7 +402,7 @@ export class BrokerReplicas implements MetadataPublisher {
         makeListOffsetsTopicResponse({
           name,
           partitions: partitions.map(({ partitionIndex, timestamp, currentLeaderEpoch }) => {
-            const hosted = this.#hosted.get(partitionIndex);
+            const hosted = this.#hostedOf(name, partitionIndex);
             const look = hosted?.look();
             const errorCode =
               look?.isLeader !== true || look.leaderEpoch !== currentLeaderEpoch

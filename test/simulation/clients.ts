@@ -5,6 +5,7 @@
 import { ErrorCode } from "#common/error-code.ts";
 import { oneRecordBatch, recordsOf } from "./batches.ts";
 import { type History, Violation } from "./history.ts";
+import type { GroupRequest } from "./group-coordination.ts";
 import type { Network } from "./network.ts";
 import type { SeededRandom } from "./random.ts";
 import { Caller, CallFailure } from "./rpc.ts";
@@ -12,6 +13,7 @@ import { Machine, type World } from "./world.ts";
 
 /** What nodes answer clients under the service `broker`. */
 export type ClientRequest =
+  | GroupRequest
   | { readonly kind: "metadata" }
   | {
       readonly kind: "produce";
@@ -28,7 +30,7 @@ export type ClientRequest =
     };
 
 export interface MetadataAnswer {
-  /** By partition; leader -1 when there is none. */
+  /** By slot; leader -1 when there is none. */
   readonly leaders: readonly { readonly leader: number; readonly leaderEpoch: number }[];
 }
 
@@ -70,7 +72,7 @@ export interface ClientWorld {
 }
 
 /** Who leads, as far as a client knows, and connections to everyone. */
-class Routing {
+export class Routing {
   readonly #of: ClientWorld;
   readonly #machine: Machine;
   readonly #random: SeededRandom;

@@ -3,15 +3,17 @@
  * rest as it should. What comes out is a hash of all that happened, or the rule that was broken.
  */
 import type { ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
-import { changeVote, createTopic, electPreferred, reassign } from "./administrator.ts";
+import { changeVote, createTopics, electPreferred, reassign } from "./administrator.ts";
 import type { Coverage } from "./coverage.ts";
 import { Consumer, Producer } from "./clients.ts";
+import { GroupMember, GroupReader, type GroupWorld } from "./group-members.ts";
 import type { Fault, Plan } from "./faults.ts";
 import { describeFault } from "./faults.ts";
 import { Violation } from "./history.ts";
 import { Network } from "./network.ts";
 import { Rules } from "./rules.ts";
-import { TOPIC } from "./names.ts";
+import type { PartitionRules } from "./replica-rules.ts";
+import { slotOf, TOPIC } from "./names.ts";
 import { SimulatedNode } from "./simulated-node.ts";
 import { World } from "./world.ts";
 
@@ -50,8 +52,8 @@ export class Cluster {
     this.world = new World(plan.seed, isTracing);
     this.network = new Network(this.world, plan.network);
     this.rules = new Rules({
-      topic: TOPIC,
       partitionCount: plan.partitionCount,
+      hasGroup: plan.memberCount > 0,
       minIsr: plan.minIsr,
       allowsUnclean: plan.allowsUnclean,
       count: (name) => this.world.count(name),
@@ -87,9 +89,17 @@ export class Cluster {
     for (let id = 0; id < consumerCount; id += 1) {
       this.world.spawn(new Consumer(clients, id).run(untilMs + HEAL_MS));
     }
+    const { group } = this.rules;
+    const groupWorld = group === null ? null : { ...clients, rules: group };
+    const members = groupWorld === null ? [] : this.#startMembers(groupWorld, untilMs);
     this.world.runUntil(untilMs);
     this.#heal();
-    this.#awaitRest(() => producers.every(({ isDone }) => isDone));
+    this.#awaitRest(() => [...producers, ...members].every(({ isDone }) => isDone));
+    if (groupWorld !== null) {
+      this.#readGroup(groupWorld);
+      // Sessions of members may have ended meanwhile.
+      this.#awaitRest(() => true);
+    }
     this.#checkLogs();
     for (const node of this.nodes) node.check();
   }
@@ -97,6 +107,25 @@ export class Cluster {
   /** Frees what the native side holds. */
   close(): void {
     for (const node of this.nodes) node.close();
+  }
+
+  #startMembers(of: GroupWorld, untilMs: number): GroupMember[] {
+    const members = Array.from(
+      { length: this.#plan.memberCount },
+      (_, id) => new GroupMember(of, id, untilMs),
+    );
+    for (const member of members) this.world.spawn(member.run());
+    return members;
+  }
+
+  /** All is calm: whoever coordinates the group must tell what was committed. */
+  #readGroup(of: GroupWorld): void {
+    const reader = new GroupReader(of);
+    this.world.spawn(reader.run());
+    const untilMs = this.world.nowMs + HEAL_MS;
+    while (!reader.isDone && this.world.nowMs < untilMs)
+      this.world.runUntil(this.world.nowMs + STEP_MS);
+    if (!reader.isDone) throw new Violation("I11", "nobody tells what the group has committed");
   }
 
   #makeTopic(): void {
@@ -110,7 +139,7 @@ export class Cluster {
       const registered = [...(active?.committed?.brokers.values() ?? [])];
       if (registered.filter(({ isFenced }) => !isFenced).length < this.nodes.length) continue;
       isAsked = true;
-      world.spawn(createTopic(active as SimulatedNode, this.#plan));
+      world.spawn(createTopics(active as SimulatedNode, this.#plan));
     }
     throw new Violation("I11", "the cluster did not come up");
   }
@@ -231,26 +260,36 @@ export class Cluster {
 
   #whyNot(): string {
     const { truth } = this.rules.metadata;
-    const topic = truth.topicsByName.get(TOPIC);
-    if (topic === undefined) return "there is no topic";
+    if (!truth.topicsByName.has(TOPIC)) return "there is no topic";
     if (!this.nodes.some(({ isActive }) => isActive)) return "no controller";
     for (const node of this.nodes) {
       if (node.committed?.offset !== truth.offset) return `node ${node.id} is behind`;
     }
-    for (const partition of topic.partitions) {
-      const { partitionId, leader, isr, replicas, addingReplicas, removingReplicas } = partition;
+    for (const [name, partition, rules] of this.#partitions()) {
+      const { leader, isr, replicas, addingReplicas, removingReplicas } = partition;
       if (addingReplicas.length > 0 || removingReplicas.length > 0)
-        return `partition ${partitionId} is on its way to other replicas`;
-      if (leader < 0) return `partition ${partitionId} has no leader`;
+        return `${name} is on its way to other replicas`;
+      if (leader < 0) return `${name} has no leader`;
       if (isr.length < replicas.length)
-        return `partition ${partitionId} has ISR ${isr.join()} of ${replicas.join()}`;
-      const rules = this.rules.partitions[partitionId];
+        return `${name} has ISR ${isr.join()} of ${replicas.join()}`;
       for (const id of replicas) {
-        if (rules?.lengthOf(id) !== rules?.lengthOf(leader))
-          return `replica ${id} of partition ${partitionId} has not caught up`;
+        if (rules.lengthOf(id) !== rules.lengthOf(leader))
+          return `replica ${id} of ${name} has not caught up`;
       }
     }
     return "";
+  }
+
+  /** All partitions that rules look at, with their names. */
+  *#partitions(): Iterable<[string, PartitionImage, PartitionRules]> {
+    const { partitionCount } = this.#plan;
+    for (const { name, partitions } of this.rules.metadata.truth.topicsById.values()) {
+      for (const partition of partitions) {
+        const { partitionId } = partition;
+        const rules = this.rules.partitions[slotOf(name, partitionId, partitionCount) ?? -1];
+        if (rules !== undefined) yield [`${name}-${partitionId}`, partition, rules];
+      }
+    }
   }
 
   /** All replicas of a partition are the same, and hold what clients were promised. */
@@ -258,19 +297,17 @@ export class Cluster {
     for (const node of this.nodes) {
       if (node.committed !== null) this.rules.metadata.checkWhole(node.id, node.committed);
     }
-    const topic = this.rules.metadata.truth.topicsByName.get(TOPIC);
-    for (const { partitionId, leader, replicas } of topic?.partitions ?? []) {
-      const rules = this.rules.partitions[partitionId];
-      if (rules === undefined) continue;
+    for (const [name, { partitionId, leader, replicas }, rules] of this.#partitions()) {
       const log = rules.recordsOf(leader).map(({ value }, offset) => ({ offset, value }));
-      this.rules.history.checkLog(partitionId, log, `the log of ${TOPIC}-${partitionId}`);
+      if (rules.topic === TOPIC)
+        this.rules.history.checkLog(partitionId, log, `the log of ${name}`);
       for (const id of replicas) {
         const other = rules.recordsOf(id);
         const at = log.findIndex(({ value }, offset) => other[offset]?.value !== value);
         if (at < 0 && other.length === log.length) continue;
         throw new Violation(
           "divergent",
-          `replicas ${leader} and ${id} of ${TOPIC}-${partitionId} differ at ${at < 0 ? log.length : at}`,
+          `replicas ${leader} and ${id} of ${name} differ at ${at < 0 ? log.length : at}`,
         );
       }
     }

@@ -38,6 +38,8 @@ export const EXPECTED: readonly string[] = [
   "voter added",
   "voter removed",
   "acknowledged in a later epoch",
+  "generation of a group",
+  "offset committed",
 ];
 
 /** Counts of several runs together. */

@@ -75,6 +75,8 @@ export const SAFETY_RULES = [
   "min-isr",
   /** A leader comes from the ISR or the ELR. */
   "clean-elections",
+  /** A coordinator answers once the high watermark has passed what it wrote. */
+  "commits-wait",
 ] as const;
 export type SafetyRule = (typeof SAFETY_RULES)[number];
 
@@ -89,6 +91,8 @@ export interface Plan {
   readonly minIsr: number;
   readonly producerCount: number;
   readonly consumerCount: number;
+  /** Members of a group that commits offsets; 0 for no group, and no topic for its offsets. */
+  readonly memberCount: number;
   /** How long faults happen; healing and the last checks come after it. */
   readonly busyMs: number;
   readonly network: NetworkProfile;
@@ -136,6 +140,7 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
     minIsr: replicationFactor === 3 ? random.pick([2, 2, 2, 1]) : random.pick([1, 2]),
     producerCount: random.integer(1, 4),
     consumerCount: 1,
+    memberCount: 0,
     busyMs: random.pick([3000, 5000, 8000]),
     network: {
       delayMs: random.pick([
@@ -157,7 +162,9 @@ export function planOf(seed: number, change: Partial<Plan> = {}): Plan {
     pattern: random.chance(0.2) ? random.pick(PATTERNS) : null,
     faults: [],
   };
-  const plan = { ...base, ...change };
+  // Drawn last: seeds from before there were groups are what they were.
+  const memberCount = random.split("group").pick([0, 0, 2, 3]);
+  const plan = { ...base, memberCount, ...change };
   return { ...plan, faults: change.faults ?? drawAll(random, plan) };
 }
 

@@ -125,6 +125,7 @@ describe("replicas", () => {
     new PartitionRules({
       topic: "t",
       partition: 0,
+      slot: 0,
       minIsr: 2,
       history,
       truth: () => imageOf(1, {}),

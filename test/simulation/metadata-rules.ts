@@ -10,7 +10,12 @@ import { Violation } from "./history.ts";
 const WHOLE_EVERY = 64;
 
 /** Told who leads after it, and in which epoch. */
-type UncleanElection = (partition: number, leader: number, leaderEpoch: number) => void;
+type UncleanElection = (
+  topic: string,
+  partition: number,
+  leader: number,
+  leaderEpoch: number,
+) => void;
 
 /** The step from one image to the next. */
 interface Step {
@@ -212,7 +217,7 @@ export class MetadataRules {
         );
       }
       this.#count(isLast ? "last leader elected, nobody left" : "unclean leader elected");
-      this.#onUncleanElection(partition.partitionId, leader, leaderEpoch);
+      this.#onUncleanElection(topic, partition.partitionId, leader, leaderEpoch);
     }
     if (leader !== before.leader && leaderEpoch === before.leaderEpoch) {
       throw new Violation("I7", `${name} changed its leader within epoch ${leaderEpoch}`);

@@ -5,7 +5,7 @@ import { type Plan, planOf, type SafetyRule } from "./faults.ts";
 
 /** A random run without a rule. */
 export function mutationPlan(rule: SafetyRule, seed: number): Plan {
-  return planOf(seed, { switchedOff: [rule], ...shapeFor(rule) });
+  return planOf(seed, { memberCount: 0, switchedOff: [rule], ...shapeFor(rule) });
 }
 
 /** Three nodes that all have all, and short ways between them. */
@@ -58,6 +58,8 @@ function shapeFor(rule: SafetyRule): Partial<Plan> {
       return { hasRandomVerdicts: false };
     case "clean-elections":
       return { allowsUnclean: false };
+    case "commits-wait":
+      return { ...SMALL, memberCount: 3 };
     default:
       return {};
   }

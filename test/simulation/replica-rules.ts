@@ -38,9 +38,10 @@ interface Shadow {
 export class PartitionRules {
   readonly #name: string;
   readonly #partition: number;
+  readonly #slot: number;
   readonly #history: History;
   readonly #truth: () => ClusterImage;
-  readonly #topic: string;
+  readonly topic: string;
   readonly #minIsr: number;
   readonly #count: (name: string) => void;
   /** Epoch of the last leader that need not have everything: what older ones called committed may be gone. */
@@ -59,6 +60,8 @@ export class PartitionRules {
   constructor(options: {
     readonly topic: string;
     readonly partition: number;
+    /** Where the history has its records. */
+    readonly slot: number;
     readonly minIsr: number;
     readonly history: History;
     readonly truth: () => ClusterImage;
@@ -66,8 +69,9 @@ export class PartitionRules {
   }) {
     this.#minIsr = options.minIsr;
     this.#count = options.count ?? (() => {});
-    this.#topic = options.topic;
+    this.topic = options.topic;
     this.#partition = options.partition;
+    this.#slot = options.slot;
     this.#name = `${options.topic}-${options.partition}`;
     this.#history = options.history;
     this.#truth = options.truth;
@@ -105,7 +109,7 @@ export class PartitionRules {
   onUncleanElection(leader: number, leaderEpoch: number): void {
     this.#uncleanEpoch = leaderEpoch;
     const has = new Set(this.#shadow(leader).records.map(({ value }) => value));
-    this.#history.onUncleanElection(this.#partition, has);
+    this.#history.onUncleanElection(this.#slot, has);
   }
 
   /** Records were appended at the end of what is known of the log. */
@@ -149,7 +153,7 @@ export class PartitionRules {
     shadow.lostBelow = Math.max(shadow.lostBelow, shadow.records.length);
     shadow.lostInEpoch = this.#truth().brokers.get(nodeId)?.epoch ?? -1;
     this.#count("records lost in a crash");
-    this.#history.onDiskLost(this.#partition, logEndOffset);
+    this.#history.onDiskLost(this.#slot, logEndOffset);
     shadow.records.length = logEndOffset;
   }
 
@@ -187,7 +191,7 @@ export class PartitionRules {
 
   /** Anything changed: what leaders say is committed must be on every member of the ISR. */
   checkStrongIsr(): void {
-    const partition = this.#truth().topicsByName.get(this.#topic)?.partitions[this.#partition];
+    const partition = this.#truth().topicsByName.get(this.topic)?.partitions[this.#partition];
     if (partition === undefined) return;
     for (const [memberId, member] of this.#shadows) {
       if (member.lostBelow === 0) continue;
@@ -254,8 +258,8 @@ export class PartitionRules {
    * over by then: what was acknowledged later is not its business, and it will acknowledge nothing.
    */
   #checkHasAcked(nodeId: number, { records, look }: Shadow): void {
-    for (const offset of this.#history.ackedOffsets(this.#partition)) {
-      const value = this.#history.ackedAt(this.#partition, offset);
+    for (const offset of this.#history.ackedOffsets(this.#slot)) {
+      const value = this.#history.ackedAt(this.#slot, offset);
       if (value === null || records[offset]?.value === value) continue;
       if ((this.#ackedIn.get(offset) ?? -1) > (look?.leaderEpoch ?? -1)) {
         this.#count("acknowledged in a later epoch");

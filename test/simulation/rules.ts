@@ -2,13 +2,16 @@
  * All rules of a run together, and what brings them the state of the nodes: after each event the replicas that it may have changed are
  * looked at, and what is said of several replicas is checked of the partitions where one of them, or the metadata, did change.
  */
+import { OFFSETS_TOPIC } from "#coordinator/group/group-coordinator.ts";
 import { Columns, Isolation } from "#log/log.ts";
 import type { ClusterImage } from "#metadata/cluster-image.ts";
 import { FETCH_RESULT_COLUMNS, FetchColumn } from "#replica/log-port.ts";
 import { type LoggedRecord, recordsOf } from "./batches.ts";
 import type { SimulatedStore } from "./disk.ts";
+import { GroupRules } from "./group-rules.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
+import { slotOf, TOPIC } from "./names.ts";
 import { SwimRules } from "./swim-rules.ts";
 import { PartitionRules, type ReplicaLook } from "./replica-rules.ts";
 
@@ -16,7 +19,8 @@ const READ_BYTES = 1 << 24;
 
 /** A replica that can be looked at. */
 export interface Lookable {
-  readonly partition: number;
+  /** See `slotOf`. */
+  readonly slot: number;
   readonly store: SimulatedStore;
   readonly handle: number;
   /** @param before - comes back when nothing has changed since. */
@@ -28,34 +32,42 @@ export class Rules {
   readonly history: History;
   readonly metadata: MetadataRules;
   readonly swim: SwimRules = new SwimRules();
+  /** By slot. */
   readonly partitions: readonly PartitionRules[];
+  /** Null where there is no group. */
+  readonly group: GroupRules | null;
   readonly #changed: Set<PartitionRules> = new Set();
   /** Metadata that all partitions were checked against. */
   #checkedTruth: ClusterImage | null = null;
 
   constructor(options: {
-    readonly topic: string;
     readonly partitionCount: number;
+    readonly hasGroup: boolean;
     readonly minIsr: number;
     readonly allowsUnclean: boolean;
     /** Told of what is worth meeting; see `coverage.ts`. */
     readonly count: (name: string) => void;
     readonly onStep?: (before: ClusterImage, image: ClusterImage) => void;
   }) {
+    const { partitionCount, hasGroup } = options;
     this.history = new History(options.minIsr);
     this.metadata = new MetadataRules({
       hasUncleanElections: options.allowsUnclean,
       count: options.count,
       ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
-      onUncleanElection: (partition, leader, leaderEpoch) =>
-        this.partitions[partition]?.onUncleanElection(leader, leaderEpoch),
+      onUncleanElection: (topic, partition, leader, leaderEpoch) => {
+        const slot = slotOf(topic, partition, partitionCount) ?? -1;
+        this.partitions[slot]?.onUncleanElection(leader, leaderEpoch);
+      },
     });
+    this.group = hasGroup ? new GroupRules(this.history, partitionCount) : null;
     this.partitions = Array.from(
-      { length: options.partitionCount },
-      (_, partition) =>
+      { length: partitionCount + (hasGroup ? 1 : 0) },
+      (_, slot) =>
         new PartitionRules({
-          topic: options.topic,
-          partition,
+          topic: slot < partitionCount ? TOPIC : OFFSETS_TOPIC,
+          partition: slot < partitionCount ? slot : slot - partitionCount,
+          slot,
           minIsr: options.minIsr,
           count: options.count,
           history: this.history,
@@ -81,13 +93,13 @@ export class Rules {
   }
 
   /** A node found this log on its disk. */
-  onRecovered(nodeId: number, partition: number, logEndOffset: number): void {
-    this.partitions[partition]?.onRecovered(nodeId, logEndOffset);
+  onRecovered(nodeId: number, slot: number, logEndOffset: number): void {
+    this.partitions[slot]?.onRecovered(nodeId, logEndOffset);
   }
 
   /** A node deleted its replica of a partition. */
-  onDeleted(nodeId: number, partition: number): void {
-    this.partitions[partition]?.onDeleted(nodeId);
+  onDeleted(nodeId: number, slot: number): void {
+    this.partitions[slot]?.onDeleted(nodeId);
   }
 
   onStopped(nodeId: number): void {
@@ -95,15 +107,15 @@ export class Rules {
   }
 
   /** An acks=all write of this node is about to be answered with success. */
-  onAcknowledged(nodeId: number, partition: number, lastOffset: number): void {
-    this.partitions[partition]?.onAcknowledged(nodeId, lastOffset);
+  onAcknowledged(nodeId: number, slot: number, lastOffset: number): void {
+    this.partitions[slot]?.onAcknowledged(nodeId, lastOffset);
   }
 
   /** Looks at the replicas of a node that may have changed. */
   look(nodeId: number, replicas: Iterable<Lookable>, touched: ReadonlySet<number> | "all"): void {
     for (const replica of replicas) {
       if (touched !== "all" && !touched.has(replica.handle)) continue;
-      const rules = this.partitions[replica.partition];
+      const rules = this.partitions[replica.slot];
       if (rules === undefined) continue;
       const before = rules.lookOf(nodeId);
       const look = replica.look(before);

@@ -47,7 +47,7 @@ import { type PeerRequest, Peers } from "./peers.ts";
 import type { SeededRandom } from "./random.ts";
 import type { Rules } from "./rules.ts";
 import { CallFailure, serve } from "./rpc.ts";
-import { CLUSTER_ID } from "./names.ts";
+import { CLUSTER_ID, slotOf } from "./names.ts";
 import { Machine, type World } from "./world.ts";
 
 const TICK_MS = 50;
@@ -151,10 +151,12 @@ export class SimulatedNode {
     world.trace(`node ${this.id} starts`);
     const incarnationId = this.#random.uuid();
     const store = this.disk.open(this.id, CLUSTER_ID);
-    for (let partition = 0; partition < plan.partitionCount; partition += 1) {
-      const found = store.report.partitions.find((report) => report.partition === partition);
+    for (const slot of rules.partitions.keys()) {
+      const found = store.report.partitions.find(
+        ({ topic, partition }) => slotOf(topic, partition, plan.partitionCount) === slot,
+      );
       // What was made and never flushed may be gone altogether.
-      rules.onRecovered(this.id, partition, found?.logEndOffset ?? 0);
+      rules.onRecovered(this.id, slot, found?.logEndOffset ?? 0);
     }
     this.#raft ??= openRaft(plan, this.id, this.#random.uint32());
     const metadata = new QuorumMetadata({
@@ -249,6 +251,7 @@ export class SimulatedNode {
       peers,
       plan,
       rules,
+      random: this.#random.split(`groups ${machine.life}`),
       brokerEpoch: () => lifecycle.brokerEpoch,
       alterPartition: (request) =>
         this.#askController(AlterPartitionApi, request, REQUEST_TIMEOUT_MS),
