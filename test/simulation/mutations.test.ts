@@ -6,16 +6,17 @@
  * notices, look for another with `bun test/simulation/main.ts --without RULE --seeds 3000`, and write it down here. Finding none is a finding.
  */
 import { expect, test } from "bun:test";
-import { SAFETY_RULES, type SafetyRule } from "./faults.ts";
+import type { SafetyRule } from "./faults.ts";
 import { findSeed } from "./mutations.ts";
 
 /** Seeds that are tried from the one written down. */
 const SEEDS_MAX = 40;
 
 /** A seed that misses the rule. */
-const FOUND: Readonly<Partial<Record<SafetyRule, number>>> = {
+const FOUND: Readonly<Record<SafetyRule, number>> = {
   "maximal-isr": 4,
   "fetch-epochs": 11,
+  "alter-epochs": 2,
   "broker-epochs": 9,
   "raft-sync": 12,
   "truncate-by-epoch": 3,
@@ -26,14 +27,6 @@ const FOUND: Readonly<Partial<Record<SafetyRule, number>>> = {
   "clean-elections": 29,
   "commits-wait": 1,
 };
-
-/** Behind these stands another rule in every run that chance has drawn so far: `scenarios.test.ts` has them. */
-const BY_SCENARIO: readonly SafetyRule[] = ["alter-epochs"];
-
-test("every rule is missed by a seed or by a scenario", () => {
-  const found = SAFETY_RULES.filter((rule) => FOUND[rule] !== undefined);
-  expect([...found, ...BY_SCENARIO].sort()).toEqual([...SAFETY_RULES].sort());
-});
 
 test.each(Object.entries(FOUND))(
   "without %s some seed from %d on breaks a rule",

@@ -46,9 +46,10 @@ function shapeFor(rule: SafetyRule): Partial<Plan> {
     case "alter-epochs":
       return {
         ...SMALL,
-        minIsr: 1,
+        nodeCount: 4,
         network: QUIET,
-        pattern: "late-request",
+        pattern: "stale-request",
+        hasRandomVerdicts: true,
         flushDelayMs: 5,
         busyMs: 15_000,
       };
