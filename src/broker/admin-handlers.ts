@@ -11,6 +11,7 @@ import { erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
 import { createAlterClientQuotasHandler } from "#server/handlers/alter-client-quotas.ts";
 import { createAlterPartitionReassignmentsHandler } from "#server/handlers/alter-partition-reassignments.ts";
+import { createAlterReplicaLogDirsHandler } from "#server/handlers/alter-replica-log-dirs.ts";
 import { createAlterUserScramCredentialsHandler } from "#server/handlers/alter-user-scram-credentials.ts";
 import { createCreateAclsHandler } from "#server/handlers/create-acls.ts";
 import { createCreateDelegationTokenHandler } from "#server/handlers/create-delegation-token.ts";
@@ -52,6 +53,7 @@ export function addAdminHandlers(table: HandlerTable, parts: BrokerParts): void 
     erased(access.serve((controller) => createElectLeadersHandler({ controller }))),
     erased(access.serve((controller) => createAlterPartitionReassignmentsHandler({ controller }))),
     erased(createListPartitionReassignmentsHandler({ image })),
+    erased(createAlterReplicaLogDirsHandler({ mover: parts.moves })),
     erased(createDescribeClientQuotasHandler({ image })),
     erased(access.serve((controller) => createAlterClientQuotasHandler({ controller }))),
     erased(createDescribeUserScramCredentialsHandler({ image })),

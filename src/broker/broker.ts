@@ -68,12 +68,14 @@ import { Following } from "./following.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { GroupTopics } from "./group-topics.ts";
+import { DirectoryAssignments } from "./directory-assignments.ts";
 import { DirectoryWatch } from "./directory-watch.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Observation } from "./observation.ts";
 import { metadataDirectoryId } from "./metadata-directory.ts";
 import { PartitionStore } from "./partition-store.ts";
 import { formCluster } from "./quorum-formation.ts";
+import { ReplicaMoves } from "./replica-moves.ts";
 import { ReplicationThrottles } from "./replication-throttles.ts";
 import { RequestLog } from "./request-log.ts";
 import { BrokerStartError } from "./start-error.ts";
@@ -386,6 +388,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     logger,
     onAllFailed: onFatal,
     onLook: () => {
+      moves.look();
+      assignments.look();
       partitions
         .retryMissing(loader.image)
         .then((made) => {
@@ -416,9 +420,18 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       : { cluster: { clusterId, liveness: livenessOf(settings.cluster) } }),
   });
   const throttles = node === null ? null : new ReplicationThrottles(nodeId, config);
+  const moves = new ReplicaMoves({
+    nodeId,
+    store,
+    image: () => loader.image,
+    handleOf: (topic, partition) => partitions.handleOf(topic, partition),
+    onMoved: (topic, partition) => assignments.check(topic, partition),
+    logger,
+  });
   const partitions = new PartitionStore({
     store,
     throttles,
+    takeWish: (topic, partition) => moves.takeWish(topic, partition),
     logger,
     nodeId: settings.nodeId,
     givesRoles: node === null,
@@ -483,7 +496,17 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     configs: controller,
     createAutomatically: (names) => controller.createAutomatically(names),
     allocateProducerIds: () => controller.allocateProducerIds(),
+    assignReplicasToDirs: (request) => controller.assignReplicasToDirs(request),
   };
+  const assignments = new DirectoryAssignments({
+    nodeId,
+    store,
+    image: () => loader.image,
+    brokerEpoch: () => assembly.life.epoch(),
+    handleFor: (topic, topicId, partition) => partitions.handleFor(topic, topicId, partition),
+    assign: (request) => access.assignReplicasToDirs(request),
+    logger,
+  });
   const topics = new GroupTopics();
   loader.addPublisher(topics);
   const offsetsLog = new CoordinatorLog({
@@ -522,6 +545,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   loader.addPublisher(current);
   const elections = new ElectionCounter();
   loader.addPublisher(elections);
+  loader.addPublisher(moves);
   let limitedBy = config;
   loader.addPublisher({
     onMetadataUpdate(): void | Promise<void> {
@@ -544,6 +568,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   );
   if (following !== null) loader.addPublisher(following);
   loader.addPublisher(partitions);
+  loader.addPublisher(assignments);
   loader.addPublisher(groupPublisher(groups, nodeId, logger));
   // A node that is only a broker has no listener but this one for what the quorum tells it.
   if (settings.cluster?.isController === false) frontend.serve();
@@ -585,6 +610,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     directory,
     replicas,
     store,
+    moves,
     // In a cluster the controller is told of failed directories, and takes leadership away.
     isDirectoryOnline: (id) => node !== null || directories.isOnline(id),
     loggers,

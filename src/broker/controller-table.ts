@@ -17,6 +17,10 @@ import {
   makeAlterPartitionResponse,
 } from "#protocol/generated/alter-partition.ts";
 import {
+  AssignReplicasToDirsApi,
+  makeAssignReplicasToDirsResponse,
+} from "#protocol/generated/assign-replicas-to-dirs.ts";
+import {
   BrokerHeartbeatApi,
   makeBrokerHeartbeatResponse,
 } from "#protocol/generated/broker-heartbeat.ts";
@@ -120,6 +124,14 @@ export function addControllerHandlers(table: HandlerTable, parts: ControllerPart
         0,
         (request) => cluster.allocateProducerIdsFor(request),
         (errorCode) => makeAllocateProducerIdsResponse({ errorCode }),
+      ),
+    ),
+    erased(
+      forNodes(
+        AssignReplicasToDirsApi,
+        0,
+        (request) => controller.assignReplicasToDirs(request),
+        (errorCode) => makeAssignReplicasToDirsResponse({ errorCode }),
       ),
     ),
     erased(createCreateTopicsHandler({ controller })),

@@ -14,6 +14,11 @@ import {
   AllocateProducerIdsApi,
   makeAllocateProducerIdsRequest,
 } from "#protocol/generated/allocate-producer-ids.ts";
+import {
+  AssignReplicasToDirsApi,
+  type AssignReplicasToDirsRequest,
+  type AssignReplicasToDirsResponse,
+} from "#protocol/generated/assign-replicas-to-dirs.ts";
 import { CreateTopicsApi, makeCreateTopicsRequest } from "#protocol/generated/create-topics.ts";
 import { type ApiHandler, CLOSE_CONNECTION } from "#server/handler.ts";
 import { type ControllerChannel, ControllerUnavailableError } from "#cluster/controller-channel.ts";
@@ -38,6 +43,8 @@ export interface ControllerAccess {
   createAutomatically(names: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** A fresh block of producer ids. Rejects when there is none to be had. */
   allocateProducerIds(): Promise<ProducerIdBlock>;
+  /** Tells in which log directories replicas of this broker are. Rejects when nobody could be told. */
+  assignReplicasToDirs(request: AssignReplicasToDirsRequest): Promise<AssignReplicasToDirsResponse>;
 }
 
 /** What a client is told where the controller could not be asked in time, as Kafka does: REQUEST_TIMED_OUT. */
@@ -50,6 +57,7 @@ export const CONTROLLER_UNAVAILABLE: MetadataLogError = new MetadataLogError(
 const TIMEOUT_MS = 30_000;
 const CREATION_TIMEOUT_MS = 10_000;
 const PRODUCER_IDS_TIMEOUT_MS = 5_000;
+const ASSIGNMENT_TIMEOUT_MS = 5_000;
 const CREATE_TOPICS_VERSION = 7;
 
 /** What passing on works with. */
@@ -139,6 +147,15 @@ export class ForwardedController implements ControllerAccess {
       for (const { name } of rows) outcome.set(name, ErrorCode.LEADER_NOT_AVAILABLE);
     }
     return outcome;
+  }
+
+  assignReplicasToDirs(
+    request: AssignReplicasToDirsRequest,
+  ): Promise<AssignReplicasToDirsResponse> {
+    return this.#options.channel.send(AssignReplicasToDirsApi, 0, request, {
+      timeoutMs: ASSIGNMENT_TIMEOUT_MS,
+      isRepeatable: true,
+    });
   }
 
   async allocateProducerIds(): Promise<ProducerIdBlock> {

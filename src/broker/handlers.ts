@@ -21,6 +21,7 @@ import { addressFor } from "#server/cluster-view.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import { erased } from "#server/handler.ts";
 import type { HandlerTable } from "#server/handler-table.ts";
+import type { ReplicaMover } from "#server/handlers/alter-replica-log-dirs.ts";
 import { createAlterConfigsHandler } from "#server/handlers/alter-configs.ts";
 import { createApiVersionsHandler, type FeatureState } from "#server/handlers/api-versions.ts";
 import { createConsumerGroupDescribeHandler } from "#server/handlers/consumer-group-describe.ts";
@@ -72,6 +73,8 @@ export interface BrokerParts {
   readonly directory: PartitionDirectory;
   readonly replicas: ReplicaManager;
   readonly store: LogStore;
+  /** Moves replicas between the log directories of this broker. */
+  readonly moves: ReplicaMover;
   isDirectoryOnline(directoryId: string): boolean;
   readonly loggers: LoggerLevels;
   readonly telemetry: ClientTelemetry;

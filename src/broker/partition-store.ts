@@ -30,6 +30,8 @@ export interface PartitionStoreOptions {
   readonly givesRoles: boolean;
   /** Which replicas are throttled; null on a node that is alone. */
   readonly throttles: ReplicationThrottles | null;
+  /** Index of the directory that somebody asked a new partition to be made in, null for none; asked once for each that is made. */
+  readonly takeWish?: (topic: string, partition: number) => number | null;
   /** Told of each change of what this broker hosts, in order; settles when everybody who serves clients knows. */
   readonly onDirectoryChange: (changes: readonly DirectoryChange[]) => void | Promise<void>;
 }
@@ -107,10 +109,12 @@ export class PartitionStore implements PartitionProvisioner, MetadataPublisher {
     } else {
       // Left from a topic of the same name that was deleted while this broker was down.
       if (found !== undefined) store.deletePartition(found.handle);
-      const dir = store.report.dirs.findIndex(
+      const assigned = store.report.dirs.findIndex(
         ({ directoryId }) => directoryId === spec.directoryId,
       );
-      if (dir < 0 && spec.directoryId !== ZERO_UUID) {
+      const wish = this.#options.takeWish?.(spec.topic, spec.partition);
+      const dir = wish ?? assigned;
+      if (assigned < 0 && spec.directoryId !== ZERO_UUID) {
         // Its records lie there. An empty partition elsewhere would hide that.
         throw new Error(`its log directory ${spec.directoryId} is out of use`);
       }

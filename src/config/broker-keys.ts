@@ -13,7 +13,7 @@ import { SHARE_GROUPS_KEYS } from "./broker-keys/share-groups.ts";
 import { TIERED_STORAGE_KEYS } from "./broker-keys/tiered-storage.ts";
 import { TRANSACTIONS_KEYS } from "./broker-keys/transactions.ts";
 import type { KeyDefinition } from "./key-definition.ts";
-import { accepted, NO_MOVES, SUPPORTED } from "./key-status.ts";
+import { SUPPORTED } from "./key-status.ts";
 import { atLeast } from "./valid-values.ts";
 
 /** See the head of the file. */
@@ -44,7 +44,7 @@ export function brokerKey(name: string): KeyDefinition | undefined {
 const THROTTLED_RATES: readonly KeyDefinition[] = [
   { name: "leader.replication.throttled.rate", status: SUPPORTED },
   { name: "follower.replication.throttled.rate", status: SUPPORTED },
-  { name: "replica.alter.log.dirs.io.max.bytes.per.second", status: accepted(NO_MOVES) },
+  { name: "replica.alter.log.dirs.io.max.bytes.per.second", status: SUPPORTED },
 ].map(({ name, status }) => ({
   name,
   type: "long",

@@ -23,7 +23,7 @@ export function unsupported(reason: string): KeyStatus {
 }
 
 export const ONE_NODE: string = "a single node has nothing to replicate, elect or reassign";
-export const NO_MOVES: string = "partitions are not moved between log directories yet";
+export const ONE_MOVER: string = "one native thread copies all partitions that move";
 export const COMPACTION: string = "log compaction is not offered yet";
 export const NO_POOL: string = "the broker has no such pool, thread or buffer to size";
 export const LATER: string = "the built-in behaviour is fixed for now";

@@ -30,6 +30,10 @@ import type {
   AlterPartitionReassignmentsResponse,
 } from "#protocol/generated/alter-partition-reassignments.ts";
 import type {
+  AssignReplicasToDirsRequest,
+  AssignReplicasToDirsResponse,
+} from "#protocol/generated/assign-replicas-to-dirs.ts";
+import type {
   CreatePartitionsRequest,
   CreatePartitionsResponse,
 } from "#protocol/generated/create-partitions.ts";
@@ -54,6 +58,7 @@ import { decideConfigChanges, refuseConfigChanges, type ResourceOutcome } from "
 import { DecisionQueue } from "./decision-queue.ts";
 import type { DecisionQueueOptions } from "./decision-queue.ts";
 import type { Decision, Refusal } from "./decision.ts";
+import { decideDirectoryAssignments, refuseDirectoryAssignments } from "./directory-assignments.ts";
 import { decideElectLeaders, refuseElectLeaders } from "./elections.ts";
 import { decideUpdateFeatures } from "./features.ts";
 import type { FeatureUpdate } from "./features.ts";
@@ -260,6 +265,16 @@ export class Controller {
       outcome.set(name, errorCode === ErrorCode.TOPIC_ALREADY_EXISTS ? ErrorCode.NONE : errorCode);
     }
     return outcome;
+  }
+
+  /** Serves AssignReplicasToDirs. */
+  async assignReplicasToDirs(
+    request: AssignReplicasToDirsRequest,
+  ): Promise<AssignReplicasToDirsResponse> {
+    return this.#queue.submitOr(
+      (input) => decideDirectoryAssignments(request, input),
+      ({ errorCode }) => refuseDirectoryAssignments(errorCode),
+    );
   }
 
   /**

@@ -6,6 +6,7 @@
  * results in arrays of the caller's. Everything else (`LogStore`) speaks objects.
  */
 import type { LogConfig } from "#config/topic-config.ts";
+import type { PartitionMoves } from "./moves.ts";
 import type { ReplicationCalls, ReplicationRoles } from "./replication.ts";
 
 export type { LogConfig } from "#config/topic-config.ts";
@@ -346,6 +347,8 @@ export interface DirectoryDescription extends LogDirectory {
     readonly partition: number;
     readonly sizeBytes: number;
     readonly offsetLag: number;
+    /** On its way into the directory: the lag is to the replica that it will replace. */
+    readonly isFuture: boolean;
   }[];
 }
 
@@ -439,7 +442,7 @@ export interface StoreStatistics {
 }
 
 /** Log directories and the partitions in them. */
-export interface LogStore extends LogCalls, ReplicationRoles, AsyncDisposable {
+export interface LogStore extends LogCalls, ReplicationRoles, PartitionMoves, AsyncDisposable {
   /** What opening found. */
   readonly report: StoreReport;
   /**
@@ -465,6 +468,12 @@ export interface LogStore extends LogCalls, ReplicationRoles, AsyncDisposable {
   statistics(): StoreStatistics;
   /** State of each log directory, in the order of the report. Cheap: no look at the disk. A directory with an error stays so until a restart. */
   health(): readonly DirectoryHealth[];
+  /**
+   * Opens anew what was set aside at the start only because its disk was full, where there is room again. What is damaged stays set aside.
+   *
+   * @returns how many partitions are in use again.
+   */
+  reopenPartitions(): Promise<number>;
   /** How far the background check is, with the findings after the one of this id (0: all that are kept). */
   scrubStatus(afterId?: number): ScrubStatus;
   /**

@@ -25,6 +25,7 @@ import {
   type StoreReport,
   type StoreStatistics,
 } from "./log.ts";
+import type { MoveEvent } from "./moves.ts";
 import type { ReplicaBroker, Replication } from "./replication.ts";
 
 /** The addon's error as ours, code and message unchanged. */
@@ -175,6 +176,22 @@ export class NativeLogStore implements LogStore {
     coded(() => native.deletePartition(handle));
   }
 
+  movePartition(handle: PartitionHandle, dir: number): void {
+    coded(() => native.movePartition(handle, dir));
+  }
+
+  directoryOf(handle: PartitionHandle): number {
+    return coded(() => native.partitionDirectory(handle));
+  }
+
+  setMoveRate(bytesPerSecond: number): void {
+    coded(() => native.setMoveRate(this.#storeId, bytesPerSecond));
+  }
+
+  takeMoveEvents(): readonly MoveEvent[] {
+    return JSON.parse(coded(() => native.takeMoveEvents(this.#storeId))) as MoveEvent[];
+  }
+
   configurePartition(handle: PartitionHandle, config: Partial<LogConfig>): void {
     coded(() => native.configurePartition(handle, JSON.stringify(config)));
   }
@@ -230,6 +247,10 @@ export class NativeLogStore implements LogStore {
   async runRetention(nowMs: number): Promise<readonly RetentionEvent[]> {
     const events = await codedAsync(() => native.runRetention(this.#storeId, nowMs));
     return JSON.parse(events) as RetentionEvent[];
+  }
+
+  reopenPartitions(): Promise<number> {
+    return codedAsync(() => native.reopenPartitions(this.#storeId));
   }
 
   scrubStatus(afterId = 0): ScrubStatus {

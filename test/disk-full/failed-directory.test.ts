@@ -23,24 +23,10 @@ import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { createTopic } from "../crash/load.ts";
 import { Wire } from "../differential/wire.ts";
 import { sluiceBroker } from "../support/broker-process.ts";
-import { mustRun, temporaryDirectory, until } from "../support/process.ts";
-import { type SmallDisk, smallDisk } from "./small-disk.ts";
+import { temporaryDirectory, until } from "../support/process.ts";
+import { mortalDisk, shutDown } from "./small-disk.ts";
 
 const PARTITIONS = 4;
-
-/** ext4's own way to stop at once (EXT4_IOC_SHUTDOWN, without writing the journal). */
-async function shutDown({ path }: SmallDisk): Promise<void> {
-  const program = `import fcntl, os, struct; fcntl.ioctl(os.open(${JSON.stringify(path)}, os.O_RDONLY), 0x8004587D, struct.pack("I", 2))`;
-  await mustRun(["python3", "-c", program]);
-}
-
-/** A disk that can be shut down. @returns why not, where there is none. */
-async function mortalDisk(): Promise<SmallDisk | string> {
-  const disk = await smallDisk(64);
-  if (typeof disk === "string" || disk.kind === "ext4") return disk;
-  await disk.remove();
-  return "there are no loop devices, and tmpfs cannot fail";
-}
 
 async function writeAll(wire: Wire, topic: string): Promise<number[]> {
   const partitionData = Array.from({ length: PARTITIONS }, (_, index) =>

@@ -11,7 +11,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { runCommand, temporaryDirectory } from "../support/process.ts";
+import { mustRun, runCommand, temporaryDirectory } from "../support/process.ts";
 
 /** A mounted file system of its own. */
 export interface SmallDisk {
@@ -90,4 +90,18 @@ export async function smallDisk(mebibytes: number): Promise<SmallDisk | string> 
       directory.remove();
     },
   };
+}
+
+/** ext4's own way to stop at once (EXT4_IOC_SHUTDOWN, without writing the journal). */
+export async function shutDown({ path }: SmallDisk): Promise<void> {
+  const program = `import fcntl, os, struct; fcntl.ioctl(os.open(${JSON.stringify(path)}, os.O_RDONLY), 0x8004587D, struct.pack("I", 2))`;
+  await mustRun(["python3", "-c", program]);
+}
+
+/** A disk that can be shut down. @returns why not, where there is none. */
+export async function mortalDisk(): Promise<SmallDisk | string> {
+  const disk = await smallDisk(64);
+  if (typeof disk === "string" || disk.kind === "ext4") return disk;
+  await disk.remove();
+  return "there are no loop devices, and tmpfs cannot fail";
 }

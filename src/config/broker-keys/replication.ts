@@ -3,7 +3,7 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import { NO_MOVES, accepted } from "../key-status.ts";
+import { ONE_MOVER, accepted } from "../key-status.ts";
 import { atLeast } from "../valid-values.ts";
 
 /** See the head of the file. */
@@ -12,7 +12,7 @@ export const REPLICATION_KEYS: readonly KeyDefinition[] = [
     name: "num.replica.alter.log.dirs.threads",
     type: "int",
     default: null,
-    status: accepted(NO_MOVES),
+    status: accepted(ONE_MOVER),
     doc: "Threads that move partitions between log directories.",
   },
   {

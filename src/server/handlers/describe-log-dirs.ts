@@ -25,8 +25,10 @@ export interface LogDirPartition {
   readonly topic: string;
   readonly partition: number;
   readonly sizeBytes: number;
-  /** Records behind the leader's high watermark; 0 for a leader. */
+  /** Records that a future replica lacks of the current one; 0 for a current one. */
   readonly offsetLag: number;
+  /** It is on its way into the directory, from another one of this broker (KIP-113). */
+  readonly isFuture: boolean;
 }
 
 /** A log directory. */
@@ -119,7 +121,7 @@ function describe(
         partitionIndex: partition.partition,
         partitionSize: partition.sizeBytes,
         offsetLag: partition.offsetLag,
-        isFutureKey: false,
+        isFutureKey: partition.isFuture,
       }),
     );
   }

@@ -115,7 +115,6 @@ export const DECISIONS: readonly Decision[] = [
       "cluster/EndTxn",
       "cluster/WriteTxnMarkers",
       "cluster/TxnOffsetCommit",
-      "cluster/AlterReplicaLogDirs",
       "cluster/SaslAuthenticate",
       "cluster/DescribeTransactions",
       "cluster/ListTransactions",

@@ -50,7 +50,7 @@ export const DECISIONS: readonly Decision[] = [
     section: "cluster",
     command: /^kafka-broker-api-versions$/,
     lines:
-      /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|AlterReplicaLogDirs|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|UNKNOWN)\(/,
+      /^\t(Sasl\w+|AddPartitionsToTxn|AddOffsetsToTxn|EndTxn|WriteTxnMarkers|TxnOffsetCommit|DescribeTransactions|ListTransactions|\w*Share\w+|Streams\w+|AddRaftVoter|RemoveRaftVoter|UNKNOWN)\(/,
   },
   {
     reason:

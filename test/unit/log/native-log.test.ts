@@ -425,7 +425,11 @@ describe("opening and closing", () => {
     const handle = first.lead("kept");
     append(first.store, handle, batchOf("a", "b"));
     expect(first.store.describe()).toMatchObject([
-      { path: first.dir, error: null, partitions: [{ topic: "kept", partition: 0, offsetLag: 0 }] },
+      {
+        path: first.dir,
+        error: null,
+        partitions: [{ topic: "kept", partition: 0, offsetLag: 0, isFuture: false }],
+      },
     ]);
     expect(first.store.describe()[0]?.usableBytes).toBeGreaterThan(0);
     await first.store.close(17);

@@ -85,6 +85,10 @@ fn open(options_json: &str, progress: Arc<RecoveryProgress>) -> Result<String, L
     let store = Arc::new(LogManager::open(options, progress)?);
     // Without the thread everything works but the background check, whose status then tells of no pass.
     let _ = store.start_scrub();
+    if store.has_moves() {
+        // As above: moves stand still then.
+        let _ = store.start_moves();
+    }
     register_store(store)
 }
 
@@ -176,6 +180,40 @@ pub fn delete_partition(handle: f64) -> Result<()> {
     Ok(())
 }
 
+/// Begins to move a partition to the directory of this index, beside the event loop; in the directory it is in, a move under way ends. Throws with
+/// `code` PARTITION_UNKNOWN, INVALID_ARGUMENT, LOG_POISONED, LOG_QUARANTINED or LOG_IO; then nothing was begun.
+#[napi(catch_unwind)]
+pub fn move_partition(handle: f64, dir: f64) -> Result<()> {
+    let partition = partition_of(handle)?;
+    partition.store.move_partition(&partition.log, dir as usize).map_err(coded)?;
+    partition
+        .store
+        .start_moves()
+        .map_err(|error| coded(LogError::io("start the thread for", Path::new("moves"), &error)))
+}
+
+/// Index of the directory a partition is in.
+#[napi(catch_unwind)]
+pub fn partition_directory(handle: f64) -> Result<f64> {
+    let partition = partition_of(handle)?;
+    let index = partition.store.partition_directory(&partition.log);
+    index.map(|index| index as f64).ok_or_else(|| unknown("the directory"))
+}
+
+/// Bytes a second that may be copied between the directories of a store; below 0 for no limit.
+#[napi(catch_unwind)]
+pub fn set_move_rate(store_id: f64, bytes_per_second: f64) -> Result<()> {
+    store_of(store_id)?.set_move_rate(bytes_per_second as i64);
+    Ok(())
+}
+
+/// What became of moves since the last call, as JSON: `[{ kind, topic, partition, from, to, reason }]`, with kind `moved`, `abandoned`, `stopped` or
+/// `waiting`.
+#[napi(catch_unwind)]
+pub fn take_move_events(store_id: f64) -> Result<String> {
+    to_json(&store_of(store_id)?.take_move_events()).map_err(coded)
+}
+
 /// Replaces a partition's settings (a resolved `LogConfig` as JSON).
 #[napi(catch_unwind)]
 pub fn configure_partition(handle: f64, config_json: String) -> Result<()> {
@@ -249,7 +287,7 @@ struct Directory {
 }
 
 /// Sizes, one entry per log directory, as JSON: `{ path, directoryId, totalBytes, usableBytes, error, partitions: [{ topic,
-/// partition, sizeBytes, offsetLag }] }`. Bytes of the file system are -1 where they are not known.
+/// partition, sizeBytes, offsetLag, isFuture }] }`. Bytes of the file system are -1 where they are not known.
 #[napi(catch_unwind)]
 pub fn describe_store(store_id: f64) -> Result<String> {
     let directories: Vec<Directory> = store_of(store_id)?
@@ -320,6 +358,13 @@ fn space_of(path: &str) -> (i64, i64) {
 #[napi(catch_unwind)]
 pub fn store_health(store_id: f64) -> Result<String> {
     to_json(&store_of(store_id)?.health()).map_err(coded)
+}
+
+/// Opens anew, beside the event loop, what was set aside at the start only because its disk was full; resolves to how many partitions are in use again.
+#[napi(catch_unwind, ts_return_type = "Promise<number>")]
+pub fn reopen_partitions(store_id: f64) -> Result<AsyncTask<Job<f64>>> {
+    let store = store_of(store_id)?;
+    Ok(AsyncTask::new(Job::new(move || Ok(store.reopen_partitions() as f64))))
 }
 
 /// Raises the limit of descriptors as far as the system allows; it stays as it was where that is refused.

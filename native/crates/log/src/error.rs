@@ -110,6 +110,8 @@ impl LogError {
     pub const IO: &'static str = "LOG_IO";
     /// The bytes on disk are not what they should be.
     pub const CORRUPT: &'static str = "LOG_CORRUPT";
+    /// A partition lies in two log directories.
+    pub const PARTITION_DUPLICATE: &'static str = "PARTITION_DUPLICATE";
     /// The partition exists already.
     pub const PARTITION_EXISTS: &'static str = "PARTITION_EXISTS";
     /// No such partition, or it was deleted.

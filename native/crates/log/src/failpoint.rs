@@ -25,6 +25,8 @@ pub enum Failpoint {
     BeforeSnapshot,
     AfterSnapshot,
     DuringRecovery,
+    /// Between any two steps of putting a replica in another directory in its place.
+    DuringMove,
 }
 
 type Action = Box<dyn Fn() -> io::Result<()> + Send + Sync>;

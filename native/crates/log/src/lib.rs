@@ -42,7 +42,7 @@ pub mod verify;
 pub use config::{LogConfig, StoreOptions};
 pub use error::{AppendError, KafkaCode, LogError, RecordError};
 pub use integrity::{Finding, FindingKind};
-pub use manager::{LogManager, RecoveryProgress};
+pub use manager::{LogManager, MoveEvent, RecoveryProgress};
 pub use partition::PartitionLog;
 pub use scrub::ScrubStatus;
 pub use segment::ReadScratch;

@@ -2,29 +2,38 @@
 //! clean-shutdown marker *before* anything is recovered (so that a crash in the middle counts as unclean), and loads the
 //! partitions in parallel. A directory that fails is left out; the others serve.
 
+mod moves;
+mod opening;
+mod space_watch;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
+
+pub use moves::MoveEvent;
+use moves::{Move, Moves, deleted_name};
+use opening::{
+    Loaded, check_any, common_epoch, give_up_poisoned, load_all, open_directory, partition_of,
+    settle_moves,
+};
+use space_watch::SpaceWatch;
 
 use crate::cache::FileCache;
 use crate::checkpoint::{
     CLEAN_SHUTDOWN_FILE, LOG_START_FILE, NO_BROKER_EPOCH, Offsets, RECOVERY_POINT_FILE,
-    REPLICATION_FILE, encode_clean_shutdown, read_clean_shutdown, read_offsets, write_offsets,
+    REPLICATION_FILE, encode_clean_shutdown, write_offsets,
 };
 use crate::config::{LogConfig, StoreOptions};
 use crate::directory::Directory;
 use crate::distrust;
 use crate::error::LogError;
 use crate::failpoint::{Failpoint, Failpoints};
-use crate::identity::{identify, prepare, random_u64};
-use crate::integrity::FindingKind;
+use crate::identity::{identify, prepare};
 use crate::io::{DirectoryLock, FileSystem, MemoryFileSystem, RealFileSystem, write_atomically};
-use crate::partition::{Known, PartitionLog, file_finding};
+use crate::partition::{Known, PartitionLog};
 use crate::scrub::{Scrub, ScrubStatus};
 use crate::segment::Store;
 use crate::statistics::{FlushStatistics, QuarantinedPartition, StoreStatistics};
@@ -35,8 +44,6 @@ use crate::types::{
 
 /// Partitions set aside, and damaged ones, that statistics name.
 const PARTITIONS_NAMED_MAX: usize = 100;
-/// Longest file name that file systems take.
-const NAME_BYTES_MAX: usize = 255;
 
 /// How far `LogManager::open` is; shared with whoever watches it.
 #[derive(Debug, Default)]
@@ -80,13 +87,16 @@ pub struct LogManager {
     space_watch: SpaceWatch,
     is_closed: AtomicBool,
     scrub: Scrub,
+    moves: Arc<Moves>,
 }
 
 #[derive(Default)]
 struct Partitions {
     in_order: Vec<Arc<PartitionLog>>,
     by_name: HashMap<(String, i32), Arc<PartitionLog>>,
-    /// Partitions per directory, by index.
+    /// Replicas on their way to another directory.
+    futures: HashMap<(String, i32), Move>,
+    /// Partitions per directory, by index, those on their way into it among them.
     counts: Vec<usize>,
 }
 
@@ -212,6 +222,9 @@ impl LogManager {
             }
         }
         check_any(&directories, &reports)?;
+        if options.dirs.len() > 1 {
+            found = settle_moves(store.files(), &directories, &directory_ids, found)?;
+        }
         for directory in directories.iter().flatten() {
             if !has_threads {
                 directory.sample_space();
@@ -227,8 +240,8 @@ impl LogManager {
             // What recovery kept is made durable before it is served.
             let unsynced = logs
                 .iter()
-                .map(|(_, log)| log)
-                .filter(|log| Arc::ptr_eq(log.home(), directory) && log.needs_sync());
+                .map(|loaded| &loaded.log)
+                .filter(|log| Arc::ptr_eq(&log.home(), directory) && log.needs_sync());
             directory.sync_all(unsynced.cloned().collect());
         }
         give_up_poisoned(&mut directories, &mut reports, &mut logs);
@@ -241,7 +254,9 @@ impl LogManager {
         let mut partitions =
             Partitions { counts: vec![0; directories.len()], ..Partitions::default() };
         let mut partition_reports = Vec::new();
-        for (index, log) in logs {
+        let (futures, current): (Vec<_>, Vec<_>) =
+            logs.into_iter().partition(|loaded| loaded.is_future);
+        for Loaded { directory: index, log, .. } in current {
             let state = log.state();
             partition_reports.push(PartitionReport {
                 topic: log.topic().to_owned(),
@@ -264,7 +279,7 @@ impl LogManager {
             closed_broker_epoch: common_epoch(&closed_epochs),
             partitions: partition_reports,
         };
-        Ok(Self {
+        let manager = Self {
             store,
             failpoints,
             report,
@@ -274,7 +289,12 @@ impl LogManager {
             space_watch,
             is_closed: AtomicBool::new(false),
             scrub: Scrub::new(&options),
-        })
+            moves: Arc::default(),
+        };
+        for Loaded { directory, log, .. } in futures {
+            manager.resume_move(directory, log);
+        }
+        Ok(manager)
     }
 
     /// Starts the background check of what is on disk, if the options ask for it.
@@ -424,13 +444,13 @@ impl LogManager {
             Some(index) => index,
             None => self.emptiest(&partitions)?,
         };
-        let Some(directory) = self.directories.get(index).and_then(Option::as_ref) else {
-            return Err(LogError::new(
-                LogError::INVALID_ARGUMENT,
-                format!("no usable log directory {index}"),
-            ));
-        };
-        directory.check()?;
+        let directory = self.usable(index)?;
+        if let Some(log) =
+            self.adopt_future(&mut partitions, directory, topic, partition, topic_id)?
+        {
+            log.configure(config);
+            return Ok(log);
+        }
         let log = PartitionLog::create(directory, topic, partition, topic_id, config)?;
         partitions.insert(index, Arc::clone(&log));
         Ok(log)
@@ -468,11 +488,10 @@ impl LogManager {
                 format!("{}-{} is not here", key.0, key.1),
             ));
         }
-        let directory = Arc::clone(log.home());
-        let suffix = format!(".{:016x}{:016x}-delete", random_u64(), random_u64());
-        let name = format!("{}-{}", key.0, key.1);
-        let kept = name.len().min(NAME_BYTES_MAX - suffix.len());
-        let target = directory.file(&format!("{}{suffix}", name.get(..kept).unwrap_or_default()));
+        let directory = log.home();
+        // First the future replica: without the current one it would be taken for the partition itself.
+        self.drop_future(&mut partitions, &key)?;
+        let target = directory.file(&deleted_name(&key.0, key.1));
         let rename = || -> std::io::Result<()> {
             self.failpoints.hit(Failpoint::BeforeRename)?;
             self.store.files().rename(&log.path(), &target)?;
@@ -489,7 +508,7 @@ impl LogManager {
 
     fn index_of(&self, log: &PartitionLog) -> Option<usize> {
         self.directories.iter().position(|directory| {
-            directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, log.home()))
+            directory.as_ref().is_some_and(|directory| Arc::ptr_eq(directory, &log.home()))
         })
     }
 
@@ -518,12 +537,14 @@ impl LogManager {
         let logs: Vec<Arc<PartitionLog>> = self
             .partitions()
             .into_iter()
-            .filter(|log| Arc::ptr_eq(log.home(), directory))
+            .filter(|log| Arc::ptr_eq(&log.home(), directory))
             .collect();
+        let futures: Vec<Arc<PartitionLog>> =
+            self.futures().into_iter().filter(|log| Arc::ptr_eq(&log.home(), directory)).collect();
         let mut recovery_points = Offsets::new();
         let mut log_starts = Offsets::new();
         let mut high_watermarks = Offsets::new();
-        for log in logs.iter().filter(|log| !log.is_deleted()) {
+        for log in logs.iter().chain(&futures).filter(|log| !log.is_deleted()) {
             let key = (log.topic().to_owned(), log.partition());
             recovery_points.insert(key.clone(), log.recovery_point());
             if let Some(offset) = log.checkpointed_log_start() {
@@ -565,13 +586,17 @@ impl LogManager {
             let directory = self.directories.get(index).and_then(Option::as_ref);
             let partitions = logs
                 .iter()
-                .filter(|log| directory.is_some_and(|directory| Arc::ptr_eq(directory, log.home())))
+                .filter(|log| {
+                    directory.is_some_and(|directory| Arc::ptr_eq(directory, &log.home()))
+                })
                 .map(|log| PartitionDescription {
                     topic: log.topic().to_owned(),
                     partition: log.partition(),
                     size_bytes: log.state().size_bytes,
                     offset_lag: 0,
+                    is_future: false,
                 })
+                .chain(directory.into_iter().flat_map(|directory| self.describe_futures(directory)))
                 .collect();
             descriptions.push(DirectoryDescription {
                 path: report.path.clone(),
@@ -614,10 +639,21 @@ impl LogManager {
         }
     }
 
+    /// Opens anew what was set aside only because its disk was full, where that has room again; how many partitions are in use again.
+    pub fn reopen_partitions(&self) -> usize {
+        if self.check_open().is_err() {
+            return 0;
+        }
+        let may = |log: &Arc<PartitionLog>| log.may_reopen() && !log.home().space.is_short();
+        self.partitions().iter().filter(|log| may(log) && log.reopen()).count()
+    }
+
     /// Does now what the threads of a store opened by `open_stepped` would do: the syncs that were asked for, one after another in the order
     /// of asking, and a look at the free bytes. Returns how many partitions were synced.
     pub fn step(&self) -> usize {
         self.sample_space();
+        self.reopen_partitions();
+        self.step_moves();
         self.directories.iter().flatten().map(|directory| directory.step()).sum()
     }
 
@@ -640,12 +676,14 @@ impl LogManager {
         }
         self.space_watch.stop();
         self.scrub.stop();
+        self.moves.stop();
         let mut result = Ok(());
         let mut failed: Vec<PathBuf> = Vec::new();
-        let logs = self.partitions();
+        let mut logs = self.partitions();
+        logs.extend(self.futures());
         let begun: Vec<Result<(), LogError>> = logs.iter().map(|log| log.begin_close()).collect();
         for directory in self.directories.iter().flatten() {
-            let open = logs.iter().filter(|log| Arc::ptr_eq(log.home(), directory));
+            let open = logs.iter().filter(|log| Arc::ptr_eq(&log.home(), directory));
             directory.sync_all(open.filter(|log| log.needs_sync()).cloned().collect());
         }
         for (log, begun) in logs.iter().zip(begun) {
@@ -676,47 +714,6 @@ impl LogManager {
     }
 }
 
-/// The thread that asks for free bytes. It writes nothing, so that a slow disk does not make it late.
-struct SpaceWatch {
-    is_stopped: Arc<(Mutex<bool>, Condvar)>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl SpaceWatch {
-    const INTERVAL: Duration = Duration::from_secs(1);
-
-    fn start(directories: Vec<Arc<Directory>>) -> Self {
-        let is_stopped = Arc::new((Mutex::new(false), Condvar::new()));
-        let stop = Arc::clone(&is_stopped);
-        let run = move || {
-            let (is_stopped, wake) = &*stop;
-            let mut stopped = is_stopped.lock();
-            while !*stopped {
-                wake.wait_for(&mut stopped, Self::INTERVAL);
-                for directory in &directories {
-                    directory.sample_space();
-                }
-            }
-        };
-        // Without the thread nothing is reserved: the disk itself then refuses.
-        let thread = std::thread::Builder::new().name("log-space".to_owned()).spawn(run).ok();
-        Self { is_stopped, thread: Mutex::new(thread) }
-    }
-
-    /// Watches nothing.
-    fn none() -> Self {
-        Self { is_stopped: Arc::default(), thread: Mutex::new(None) }
-    }
-
-    fn stop(&self) {
-        *self.is_stopped.0.lock() = true;
-        self.is_stopped.1.notify_all();
-        if let Some(thread) = self.thread.lock().take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Drop for LogManager {
     /// A store that was not closed is left as a crash would leave it, except that its threads end.
     fn drop(&mut self) {
@@ -725,7 +722,8 @@ impl Drop for LogManager {
         }
         self.space_watch.stop();
         self.scrub.stop();
-        for log in self.partitions() {
+        self.moves.stop();
+        for log in self.partitions().into_iter().chain(self.futures()) {
             log.abandon();
         }
         for directory in self.directories.iter().flatten() {
@@ -754,171 +752,4 @@ impl Partitions {
         self.by_name.remove(&(log.topic().to_owned(), log.partition()));
         self.in_order.retain(|known| !Arc::ptr_eq(known, log));
     }
-}
-
-/// The life that closed all directories in order: one directory that does not tell of it, or of another, and it did not (KIP-966).
-fn common_epoch(epochs: &[i64]) -> i64 {
-    match epochs {
-        [first, others @ ..] if others.iter().all(|epoch| epoch == first) => *first,
-        _ => NO_BROKER_EPOCH,
-    }
-}
-
-/// Takes the clean-shutdown marker away and lists the partitions.
-fn open_directory(
-    store: &Arc<Store>,
-    path: &Path,
-    options: &StoreOptions,
-) -> Result<Opened, LogError> {
-    let files = store.files();
-    let unusable = |error: std::io::Error| {
-        LogError::new(
-            LogError::LOG_DIR_NOT_WRITABLE,
-            format!("cannot use {}: {error}", path.display()),
-        )
-    };
-    let marker = path.join(CLEAN_SHUTDOWN_FILE);
-    let is_distrusted = distrust::is_marked(files, path);
-    if is_distrusted {
-        distrust::forget_cached(files, path).map_err(unusable)?;
-    }
-    let has_marker = files.exists(&marker);
-    let was_clean = has_marker && !is_distrusted;
-    let broker_epoch =
-        if was_clean { read_clean_shutdown(files, &marker) } else { NO_BROKER_EPOCH };
-    if has_marker {
-        files.remove_file(&marker).and_then(|()| files.sync_directory(path)).map_err(unusable)?;
-    }
-    let read = |name: &str| {
-        let file = path.join(name);
-        read_offsets(files, &file, |why| {
-            let reaction = "every offset is found in the logs instead";
-            let kind = FindingKind::OffsetCheckpoint;
-            let mut finding = file_finding(&file, kind, why, reaction);
-            finding.partition.clear();
-            store.integrity.report(finding);
-        })
-    };
-    let recovery_points = read(RECOVERY_POINT_FILE);
-    let log_starts = read(LOG_START_FILE);
-    let high_watermarks = read(REPLICATION_FILE);
-    let directory = Directory::new(path.to_owned(), Arc::clone(store), options.disk_reserve_bytes);
-    let mut partitions = Vec::new();
-    let mut is_new = true;
-    for entry in files.list(path).map_err(unusable)? {
-        if !entry.is_directory {
-            continue;
-        }
-        if entry.name.ends_with("-delete") && entry.name.contains('.') {
-            directory.remove_later(path.join(&entry.name), true, 0);
-            continue;
-        }
-        let Some((topic, partition)) = partition_of(&entry.name) else { continue };
-        is_new = false;
-        let key = (topic.clone(), partition);
-        partitions.push(Known {
-            topic,
-            partition,
-            path: path.join(&entry.name),
-            config: options.defaults.clone(),
-            is_clean: was_clean,
-            recovery_point: recovery_points.get(&key).copied().unwrap_or(0),
-            log_start_offset: log_starts.get(&key).copied().unwrap_or(0),
-            high_watermark: high_watermarks.get(&key).copied(),
-        });
-    }
-    // A directory without partitions has nothing to recover.
-    Ok(Opened { directory, was_clean: was_clean || is_new, broker_epoch, partitions })
-}
-
-/// The topic of the cluster's own records, which lies beside the partitions and is kept by someone else.
-const METADATA_TOPIC: &str = "__cluster_metadata";
-
-/// Topic and partition in a directory's name; other directories are not ours.
-fn partition_of(name: &str) -> Option<(String, i32)> {
-    let (topic, partition) = name.rsplit_once('-').filter(|(topic, _)| *topic != METADATA_TOPIC)?;
-    let is_number = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number && !topic.is_empty())
-        .then(|| Some((topic.to_owned(), partition.parse().ok()?)))
-        .flatten()
-}
-
-/// One directory at least is in use.
-fn check_any(
-    directories: &[Option<Arc<Directory>>],
-    reports: &[DirectoryReport],
-) -> Result<(), LogError> {
-    if directories.iter().any(Option::is_some) {
-        return Ok(());
-    }
-    let why: Vec<String> = reports.iter().filter_map(|report| report.error.clone()).collect();
-    Err(LogError::new(LogError::LOG_DIR_NOT_WRITABLE, why.join("; ")))
-}
-
-/// A directory in which an fsync failed during recovery is left out as one that cannot be opened. What is read of its files may be in memory
-/// only: nothing of it is served, no checkpoint and no clean-shutdown marker is written there, so that the next start recovers all of it again.
-fn give_up_poisoned(
-    directories: &mut [Option<Arc<Directory>>],
-    reports: &mut [DirectoryReport],
-    logs: &mut Vec<Loaded>,
-) {
-    for (index, (slot, report)) in directories.iter_mut().zip(reports).enumerate() {
-        let Some(directory) = slot.take_if(|directory| directory.is_poisoned()) else { continue };
-        let why = directory.failure().unwrap_or_default();
-        logs.retain(|(of, log)| {
-            if *of == index {
-                log.abandon();
-            }
-            *of != index
-        });
-        directory.stop();
-        report.directory_id.clear();
-        report.error = Some(format!(
-            "{} cannot be trusted, check its disk: recovery failed: {why}",
-            directory.path.display()
-        ));
-    }
-}
-
-/// A partition and the index of its directory.
-type Loaded = (usize, Arc<PartitionLog>);
-
-/// Loads partitions on several threads; the answer is in the order of `found`.
-fn load_all(
-    directories: &[Option<Arc<Directory>>],
-    found: Vec<(usize, Known)>,
-    threads: usize,
-    progress: &RecoveryProgress,
-) -> Vec<Loaded> {
-    progress.total.store(found.len() as u64, Ordering::Relaxed);
-    let count = found.len();
-    let work: Vec<Mutex<Option<(usize, Known)>>> =
-        found.into_iter().map(|known| Mutex::new(Some(known))).collect();
-    let results: Vec<Mutex<Option<Loaded>>> = (0..count).map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    let load_some = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(slot) = work.get(at) else { return };
-            let Some((index, known)) = slot.lock().take() else { continue };
-            let Some(directory) = directories.get(index).and_then(Option::as_ref) else { continue };
-            *progress.current.lock() = format!("{}-{}", known.topic, known.partition);
-            let log = PartitionLog::load(directory, known);
-            if let Some(result) = results.get(at) {
-                *result.lock() = Some((index, log));
-            }
-            progress.done.fetch_add(1, Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.clamp(1, 64).min(count.max(1)) {
-            // Without the thread the others do its share.
-            let _ = std::thread::Builder::new()
-                .name("log-recovery".to_owned())
-                .spawn_scoped(scope, load_some);
-        }
-        load_some();
-    });
-    progress.current.lock().clear();
-    results.into_iter().filter_map(Mutex::into_inner).collect()
 }

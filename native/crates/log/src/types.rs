@@ -485,8 +485,10 @@ pub struct PartitionDescription {
     pub partition: i32,
     /// Bytes in its segments.
     pub size_bytes: i64,
-    /// Always 0: this node's replica is the current one.
+    /// Records that a replica on its way into the directory lacks; 0 for one that is there, -1 where the other one is not known.
     pub offset_lag: i64,
+    /// On its way into the directory.
+    pub is_future: bool,
 }
 
 /// An idempotent or transactional producer the partition remembers, for `DescribeProducers`.

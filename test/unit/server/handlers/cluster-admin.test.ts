@@ -69,9 +69,9 @@ describe("DescribeLogDirs", () => {
       usableBytes: 40,
       error: null,
       partitions: [
-        { topic: "t", partition: 0, sizeBytes: 7, offsetLag: 0 },
-        { topic: "t", partition: 1, sizeBytes: 8, offsetLag: 0 },
-        { topic: "u", partition: 0, sizeBytes: 9, offsetLag: 0 },
+        { topic: "t", partition: 0, sizeBytes: 7, offsetLag: 0, isFuture: false },
+        { topic: "t", partition: 1, sizeBytes: 8, offsetLag: 0, isFuture: false },
+        { topic: "u", partition: 0, sizeBytes: 9, offsetLag: 3, isFuture: true },
       ],
     },
     {

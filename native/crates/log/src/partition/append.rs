@@ -107,12 +107,12 @@ impl PartitionLog {
         let markers = self.check_producers(&inner, &prepared, records, request.origin)?;
         let storage = |error: std::io::Error| self.refuse_write(&error);
         let may_use_reserve = self.is_internal || request.origin == Origin::Coordinator;
-        if !self.directory.space.take(total_bytes, may_use_reserve) {
+        if !self.directory.read().space.take(total_bytes, may_use_reserve) {
             return Err(AppendError::new(
                 KafkaCode::KAFKA_STORAGE_ERROR,
                 format!(
                     "The disk of {} is full: what is left is kept for offsets and metadata. Writes resume when there is room.",
-                    self.directory.path.display()
+                    self.home().path.display()
                 ),
             ));
         }
@@ -178,9 +178,9 @@ impl PartitionLog {
     /// fails is not written to again.
     fn refuse_write(&self, error: &std::io::Error) -> AppendError {
         if is_out_of_space(error) {
-            self.directory.space.note_refusal(error);
+            self.directory.read().space.note_refusal(error);
         } else if is_device_failure(error) {
-            self.directory.poison(&format!("{}: {error}", self.label));
+            self.home().poison(&format!("{}: {error}", self.label));
         }
         AppendError::storage(&LogError::io("append to", &self.path(), error))
     }
@@ -464,7 +464,7 @@ impl PartitionLog {
                 return Ok(());
             }
             for path in empty.rename_files(".deleted")? {
-                self.directory.remove_later(path, false, config.file_delete_delay_ms);
+                self.home().remove_later(path, false, config.file_delete_delay_ms);
             }
         }
         inner.segments.push(Arc::new(segment));

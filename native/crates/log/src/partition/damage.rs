@@ -233,7 +233,7 @@ impl PartitionLog {
         if checked.epoch_faults.is_empty()
             && checked.holes.is_empty()
             && let Some(detail) = check_epochs(&epochs, walk.epochs(), log_start_offset)
-            && !self.directory.is_poisoned()
+            && !self.is_failed()
         {
             self.store.integrity.report(epoch_finding(&self.label, segment, 0, detail, found_by));
         }

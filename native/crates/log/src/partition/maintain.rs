@@ -157,7 +157,7 @@ impl PartitionLog {
         for segment in segments {
             // A file that cannot be renamed stays below the log start offset: the next start drops it.
             for path in segment.rename_files(".deleted").unwrap_or_default() {
-                self.directory.remove_later(path, false, delay_ms);
+                self.home().remove_later(path, false, delay_ms);
             }
         }
     }
@@ -225,6 +225,7 @@ impl PartitionLog {
             return self.start_over_when(refusal, offset);
         }
         inner.truncations += 1;
+        inner.cut_to = inner.cut_to.min(offset);
         // Recovery after a crash in the middle must not find the old tail below the recovery point.
         self.flushed_offset.fetch_min(offset, Ordering::AcqRel);
         let keep = inner.segments.partition_point(|segment| segment.base_offset <= offset);
@@ -291,6 +292,7 @@ impl PartitionLog {
         }
         let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
         inner.truncations += 1;
+        inner.cut_to = inner.cut_to.min(offset);
         self.flushed_offset.store(offset, Ordering::Release);
         let config = self.config();
         let dropped: Vec<Arc<Segment>> = inner.segments.drain(..).collect();

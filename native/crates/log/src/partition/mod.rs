@@ -4,15 +4,19 @@
 //! it is released. What an append changes is published to listeners once the lock is free.
 
 mod append;
+mod closing;
 mod damage;
 mod lookup;
 mod maintain;
 mod read;
 mod recover;
+mod reopen;
+mod replace;
 mod replication;
 
 pub(crate) use damage::Walk;
 pub(crate) use recover::{Known, file_finding};
+pub(crate) use replace::{Copied, CopyError};
 pub(crate) use replication::Brokers;
 use replication::Leadership;
 
@@ -54,7 +58,8 @@ pub struct PartitionLog {
     label: String,
     /// Of the broker's own: may use the reserve of the disk.
     is_internal: bool,
-    directory: Arc<Directory>,
+    /// Changes, with the path, when the partition has moved: under the lock of `inner` and the turn to sync.
+    directory: RwLock<Arc<Directory>>,
     store: Arc<Store>,
     path: RwLock<PathBuf>,
     config: RwLock<Arc<LogConfig>>,
@@ -68,6 +73,8 @@ pub struct PartitionLog {
     is_quarantined: AtomicBool,
     is_deleted: AtomicBool,
     is_closed: AtomicBool,
+    /// What to open it with anew, where it is only set aside for want of room.
+    reopening: Mutex<Option<Known>>,
     /// Recovery point to keep while the log is quarantined.
     loaded_recovery_point: AtomicI64,
     this: Weak<PartitionLog>,
@@ -123,6 +130,8 @@ struct Inner {
     is_new: bool,
     /// Counts truncations, so that a sync that ran meanwhile does not claim too much.
     truncations: u64,
+    /// Least offset that the log was cut to since a replica in another directory was last cut back as well; the largest number for never.
+    cut_to: i64,
     /// Some transaction was aborted here once.
     has_aborted: bool,
     /// The log was cut, and what follows from that was not written for want of room: it is made up for before anything else is written.
@@ -178,6 +187,7 @@ struct Parts {
     config: LogConfig,
     inner: Inner,
     quarantined: Option<String>,
+    reopening: Option<Known>,
     flushed_offset: i64,
 }
 
@@ -191,7 +201,7 @@ impl PartitionLog {
             partition: parts.partition,
             topic_id: RwLock::new(parts.topic_id),
             store,
-            directory: parts.directory,
+            directory: RwLock::new(parts.directory),
             path: RwLock::new(parts.path),
             config: RwLock::new(Arc::new(parts.config)),
             inner: Mutex::new(parts.inner),
@@ -201,6 +211,7 @@ impl PartitionLog {
             listeners: RwLock::default(),
             is_quarantined: AtomicBool::new(parts.quarantined.is_some()),
             quarantined: RwLock::new(parts.quarantined),
+            reopening: Mutex::new(parts.reopening),
             is_deleted: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             loaded_recovery_point: AtomicI64::new(parts.flushed_offset),
@@ -227,7 +238,7 @@ impl PartitionLog {
 
     /// Path of the log directory (not the partition's own) that it is in.
     pub fn directory(&self) -> String {
-        self.directory.path.to_string_lossy().into_owned()
+        self.directory.read().path.to_string_lossy().into_owned()
     }
 
     /// Path of the partition's own directory.
@@ -235,8 +246,8 @@ impl PartitionLog {
         self.path.read().clone()
     }
 
-    pub(crate) fn home(&self) -> &Arc<Directory> {
-        &self.directory
+    pub(crate) fn home(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory.read())
     }
 
     /// Why it is neither read nor written, if so.
@@ -257,7 +268,7 @@ impl PartitionLog {
 
     fn watch_flush_time(&self) {
         if self.config().flush_ms < i64::MAX {
-            self.directory.watch_time(self.this.clone());
+            self.home().watch_time(self.this.clone());
         }
     }
 
@@ -319,11 +330,10 @@ impl PartitionLog {
 
     /// Code to refuse appends and waits for durability with, if there is one: that of a deleted, quarantined or poisoned partition.
     pub fn write_refusal(&self) -> Option<KafkaCode> {
-        self.refusal()
-            .or_else(|| self.directory.is_poisoned().then_some(KafkaCode::KAFKA_STORAGE_ERROR))
+        self.refusal().or_else(|| self.is_failed().then_some(KafkaCode::KAFKA_STORAGE_ERROR))
     }
 
-    fn check_writable(&self) -> Result<(), LogError> {
+    pub(crate) fn check_writable(&self) -> Result<(), LogError> {
         if self.is_deleted.load(Ordering::Acquire) {
             return Err(LogError::new(
                 LogError::PARTITION_UNKNOWN,
@@ -336,7 +346,7 @@ impl PartitionLog {
         if let Some(why) = self.quarantined() {
             return Err(LogError::new(LogError::LOG_QUARANTINED, format!("{}: {why}", self.label)));
         }
-        self.directory.check()
+        self.directory.read().check()
     }
 
     /// Asks the directory's fsync thread to make all that was appended durable; listeners are told.
@@ -344,7 +354,7 @@ impl PartitionLog {
         if !self.is_sync_queued.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
-            self.directory.request_sync(this);
+            self.home().request_sync(this);
         }
     }
 
@@ -365,7 +375,8 @@ impl PartitionLog {
     pub(crate) fn sync(&self) -> Result<(), LogError> {
         let turn = self.sync_turn.lock();
         self.is_sync_queued.store(false, Ordering::Release);
-        if let Err(error) = self.directory.check() {
+        let directory = self.home();
+        if let Err(error) = directory.check() {
             // Another partition's fsync failed: who waits for this one's must hear that it will not come.
             drop(turn);
             self.notify(Change::Everything);
@@ -386,12 +397,12 @@ impl PartitionLog {
                     if !self.is_sync_queued.swap(true, Ordering::AcqRel)
                         && let Some(this) = self.this.upgrade()
                     {
-                        self.directory.retry_sync(this);
+                        directory.retry_sync(this);
                     }
                     return Err(LogError::io("sync", &self.path(), &error));
                 }
             };
-            self.directory.poison(&format!("{}: {error}", self.label));
+            directory.poison(&format!("{}: {error}", self.label));
             drop(turn);
             self.notify(Change::Everything);
             return Err(LogError::new(
@@ -404,7 +415,7 @@ impl PartitionLog {
         if let Err(error) = self.write_epochs()
             && is_sync_failure(&error)
         {
-            self.directory.poison(&format!("{}: {error}", self.label));
+            directory.poison(&format!("{}: {error}", self.label));
         }
         drop(turn);
         if is_moved {
@@ -416,10 +427,25 @@ impl PartitionLog {
     /// Syncs partitions of one directory by one call for the whole file system. A failure poisons the directory. No partition is named
     /// twice.
     pub(crate) fn sync_together(directory: &Directory, whole: &dyn WholeSync, logs: &[Arc<Self>]) {
-        let turns: Vec<_> = logs.iter().map(|log| log.sync_turn.lock()).collect();
+        // One that has moved meanwhile is on another file system, perhaps. Looked at before its turn is taken, so that nobody waits for a move in
+        // the other direction, and again with it.
+        let is_here = |log: &&Arc<Self>| std::ptr::eq(&raw const **log.directory.read(), directory);
+        let mut turns = Vec::with_capacity(logs.len());
+        let mut here = Vec::with_capacity(logs.len());
+        let mut elsewhere = Vec::new();
+        for log in logs {
+            let turn = is_here(&log).then(|| log.sync_turn.lock()).filter(|_| is_here(&log));
+            match turn {
+                Some(turn) => {
+                    turns.push(turn);
+                    here.push(log);
+                }
+                None => elsewhere.push(log),
+            }
+        }
         let mut works: Vec<(&Arc<Self>, SyncWork, bool)> = Vec::with_capacity(logs.len());
         let is_poisoned = directory.is_poisoned();
-        for log in logs {
+        for &log in &here {
             log.is_sync_queued.store(false, Ordering::Release);
             if !is_poisoned && log.refusal().is_none() {
                 let mut work = log.begin_sync();
@@ -466,8 +492,11 @@ impl PartitionLog {
         drop(turns);
         let change =
             if result.is_ok() && !is_poisoned { Change::Committed } else { Change::Everything };
-        for log in logs {
+        for log in here {
             log.notify(change);
+        }
+        for log in elsewhere {
+            let _ = log.sync();
         }
     }
 
@@ -539,7 +568,7 @@ impl PartitionLog {
             sync_directory(&self.path())?;
         }
         if work.is_new {
-            sync_directory(&self.directory.path)?;
+            sync_directory(&self.home().path)?;
         }
         Ok(())
     }
@@ -590,112 +619,13 @@ impl PartitionLog {
         }
     }
 
-    /// Offset below which recovery need not look, for the checkpoint: synced records whose closed segments have synced indexes.
-    pub(crate) fn recovery_point(&self) -> i64 {
-        if self.is_quarantined.load(Ordering::Acquire) {
-            return self.loaded_recovery_point.load(Ordering::Acquire);
-        }
-        let flushed = self.flushed_offset();
-        let inner = self.inner.lock();
-        let closed = inner.segments.len().saturating_sub(1);
-        inner
-            .segments
-            .iter()
-            .take(closed)
-            .find(|segment| !segment.is_index_synced())
-            .map_or(flushed, |segment| segment.base_offset.min(flushed))
-    }
-
-    /// Log start offset for the checkpoint. Also where it is the first segment's: the removal of the segments before may not be
-    /// on disk yet, and they must not come back.
-    pub(crate) fn checkpointed_log_start(&self) -> Option<i64> {
-        let offset = self.inner.lock().log_start_offset;
-        (offset > 0).then_some(offset)
-    }
-
-    pub(crate) fn high_watermark(&self) -> i64 {
-        self.inner.lock().high_watermark
-    }
-
-    /// First half of the last work before the store is closed: a snapshot at the end, complete indexes, no bytes behind the end. Appends
-    /// are refused from here on.
-    pub(crate) fn begin_close(&self) -> Result<(), LogError> {
-        if self.is_closed.swap(true, Ordering::AcqRel) || self.refusal().is_some() {
-            return Ok(());
-        }
-        let active = self.inner.lock().active().cloned();
-        let path = self.path();
-        if let Some(active) = active {
-            let io = |error: std::io::Error| LogError::io("close", &path, &error);
-            active.cut_rest().map_err(io)?;
-            if active.size() > 0 {
-                active.close_for_append().map_err(io)?;
-                self.write_snapshot().map_err(io)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Second half: everything is on disk, and the descriptors are given back.
-    pub(crate) fn finish_close(&self) -> Result<(), LogError> {
-        if self.refusal().is_some() {
-            return Ok(());
-        }
-        let active = self.inner.lock().active().cloned();
-        let path = self.path();
-        if let Some(active) = active {
-            let io = |error: std::io::Error| LogError::io("close", &path, &error);
-            // A partition that never had a record is made again from the cluster's metadata: nothing of it needs the disk.
-            if active.size() > 0 || active.base_offset > 0 || active.is_dirty() {
-                self.sync()?;
-                self.write_epochs().map_err(io)?;
-            }
-        }
-        for segment in &self.inner.lock().segments {
-            segment.close();
-        }
-        Ok(())
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// Whether its directory takes no writes any more.
     pub fn is_failed(&self) -> bool {
-        self.directory.is_poisoned()
-    }
-
-    /// Gives up without writing: what a crash would leave stays. For tests and for stores that are dropped unclosed.
-    pub(crate) fn abandon(&self) {
-        self.is_closed.store(true, Ordering::Release);
-    }
-
-    /// Runs `rename`, which moves the files to `path`, with nobody at work on them: a sync or a snapshot that met the old name
-    /// gone would take it for a failing disk and poison the directory. When `rename` fails, the log is as before.
-    pub(crate) fn delete_with(
-        &self,
-        path: &Path,
-        rename: impl FnOnce() -> std::io::Result<()>,
-    ) -> std::io::Result<()> {
-        let turn = self.sync_turn.lock();
-        self.is_deleted.store(true, Ordering::Release);
-        if let Err(error) = rename() {
-            self.is_deleted.store(false, Ordering::Release);
-            return Err(error);
-        }
-        path.clone_into(&mut self.path.write());
-        for segment in &self.inner.lock().segments {
-            segment.set_directory(path);
-        }
-        drop(turn);
-        self.notify(Change::Everything);
-        Ok(())
-    }
-
-    /// Whether its files are of no more interest to a background check.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.is_deleted() || self.is_closed.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.store
+        self.directory.read().is_poisoned()
     }
 
     pub(crate) fn is_deleted(&self) -> bool {

@@ -316,9 +316,7 @@ impl PartitionLog {
 
     /// Whether the partition was deleted, quarantined or its directory poisoned: what `DescribeLogDirs` and tests ask.
     pub fn is_healthy(&self) -> bool {
-        !self.is_deleted.load(Ordering::Acquire)
-            && self.refusal().is_none()
-            && !self.directory.is_poisoned()
+        !self.is_deleted.load(Ordering::Acquire) && self.refusal().is_none() && !self.is_failed()
     }
 }
 

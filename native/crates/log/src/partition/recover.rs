@@ -28,8 +28,8 @@ use crate::error::LogError;
 use crate::failpoint::Failpoint;
 use crate::integrity::{Finding, FindingKind, Hole};
 use crate::io::{
-    FileSystem, OpenMode, StoreFile, is_sync_failure, read_full, read_small, sync_failure,
-    write_full,
+    FileSystem, OpenMode, StoreFile, is_out_of_descriptors, is_out_of_space, is_sync_failure,
+    read_full, read_small, sync_failure, write_full,
 };
 use crate::producer::{ProducerStates, parse_end_marker};
 use crate::scan::Scanned;
@@ -42,10 +42,13 @@ const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const SECTOR_BYTES: u64 = 512;
 
 /// What is known before the directory is opened.
+#[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) path: PathBuf,
+    /// On its way into the directory, from another one.
+    pub(crate) is_future: bool,
     pub(crate) config: LogConfig,
     pub(crate) is_clean: bool,
     pub(crate) recovery_point: i64,
@@ -54,7 +57,7 @@ pub(crate) struct Known {
 }
 
 /// Why a partition cannot be used.
-enum Trouble {
+pub(super) enum Trouble {
     Quarantine(String),
     Io(io::Error),
 }
@@ -65,7 +68,7 @@ impl From<io::Error> for Trouble {
     }
 }
 
-fn empty_inner(offset: i64) -> Inner {
+pub(super) fn empty_inner(offset: i64) -> Inner {
     Inner {
         segments: Vec::new(),
         epochs: EpochCache::default(),
@@ -88,6 +91,7 @@ fn empty_inner(offset: i64) -> Inner {
         needs_directory_sync: false,
         is_new: false,
         truncations: 0,
+        cut_to: i64::MAX,
         has_aborted: false,
         is_cut_unfinished: false,
     }
@@ -102,7 +106,20 @@ impl PartitionLog {
         topic_id: TopicId,
         config: LogConfig,
     ) -> Result<Arc<Self>, LogError> {
-        let path = directory.file(&format!("{topic}-{partition}"));
+        let name = format!("{topic}-{partition}");
+        Self::create_in(directory, &name, topic, partition, topic_id, config)
+    }
+
+    /// As [`Self::create`], with another name for the directory.
+    pub(crate) fn create_in(
+        directory: &Arc<Directory>,
+        name: &str,
+        topic: &str,
+        partition: i32,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Self>, LogError> {
+        let path = directory.file(name);
         let files = directory.store.files();
         let create = || -> io::Result<()> {
             files.create_directory(&path)?;
@@ -139,6 +156,7 @@ impl PartitionLog {
             config,
             inner,
             quarantined: None,
+            reopening: None,
             flushed_offset: 0,
         }))
     }
@@ -154,6 +172,9 @@ impl PartitionLog {
                 .unwrap_or(TopicId::ZERO);
         let mut inner = empty_inner(known.log_start_offset.max(0));
         let loaded = load_inner(&directory.store, &known, &mut inner);
+        // Only room is missing: the store opens it anew when there is some.
+        let reopening =
+            matches!(&loaded, Err(Trouble::Io(error)) if is_passing(error)).then(|| known.clone());
         let (quarantined, flushed_offset) = match loaded {
             // What an unclean stop left may be in memory only: the store syncs it before anybody is told that it is safe.
             Ok(()) if known.is_clean => (None, inner.log_end_offset),
@@ -176,12 +197,22 @@ impl PartitionLog {
             config: known.config,
             inner,
             quarantined,
+            reopening,
             flushed_offset,
         })
     }
 }
 
-fn load_inner(store: &Arc<Store>, known: &Known, inner: &mut Inner) -> Result<(), Trouble> {
+/// Whether a failure is over when there is room, or a descriptor, again. That of an fsync is not.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    !is_sync_failure(error) && (is_out_of_space(error) || is_out_of_descriptors(error))
+}
+
+pub(super) fn load_inner(
+    store: &Arc<Store>,
+    known: &Known,
+    inner: &mut Inner,
+) -> Result<(), Trouble> {
     let files = store.files();
     finish_swaps(files, &known.path)?;
     let mut bases: Vec<(i64, u64)> = Vec::new();
