@@ -78,6 +78,7 @@ import { formCluster } from "./quorum-formation.ts";
 import { ReplicaMoves } from "./replica-moves.ts";
 import { ReplicationThrottles } from "./replication-throttles.ts";
 import { RequestLog } from "./request-log.ts";
+import { SetAside } from "./set-aside.ts";
 import { BrokerStartError } from "./start-error.ts";
 import { SYSTEM_CLOCK, SYSTEM_RANDOM, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
@@ -388,6 +389,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     logger,
     onAllFailed: onFatal,
     onLook: () => {
+      setAside.look();
       moves.look();
       assignments.look();
       partitions
@@ -420,6 +422,18 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       : { cluster: { clusterId, liveness: livenessOf(settings.cluster) } }),
   });
   const throttles = node === null ? null : new ReplicationThrottles(nodeId, config);
+  const setAside = new SetAside({
+    store,
+    logger,
+    onReopened: (candidates) => {
+      following?.followAnew(loader.image, candidates);
+      for (const { topic, partition } of candidates) {
+        const led = loader.image.topicsByName.get(topic)?.partitions[partition];
+        if (topic === OFFSETS_TOPIC && led?.leader === nodeId)
+          loadGroups(groups, partition, led.leaderEpoch, logger);
+      }
+    },
+  });
   const moves = new ReplicaMoves({
     nodeId,
     store,

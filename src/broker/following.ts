@@ -28,6 +28,7 @@ import type { NativeAssist } from "#transport/transport.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { PartitionStore } from "./partition-store.ts";
 import type { ReplicationThrottles } from "./replication-throttles.ts";
+import type { SetAsidePartition } from "./set-aside.ts";
 import { SYSTEM_CLOCK, SYSTEM_SCHEDULER } from "./system-ports.ts";
 
 const ALTER_PARTITION_VERSION = 3;
@@ -126,6 +127,11 @@ export class Following implements MetadataPublisher {
   /** Partitions that could not be made before may be there now. */
   retryMissing(image: ClusterImage): void {
     this.#publisher.retryMissing(image);
+  }
+
+  /** These may be in use again after their logs were not: they are fetched once more. */
+  followAnew(image: ClusterImage, candidates: readonly SetAsidePartition[]): void {
+    this.#publisher.followAnew(image, candidates);
   }
 
   /** What is counted, with at most `lagsMax` lags one by one. */

@@ -99,6 +99,23 @@ export class ReplicaPublisher implements MetadataPublisher {
     this.#finish();
   }
 
+  /** Takes up once more what was given up for its log, which may be in use again. */
+  followAnew(
+    image: ClusterImage,
+    partitions: readonly { readonly topic: string; readonly partition: number }[],
+  ): void {
+    const { nodeId } = this.#options;
+    for (const { topic: name, partition } of partitions) {
+      const topic = image.topicsByName.get(name);
+      const found = topic?.partitions[partition];
+      if (topic === undefined || found?.replicas.includes(nodeId) !== true) continue;
+      if (found.leader === nodeId) continue;
+      this.#roles.delete(replicaKey(topic.id, partition));
+      this.#assume(topic, found);
+    }
+    this.#finish();
+  }
+
   #finish(): void {
     this.#options.fetchers.flush();
     this.#options.onIsrChange();
