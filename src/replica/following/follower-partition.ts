@@ -131,7 +131,9 @@ export class FollowerPartition {
   /** Looks at the log. To be called once, after the log knows that it follows in this epoch. */
   start(): void {
     const offsets = this.#log.offsets();
-    if (offsets === null) return this.#fail(ErrorCode.KAFKA_STORAGE_ERROR);
+    // Its one fetch would make the leader wait for it, as for one that is about to join.
+    if (offsets === null || !this.#log.isWritable())
+      return this.#fail(ErrorCode.KAFKA_STORAGE_ERROR);
     const hasNoEpochs = offsets.lastEpoch < 0 && offsets.logEndOffset > offsets.logStartOffset;
     // Records from before there were epochs cannot be compared: as in Kafka the high watermark is all there is to go by.
     if (hasNoEpochs || this.#rules.truncatesToHighWatermark) {
