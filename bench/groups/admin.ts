@@ -21,8 +21,9 @@ import {
   makeMetadataRequestTopic,
   MetadataApi,
 } from "#protocol/generated/metadata.ts";
-import type { Wire } from "../../test/differential/wire.ts";
+import { Wire } from "../../test/differential/wire.ts";
 import type { Durability, System } from "../systems/system.ts";
+import { CLIENT_ID } from "./members.ts";
 
 const CREATE_TOPICS_VERSION = 7;
 const METADATA_VERSION = 12;
@@ -121,4 +122,14 @@ export async function setCommitDurability(
   );
   for (const { errorCode } of answer.responses)
     expectNone(errorCode, `settings of ${OFFSETS_TOPIC}`);
+}
+
+/** Lets members be answered before what they caused is flushed, as Kafka's are: the same is then compared on both sides. */
+export async function answerFromPageCache(
+  bootstrap: string,
+  system: Pick<System, "topicConfig">,
+): Promise<void> {
+  using wire = await Wire.connect(bootstrap, CLIENT_ID);
+  await ensureCoordinator(wire, ["page-cache"]);
+  await setCommitDurability(wire, system, "page-cache");
 }

@@ -16,6 +16,7 @@ import { inRunDirectory, writeRecord } from "../run-directory.ts";
 import { systems as knownSystems } from "../systems/index.ts";
 import { freePort, root, runCommand, type RunningSystem, type System } from "../systems/system.ts";
 import { paintFor } from "../table.ts";
+import { answerFromPageCache } from "./admin.ts";
 import { runOffsets } from "./offsets.ts";
 import type { RebalanceJob } from "./rebalance.ts";
 import {
@@ -159,6 +160,7 @@ async function runOnce(
   if (workload.kind === "rebalance") {
     const repetitions = options.repetitions * (isWarmUp ? 3 : 1);
     const { heartbeatMs } = options;
+    await answerFromPageCache(bootstrap, system);
     const job: RebalanceJob = { bootstrap, pid, workload, repetitions, heartbeatMs };
     const client = join(root, "bench/groups/rebalance.ts");
     const output = await runCommand([process.execPath, client, JSON.stringify(job)]);

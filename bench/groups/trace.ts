@@ -1,5 +1,6 @@
 /**
- * Where the time of a rebalance goes: `bun bench/groups/trace.ts [classic|consumer] [--systems self,kafka] [--rounds 20] [--heartbeat-ms 10]`.
+ * Where the time of a rebalance goes: `bun bench/groups/trace.ts [classic|consumer] [--systems self,kafka] [--rounds 20] [--heartbeat-ms 10]
+ * [--durability page-cache|default]`.
  *
  * The members are those of the benchmark; every request of theirs is timed. Of each rebalance, three parts that add up:
  *
@@ -18,7 +19,7 @@ import { Wire } from "../../test/differential/wire.ts";
 import { spreadOf } from "../statistics.ts";
 import { systems } from "../systems/index.ts";
 import { freePort } from "../systems/system.ts";
-import { ensureCoordinator, ensureTopic } from "./admin.ts";
+import { answerFromPageCache, ensureCoordinator, ensureTopic } from "./admin.ts";
 import { CLIENT_ID, MemberGroup } from "./members.ts";
 import { makeMember } from "./rebalance.ts";
 import type { Protocol } from "./workloads.ts";
@@ -120,6 +121,7 @@ const { values, positionals } = parseArgs({
     systems: { type: "string", default: "self,kafka" },
     rounds: { type: "string", default: "20" },
     "heartbeat-ms": { type: "string", default: "10" },
+    durability: { type: "string", default: "page-cache" },
   },
 });
 const heartbeatMs = values["heartbeat-ms"];
@@ -146,6 +148,7 @@ for (const name of values.systems.split(",")) {
     using wire = await Wire.connect(bootstrap, CLIENT_ID);
     const topic = `trace-${PARTITIONS}`;
     const topicId = await ensureTopic(wire, topic, PARTITIONS);
+    if (values.durability === "page-cache") await answerFromPageCache(bootstrap, system);
     for (const protocol of protocols) {
       const rounds: Record<string, number>[] = [];
       for (let round = -WARM_ROUNDS; round < Number(values.rounds); round++) {
