@@ -80,11 +80,11 @@ export const produceSmall: readonly Workload[] = [
   }),
   workload({
     ...small,
-    name: "produce-100B-100part-a-request-8conn",
+    name: "produce-100B-100part-a-request-2conn",
     about:
-      "a batch of one record for each of 100 partitions a request, 8 connections over 800 partitions",
-    connections: 8,
-    partitions: 800,
+      "a batch of one record for each of 100 partitions a request, 2 connections over 200 partitions",
+    connections: 2,
+    partitions: 200,
     requestPartitions: 100,
   }),
   workload({
