@@ -262,8 +262,10 @@ export async function compare(
       await enter(system, options, directory, running, startUps.get(system.name) ?? []),
     );
   if (workloads.length > 0) {
-    progress.say(`touching ${scale.warmMemoryMib} MiB of page cache`);
-    warmMemory(directory, scale.warmMemoryMib);
+    if (options.systems.some((system) => system.isOurs)) {
+      progress.say(`touching ${scale.warmMemoryMib} MiB of page cache`);
+      warmMemory(directory, scale.warmMemoryMib);
+    }
     for (const entrant of entrants) {
       const seconds = Math.round(entrant.system.warmUpSeconds * scale.warmUpShare);
       progress.say(`warming up ${entrant.system.name}, about ${seconds} s`);

@@ -232,6 +232,9 @@ export function formatErrors(cases: readonly CaseRecord[], paint: Paint): string
     .join("\n");
 }
 
+/** Memory of processes that are not known here was read as none. */
+const memoryText = (mib: number): string => (mib === 0 ? "–" : formatNumber(mib));
+
 /** Start-up and memory: label, system, figure, goal text and whether it was met (only the subject has goals). */
 export function wholeRows(record: BenchRecord): { cells: string[]; verdict: Verdict }[] {
   return Object.entries(record.systems).flatMap(([name, system]) => {
@@ -255,14 +258,14 @@ export function wholeRows(record: BenchRecord): { cells: string[]; verdict: Verd
         verdict: startVerdict,
       },
       {
-        cells: ["RSS idle, MiB", name, formatNumber(system.residentIdleMib), ""],
+        cells: ["RSS idle, MiB", name, memoryText(system.residentIdleMib), ""],
         verdict: "no goal",
       },
       {
         cells: [
           "RSS after the load, MiB",
           name,
-          formatNumber(system.residentAfterLoadMib),
+          memoryText(system.residentAfterLoadMib),
           goal(memoryVerdict, String(memoryGoalMib)),
         ],
         verdict: memoryVerdict,
