@@ -138,8 +138,9 @@ impl<E: IndexEntry> Index<E> {
         self.written + self.pending.len() as u64
     }
 
-    pub(crate) fn is_full(&self, max_bytes: i64) -> bool {
-        self.count() >= (max_bytes.max(0) as u64) / E::BYTES as u64
+    /// Entries that it still takes.
+    pub(crate) fn room(&self, max_bytes: i64) -> u64 {
+        ((max_bytes.max(0) as u64) / E::BYTES as u64).saturating_sub(self.count())
     }
 
     /// Adds an entry; it reaches the file with the next run.

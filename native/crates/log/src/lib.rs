@@ -43,7 +43,7 @@ pub use config::{LogConfig, StoreOptions};
 pub use error::{AppendError, KafkaCode, LogError, RecordError};
 pub use integrity::{Finding, FindingKind};
 pub use manager::{LogManager, MoveEvent, RecoveryProgress};
-pub use partition::PartitionLog;
+pub use partition::{GroupedAppend, PartitionLog};
 pub use scrub::ScrubStatus;
 pub use segment::ReadScratch;
 pub use types::{

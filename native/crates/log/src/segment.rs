@@ -120,6 +120,14 @@ pub(crate) struct Segment {
     is_unreadable: AtomicBool,
 }
 
+/// See [`Segment::tail`].
+pub(crate) struct Tail {
+    /// Time of the first batch, -1 when it has none.
+    pub(crate) first_timestamp: i64,
+    /// Entries that each of the indexes still takes.
+    pub(crate) index_room: u64,
+}
+
 struct State {
     indexes: Option<Indexes>,
     aborted: Option<Vec<AbortedEntry>>,
@@ -326,14 +334,10 @@ impl Segment {
         }
     }
 
-    /// Writes batches at the end: one `pwrite`. On an error the segment is as before: bytes of a short write are cut off again, and as
-    /// long as that fails too, nothing more is taken. (They could hold a whole batch, which a recovery would believe.)
-    pub(crate) fn append(
-        &self,
-        bytes: &[u8],
-        headers: &[BatchHeader],
-        interval_bytes: i64,
-    ) -> io::Result<()> {
+    /// Writes batches at the end: one `pwrite`. `note_written` follows. On an error the segment is as before: bytes of a short write are
+    /// cut off again, and as long as that fails too, nothing more is taken. (They could hold a whole batch, which a recovery would
+    /// believe.)
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let position = self.size();
         self.store.failpoints.hit(Failpoint::BeforeAppend)?;
         self.cut_rest()?;
@@ -352,23 +356,29 @@ impl Segment {
             return Err(error);
         }
         self.size.store(position + bytes.len() as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Notes the batches of a `write` that began at `position`.
+    pub(crate) fn note_written<'a>(
+        &self,
+        position: u64,
+        headers: impl Iterator<Item = &'a BatchHeader>,
+        interval_bytes: i64,
+    ) {
         let mut state = self.state.lock();
-        if state.first_timestamp.is_none()
-            && position == 0
-            && let Some(first) = headers.first()
-        {
-            state.first_timestamp = Some(first.max_timestamp);
-        }
-        if let Some(indexes) = &mut state.indexes {
-            indexes.interval_bytes = interval_bytes.max(0) as u64;
-            let mut at = position;
-            for header in headers {
+        let mut at = position;
+        for header in headers {
+            if at == 0 && state.first_timestamp.is_none() {
+                state.first_timestamp = Some(header.max_timestamp);
+            }
+            if let Some(indexes) = &mut state.indexes {
+                indexes.interval_bytes = interval_bytes.max(0) as u64;
                 // An index that cannot be written waits in memory and is rebuilt after a crash: no reason to refuse records.
                 let _ = indexes.on_batch(self.base_offset, at, header, &self.store.failpoints);
-                at += header.size() as u64;
             }
+            at += header.size() as u64;
         }
-        Ok(())
     }
 
     /// Cuts off what a refused append left behind the end.
@@ -580,22 +590,21 @@ impl Segment {
         }
     }
 
-    /// Time of the first batch; `None` in an empty segment, -1 when the batch has none.
-    pub(crate) fn first_timestamp(&self) -> io::Result<Option<i64>> {
-        if let Some(timestamp) = self.state.lock().first_timestamp {
-            return Ok(Some(timestamp));
+    /// Of a segment with batches: what decides whether it takes more.
+    pub(crate) fn tail(&self, max_index_bytes: i64) -> io::Result<Tail> {
+        let mut state = self.state.lock();
+        if state.first_timestamp.is_none() || state.indexes.is_none() {
+            drop(state);
+            let first_timestamp = self.header_at(0)?.map_or(-1, |header| header.max_timestamp);
+            self.with_indexes(|_| Ok(()))?;
+            state = self.state.lock();
+            state.first_timestamp.get_or_insert(first_timestamp);
         }
-        if self.size() == 0 {
-            return Ok(None);
-        }
-        let timestamp = self.header_at(0)?.map_or(-1, |header| header.max_timestamp);
-        self.state.lock().first_timestamp = Some(timestamp);
-        Ok(Some(timestamp))
-    }
-
-    pub(crate) fn is_index_full(&self, max_bytes: i64) -> io::Result<bool> {
-        self.with_indexes(|indexes| {
-            Ok(indexes.offset.is_full(max_bytes) || indexes.time.is_full(max_bytes))
+        Ok(Tail {
+            first_timestamp: state.first_timestamp.unwrap_or(-1),
+            index_room: state.indexes.as_ref().map_or(u64::MAX, |indexes| {
+                indexes.offset.room(max_index_bytes).min(indexes.time.room(max_index_bytes))
+            }),
         })
     }
 

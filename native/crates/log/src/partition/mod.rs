@@ -3,9 +3,11 @@
 //! A mutex guards the segment list and the offsets; batches are checked before it is taken and file positions are looked up after
 //! it is released. What an append changes is published to listeners once the lock is free.
 
+mod admission;
 mod append;
 mod closing;
 mod damage;
+mod group;
 mod lookup;
 mod maintain;
 mod read;
@@ -13,8 +15,10 @@ mod recover;
 mod reopen;
 mod replace;
 mod replication;
+mod roll;
 
 pub(crate) use damage::Walk;
+pub use group::GroupedAppend;
 pub(crate) use recover::{Known, file_finding};
 pub(crate) use replace::{Copied, CopyError};
 pub(crate) use replication::Brokers;
@@ -343,7 +347,9 @@ impl PartitionLog {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(LogError::new(LogError::CLOSED, format!("{} is closed", self.label)));
         }
-        if let Some(why) = self.quarantined() {
+        if self.is_quarantined.load(Ordering::Acquire)
+            && let Some(why) = self.quarantined()
+        {
             return Err(LogError::new(LogError::LOG_QUARANTINED, format!("{}: {why}", self.label)));
         }
         self.directory.read().check()
