@@ -57,9 +57,8 @@ fn main() {
     let json = format!(r#"{{"dirs":[{dir:?}],"nodeId":1}}"#);
     let options: StoreOptions = serde_json::from_str(&json).unwrap();
     let manager = LogManager::open(options, Arc::default()).unwrap();
-    let log = manager
-        .create_partition("costs", 0, TopicId::ZERO, None, LogConfig::default())
-        .unwrap();
+    let log =
+        manager.create_partition("costs", 0, TopicId::ZERO, None, LogConfig::default()).unwrap();
     let of = |index: usize| match kind.as_str() {
         "small" => batch(1, None),
         "sequenced" => batch(1, Some(((index % PRODUCERS) as i64, (index / PRODUCERS) as i32))),

@@ -405,4 +405,3 @@ fn push_varint(into: &mut Vec<u8>, value: i64) {
     }
     into.push(rest as u8);
 }
-

@@ -213,7 +213,7 @@ impl Group<'_, '_> {
         log.take_room(header.size(), Origin::Client)?;
         let run = match self.run.take() {
             Some(run) => run,
-            None => self.begin(at, batch_facts(&header, self.now_ms))?,
+            None => self.begin(at, &batch_facts(&header, self.now_ms))?,
         };
         self.run = Some(Run {
             to: at + 1,
@@ -227,9 +227,9 @@ impl Group<'_, '_> {
     }
 
     /// An empty run, in the segment that takes its first batch.
-    fn begin(&mut self, at: usize, first: Wanted) -> Result<Run, AppendError> {
+    fn begin(&mut self, at: usize, first: &Wanted) -> Result<Run, AppendError> {
         let (log, config) = (self.log, self.config);
-        let segment = log.place(&mut self.inner, config, &first)?;
+        let segment = log.place(&mut self.inner, config, first)?;
         let position = segment.size();
         let max_index_bytes = config.segment_index_bytes;
         let (first_timestamp, count_max) = if position == 0 {

@@ -2,7 +2,10 @@
 
 use std::io::Read;
 
-use super::{INFLATED_BYTES_MAX, NO_TIMESTAMP, RECORD_ERRORS_MAX, Rules, STREAM_BUFFER_BYTES, corrupt, invalid_record, not_inline};
+use super::{
+    INFLATED_BYTES_MAX, NO_TIMESTAMP, RECORD_ERRORS_MAX, Rules, STREAM_BUFFER_BYTES, corrupt,
+    invalid_record, not_inline,
+};
 use crate::batch::BatchHeader;
 use crate::compress::Codec;
 use crate::config::TimestampType;
