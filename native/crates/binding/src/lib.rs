@@ -20,6 +20,7 @@
 
 mod bytes;
 mod error;
+mod lane_probe;
 mod later;
 mod lookup;
 mod maintenance;

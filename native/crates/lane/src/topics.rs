@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use sluice_log::PartitionLog;
@@ -90,9 +90,21 @@ struct Inner {
 #[derive(Debug, Default)]
 pub struct Topics {
     inner: RwLock<Inner>,
+    fetch_max_bytes: OnceLock<i64>,
 }
 
 impl Topics {
+    /// Says the most that an answer to a fetch may hold, whatever its client asks for (`fetch.max.bytes`). Without it none is served.
+    pub fn bound_fetches(&self, max_bytes: i64) {
+        let _ = self.fetch_max_bytes.set(max_bytes);
+    }
+
+    /// What `bound_fetches` said; negative before.
+    #[inline]
+    pub fn fetch_max_bytes(&self) -> i64 {
+        self.fetch_max_bytes.get().copied().unwrap_or(-1)
+    }
+
     /// A topic by its name's bytes.
     #[inline]
     pub fn by_name(&self, name: &[u8]) -> Option<Arc<Topic>> {

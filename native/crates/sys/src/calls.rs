@@ -126,6 +126,14 @@ pub fn is_any_cached(file: &std::fs::File, position: u64, length: u64) -> io::Re
     Ok(cached_page_count(file.as_raw_fd(), position, length)? > 0)
 }
 
+/// Whether all pages of a file's range are in memory, as far as the kernel can tell: never before Linux 6.5.
+pub fn is_all_cached(file: &std::fs::File, position: u64, length: u64) -> bool {
+    // On machines with larger pages fewer are counted.
+    const PAGE_BYTES: u64 = 4096;
+    let page_count = (position + length).div_ceil(PAGE_BYTES) - position / PAGE_BYTES;
+    cached_page_count(file.as_raw_fd(), position, length).is_ok_and(|cached| cached >= page_count)
+}
+
 /// Drops clean pages of a file's range from memory.
 pub fn drop_cached(file: &std::fs::File, position: u64, length: u64) -> io::Result<()> {
     let (from, length) = (position.cast_signed(), length.cast_signed());
