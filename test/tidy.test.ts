@@ -72,6 +72,7 @@ const pureFolders: ReadonlySet<string> = new Set([
 const addonImporters: ReadonlySet<string> = new Set([
   "src/log/native-log.ts",
   "src/quorum/raft-node.ts",
+  "src/transport/fast-lane.ts",
   "src/transport/sendfile.ts",
   "src/coordinator/group/consumer/topic-pattern.ts",
   "src/membership/native-swim.ts",

@@ -17,6 +17,7 @@ import { HandlerTable } from "#server/handler-table.ts";
 import { createFetchHandler } from "#server/handlers/fetch.ts";
 import { createProduceHandler } from "#server/handlers/produce.ts";
 import { directoryView } from "#server/replication-view.ts";
+import { LaneFeed } from "#server/lane-feed.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
 import { readInt16 } from "#server/request-header.ts";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
@@ -170,6 +171,7 @@ function begin(start: ThreadStart): Running {
     sessions,
     directory,
     loopDelay: new EventLoopDelay(),
+    lane: new LaneFeed({ transport, directory, replicas, requests: dispatcher.statistics }),
   };
   return { parts, transport, frames, replicas, requestLog };
 }

@@ -54,7 +54,9 @@ import { Dispatcher } from "#server/dispatcher.ts";
 import { ClientTelemetry } from "#server/client-telemetry.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
+import { LaneFeed } from "#server/lane-feed.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
+import type { RequestStatistics } from "#server/request-statistics.ts";
 import { openFileLimit } from "#transport/sendfile.ts";
 import type { BoundListener } from "#transport/transport.ts";
 import { ClusterBroker, requireNoMember } from "./cluster-broker.ts";
@@ -285,6 +287,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       table,
       node,
       frontend,
+      requests: dispatcher.statistics,
       store,
       life,
       undo,
@@ -314,6 +317,8 @@ interface Assembly {
   /** Null for a node by itself. */
   readonly node: ClusterNode | null;
   readonly frontend: Frontend;
+  /** Of the requests that this thread serves. */
+  readonly requests: RequestStatistics;
   readonly store: LogStore;
   readonly life: BrokerLife;
   /** What to undo, last first, when the start fails later on. */
@@ -380,6 +385,11 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const replicas = new ReplicaManager(store, SYSTEM_CLOCK, wheel);
   undo.push(() => replicas.close());
   const directory = new PartitionDirectory(settings.sluiceMetricsTopicsMax);
+  const { transport } = frontend;
+  const lane =
+    transport === null
+      ? null
+      : new LaneFeed({ transport, directory, replicas, requests: assembly.requests });
   const own = node === null ? ownMetadata(settings, logger, onFatal) : null;
   if (own !== null) undo.push(() => own.log.close());
   const loader = own?.loader ?? requireNode(node).metadata;
@@ -662,7 +672,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       elections,
     });
   const parts = { replicas, sessions, directory, groups, telemetry };
-  observation.onServing({ ...parts, node, cluster, following });
+  observation.onServing({ ...parts, node, cluster, following, lane });
   return {
     config,
     settings,

@@ -29,6 +29,7 @@ export async function openControllerListener(
       ...transportOptions(settings, 1),
       maxFrameBytes: RAFT_MESSAGE_BYTES_MAX,
       poolBytes: RAFT_MESSAGE_BYTES_MAX,
+      laneBytes: 0,
     },
     frames,
     createNativeAssist(),

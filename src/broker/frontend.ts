@@ -29,6 +29,8 @@ const POOL_BYTES = 64 << 20;
 const POOL_KEEP_BYTES = 16 << 20;
 /** Reply bytes that may wait in memory, all connections together. */
 const UNSENT_TOTAL_BYTES_MAX = 16 << 20;
+/** Memory of the fast lanes, all threads together; taken from that of frames under assembly, of which it is a quarter at most. */
+const LANE_BYTES = 16 << 20;
 /** Descriptors that are neither connections nor segments: listeners, epoll, timers, metadata, the runtime's own. */
 const OTHER_DESCRIPTORS = 64;
 /** Time after which an unused fetch session may make room for another; Kafka's, where it is no key either. */
@@ -190,6 +192,9 @@ function descriptorsForConnections(settings: BrokerSettings): number {
 /** Limits of one thread: what is counted by each thread for itself is divided. */
 export function transportOptions(settings: BrokerSettings, threadCount: number): TransportOptions {
   const share = (limit: number): number => Math.ceil(limit / threadCount);
+  const poolBytes =
+    settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES;
+  const laneBytes = settings.sluiceFastLaneEnable ? Math.min(LANE_BYTES, poolBytes >> 2) : 0;
   return {
     sendBufferBytes: settings.socketSendBufferBytes,
     receiveBufferBytes: settings.socketReceiveBufferBytes,
@@ -202,7 +207,8 @@ export function transportOptions(settings: BrokerSettings, threadCount: number):
     sendDeadlineMs: settings.sluiceSendDeadlineMs,
     ...connectionCounts(settings),
     maxConnectionsByDescriptors: descriptorsForConnections(settings),
-    poolBytes: settings.queuedMaxRequestBytes > 0 ? settings.queuedMaxRequestBytes : POOL_BYTES,
+    poolBytes: poolBytes - laneBytes,
+    laneBytes: share(laneBytes),
     poolKeepBytes: share(POOL_KEEP_BYTES),
     unsentBytes: share(UNSENT_TOTAL_BYTES_MAX),
   };

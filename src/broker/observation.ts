@@ -43,6 +43,8 @@ export interface ServingParts {
   /** Null on a broker that is alone. */
   readonly node: Pick<ClusterNode, "refusals"> | null;
   readonly following: Pick<Following, "statistics"> | null;
+  /** The fast lane of this thread; null where broker threads have the sockets. */
+  readonly lane: { settle(): void } | null;
 }
 
 /** See the head of the file. */
@@ -242,6 +244,7 @@ export class Observation {
         sessions: serving.sessions,
         directory: serving.directory,
         loopDelay: this.#loopDelay,
+        lane: serving.lane,
       }),
     );
     const others = await frontend.snapshots(THREAD_DEADLINE_MS);

@@ -61,6 +61,15 @@ export class LatencyHistograms {
     this.sumsMs[index] = (this.sumsMs[index] as number) + milliseconds;
   }
 
+  /** Adds durations that were counted elsewhere, in buckets of the same edges. */
+  add(index: number, counts: Float64Array, sumMs: number): void {
+    for (const [bucket, count] of counts.entries()) {
+      const at = index * LATENCY_BUCKETS + bucket;
+      this.counts[at] = (this.counts[at] as number) + count;
+    }
+    this.sumsMs[index] = (this.sumsMs[index] as number) + sumMs;
+  }
+
   /** A copy of one histogram, or null when nothing was recorded in it. */
   snapshot(index: number): LatencySnapshot | null {
     const at = index * LATENCY_BUCKETS;

@@ -67,6 +67,7 @@ export interface BrokerSettings extends ConnectionLimitSettings {
   readonly metadataLogMaxRecordBytesBetweenSnapshots: number;
   readonly metadataLogMaxSnapshotIntervalMs: number;
   readonly telemetryMaxBytes: number;
+  readonly sluiceFastLaneEnable: boolean;
   readonly sluiceFrameDeadlineMs: number;
   readonly sluiceSendDeadlineMs: number;
   readonly sluiceDiskReserveBytes: number;
@@ -170,6 +171,7 @@ export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
     ),
     metadataLogMaxSnapshotIntervalMs: number("metadata.log.max.snapshot.interval.ms"),
     telemetryMaxBytes: number("telemetry.max.bytes"),
+    sluiceFastLaneEnable: config.boolean("sluice.fast.lane.enable"),
     sluiceFrameDeadlineMs: number("sluice.frame.deadline.ms"),
     sluiceSendDeadlineMs: number("sluice.send.deadline.ms"),
     sluiceDiskReserveBytes: number("sluice.disk.reserve.bytes"),

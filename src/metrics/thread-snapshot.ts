@@ -45,10 +45,13 @@ export interface ThreadParts {
   readonly sessions: { readonly size: number };
   readonly directory: PartitionDirectory;
   readonly loopDelay: EventLoopDelay;
+  /** Of the thread's fast lane: adds what it counted to the parts above. */
+  readonly lane?: { settle(): void } | null;
 }
 
 /** Reads everything a thread counted. */
 export function takeThreadSnapshot(parts: ThreadParts): ThreadSnapshot {
+  parts.lane?.settle();
   const { transport, replicas } = parts;
   const buffers = transport?.bufferBytes;
   const { fetchCount, produceCount } = replicas.delayed;

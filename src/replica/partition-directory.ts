@@ -93,6 +93,10 @@ export class PartitionDirectory {
   #throttled: Extract<DirectoryChange, { kind: "throttled" }> | null = null;
   #throttle: LeaderThrottle | null = null;
   #generation = 0;
+  /** Told of each topic that came or changed. */
+  onTopic: ((topic: TopicEntry) => void) | null = null;
+  /** Told of each topic that is gone. */
+  onTopicRemoved: ((topic: TopicEntry) => void) | null = null;
 
   /** @param countedTopicsMax - topics whose traffic is counted apart (`sluice.metrics.topics.max`). */
   constructor(countedTopicsMax: number = COUNTED_TOPICS_DEFAULT) {
@@ -162,6 +166,7 @@ export class PartitionDirectory {
       if (topic?.topicId === change.topicId) {
         this.#byName.delete(change.name);
         this.#trafficByTopic.delete(change.name);
+        this.onTopicRemoved?.(topic);
       }
       this.#byId.delete(change.topicId);
       return;
@@ -184,6 +189,15 @@ export class PartitionDirectory {
     }
     this.#byName.set(change.name, topic);
     this.#byId.set(change.topicId, topic);
+    if (previous !== undefined && previous.topicId !== change.topicId) {
+      this.onTopicRemoved?.(previous);
+    }
+    this.onTopic?.(topic);
+  }
+
+  /** True for the counters that all topics beyond the bound share. */
+  isShared(traffic: TopicTraffic): boolean {
+    return traffic === this.#otherTraffic;
   }
 
   #newTraffic(name: string): TopicTraffic {

@@ -11,16 +11,19 @@
  */
 import { type BytePool, type BytePoolWaiter, chargedBytes, freeNow } from "./byte-pool.ts";
 import { ConsumeResult, type FrameConsumer, FrameReceiver } from "./frame-receiver.ts";
-import type {
-  DirectReceiver,
-  FrameConnection,
-  FrameHandler,
-  ReplyTarget,
-  SlicedReply,
-  SlicedSender,
-  SocketPort,
-  TransportEvents,
-  TransportStatistics,
+import { LendingRow } from "./lending.ts";
+import {
+  LaneReason,
+  type DirectReceiver,
+  type FastLane,
+  type FrameConnection,
+  type FrameHandler,
+  type ReplyTarget,
+  type SlicedReply,
+  type SlicedSender,
+  type SocketPort,
+  type TransportEvents,
+  type TransportStatistics,
 } from "./ports.ts";
 import { type GatherBuffer, SendQueue, type UnsentBytes } from "./send-queue.ts";
 
@@ -43,6 +46,8 @@ export interface ConnectionEnvironment {
   readonly handler: FrameHandler;
   readonly sender: SlicedSender | null;
   readonly receiver: DirectReceiver | null;
+  /** Where busy connections go; null where there is none. */
+  readonly lane: FastLane | null;
   readonly gather: GatherBuffer;
   readonly statistics: TransportStatistics;
   readonly events?: TransportEvents | null;
@@ -85,6 +90,9 @@ export interface ConnectionAddress {
 const HELD_BYTES_FREE = 4096;
 /** Unsent bytes a connection may always have. When all together have too many, it is not read with more, and cut with much more. */
 const UNSENT_BYTES_FREE = 64 * 1024;
+
+/** After a larger chunk the runtime may read on at once: the connection is not lent then. */
+const LENDING_CHUNK_BYTES = 32 * 1024;
 
 /** Larger replies leave at once even in a burst: one write for them is no waste. */
 const MAX_DEFERRED_BYTES = 4096;
@@ -185,6 +193,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   #isClosingAfterReplies = false;
   #corked: Uint8Array;
   #corkedBytes = 0;
+  readonly #row: LendingRow = new LendingRow();
+  #isLent = false;
 
   constructor(
     id: number,
@@ -240,7 +250,14 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
 
   /** True when no request is in flight and nothing waits to be sent. */
   get isQuiet(): boolean {
-    return this.#slots.length === 0 && this.#corkedBytes === 0 && this.#queue.isEmpty;
+    return (
+      this.#slots.length === 0 && this.#corkedBytes === 0 && this.#queue.isEmpty && !this.#isLent
+    );
+  }
+
+  /** True while the fast lane has it: nothing here may touch the socket, and no deadline applies. */
+  get isLent(): boolean {
+    return this.#isLent;
   }
 
   /** True while bytes of an incomplete frame are held. */
@@ -296,8 +313,19 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   /** A chunk arrived; it belongs to the connection. */
   onData(chunk: Uint8Array, nowMs: number): void {
     if (this.#isClosed) return;
-    this.lastActivityMs = nowMs;
+    if (this.#isLent) {
+      // Read by the runtime after it was told to pause: nobody knows what the lane has read since.
+      this.close();
+      return;
+    }
     this.#environment.statistics.receivedBytes += chunk.length;
+    this.#take(chunk, nowMs);
+    if (chunk.length <= LENDING_CHUNK_BYTES) this.#lend();
+  }
+
+  /** Takes input, from the socket or from the lane. */
+  #take(chunk: Uint8Array, nowMs: number): void {
+    this.lastActivityMs = nowMs;
     if (this.#held.length > 0 || this.#isWaitingForRoom || !this.canTakeFrame) {
       this.#held.push(chunk);
       this.#pause();
@@ -321,9 +349,46 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       : -1;
   }
 
+  /** Goes to the fast lane after a row of requests that it might have served, when nothing is under way. */
+  #lend(): void {
+    const { lane } = this.#environment;
+    if (lane === null || !this.#row.isLongEnough || !this.isQuiet || !this.canTakeFrame) return;
+    const isBusy = this.#receiver.isMidFrame || this.#held.length > 0 || this.#isFlushScheduled;
+    if (isBusy || this.#isPaused || this.#isWaitingForRoom || this.#socket.fd < 0) return;
+    this.#isPaused = true;
+    this.#isLent = true;
+    this.#socket.pause();
+    if (lane.adopt(this.id, this.#socket.fd)) return;
+    this.#isLent = false;
+    this.#isPaused = false;
+    this.#row.onReturned();
+    this.#socket.resume();
+  }
+
+  /** The fast lane is done with it. `input` and `output` belong to the connection. */
+  onReturned(reason: LaneReason, input: Uint8Array, output: Uint8Array, nowMs: number): void {
+    if (this.#isClosed || !this.#isLent) return;
+    this.#isLent = false;
+    this.lastActivityMs = nowMs;
+    this.#row.onReturned();
+    if (
+      reason === LaneReason.FAILED ||
+      reason === LaneReason.BROKEN ||
+      reason === LaneReason.SEND_DEADLINE
+    ) {
+      this.#socket.terminate();
+      this.onSocketClosed();
+      return;
+    }
+    if (output.length > 0) this.#queue.enqueue(output);
+    this.#scheduleFlush();
+    if (input.length > 0) this.#take(input, nowMs);
+  }
+
   /** The kernel takes bytes again. */
   onDrain(nowMs: number): void {
     if (this.#isClosed) return;
+    if (this.#isLent) return;
     this.lastActivityMs = nowMs;
     this.stalledSinceMs = -1;
     if (!this.#queue.onDrain()) this.close();
@@ -343,6 +408,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   onSocketClosed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#leaveLane();
     this.#receiver.release();
     this.#queue.close();
     for (const slot of this.#slots) {
@@ -423,9 +489,22 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     return slot;
   }
 
+  #leaveLane(): void {
+    if (!this.#isLent) return;
+    this.#isLent = false;
+    this.#environment.lane?.forget(this.id);
+  }
+
   /** Closes at once; replies that wait are lost. */
   close(): void {
     if (this.#isClosed) return;
+    if (this.#isLent) {
+      // The lane's duplicate keeps the connection up until its thread lets go of it; the sending half ends now.
+      this.#leaveLane();
+      this.#socket.shutdown();
+      // Its own end is seen only by who reads.
+      this.#socket.resume();
+    }
     // What was answered before the offending frame still leaves, if the kernel takes it now.
     this.#uncork();
     this.#queue.flush(false);
@@ -441,7 +520,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   closeAfterReplies(): void {
     if (this.#isClosed) return;
     this.#isClosingAfterReplies = true;
-    if (this.isQuiet) this.close();
+    if (this.#isLent) this.#environment.lane?.takeBack(this.id);
+    else if (this.isQuiet) this.close();
     else this.#scheduleFlush();
   }
 
@@ -490,6 +570,7 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       return;
     }
     this.#afterSending();
+    this.#lend();
   }
 
   /** @internal */
@@ -500,7 +581,10 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   onFrame(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isClosed) return true;
     this.#environment.statistics.framesCount++;
+    const { lane } = this.#environment;
+    const isCandidate = lane !== null && lane.isCandidate(bytes, start);
     const isReleased = this.#environment.handler.onFrame(this, bytes, start, end);
+    if (lane !== null) this.#row.note(isCandidate && this.#slots.length === 0);
     // Only who sends several requests at once is watched: a single one costs no look at the clock.
     if (this.hasMoreInput) {
       const nowMs = performance.now();

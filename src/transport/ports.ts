@@ -138,3 +138,79 @@ export interface TransportStatistics {
   /** Closed because their input or their replies did not fit into memory any more. */
   closedMemoryCount: number;
 }
+
+/** Why a connection came back from the lane; numbers of `native/crates/lane/src/lane.rs`. */
+export const LaneReason = {
+  NOT_MINE: 0,
+  END: 1,
+  /** The connection failed: it can only be closed. */
+  FAILED: 2,
+  IDLE: 3,
+  NO_MEMORY: 4,
+  ASKED: 5,
+  STALLED: 6,
+  /** Replies are lost: the connection can only be closed. */
+  SEND_DEADLINE: 7,
+  /** Something failed that should not: the connection can only be closed. */
+  BROKEN: 8,
+} as const;
+export type LaneReason = (typeof LaneReason)[keyof typeof LaneReason];
+
+/** What a lane may use. */
+export interface LaneOptions {
+  /** Memory for frames that arrive in pieces. */
+  readonly bufferBytes: number;
+  /** As `TransportOptions.sendDeadlineMs`. */
+  readonly sendDeadlineMs: number;
+}
+
+/** Told of connections that come back. */
+export interface LaneHost {
+  /** `input` begins where a frame does; it and `output` belong to the host. */
+  onReturned(token: number, reason: LaneReason, input: Uint8Array, output: Uint8Array): void;
+}
+
+/** What a lane counted since it was last asked. */
+export interface LaneCounts {
+  readonly framesCount: number;
+  readonly receivedBytes: number;
+  readonly writesCount: number;
+  readonly slicedSendsCount: number;
+  readonly apis: readonly {
+    readonly apiKey: number;
+    /** Requests by version; all were answered at once and without error. */
+    readonly versions: Float64Array;
+    readonly requestBytes: number;
+    readonly replyBytes: number;
+    readonly latencySumMs: number;
+    /** By bucket, as in `src/common/latency-histogram.ts`. */
+    readonly latencyCounts: Float64Array;
+  }[];
+}
+
+/** A native thread that serves what is plain of busy connections; supplied by `fast-lane.ts`. */
+export interface FastLane {
+  /** True for a request of an API that lanes serve at all; `start` is where the frame begins, behind its size. */
+  isCandidate(bytes: Uint8Array, start: number): boolean;
+  /** Lends a connection: nobody else may touch its socket until it comes back. @returns false when it is not lent. */
+  adopt(token: number, fd: number): boolean;
+  /** Asks for a connection; it comes back by `onReturned`. */
+  takeBack(token: number): void;
+  /** Lets go of a connection that is being closed. */
+  forget(token: number): void;
+  /** @param partitions - handle and leader epoch by index; a handle of -1 where the lane must not serve. */
+  putTopic(name: string, topicId: string, token: number, partitions: Float64Array): void;
+  removeTopic(name: string): void;
+  /** Null once it is closed. */
+  takeCounts(): LaneCounts | null;
+  takeTraffic(
+    each: (
+      token: number,
+      producedRecords: number,
+      producedBytes: number,
+      failedProduces: number,
+      fetchedBytes: number,
+    ) => void,
+  ): void;
+  close(): void;
+}

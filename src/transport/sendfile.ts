@@ -16,6 +16,7 @@ import {
   recvInto,
   setSocketBuffers,
 } from "#native";
+import { openFastLane } from "./fast-lane.ts";
 import type { SlicedReply, SlicedSender } from "./ports.ts";
 import type { NativeAssist } from "./transport.ts";
 
@@ -45,6 +46,7 @@ export function createNativeAssist(): NativeAssist {
     receiver: { receive: recvInto },
     setSocketBuffers,
     acknowledgedBytes,
+    openLane: openFastLane,
     openSender(onSent: (token: number, status: number) => void): SlicedSender {
       const completions = new Float64Array(DRAIN_ROWS * 2);
       const senderId = openSender(() => {

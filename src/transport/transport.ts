@@ -8,15 +8,20 @@
  */
 import { BytePool } from "./byte-pool.ts";
 import { Connection, type ConnectionEnvironment, type ConnectionLimits } from "./connection.ts";
-import type {
-  DirectReceiver,
-  FrameHandler,
-  SlicedReply,
-  SlicedSender,
-  SocketPort,
-  ConnectionCut,
-  TransportEvents,
-  TransportStatistics,
+import {
+  LaneReason,
+  type DirectReceiver,
+  type FastLane,
+  type FrameHandler,
+  type LaneCounts,
+  type LaneHost,
+  type LaneOptions,
+  type SlicedReply,
+  type SlicedSender,
+  type SocketPort,
+  type ConnectionCut,
+  type TransportEvents,
+  type TransportStatistics,
 } from "./ports.ts";
 import { GatherBuffer, UnsentBytes } from "./send-queue.ts";
 import { SharedCounters } from "./shared-counters.ts";
@@ -77,6 +82,8 @@ export interface TransportOptions extends ConnectionLimits, ConnectionCounts {
   readonly loopId?: number;
   /** Bytes of idle frame buffers kept. */
   readonly poolKeepBytes: number;
+  /** Memory of this loop's fast lane for frames that arrive in pieces; 0 for no lane (`sluice.fast.lane.enable`). */
+  readonly laneBytes?: number;
 }
 
 /** Ways past Bun's buffers, supplied by `sendfile.ts`; a transport works without them. */
@@ -86,6 +93,8 @@ export interface NativeAssist {
   /** Bytes that the peer has acknowledged so far; -1 when the system does not tell. */
   acknowledgedBytes(fd: number): number;
   readonly receiver: DirectReceiver;
+  /** Opens a fast lane; absent where there is none. */
+  openLane?(options: LaneOptions, host: LaneHost): FastLane;
   /** Starts the sender; `onSent` is called on this thread for each finished reply. */
   openSender(onSent: (token: number, status: number) => void): SlicedSender;
 }
@@ -219,6 +228,7 @@ export class Transport {
       handler,
       sender: assist?.openSender((token, status) => this.#onSent(token, status)) ?? null,
       receiver: assist?.receiver ?? null,
+      lane: this.#openLane(options, assist),
       gather: new GatherBuffer(),
       statistics: this.statistics,
       events,
@@ -232,6 +242,49 @@ export class Transport {
       noteSingleReply: () => this.#noteSingleReply(),
       scheduleNextTurn: (connection) => this.#scheduleNextTurn(connection),
     };
+  }
+
+  /** The fast lane of this loop, to be told of topics; null where there is none. */
+  get lane(): FastLane | null {
+    return this.#environment.lane;
+  }
+
+  /** Connections that the fast lane has. */
+  get lentCount(): number {
+    let count = 0;
+    for (const { isLent } of this.#connections.values()) if (isLent) count++;
+    return count;
+  }
+
+  /** Adds what the fast lane has counted of its connections to the statistics, and returns the part that is about requests. */
+  takeLaneCounts(): LaneCounts | null {
+    const counts = this.#environment.lane?.takeCounts() ?? null;
+    if (counts === null) return null;
+    this.statistics.framesCount += counts.framesCount;
+    this.statistics.receivedBytes += counts.receivedBytes;
+    this.statistics.writesCount += counts.writesCount;
+    this.statistics.slicedSendsCount += counts.slicedSendsCount;
+    return counts;
+  }
+
+  #openLane(options: TransportOptions, assist: NativeAssist | null): FastLane | null {
+    const { laneBytes: bufferBytes = 0, sendDeadlineMs } = options;
+    if (bufferBytes <= 0 || assist?.openLane === undefined) return null;
+    return assist.openLane(
+      { bufferBytes, sendDeadlineMs },
+      {
+        onReturned: (token, reason, input, output) => {
+          const connection = this.#connections.get(token);
+          if (connection === undefined) return;
+          if (reason === LaneReason.SEND_DEADLINE) {
+            this.statistics.closedSendDeadlineCount++;
+            const { clientHost } = connection.address;
+            this.#events?.onConnectionCut("send-deadline", token, clientHost);
+          }
+          connection.onReturned(reason, input, output, this.#nowMs);
+        },
+      },
+    );
   }
 
   /** Bytes of request buffers: lent to frames under assembly, and kept for the next ones. */
@@ -313,6 +366,7 @@ export class Transport {
     }
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#ticker = null;
+    this.#environment.lane?.close();
     this.#environment.sender?.close();
     this.#environment.pool.close();
   }
@@ -514,6 +568,8 @@ export class Transport {
 
   /** Why a connection must be closed now, counted, or null. */
   #overdue(connection: Connection, nowMs: number, isShort: boolean): ConnectionCut | null {
+    // The lane gives back who is silent.
+    if (connection.isLent) return null;
     const { idleDeadlineMs, frameDeadlineMs } = this.#options;
     if (idleDeadlineMs >= 0 && nowMs - connection.lastActivityMs > idleDeadlineMs) {
       this.statistics.closedIdleCount++;

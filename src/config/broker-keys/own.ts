@@ -14,6 +14,12 @@ export const OWN_KEYS: readonly KeyDefinition[] = [
     doc: "Whether acks=all is answered only once the records are on the leader's disk, not merely in memory. Unset: where a partition has one replica, not where it has several. Topics override it.",
   },
   {
+    name: "sluice.fast.lane.enable",
+    type: "boolean",
+    default: "true",
+    doc: "Whether a native thread serves connections that send nothing but plain produces and fetches, for as long as they do. Answers are the same either way; it costs less processor time.",
+  },
+  {
     name: "sluice.frame.deadline.ms",
     type: "long",
     default: "30000",

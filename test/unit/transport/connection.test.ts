@@ -101,6 +101,7 @@ function harness(
     handler,
     sender,
     receiver: null,
+    lane: null,
     gather: new GatherBuffer(),
     statistics: {
       acceptedCount: 0,

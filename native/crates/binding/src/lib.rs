@@ -20,6 +20,7 @@
 
 mod bytes;
 mod error;
+mod lane;
 mod lane_probe;
 mod later;
 mod lookup;

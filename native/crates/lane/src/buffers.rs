@@ -53,8 +53,11 @@ impl Buffers {
         Some(vec![0; size])
     }
 
-    /// Takes a buffer back that `take` gave.
+    /// Takes a buffer back that `take` gave; one without memory is none.
     pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
+        if buffer.is_empty() {
+            return;
+        }
         self.used_bytes = self.used_bytes.saturating_sub(buffer.len());
         if self.used_bytes + self.idle_bytes + buffer.len() <= self.max_bytes
             && let Some(idle) = self.idle.get_mut(class_of(buffer.len()))

@@ -40,8 +40,8 @@ pub(crate) struct Connection {
     sent_of_slice: u64,
     /// The socket was full: watched for room, and not read.
     pub(crate) is_blocked: bool,
-    /// Goes back for this reason once its replies are sent.
-    pub(crate) leaving: Option<Reason>,
+    /// Goes back for this reason, with this input, once its replies are sent.
+    pub(crate) leaving: Option<(Reason, Vec<u8>)>,
     /// When bytes last moved, in or out.
     pub(crate) active_at: Instant,
 }

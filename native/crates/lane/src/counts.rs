@@ -12,8 +12,6 @@ pub const LATENCY_BUCKETS: usize = 73;
 #[derive(Debug)]
 struct ApiCounts {
     versions: [AtomicU64; VERSION_COUNT],
-    /// Outcomes without error: each place of a response where an error code is.
-    successes: AtomicU64,
     request_bytes: AtomicU64,
     reply_bytes: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],
@@ -24,7 +22,6 @@ impl Default for ApiCounts {
     fn default() -> Self {
         Self {
             versions: [const { AtomicU64::new(0) }; VERSION_COUNT],
-            successes: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
             reply_bytes: AtomicU64::new(0),
             latency: [const { AtomicU64::new(0) }; LATENCY_BUCKETS],
@@ -66,13 +63,6 @@ impl Counts {
         Self::add(&self.frames, 1);
     }
 
-    /// Places of a response of this API whose error code is NONE.
-    pub fn successes(&self, api_key: i16, count: u64) {
-        if let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key)) {
-            Self::add(&api.successes, count);
-        }
-    }
-
     /// How long requests of this API took each.
     pub fn latency(&self, api_key: i16, count: u64, nanoseconds: u64) {
         let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key)) else {
@@ -84,7 +74,7 @@ impl Counts {
         Self::add(&api.latency_ns, count * nanoseconds);
     }
 
-    /// Takes everything: transport's four numbers, then by API versions, successes, request bytes, reply bytes, nanoseconds and
+    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds and
     /// buckets. Stops where `out` is full.
     pub fn take(&self, out: &mut [f64]) {
         let mut places = out.iter_mut();
@@ -98,7 +88,7 @@ impl Counts {
         }
         for api in &self.apis {
             api.versions.iter().for_each(&mut tell);
-            for count in [&api.successes, &api.request_bytes, &api.reply_bytes, &api.latency_ns] {
+            for count in [&api.request_bytes, &api.reply_bytes, &api.latency_ns] {
                 tell(count);
             }
             api.latency.iter().for_each(&mut tell);

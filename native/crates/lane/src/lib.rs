@@ -51,7 +51,7 @@ pub struct Peer {
 pub struct Scene<'a> {
     /// Topics of this broker.
     pub topics: &'a Topics,
-    /// What the lane counts; an answer counts its errors here, everything else of a request is counted by the caller.
+    /// What the lane counts; requests are counted by the caller, and what was done for a topic with the topic.
     pub counts: &'a Counts,
     /// The broker's clock, ms since the Unix epoch.
     pub now_ms: i64,

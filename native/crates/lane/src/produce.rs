@@ -13,7 +13,7 @@ use sluice_log::{AppendOutcome, AppendRequest, Origin};
 use crate::frame::{Cursor, Header};
 use crate::reply::ReplyBuffer;
 use crate::topics::{Topic, TopicPartition};
-use crate::{PRODUCE_KEY, Scene, Served};
+use crate::{Scene, Served};
 
 const MIN_VERSION: i16 = 3;
 const MAX_VERSION: i16 = 13;
@@ -30,6 +30,9 @@ const TRANSACTIONAL_BIT: u8 = 0x10;
 const CONTROL_BIT: u8 = 0x20;
 const CODEC_BITS: u8 = 0x07;
 const CODEC_ZSTD: u8 = 4;
+
+/// Settings arrive as JavaScript numbers: the largest of those stands for "never".
+const NEVER: i64 = (1 << 53) - 1;
 
 /// Bytes a batch may inflate to on a lane, as on an event loop.
 pub const INLINE_BYTES: u64 = 1 << 20;
@@ -82,7 +85,7 @@ impl Produce {
             return None;
         }
         // A log that is to be flushed after so many records lets the answer wait.
-        if partition.log.config().flush_messages < i64::MAX {
+        if partition.log.config().flush_messages < NEVER {
             return None;
         }
         Some(Self { topic, index, acks, records })
@@ -104,7 +107,6 @@ impl Produce {
         &self,
         header: &Header,
         landed: &AppendOutcome,
-        scene: &Scene<'_>,
         reply: &mut ReplyBuffer,
     ) -> Served {
         let traffic = &self.topic.traffic;
@@ -114,7 +116,6 @@ impl Produce {
         if self.acks == 0 {
             return Served::NoReply;
         }
-        scene.counts.successes(PRODUCE_KEY, 1);
         let (version, flexible) = (header.api_version, header.is_flexible);
         let mark = reply.begin_frame(header.correlation_id, flexible);
         reply.array_count(flexible, 1);
@@ -182,6 +183,11 @@ pub fn restore_head(records: &mut [u8], original: &BatchHead) {
     }
 }
 
+/// A retry of what is not flushed yet waits for that; it appended nothing, and finds the same again.
+pub fn is_for_the_loop(landed: &AppendOutcome) -> bool {
+    landed.is_duplicate && (landed.await_sync || landed.await_replication)
+}
+
 /// Serves a Produce, or does nothing.
 pub fn serve_produce(
     frame: &mut [u8],
@@ -197,9 +203,11 @@ pub fn serve_produce(
     };
     let request = produce.request(scene.now_ms);
     let Some(original) = head_of(records) else { return Served::NotMine };
-    let Ok(landed) = partition.log.append_within(records, &request, INLINE_BYTES) else {
-        restore_head(records, &original);
-        return Served::NotMine;
-    };
-    produce.answer(header, &landed, scene, reply)
+    match partition.log.append_within(records, &request, INLINE_BYTES) {
+        Ok(landed) if !is_for_the_loop(&landed) => produce.answer(header, &landed, reply),
+        _ => {
+            restore_head(records, &original);
+            Served::NotMine
+        }
+    }
 }

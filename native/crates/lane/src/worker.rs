@@ -19,7 +19,7 @@ use crate::buffers::{Buffers, LARGEST_BYTES};
 use crate::connection::{Connection, Flow};
 use crate::frame::Header;
 use crate::lane::{Command, Reason, Returned, Shared};
-use crate::produce::{BatchHead, INLINE_BYTES, Produce, head_of, restore_head};
+use crate::produce::{BatchHead, INLINE_BYTES, Produce, head_of, is_for_the_loop, restore_head};
 use crate::reply::ReplyBuffer;
 use crate::{Counts, PRODUCE_KEY, Scene, Served, serve};
 
@@ -167,7 +167,9 @@ impl Worker {
                     self.adopt(connection);
                 }
                 Command::TakeBack { token } => {
-                    if let Some(&index) = self.by_token.get(&token) {
+                    if let Some(&index) = self.by_token.get(&token)
+                        && self.connection(index).is_some_and(|one| one.leaving.is_none())
+                    {
                         self.leave(index, Reason::Asked);
                     }
                 }
@@ -220,17 +222,23 @@ impl Worker {
         Some(connection)
     }
 
-    /// Gives a connection back with the input that it holds, at once or as soon as its file slices are sent.
+    /// Gives a connection back with the input that it holds.
     fn leave(&mut self, index: usize, reason: Reason) {
+        let held =
+            self.connection(index).map_or(Vec::new(), |connection| connection.held().to_vec());
+        self.leave_with(index, reason, held);
+    }
+
+    /// Gives a connection back with this input, at once or as soon as its file slices are sent.
+    fn leave_with(&mut self, index: usize, reason: Reason, input: Vec<u8>) {
         let Some(connection) = self.connection(index) else { return };
         let is_lost = matches!(reason, Reason::Failed | Reason::Broken | Reason::SendDeadline);
         if connection.has_slices() && !is_lost {
-            connection.leaving = Some(reason);
+            connection.leaving = Some((reason, input));
             self.block(index);
             return;
         }
-        let input = connection.held().to_vec();
-        let output = connection.unsent().to_vec();
+        let output = if is_lost { Vec::new() } else { connection.unsent().to_vec() };
         if let Some(connection) = self.remove(index) {
             let token = connection.token;
             // The duplicate is closed before the loop hears of it.
@@ -268,13 +276,18 @@ impl Worker {
             if !connection.is_blocked {
                 overdue.push((index, Reason::Idle));
             } else if !connection.has_slices() {
-                overdue.push((index, connection.leaving.unwrap_or(Reason::Stalled)));
+                overdue.push((index, Reason::Stalled));
             } else if silence >= deadline {
                 overdue.push((index, Reason::SendDeadline));
             }
         }
         for (index, reason) in overdue {
-            self.leave(index, reason);
+            match self.connection(index).and_then(|connection| connection.leaving.take()) {
+                Some((first, input)) if reason == Reason::Stalled => {
+                    self.leave_with(index, first, input);
+                }
+                _ => self.leave(index, reason),
+            }
         }
         if self.by_token.is_empty() {
             self.buffers.drop_idle();
@@ -334,8 +347,8 @@ impl Worker {
         };
         connection.is_blocked = false;
         let _ = self.epoll.change_level(connection.fd(), Interest::Readable, index as u64);
-        if let Some(reason) = connection.leaving.take() {
-            self.leave(index, reason);
+        if let Some((reason, input)) = connection.leaving.take() {
+            self.leave_with(index, reason, input);
         } else if connection.large_bytes > 0 {
             self.read_large(index);
         } else if connection.filled > 0 {
@@ -407,7 +420,7 @@ impl Worker {
         let total = match next_frame(rest) {
             Next::Partial(Some(total)) => total,
             Next::Frame(_) | Next::Partial(None) => rest.len(),
-            Next::Odd => return self.leave_with(index, Reason::NotMine, rest),
+            Next::Odd => return self.leave_with(index, Reason::NotMine, rest.to_vec()),
         };
         let is_large = total > LARGE_BYTES && total > rest.len();
         let buffer = if is_large {
@@ -417,7 +430,7 @@ impl Worker {
             self.buffers.take(rest.len())
         };
         let Some(mut buffer) = buffer else {
-            return self.leave_with(index, Reason::NoMemory, rest);
+            return self.leave_with(index, Reason::NoMemory, rest.to_vec());
         };
         if let Some(place) = buffer.get_mut(..rest.len()) {
             place.copy_from_slice(rest);
@@ -431,21 +444,10 @@ impl Worker {
         }
     }
 
-    /// As [`Self::leave`], with input that the connection does not hold itself.
-    fn leave_with(&mut self, index: usize, reason: Reason, rest: &[u8]) {
-        if let Some(connection) = self.connection(index) {
-            let old = std::mem::replace(&mut connection.input, rest.to_vec());
-            connection.filled = rest.len();
-            if !old.is_empty() {
-                self.buffers.give_back(old);
-            }
-        }
-        self.leave(index, reason);
-    }
-
     /// Receives into the connection's own buffer, one frame at a time.
     fn read_large(&mut self, index: usize) {
         let mut turn_bytes = 0;
+        let mut is_drained = false;
         loop {
             let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
                 return;
@@ -457,18 +459,27 @@ impl Worker {
                     }
                     continue;
                 }
-                Next::Odd => return self.leave(index, Reason::NotMine),
+                Next::Odd => {
+                    self.send_before_leaving(index);
+                    return self.leave(index, Reason::NotMine);
+                }
                 Next::Partial(Some(total)) => total,
                 // Likely as large as the one before.
                 Next::Partial(None) => connection.large_bytes.max(PREFIX_BYTES),
             };
-            if connection.filled == 0 && connection.large_bytes <= LARGE_BYTES {
-                connection.large_bytes = 0;
-                let input = std::mem::take(&mut connection.input);
-                self.buffers.give_back(input);
+            let is_over = is_drained || turn_bytes >= FAIR_BYTES;
+            let is_small = connection.filled == 0 && connection.large_bytes <= LARGE_BYTES;
+            if is_over || is_small {
+                if connection.filled == 0 {
+                    self.buffers.give_back(std::mem::take(&mut connection.input));
+                }
+                if is_small {
+                    connection.large_bytes = 0;
+                }
                 break;
             }
             if connection.filled == connection.input.len() && !self.grow(index, wanted) {
+                self.send_before_leaving(index);
                 return self.leave(index, Reason::NoMemory);
             }
             let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
@@ -482,7 +493,10 @@ impl Worker {
             let count = match receive_into(fd, room) {
                 Received::Bytes(count) => count,
                 Received::WouldBlock => 0,
-                Received::Closed => return self.leave(index, Reason::End),
+                Received::Closed => {
+                    self.send_before_leaving(index);
+                    return self.leave(index, Reason::End);
+                }
                 Received::Failed(_) => return self.leave(index, Reason::Failed),
             };
             Counts::add(&self.shared.counts.received_bytes, count as u64);
@@ -491,21 +505,7 @@ impl Worker {
                 connection.active_at = self.now;
             }
             turn_bytes += count;
-            let is_whole = matches!(next_frame(connection.held()), Next::Frame(_));
-            if !is_whole && (count < asked || turn_bytes >= FAIR_BYTES) {
-                if connection.filled == 0 {
-                    let input = std::mem::take(&mut connection.input);
-                    self.buffers.give_back(input);
-                }
-                break;
-            }
-            if is_whole && turn_bytes >= FAIR_BYTES {
-                let total = connection.filled;
-                if !self.serve_held(index, total) {
-                    return;
-                }
-                break;
-            }
+            is_drained = count < asked;
         }
         self.send(index);
     }
@@ -659,7 +659,7 @@ impl Worker {
                 Next::Odd => {
                     work.is_done = true;
                     if self.send_before_leaving(index) {
-                        self.leave_with(index, Reason::NotMine, bytes);
+                        self.leave_with(index, Reason::NotMine, bytes.to_vec());
                     }
                     return;
                 }
@@ -711,7 +711,7 @@ impl Worker {
         work.is_done = true;
         if self.send_before_leaving(work.connection) {
             let rest = arena.get(work.at..work.end).unwrap_or_default();
-            self.leave_with(work.connection, Reason::NotMine, rest);
+            self.leave_with(work.connection, Reason::NotMine, rest.to_vec());
         }
     }
 
@@ -719,7 +719,6 @@ impl Worker {
     fn append_round(&mut self, items: &[Item], works: &mut [Work], arena: &mut [u8]) {
         let started = Instant::now();
         let shared = Arc::clone(&self.shared);
-        let scene = Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
         let mut served = 0;
         for item in items {
             let index = item.connection;
@@ -739,10 +738,13 @@ impl Worker {
                 self.leave(index, Reason::Broken);
                 continue;
             };
-            let Ok(landed) = outcome else {
-                restore_head(records, &item.original);
-                self.refuse(work, arena);
-                continue;
+            let landed = match outcome {
+                Ok(landed) if !is_for_the_loop(&landed) => landed,
+                _ => {
+                    restore_head(records, &item.original);
+                    self.refuse(work, arena);
+                    continue;
+                }
             };
             work.at = item.end;
             let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
@@ -755,7 +757,7 @@ impl Worker {
                 connection.reply = spare;
             }
             let before = connection.reply.bytes().len();
-            item.produce.answer(&item.header, &landed, &scene, &mut connection.reply);
+            item.produce.answer(&item.header, &landed, &mut connection.reply);
             let reply_bytes = connection.reply.bytes().len() - before;
             let request_bytes = item.end - item.start;
             shared.counts.request(PRODUCE_KEY, item.header.api_version, request_bytes, reply_bytes);

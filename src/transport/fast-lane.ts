@@ -1,0 +1,100 @@
+/**
+ * The fast lane as an event loop sees it: a native thread to which busy connections are lent, and from which they come back with
+ * what was not consumed. See `docs/internals/fast-lane.md`.
+ */
+import { LATENCY_BUCKETS } from "#common/latency-histogram.ts";
+import {
+  closeLane,
+  laneAdopt,
+  laneForget,
+  lanePutTopic,
+  laneRemoveTopic,
+  laneReturned,
+  laneReturnedBytes,
+  laneTakeBack,
+  laneTakeCounts,
+  laneTakeTraffic,
+  openLane,
+} from "#native";
+import type { FastLane, LaneCounts, LaneHost, LaneOptions, LaneReason } from "./ports.ts";
+
+const RETURNED_COLUMNS = 4;
+/** Versions of an API that are counted apart. */
+const VERSIONS = 32;
+const API_KEYS = 2;
+const TRANSPORT_COLUMNS = 4;
+const API_COLUMNS = VERSIONS + 3 + LATENCY_BUCKETS;
+const TRAFFIC_COLUMNS = 5;
+
+/** Opens the lane of one event loop. Its thread starts with the first connection. */
+export function openFastLane(options: LaneOptions, host: LaneHost): FastLane {
+  let isOpen = true;
+  const returned = new Float64Array(RETURNED_COLUMNS);
+  const counts = new Float64Array(TRANSPORT_COLUMNS + API_KEYS * API_COLUMNS);
+  const laneId = openLane(options.bufferBytes, options.sendDeadlineMs, () => {
+    if (!isOpen) return;
+    while (laneReturned(laneId, returned)) {
+      const [token = -1, reason = 0, inputBytes = 0, outputBytes = 0] = returned;
+      const input = new Uint8Array(inputBytes);
+      const output = new Uint8Array(outputBytes);
+      laneReturnedBytes(laneId, input, output);
+      host.onReturned(token, reason as LaneReason, input, output);
+    }
+  });
+  return {
+    isCandidate: (bytes, start) => bytes[start] === 0 && (bytes[start + 1] as number) < API_KEYS,
+    adopt: (token, fd) => isOpen && laneAdopt(laneId, token, fd),
+    takeBack(token): void {
+      if (isOpen) laneTakeBack(laneId, token);
+    },
+    forget(token): void {
+      if (isOpen) laneForget(laneId, token);
+    },
+    putTopic(name, topicId, token, partitions): void {
+      if (isOpen) lanePutTopic(laneId, name, topicId, token, partitions);
+    },
+    removeTopic(name): void {
+      if (isOpen) laneRemoveTopic(laneId, name);
+    },
+    takeCounts(): LaneCounts | null {
+      if (!isOpen) return null;
+      laneTakeCounts(laneId, counts);
+      return readCounts(counts);
+    },
+    takeTraffic(each): void {
+      const rows = isOpen ? laneTakeTraffic(laneId) : [];
+      for (let at = 0; at + TRAFFIC_COLUMNS <= rows.length; at += TRAFFIC_COLUMNS) {
+        const [token = -1, records = 0, bytes = 0, failed = 0, fetched = 0] = rows.slice(at);
+        each(token, records, bytes, failed, fetched);
+      }
+    },
+    close(): void {
+      isOpen = false;
+      closeLane(laneId);
+    },
+  };
+}
+
+function readCounts(columns: Float64Array): LaneCounts {
+  const [frames = 0, receivedBytes = 0, writes = 0, slicedSends = 0] = columns;
+  const apis: LaneCounts["apis"][number][] = [];
+  for (let apiKey = 0; apiKey < API_KEYS; apiKey++) {
+    const api = columns.slice(TRANSPORT_COLUMNS + apiKey * API_COLUMNS).subarray(0, API_COLUMNS);
+    const [requestBytes = 0, replyBytes = 0, latencyNs = 0] = api.subarray(VERSIONS);
+    apis.push({
+      apiKey,
+      versions: api.subarray(0, VERSIONS),
+      requestBytes,
+      replyBytes,
+      latencySumMs: latencyNs / 1e6,
+      latencyCounts: api.subarray(VERSIONS + 3),
+    });
+  }
+  return {
+    framesCount: frames,
+    receivedBytes,
+    writesCount: writes,
+    slicedSendsCount: slicedSends,
+    apis,
+  };
+}
