@@ -225,6 +225,9 @@ export function javaCommand(
   return ["java", ...flags, `-Dlog4j2.configurationFile=${log4j}`, "-cp", join(libraries, "*")];
 }
 
+/** A Java machine for one word takes a minute where the machine is busy. */
+const FORMAT_OPTIONS = { timeoutMs: 300_000 };
+
 /** Prepares a data directory for Kafka, unless that was done; with a cluster id of its own where none is given. */
 export async function formatKafka(
   java: readonly string[],
@@ -237,10 +240,10 @@ export async function formatKafka(
 ): Promise<void> {
   if (existsSync(join(dataDirectory, "meta.properties"))) return;
   const tool = [...java, "kafka.tools.StorageTool"];
-  const id = options.clusterId ?? (await mustRun([...tool, "random-uuid"])).trim();
+  const id = options.clusterId ?? (await mustRun([...tool, "random-uuid"], FORMAT_OPTIONS)).trim();
   const features = Object.entries(options.features ?? {}).flatMap(([name, level]) => [
     "--feature",
     `${name}=${level}`,
   ]);
-  await mustRun([...tool, "format", "-t", id, "-c", properties, ...features]);
+  await mustRun([...tool, "format", "-t", id, "-c", properties, ...features], FORMAT_OPTIONS);
 }
