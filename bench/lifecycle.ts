@@ -54,7 +54,7 @@ export const lifecycles: readonly Lifecycle[] = [
   ...overloads.map(({ name, about }) => ({ name, about })),
   {
     name: "cores",
-    about: "the same loads on one and on two processors, with as many broker threads",
+    about: "the same loads on one and two processors, with one, two and four broker threads",
   },
 ];
 

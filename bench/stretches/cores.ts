@@ -1,6 +1,6 @@
 /**
- * One processor and two: the same loads on a broker that is held on so many, with as many broker threads, and the generator on the others
- * where there are others. On a machine of two the second variant shares its processors with the generator: it shows what a request costs when
+ * One processor and two: the same loads on a broker that is held on so many, with as many broker threads or twice as many, and the generator on
+ * the others where there are others. Kafka keeps the threads that it comes with. On a machine of two the second variant shares its processors with the generator: it shows what a request costs when
  * two threads share the log, not how much more goes through. What our broker counted of contended locks is part of it.
  */
 import { cpus } from "node:os";
@@ -44,13 +44,22 @@ const loads: readonly Workload[] = [
   }),
 ];
 
-function variantOf(count: number): Variant {
+/** Broker threads, and processors that they have: the last is over-subscribed, so that threads are stopped while they hold locks. */
+const shapes = [
+  { threads: 1, processors: 1 },
+  { threads: 2, processors: 2 },
+  { threads: 4, processors: 2 },
+];
+
+function variantOf({ threads, processors }: (typeof shapes)[number]): Variant {
   const all = cpus().map((_cpu, index) => index);
-  const others = all.slice(count);
+  const others = all.slice(processors);
+  const plural = (count: number, what: string): string =>
+    `${count} ${what}${count === 1 ? "" : "s"}`;
   return {
-    label: `on ${count} processor${count === 1 ? "" : "s"}`,
-    settings: { "num.network.threads": String(count) },
-    cpus: all.slice(0, count),
+    label: `${plural(threads, "thread")} on ${plural(processors, "processor")}`,
+    settings: { "num.network.threads": String(threads) },
+    cpus: all.slice(0, processors),
     loadCpus: others.length > 0 ? others : all,
   };
 }
@@ -123,6 +132,6 @@ export const cores: Stretch = {
   hasLimit: true,
   seconds: ({ idleSeconds }) => 4 * idleSeconds + 25,
   runs: ({ runs }) => runs,
-  variants: () => [1, 2].filter((count) => count <= cpus().length).map(variantOf),
+  variants: () => shapes.filter(({ processors }) => processors <= cpus().length).map(variantOf),
   live,
 };

@@ -430,6 +430,19 @@ export interface StoreStatistics {
     readonly doneCount: number;
     readonly refusedCount: number;
   };
+  /** How often a thread had to wait for a lock that others take too, by lock; of the whole process. */
+  readonly contention: {
+    /** A partition's, by an append and by a read. */
+    readonly append: number;
+    readonly read: number;
+    /** A directory's queue of syncs. */
+    readonly syncQueue: number;
+    /** The tables of partition handles and of fetch plans. */
+    readonly partitions: number;
+    readonly plans: number;
+    /** A thread's queue of partitions that moved. */
+    readonly wakes: number;
+  };
   /** In the order of the configuration. */
   readonly directories: readonly {
     readonly path: string;

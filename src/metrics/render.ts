@@ -348,7 +348,12 @@ function writeStore(
   writer: ExpositionWriter,
   { statistics, health, recoverySeconds, wasClean }: NonNullable<BrokerSnapshot["store"]>,
 ): void {
-  const { flush, directories } = statistics;
+  const { flush, directories, contention } = statistics;
+  writer.counter(
+    "sluice_lock_contentions_total",
+    "Times a thread had to wait for a lock on the path of produce or fetch, by lock.",
+  );
+  for (const [lock, count] of Object.entries(contention)) writer.sample(count, { lock });
   writer
     .histogram("sluice_log_flush_duration_seconds", "Flushes of segment files to disk (fsync).")
     .latency({ counts: Float64Array.from(flush.counts), sumMs: flush.sumUs / 1000 });

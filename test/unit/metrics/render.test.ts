@@ -125,6 +125,7 @@ async function snapshotOf(
           },
         ],
         later: { waitingCount: 3, waitingBytes: 4000, doneCount: 5, refusedCount: 6 },
+        contention: { append: 1, read: 2, syncQueue: 3, partitions: 4, plans: 5, wakes: 6 },
         directories: [
           { path: "/data", error: null, totalBytes: 100, usableBytes: 50 },
           { path: "/broken", error: "EIO", totalBytes: -1, usableBytes: -1 },

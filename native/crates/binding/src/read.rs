@@ -40,7 +40,7 @@ thread_local! {
     static SCRATCH: RefCell<ReadScratch> = RefCell::default();
 }
 
-static PLANS: SlotTable<Arc<Vec<Row>>> = SlotTable::new();
+pub(crate) static PLANS: SlotTable<Arc<Vec<Row>>> = SlotTable::new();
 
 /// A segment file as the sending thread wants it.
 struct SegmentSource(FileSlice);

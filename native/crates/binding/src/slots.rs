@@ -4,6 +4,7 @@
 //! raises its generation, so a handle that was freed finds nothing, also after its slot is in use again.
 
 use parking_lot::RwLock;
+use sluice_log::contention::Contention;
 
 const SLOT_COUNT: usize = 1 << 24;
 /// Beyond this a handle would not fit 53 bits; the slot is then left unused for good.
@@ -22,6 +23,7 @@ struct Slots<T> {
 /// Values by handle, shared by all threads.
 pub(crate) struct SlotTable<T> {
     inner: RwLock<Slots<T>>,
+    contention: Contention,
 }
 
 fn compose(slot: usize, generation: u64) -> f64 {
@@ -37,12 +39,15 @@ fn split(handle: f64) -> (usize, u64) {
 
 impl<T: Clone> SlotTable<T> {
     pub(crate) const fn new() -> Self {
-        Self { inner: RwLock::new(Slots { slots: Vec::new(), free: Vec::new() }) }
+        Self {
+            inner: RwLock::new(Slots { slots: Vec::new(), free: Vec::new() }),
+            contention: Contention::new(),
+        }
     }
 
     /// Stores a value made from its own handle; `None` when all slots are taken.
     pub(crate) fn insert_with(&self, make: impl FnOnce(f64) -> T) -> Option<f64> {
-        let mut inner = self.inner.write();
+        let mut inner = self.contention.take(|| self.inner.try_write(), || self.inner.write());
         let slot = match inner.free.pop() {
             Some(slot) => slot,
             None if inner.slots.len() < SLOT_COUNT => {
@@ -63,14 +68,14 @@ impl<T: Clone> SlotTable<T> {
 
     pub(crate) fn get(&self, handle: f64) -> Option<T> {
         let (slot, generation) = split(handle);
-        let inner = self.inner.read();
+        let inner = self.contention.take(|| self.inner.try_read(), || self.inner.read());
         inner.slots.get(slot).filter(|place| place.generation == generation)?.value.clone()
     }
 
     /// Frees a handle and returns what it named.
     pub(crate) fn remove(&self, handle: f64) -> Option<T> {
         let (slot, generation) = split(handle);
-        let mut inner = self.inner.write();
+        let mut inner = self.contention.take(|| self.inner.try_write(), || self.inner.write());
         let place = inner.slots.get_mut(slot).filter(|place| place.generation == generation)?;
         let value = place.value.take()?;
         place.generation += 1;
@@ -78,6 +83,11 @@ impl<T: Clone> SlotTable<T> {
             inner.free.push(slot);
         }
         Some(value)
+    }
+
+    /// How often somebody had to wait for the table.
+    pub(crate) fn contentions(&self) -> u64 {
+        self.contention.count()
     }
 
     /// Frees every handle whose value is chosen.

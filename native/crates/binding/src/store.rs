@@ -308,7 +308,7 @@ pub fn describe_store(store_id: f64) -> Result<String> {
 
 /// What the store counted, and what is set aside, as JSON: `{ openFileCount, flush: { counts, sumUs, failedCount },
 /// quarantinedCount, quarantined: [{ topic, partition, reason }], damagedCount, damaged: [{ topic, partition, rangeCount, firstOffset,
-/// lastOffset, unreadableCount }], later: { waitingCount, waitingBytes, doneCount, refusedCount }, directories: [{ path, error,
+/// lastOffset, unreadableCount }], later: { waitingCount, waitingBytes, doneCount, refusedCount }, contention: { append, read, syncQueue, partitions, plans, wakes }, directories: [{ path, error,
 /// totalBytes, usableBytes }] }`. At most 100 quarantined and 100 damaged partitions are named. Buckets of `counts` are those of `src/common/latency-histogram.ts`.
 #[napi(catch_unwind)]
 pub fn store_statistics(store_id: f64) -> Result<String> {
@@ -322,7 +322,14 @@ pub fn store_statistics(store_id: f64) -> Result<String> {
         })
         .collect();
     let later = crate::later::later_statistics();
-    to_json(&Statistics { store: store.statistics(), later, directories }).map_err(coded)
+    let contention = Contentions {
+        log: sluice_log::contention::contention(),
+        partitions: PARTITIONS.contentions(),
+        plans: crate::read::PLANS.contentions(),
+        wakes: crate::wake::MOVED.count(),
+    };
+    to_json(&Statistics { store: store.statistics(), later, contention, directories })
+        .map_err(coded)
 }
 
 #[derive(Serialize)]
@@ -332,7 +339,22 @@ struct Statistics {
     store: sluice_log::statistics::StoreStatistics,
     /// Of the whole process.
     later: crate::later::LaterStatistics,
+    /// Of the whole process.
+    contention: Contentions,
     directories: Vec<DirectoryState>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Contentions {
+    #[serde(flatten)]
+    log: sluice_log::contention::ContentionSnapshot,
+    /// Of the table of partition handles.
+    partitions: u64,
+    /// Of the table of fetch plans.
+    plans: u64,
+    /// Of a Worker's queue of partitions that moved.
+    wakes: u64,
 }
 
 #[derive(Serialize)]

@@ -18,6 +18,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 use parking_lot::{Mutex, RwLock};
+use sluice_log::contention::Contention;
 use sluice_log::{Change, LogListener};
 
 use crate::error::{Result, invalid, unknown};
@@ -52,6 +53,9 @@ struct Waker {
     /// The Worker has been called and has not drained since.
     is_told: AtomicBool,
 }
+
+/// Waits for the queue of a Worker.
+pub(crate) static MOVED: Contention = Contention::new();
 
 static WAKERS: RwLock<[Option<Arc<Waker>>; WAKER_COUNT]> =
     RwLock::new([const { None }; WAKER_COUNT]);
@@ -105,7 +109,7 @@ impl LogListener for Watches {
             let index = workers.trailing_zeros() as usize;
             workers &= workers - 1;
             let Some(Some(waker)) = wakers.get(index) else { continue };
-            waker.moved.lock().push_back(self.handle);
+            MOVED.lock(&waker.moved).push_back(self.handle);
             WOKEN_COUNT.set(WOKEN_COUNT.get() + 1);
             if !waker.is_told.swap(true, Ordering::SeqCst) && !ring(&waker.callback) {
                 gone |= 1 << index;

@@ -58,6 +58,12 @@ impl FileCache {
         })
     }
 
+    /// The list of open files, held.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> impl Sized {
+        self.open.lock()
+    }
+
     /// Files open through slots.
     pub(crate) fn open_count(&self) -> usize {
         self.open

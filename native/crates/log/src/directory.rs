@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::contention;
 use crate::distrust;
 use crate::error::LogError;
 use crate::io::WholeSync;
@@ -161,6 +162,19 @@ impl Directory {
         ))
     }
 
+    /// Every lock of the directory, held: what appends and reads must do without.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> impl Sized {
+        (
+            self.whole.write(),
+            self.costs.lock(),
+            self.failure.write(),
+            self.queue.lock(),
+            self.thread.lock(),
+            self.metadata_file.lock(),
+        )
+    }
+
     /// Syncs what is queued, in the order of asking: what the thread does, for a directory that has none.
     pub(crate) fn step(&self) -> usize {
         let logs = {
@@ -177,7 +191,7 @@ impl Directory {
 
     /// Queues a partition for the next group commit. The caller made sure that it is not queued.
     pub(crate) fn request_sync(&self, log: Arc<PartitionLog>) {
-        let mut queue = self.queue.lock();
+        let mut queue = contention::SYNC_QUEUE.lock(&self.queue);
         let was_empty = queue.syncs.is_empty();
         queue.syncs.push(log);
         drop(queue);

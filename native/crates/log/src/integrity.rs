@@ -90,6 +90,12 @@ pub(crate) struct Integrity {
 }
 
 impl Integrity {
+    /// Both lists, held.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> impl Sized {
+        (self.findings.lock(), self.damaged.lock())
+    }
+
     /// Adds a finding, unless the same one is known.
     pub(crate) fn report(&self, mut finding: Finding) {
         if matches!(finding.kind, FindingKind::Batch | FindingKind::Unreadable)

@@ -15,6 +15,7 @@ mod check;
 pub mod checkpoint;
 pub mod compress;
 pub mod config;
+pub mod contention;
 mod directory;
 mod distrust;
 pub mod epochs;

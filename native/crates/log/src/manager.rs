@@ -5,6 +5,8 @@
 mod moves;
 mod opening;
 mod space_watch;
+#[cfg(test)]
+mod shared_locks;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

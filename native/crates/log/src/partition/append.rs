@@ -10,6 +10,7 @@ use super::admission::{is_sync_promised, must_replicate};
 use super::{Inner, PartitionLog, RECENT_BATCHES, Recent};
 use crate::batch::{BatchHeader, put};
 use crate::config::{LogConfig, TimestampType};
+use crate::contention;
 use crate::error::{AppendError, KafkaCode};
 use crate::producer::EndMarker;
 use crate::segment::Segment;
@@ -85,7 +86,7 @@ impl PartitionLog {
         config: &LogConfig,
     ) -> Result<AppendOutcome, AppendError> {
         let total_bytes = size_of_all(prepared);
-        let mut inner = self.inner.lock();
+        let mut inner = contention::APPEND.lock(&self.inner);
         self.check_role(&inner, request)?;
         self.check_replicas(&inner, request, config)?;
         self.finish_cut(&mut inner).map_err(|error| self.refuse_write(&error))?;

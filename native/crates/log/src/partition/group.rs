@@ -13,6 +13,7 @@ use parking_lot::MutexGuard;
 use super::append::{Wanted, bytes_of, remember, settle, stamp};
 use super::{Inner, PartitionLog};
 use crate::config::LogConfig;
+use crate::contention;
 use crate::error::{AppendError, KafkaCode};
 use crate::segment::Segment;
 use crate::types::{AppendOutcome, AppendRequest, Change, Origin};
@@ -70,7 +71,7 @@ impl PartitionLog {
             log: self,
             config: &config,
             now_ms,
-            inner: self.inner.lock(),
+            inner: contention::APPEND.lock(&self.inner),
             requests,
             batches,
             run: None,

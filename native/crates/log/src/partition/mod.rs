@@ -281,6 +281,12 @@ impl PartitionLog {
         self.listeners.write().push(listener);
     }
 
+    /// Its lock, held.
+    #[cfg(test)]
+    pub(crate) fn hold_for_test(&self) -> impl Sized {
+        self.inner.lock()
+    }
+
     fn notify(&self, change: Change) {
         for listener in self.listeners.read().iter() {
             listener.on_change(change);

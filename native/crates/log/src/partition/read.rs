@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Inner, PartitionLog, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
+use crate::contention;
 use crate::error::KafkaCode;
 use crate::segment::{Bounds, ReadScratch, Segment};
 use crate::types::{
@@ -97,7 +98,7 @@ impl PartitionLog {
 
     fn snapshot(&self, request: &ReadRequest) -> Snapshot {
         let config = request.replica.map(|_| self.config());
-        let mut inner = self.inner.lock();
+        let mut inner = contention::READ.lock(&self.inner);
         let mut plan = ReadPlan {
             code: KafkaCode::NONE,
             high_watermark: inner.high_watermark,

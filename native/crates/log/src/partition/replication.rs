@@ -30,6 +30,12 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
+    /// What is known, held.
+    #[cfg(test)]
+    pub(crate) fn hold_all(&self) -> impl Sized {
+        self.known.write()
+    }
+
     pub(crate) fn replace(&self, brokers: &[ReplicaBroker]) {
         let known = brokers.iter().map(|broker| (broker.id, *broker)).collect();
         *self.known.write() = Some(known);
