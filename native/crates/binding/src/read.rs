@@ -28,7 +28,7 @@ const ANSWER_COLUMNS: usize = 10;
 
 /// What one row of a fetch may send.
 #[derive(Default)]
-struct Row {
+pub(crate) struct Row {
     slice: Option<FileSlice>,
     aborted: Vec<AbortedTransaction>,
 }

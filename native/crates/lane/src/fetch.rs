@@ -15,7 +15,7 @@ use sluice_sys::is_all_cached;
 use crate::frame::{Cursor, Header};
 use crate::reply::ReplyBuffer;
 use crate::topics::Topic;
-use crate::{FETCH_KEY, Scene, Served};
+use crate::{Scene, Served};
 
 const MIN_VERSION: i16 = 4;
 const MAX_VERSION: i16 = 18;
@@ -278,8 +278,7 @@ pub fn serve_fetch(
         for (topic, bytes) in &memory.fetched {
             topic.traffic.fetched_bytes.fetch_add(*bytes, Ordering::Relaxed);
         }
-        // The response has an error code of its own.
-        scene.counts.successes(FETCH_KEY, 1 + served.unwrap_or(0));
+        
     } else if served.is_none() {
         reply.abandon(mark);
     }
