@@ -278,7 +278,6 @@ pub fn serve_fetch(
         for (topic, bytes) in &memory.fetched {
             topic.traffic.fetched_bytes.fetch_add(*bytes, Ordering::Relaxed);
         }
-        
     } else if served.is_none() {
         reply.abandon(mark);
     }

@@ -4,9 +4,9 @@
 
 mod moves;
 mod opening;
-mod space_watch;
 #[cfg(test)]
 mod shared_locks;
+mod space_watch;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
