@@ -14,7 +14,7 @@ import type { ApiMessages } from "#protocol/api.ts";
 import { startBroker, type TestBroker } from "../support/start-broker.ts";
 
 const ROW = 16;
-const CASES = 120;
+const CASES = 80;
 const TOPIC = "lane";
 const TIMESTAMP = 1_700_000_000_000;
 
@@ -173,8 +173,8 @@ function batch(numbers: Numbers): Uint8Array {
 
 function makeCase(numbers: Numbers): Case {
   const version = 3 + numbers.below(11);
-  const acks = [1, 1, 1, 0, -1, 2][numbers.below(6)] ?? 1;
-  const name = numbers.oneIn(12) ? "missing" : numbers.oneIn(12) ? "flushed" : TOPIC;
+  const acks = [1, 1, 1, 1, 1, 1, 0, 0, -1, 2][numbers.below(10)] ?? 1;
+  const name = numbers.oneIn(12) ? "missing" : numbers.oneIn(25) ? "flushed" : TOPIC;
   const partitionData = Array.from({ length: numbers.oneIn(8) ? 2 : 1 }, () => ({
     index: numbers.below(numbers.oneIn(10) ? 5 : 3),
     records: numbers.oneIn(20) ? null : batch(numbers),
@@ -245,33 +245,39 @@ async function transcript(
       client.send(encodeCase(plain, index, id));
       lines.push((await client.reply())?.toString("hex") ?? "closed");
     }
-    // Another plain one behind each case tells where an answer without bytes belongs.
-    client.send(
-      Buffer.concat(
-        cases.flatMap((one, index) => [
-          encodeCase(one, 100 + index * 2, id),
-          encodeCase(plain, 101 + index * 2, id),
+    // A plain one behind each case tells where an answer without bytes belongs. Nothing that may wait is before a case: one that closes
+    // the connection would cut it off, or not, as the disk is fast.
+    let isOpen = true;
+    for (let index = 0; index < cases.length && isOpen; index++) {
+      const first = 100 + index * 3;
+      const one = cases[index] ?? plain;
+      client.send(
+        Buffer.concat([
+          encodeCase(plain, first, id),
+          encodeCase(one, first + 1, id),
+          encodeCase(plain, first + 2, id),
         ]),
-      ),
-    );
-    for (;;) {
-      const reply = await client.reply();
-      if (reply === null) {
-        lines.push("closed");
-        break;
+      );
+      for (;;) {
+        const reply = await client.reply();
+        if (reply === null) {
+          lines.push("closed");
+          isOpen = false;
+          break;
+        }
+        lines.push(reply.toString("hex").replaceAll(Buffer.from(topicId).toString("hex"), "id"));
+        if (reply.readInt32BE(0) === first + 2) break;
       }
-      lines.push(reply.toString("hex").replaceAll(Buffer.from(topicId).toString("hex"), "id"));
-      if (reply.readInt32BE(0) === 101 + (cases.length - 1) * 2) break;
     }
     client.close();
   }
   return lines;
 }
 
-/** What a broker counted of its requests and topics, without times. */
+/** What a broker counted of its requests and topics, without times and bytes of frames. */
 async function counted(broker: TestBroker): Promise<string[]> {
   const text = await broker.broker.metrics();
-  const wanted = /^sluice_(requests?_|request_bytes|response_bytes|topic_|produced|errors)/;
+  const wanted = /^sluice_(requests_total|request_errors|topic_|produced)/;
   return text
     .split("\n")
     .filter(
