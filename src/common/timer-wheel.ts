@@ -1,14 +1,11 @@
 /**
  * Many deadlines, one timer. A request that waits needs a deadline which it almost never reaches, so starting one must
  * cost next to nothing and cancelling one less: both are a few pointer writes in a ring of slots. A single timer of the
- * underlying scheduler is armed for the first slot that holds anything. Deadlines are met late by up to one slot, never early; those of a
- * moment, which a slot would stretch to a multiple, go to the scheduler itself.
+ * underlying scheduler is armed for the first slot that holds anything. Deadlines are met late by up to one slot, never early.
  */
 import type { Clock, Scheduler, Timer } from "./time.ts";
 
 const SLOT_COUNT = 1024;
-/** Delays up to this are no matter for slots, ms. */
-const MOMENT_MS = 1;
 
 class WheelTimer implements Timer {
   readonly dueTick: number;
@@ -68,7 +65,6 @@ export class TimerWheel implements Scheduler {
   }
 
   after(delayMs: number, run: () => void): Timer {
-    if (delayMs > 0 && delayMs <= MOMENT_MS) return this.#scheduler.after(delayMs, run);
     const nowMs = this.#clock.monotonicMs();
     if (this.#armed === null) this.#doneTick = Math.floor(nowMs / this.#slotMs);
     const dueTick = Math.max(

@@ -191,11 +191,6 @@ export class ReplicaManager {
     return this.#clock.nowMs();
   }
 
-  /** A time that never goes back. */
-  get monotonicMs(): number {
-    return this.#clock.monotonicMs();
-  }
-
   /** Bytes of batches put into answers to followers; those of consumers are in `traffic`. */
   replicationSentBytes = 0;
 

@@ -41,7 +41,6 @@ import {
   INVALID_SESSION_ID,
   type SessionPartition,
 } from "../fetch-session.ts";
-import { FollowerAnswers } from "../follower-answers.ts";
 import {
   type ApiHandler,
   type HandlerResult,
@@ -110,11 +109,9 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
   readonly #records: Uint8Array = new Uint8Array(COPY_BYTES_MAX);
   /** Rows of the request at hand; a request that waits gets its own copy. */
   readonly #rows: FetchRows = new FetchRows();
-  readonly #followers: FollowerAnswers<HandlerResult<FetchResponse>>;
 
   constructor(dependencies: FetchDependencies) {
     this.#dependencies = dependencies;
-    this.#followers = new FollowerAnswers(dependencies.replicas);
   }
 
   handle(
@@ -155,14 +152,12 @@ class FetchHandler implements ApiHandler<FetchRequest, FetchResponse> {
     const plan = isFollower
       ? replicas.read(rows, parameters)
       : replicas.readInto(rows, parameters, this.#records);
-    const isAnswered = request.maxWaitMs <= 0 || rows.count === 0 || targets.some(isSentElsewhere);
-    if (isFollower && !isAnswered) {
-      const found = { rows, plan, parameters, maxWaitMs: request.maxWaitMs };
-      return this.#followers.answer(found, context, (read, readPlan) =>
-        this.#respond(opened, targets, read, readPlan, isolationLevel, context, true),
-      );
-    }
-    if (isAnswered || isReadable(rows, parameters.minBytes)) {
+    const isAnswered =
+      request.maxWaitMs <= 0 ||
+      rows.count === 0 ||
+      isReadable(rows, parameters.minBytes) ||
+      targets.some(isSentElsewhere);
+    if (isAnswered) {
       return this.#respond(opened, targets, rows, plan, isolationLevel, context, isFollower);
     }
     replicas.drop(plan);
