@@ -294,7 +294,7 @@ impl LogManager {
             moves: Arc::default(),
         };
         for Loaded { directory, log, .. } in futures {
-            manager.resume_move(directory, log);
+            manager.resume_move(directory, &log);
         }
         Ok(manager)
     }

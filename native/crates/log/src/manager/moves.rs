@@ -394,12 +394,12 @@ impl LogManager {
 
     /// A future replica that was found at the start: it goes on, from what it has in common with the current one. One without a current
     /// replica waits for what the cluster says.
-    pub(super) fn resume_move(&self, index: usize, future: Arc<PartitionLog>) {
+    pub(super) fn resume_move(&self, index: usize, future: &Arc<PartitionLog>) {
         let mut partitions = self.partitions.write();
-        let key = key_of(&future);
+        let key = key_of(future);
         let current = partitions.by_name.get(&key).cloned();
         partitions.count(index, 1);
-        partitions.futures.insert(key.clone(), Move::new(Arc::clone(&future)));
+        partitions.futures.insert(key.clone(), Move::new(Arc::clone(future)));
         let Some(current) = current else { return };
         let (ours, theirs) = (future.topic_id(), current.topic_id());
         let is_other = ours != theirs && ours != TopicId::ZERO && theirs != TopicId::ZERO;
@@ -511,7 +511,7 @@ impl LogManager {
             Ok(Copied { is_near: true, .. }) => match self.finish_move(&current, &future) {
                 Ok(true) => Step::Over,
                 Ok(false) => self.delay(key, BUSY_DELAY),
-                Err(error) => self.on_failure(key, &current, &future, error),
+                Err(error) => self.on_failure(key, &current, &future, &error),
             },
             Ok(Copied { bytes, .. }) => {
                 if let Some(known) = self.partitions.write().futures.get_mut(key) {
@@ -520,7 +520,7 @@ impl LogManager {
                 }
                 Step::Copied(bytes)
             }
-            Err(error) => self.on_failure(key, &current, &future, error),
+            Err(error) => self.on_failure(key, &current, &future, &error),
         }
     }
 
@@ -537,7 +537,7 @@ impl LogManager {
         key: &(String, i32),
         current: &Arc<PartitionLog>,
         future: &Arc<PartitionLog>,
-        error: CopyError,
+        error: &CopyError,
     ) -> Step {
         let event = |kind, reason: &str| MoveEvent {
             kind,
