@@ -19,6 +19,9 @@ type Place = readonly [file: string, text: string];
 
 const APPEND = "native/crates/log/src/partition/append.rs";
 const MAINTAIN = "native/crates/log/src/partition/maintain.rs";
+const ROLL = "native/crates/log/src/partition/roll.rs";
+const ADMISSION = "native/crates/log/src/partition/admission.rs";
+const INFLATE = "native/crates/log/src/validate/walk.rs";
 const VALIDATE = "native/crates/log/src/validate.rs";
 const BROKER = "src/broker/broker.ts";
 const FRONTEND = "src/broker/frontend.ts";
@@ -36,16 +39,16 @@ const ROUNDS = "src/controller/rounds.ts";
 
 /** Where topic keys act; the broker keys behind them act there too. */
 const TOPIC_PLACES: Readonly<Record<string, Place>> = {
-  "segment.bytes": [APPEND, "config.segment_bytes"],
-  "segment.ms": [APPEND, "config.segment_ms"],
-  "segment.jitter.ms": [APPEND, "config.segment_jitter_ms"],
-  "segment.index.bytes": [APPEND, "config.segment_index_bytes"],
+  "segment.bytes": [ROLL, "config.segment_bytes"],
+  "segment.ms": [ROLL, "config.segment_ms"],
+  "segment.jitter.ms": [ROLL, "config.segment_jitter_ms"],
+  "segment.index.bytes": [ROLL, "config.segment_index_bytes"],
   "flush.messages": [APPEND, "config.flush_messages"],
   "flush.ms": ["native/crates/log/src/directory.rs", "flush_ms"],
   "retention.bytes": [MAINTAIN, "config.retention_bytes"],
   "retention.ms": [MAINTAIN, "config.retention_ms"],
   "max.message.bytes": [VALIDATE, "config.max_message_bytes"],
-  "max.decompressed.message.bytes": [VALIDATE, "config.max_decompressed_message_bytes"],
+  "max.decompressed.message.bytes": [INFLATE, "config.max_decompressed_message_bytes"],
   "index.interval.bytes": [APPEND, "config.index_interval_bytes"],
   "file.delete.delay.ms": [MAINTAIN, "config.file_delete_delay_ms"],
   "cleanup.policy": [MAINTAIN, "is_deleting()"],
@@ -56,7 +59,7 @@ const TOPIC_PLACES: Readonly<Record<string, Place>> = {
   "message.timestamp.before.max.ms": [VALIDATE, "message_timestamp_before_max_ms"],
   "message.timestamp.after.max.ms": [VALIDATE, "message_timestamp_after_max_ms"],
   "internal.segment.bytes": ["src/config/topic-config.ts", '"internal.segment.bytes"'],
-  "sluice.acks.all.fsync": [APPEND, "acks_all_fsync"],
+  "sluice.acks.all.fsync": [ADMISSION, "acks_all_fsync"],
   "min.insync.replicas": [APPEND, "config.min_insync_replicas"],
   "unclean.leader.election.enable": [PARTITION_RULES, '"unclean.leader.election.enable"'],
   "leader.replication.throttled.replicas": [THROTTLES, "LEADER_REPLICAS"],
