@@ -171,7 +171,13 @@ function begin(start: ThreadStart): Running {
     sessions,
     directory,
     loopDelay: new EventLoopDelay(),
-    lane: new LaneFeed({ transport, directory, replicas, requests: dispatcher.statistics }),
+    lane: new LaneFeed({
+      transport,
+      directory,
+      replicas,
+      requests: dispatcher.statistics,
+      fetchMaxBytes: start.fetchMaxBytes,
+    }),
   };
   return { parts, transport, frames, replicas, requestLog };
 }

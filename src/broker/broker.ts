@@ -389,7 +389,13 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const lane =
     transport === null
       ? null
-      : new LaneFeed({ transport, directory, replicas, requests: assembly.requests });
+      : new LaneFeed({
+          transport,
+          directory,
+          replicas,
+          requests: assembly.requests,
+          fetchMaxBytes: settings.fetchMaxBytes,
+        });
   const own = node === null ? ownMetadata(settings, logger, onFatal) : null;
   if (own !== null) undo.push(() => own.log.close());
   const loader = own?.loader ?? requireNode(node).metadata;

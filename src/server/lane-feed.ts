@@ -17,6 +17,8 @@ export interface LaneFeedParts {
   readonly directory: PartitionDirectory;
   readonly replicas: ReplicaManager;
   readonly requests: RequestStatistics;
+  /** As the handler of Fetch has it. */
+  readonly fetchMaxBytes: number;
 }
 
 /** Feeds the lane of one event loop from when it is made. */
@@ -31,6 +33,7 @@ export class LaneFeed {
     const { transport, directory } = parts;
     const { lane } = transport;
     if (lane === null) return;
+    lane.boundFetches(parts.fetchMaxBytes);
     for (const topic of directory.topics()) this.#put(lane, topic);
     directory.onTopic = (topic) => this.#put(lane, topic);
     directory.onTopicRemoved = ({ name, traffic }) => {

@@ -6,6 +6,7 @@ import { LATENCY_BUCKETS } from "#common/latency-histogram.ts";
 import {
   closeLane,
   laneAdopt,
+  laneBoundFetches,
   laneForget,
   lanePutTopic,
   laneRemoveTopic,
@@ -55,6 +56,9 @@ export function openFastLane(options: LaneOptions, host: LaneHost): FastLane {
     },
     removeTopic(name): void {
       if (isOpen) laneRemoveTopic(laneId, name);
+    },
+    boundFetches(maxBytes): void {
+      if (isOpen) laneBoundFetches(laneId, maxBytes);
     },
     takeCounts(): LaneCounts | null {
       if (!isOpen) return null;

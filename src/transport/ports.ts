@@ -201,6 +201,8 @@ export interface FastLane {
   /** @param partitions - handle and leader epoch by index; a handle of -1 where the lane must not serve. */
   putTopic(name: string, topicId: string, token: number, partitions: Float64Array): void;
   removeTopic(name: string): void;
+  /** Says the most that an answer to a fetch may hold; before that no fetch is served. */
+  boundFetches(maxBytes: number): void;
   /** Null once it is closed. */
   takeCounts(): LaneCounts | null;
   takeTraffic(

@@ -148,6 +148,13 @@ pub fn lane_put_topic(
     Ok(())
 }
 
+/// Tells the lane the most that an answer to a fetch may hold (`fetch.max.bytes`). Before that it serves no fetch.
+#[napi(catch_unwind)]
+pub fn lane_bound_fetches(lane_id: f64, max_bytes: f64) -> Result<()> {
+    lane_of(lane_id)?.lane.topics().bound_fetches(max_bytes as i64);
+    Ok(())
+}
+
 /// Tells the lane that a topic is gone.
 #[napi(catch_unwind)]
 pub fn lane_remove_topic(lane_id: f64, name: String) -> Result<()> {
