@@ -312,3 +312,74 @@ test("a lane's answers are those of the handler, and count the same", async () =
   expect(threadNames().filter((name) => name === "sluice-lane")).toHaveLength(1);
   expect(await counted(withLane)).toEqual(await counted(without));
 }, 60_000);
+
+const PRODUCERS = 12;
+const REQUESTS = 120;
+const PARTITIONS = 3;
+const CORRUPT_MESSAGE = 2;
+
+/** One record to a partition, damaged where the broker has to refuse it. */
+function oneRecord(index: number, isDamaged: boolean): Case {
+  const records = encodeRecordBatch({
+    records: [{ key: null, value: new Uint8Array(20), headers: [] }],
+    timestamp: TIMESTAMP,
+  });
+  if (isDamaged) records[records.length - 1] = 77;
+  const topicData = [{ name: TOPIC, topicId: "", partitionData: [{ index, records }] }];
+  return {
+    version: 9,
+    clientId: "many",
+    flipAt: -1,
+    cutBytes: 0,
+    extraBytes: 0,
+    request: () => ({ transactionalId: null, acks: 1, timeoutMs: 1000, topicData }),
+  };
+}
+
+test("producers that send at once are each answered in order, and every record lands once", async () => {
+  await using broker = await startBroker();
+  await createTopics(broker);
+  const clients = await Promise.all(Array.from({ length: PRODUCERS }, () => Client.open(broker)));
+  const numbers = new Numbers(7);
+  const plans = clients.map((_, producer) =>
+    Array.from({ length: ROW + REQUESTS }, (_, number) => ({
+      // Some keep to a partition, the others go through all.
+      index: (producer % 2 === 0 ? producer / 2 : number) % PARTITIONS,
+      isDamaged: number >= ROW && numbers.oneIn(60),
+    })),
+  );
+  const offsets: number[][] = Array.from({ length: PARTITIONS }, () => []);
+  const replies = async (producer: number, from: number, to: number): Promise<void> => {
+    for (let number = from; number < to; number++) {
+      const reply = await clients[producer]?.reply();
+      const plan = plans[producer]?.[number];
+      if (reply === null || reply === undefined || plan === undefined) throw new Error("closed");
+      const reader = new Reader(reply);
+      expect(reader.int32()).toBe(number);
+      reader.int8();
+      const response = ProduceApi.response.decode(reader, 9);
+      const [partition] = response.responses[0]?.partitionResponses ?? [];
+      expect(partition?.errorCode).toBe(plan.isDamaged ? CORRUPT_MESSAGE : 0);
+      if (!plan.isDamaged) offsets[plan.index]?.push(partition?.baseOffset ?? -1);
+    }
+  };
+  const send = (from: number, to: number): void => {
+    for (const [producer, client] of clients.entries()) {
+      const frames = (plans[producer] ?? [])
+        .slice(from, to)
+        .map(({ index, isDamaged }, at) => encodeCase(oneRecord(index, isDamaged), from + at, ""));
+      client.send(Buffer.concat(frames));
+    }
+  };
+  for (const [from, to] of [
+    [0, ROW],
+    [ROW, ROW + REQUESTS],
+  ] as const) {
+    send(from, to);
+    await Promise.all(clients.map((_, producer) => replies(producer, from, to)));
+  }
+  for (const client of clients) client.close();
+  for (const found of offsets) {
+    expect(found.toSorted((a, b) => a - b)).toEqual(found.map((_, at) => at));
+  }
+}, 60_000);

@@ -7,6 +7,8 @@
 //!
 //! A connection that has its replies not taken is not read.
 
+mod rounds;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,9 +21,8 @@ use crate::buffers::{Buffers, LARGEST_BYTES};
 use crate::connection::{Connection, Flow};
 use crate::frame::Header;
 use crate::lane::{Command, Reason, Returned, Shared};
-use crate::produce::{BatchHead, INLINE_BYTES, Produce, head_of, is_for_the_loop, restore_head};
 use crate::reply::ReplyBuffer;
-use crate::{Counts, PRODUCE_KEY, Scene, Served, serve};
+use crate::{Counts, Scene, Served, serve};
 
 const PREFIX_BYTES: usize = 4;
 /// What is received at once of a connection with small frames.
@@ -46,18 +47,6 @@ struct Work {
     at: usize,
     end: usize,
     is_done: bool,
-}
-
-/// A Produce that waits for the others of its round.
-struct Item {
-    work: usize,
-    connection: usize,
-    /// Of the frame without its size.
-    start: usize,
-    end: usize,
-    header: Header,
-    produce: Produce,
-    original: BatchHead,
 }
 
 /// What follows in some bytes.
@@ -620,155 +609,5 @@ impl Worker {
             shared.counts.latency(key, 1, nanoseconds);
         }
         Some(served)
-    }
-
-    /// Serves what is in the arena, in rounds: of each connection one Produce a round.
-    fn run_works(&mut self) {
-        let mut works = std::mem::take(&mut self.works);
-        let mut arena = std::mem::take(&mut self.arena);
-        let mut items: Vec<Item> = Vec::with_capacity(works.len());
-        loop {
-            items.clear();
-            for (number, work) in works.iter_mut().enumerate().filter(|(_, work)| !work.is_done) {
-                self.advance(number, work, &mut arena, &mut items);
-            }
-            if items.is_empty() {
-                break;
-            }
-            self.append_round(&items, &mut works, &mut arena);
-        }
-        works.clear();
-        self.works = works;
-        self.arena = arena;
-        self.arena_used = 0;
-    }
-
-    /// Serves frames of one connection up to its next Produce, which is left for the round.
-    fn advance(&mut self, number: usize, work: &mut Work, arena: &mut [u8], items: &mut Vec<Item>) {
-        let index = work.connection;
-        loop {
-            let bytes = arena.get_mut(work.at..work.end).unwrap_or_default();
-            let total = match next_frame(bytes) {
-                Next::Frame(total) => total,
-                Next::Partial(_) => {
-                    work.is_done = true;
-                    self.send(index);
-                    self.keep(index, bytes);
-                    return;
-                }
-                Next::Odd => {
-                    work.is_done = true;
-                    if self.send_before_leaving(index) {
-                        self.leave_with(index, Reason::NotMine, bytes.to_vec());
-                    }
-                    return;
-                }
-            };
-            let Some(frame) = bytes.get_mut(PREFIX_BYTES..total) else { return };
-            let header = Header::parse(frame);
-            if let Some(header) = header.filter(|header| header.api_key == PRODUCE_KEY) {
-                let shared = Arc::clone(&self.shared);
-                let scene =
-                    Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
-                if let Some(produce) = Produce::parse(frame, &header, &scene)
-                    && let Some(original) = frame.get(produce.records.clone()).and_then(head_of)
-                {
-                    let start = work.at + PREFIX_BYTES;
-                    let end = work.at + total;
-                    items.push(Item {
-                        work: number,
-                        connection: index,
-                        start,
-                        end,
-                        header,
-                        produce,
-                        original,
-                    });
-                    return;
-                }
-                self.refuse(work, arena);
-                return;
-            }
-            match self.serve_one(index, frame) {
-                Some(Served::NotMine) => return self.refuse(work, arena),
-                Some(_) => work.at += total,
-                None => {
-                    work.is_done = true;
-                    return self.leave(index, Reason::Broken);
-                }
-            }
-            if !self.may_go_on(index) {
-                work.is_done = true;
-                let rest = arena.get(work.at..work.end).unwrap_or_default();
-                self.keep(index, rest);
-                return;
-            }
-        }
-    }
-
-    /// A connection goes back from its next frame on.
-    fn refuse(&mut self, work: &mut Work, arena: &[u8]) {
-        work.is_done = true;
-        if self.send_before_leaving(work.connection) {
-            let rest = arena.get(work.at..work.end).unwrap_or_default();
-            self.leave_with(work.connection, Reason::NotMine, rest.to_vec());
-        }
-    }
-
-    /// Appends one Produce of each connection and writes the replies.
-    fn append_round(&mut self, items: &[Item], works: &mut [Work], arena: &mut [u8]) {
-        let started = Instant::now();
-        let shared = Arc::clone(&self.shared);
-        let mut served = 0;
-        for item in items {
-            let index = item.connection;
-            let Some(work) = works.get_mut(item.work) else { continue };
-            let Some(records) = arena
-                .get_mut(item.start..item.end)
-                .and_then(|frame| frame.get_mut(item.produce.records.clone()))
-            else {
-                continue;
-            };
-            let request = item.produce.request(self.now_ms);
-            let Some(partition) = item.produce.partition() else { continue };
-            let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| {
-                partition.log.append_within(records, &request, INLINE_BYTES)
-            })) else {
-                work.is_done = true;
-                self.leave(index, Reason::Broken);
-                continue;
-            };
-            let landed = match outcome {
-                Ok(landed) if !is_for_the_loop(&landed) => landed,
-                _ => {
-                    restore_head(records, &item.original);
-                    self.refuse(work, arena);
-                    continue;
-                }
-            };
-            work.at = item.end;
-            let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
-                work.is_done = true;
-                continue;
-            };
-            if connection.reply.is_empty()
-                && let Some(spare) = self.spare_replies.pop()
-            {
-                connection.reply = spare;
-            }
-            let before = connection.reply.bytes().len();
-            item.produce.answer(&item.header, &landed, &mut connection.reply);
-            let reply_bytes = connection.reply.bytes().len() - before;
-            let request_bytes = item.end - item.start;
-            shared.counts.request(PRODUCE_KEY, item.header.api_version, request_bytes, reply_bytes);
-            served += 1;
-            if !self.may_go_on(index) {
-                work.is_done = true;
-                let rest = arena.get(work.at..work.end).unwrap_or_default();
-                self.keep(index, rest);
-            }
-        }
-        let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        shared.counts.latency(PRODUCE_KEY, served, nanoseconds);
     }
 }
