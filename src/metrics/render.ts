@@ -251,6 +251,9 @@ function writeConnections(writer: ExpositionWriter, threads: readonly ThreadSnap
   writer
     .counter("sluice_file_sends_total", "Replies whose records went from files to sockets.")
     .sample(total("slicedSendsCount"));
+  writer
+    .counter("sluice_fast_lane_requests_total", "Requests that the fast lane answered.")
+    .sample(total("laneFramesCount"));
 }
 
 function writeWaiting(writer: ExpositionWriter, threads: readonly ThreadSnapshot[]): void {

@@ -91,8 +91,10 @@ const HELD_BYTES_FREE = 4096;
 /** Unsent bytes a connection may always have. When all together have too many, it is not read with more, and cut with much more. */
 const UNSENT_BYTES_FREE = 64 * 1024;
 
-/** After a larger chunk the runtime may read on at once: the connection is not lent then. */
+/** After a larger chunk the runtime may read on at once: the connection is lent when the turn is over. */
 const LENDING_CHUNK_BYTES = 32 * 1024;
+/** Most of a frame that goes along with a connection. */
+const LENDING_PARTIAL_BYTES = 1 << 20;
 
 /** Larger replies leave at once even in a burst: one write for them is no waste. */
 const MAX_DEFERRED_BYTES = 4096;
@@ -321,6 +323,10 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     this.#environment.statistics.receivedBytes += chunk.length;
     this.#take(chunk, nowMs);
     if (chunk.length <= LENDING_CHUNK_BYTES) this.#lend();
+    else if (this.#row.isLongEnough && !this.#isFlushScheduled && !this.#isClosed) {
+      this.#isFlushScheduled = true;
+      this.#environment.scheduleFlushAfterTurn(this);
+    }
   }
 
   /** Takes input, from the socket or from the lane. */
@@ -349,16 +355,22 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       : -1;
   }
 
-  /** Goes to the fast lane after a row of requests that it might have served, when nothing is under way. */
+  /** Goes to the fast lane after a row of requests that it might have served, when none is under way. */
   #lend(): void {
     const { lane } = this.#environment;
     if (lane === null || !this.#row.isLongEnough || !this.isQuiet || !this.canTakeFrame) return;
-    const isBusy = this.#receiver.isMidFrame || this.#held.length > 0 || this.#isFlushScheduled;
-    if (isBusy || this.#isPaused || this.#isWaitingForRoom || this.#socket.fd < 0) return;
+    const isBusy = this.#held.length > 0 || this.#isFlushScheduled || this.#isPaused;
+    if (isBusy || this.#isWaitingForRoom || this.#socket.fd < 0) return;
+    // Who sends ahead is never between two frames: what is there of the next one goes along.
+    if (this.#receiver.filledBytes > LENDING_PARTIAL_BYTES) return;
     this.#isPaused = true;
     this.#isLent = true;
     this.#socket.pause();
-    if (lane.adopt(this.id, this.#socket.fd)) return;
+    if (lane.adopt(this.id, this.#socket.fd, this.#receiver.partial())) {
+      this.#receiver.release();
+      this.frameStartedMs = -1;
+      return;
+    }
     this.#isLent = false;
     this.#isPaused = false;
     this.#row.onReturned();

@@ -44,7 +44,7 @@ export function openFastLane(options: LaneOptions, host: LaneHost): FastLane {
   });
   return {
     isCandidate: (bytes, start) => bytes[start] === 0 && (bytes[start + 1] as number) < API_KEYS,
-    adopt: (token, fd) => isOpen && laneAdopt(laneId, token, fd),
+    adopt: (token, fd, input) => isOpen && laneAdopt(laneId, token, fd, input),
     takeBack(token): void {
       if (isOpen) laneTakeBack(laneId, token);
     },

@@ -145,11 +145,25 @@ export class FrameReceiver {
     return ConsumeResult.DONE;
   }
 
-  /** Gives back what is held; the connection is closing. */
+  /** A copy of what is held: the beginning of a frame, from its size on. Fed to `consume` again after `release`, it leads to the same. */
+  partial(): Uint8Array {
+    const isBegun = this.#buffer !== null;
+    const prefixBytes = isBegun ? SIZE_PREFIX_BYTES : this.#prefixBytes;
+    const value = isBegun ? this.#frameBytes : this.#prefixValue;
+    const filledBytes = isBegun ? this.#filledBytes : 0;
+    const bytes = new Uint8Array(prefixBytes + filledBytes);
+    for (let at = 0; at < prefixBytes; at++) bytes[at] = value >>> (8 * (prefixBytes - 1 - at));
+    if (this.#buffer !== null) bytes.set(this.#buffer.subarray(0, filledBytes), prefixBytes);
+    return bytes;
+  }
+
+  /** Gives back and forgets what is held. */
   release(): void {
     const buffer = this.#buffer;
     this.#buffer = null;
     this.#prefixBytes = 0;
+    this.#prefixValue = 0;
+    this.#filledBytes = 0;
     if (buffer !== null) this.#pool.release(buffer);
     this.#pool.leave(this.#owner);
   }

@@ -127,6 +127,8 @@ export interface TransportStatistics {
   refusedRateCount: number;
   openCount: number;
   framesCount: number;
+  /** Those of them that the fast lane served. */
+  laneFramesCount: number;
   receivedBytes: number;
   writesCount: number;
   slicedSendsCount: number;
@@ -192,8 +194,13 @@ export interface LaneCounts {
 export interface FastLane {
   /** True for a request of an API that lanes serve at all; `start` is where the frame begins, behind its size. */
   isCandidate(bytes: Uint8Array, start: number): boolean;
-  /** Lends a connection: nobody else may touch its socket until it comes back. @returns false when it is not lent. */
-  adopt(token: number, fd: number): boolean;
+  /**
+   * Lends a connection: nobody else may touch its socket until it comes back.
+   *
+   * @param input - what was received of its next frame, from the size on; copied
+   * @returns false when it is not lent.
+   */
+  adopt(token: number, fd: number, input: Uint8Array): boolean;
   /** Asks for a connection; it comes back by `onReturned`. */
   takeBack(token: number): void;
   /** Lets go of a connection that is being closed. */

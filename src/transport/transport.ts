@@ -170,6 +170,7 @@ export class Transport {
     refusedRateCount: 0,
     openCount: 0,
     framesCount: 0,
+    laneFramesCount: 0,
     receivedBytes: 0,
     writesCount: 0,
     slicedSendsCount: 0,
@@ -261,6 +262,7 @@ export class Transport {
     const counts = this.#environment.lane?.takeCounts() ?? null;
     if (counts === null) return null;
     this.statistics.framesCount += counts.framesCount;
+    this.statistics.laneFramesCount += counts.framesCount;
     this.statistics.receivedBytes += counts.receivedBytes;
     this.statistics.writesCount += counts.writesCount;
     this.statistics.slicedSendsCount += counts.slicedSendsCount;

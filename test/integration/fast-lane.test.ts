@@ -286,6 +286,12 @@ async function counted(broker: TestBroker): Promise<string[]> {
     .toSorted();
 }
 
+/** Requests that a broker's fast lane answered. */
+async function laneRequests(broker: TestBroker): Promise<number> {
+  const text = await broker.broker.metrics();
+  return Number(/^sluice_fast_lane_requests_total (\d+)/m.exec(text)?.[1]);
+}
+
 /** Names of this process's threads. */
 function threadNames(): string[] {
   const names: string[] = [];
@@ -311,6 +317,8 @@ test("a lane's answers are those of the handler, and count the same", async () =
   expect(one).toEqual(other);
   expect(threadNames().filter((name) => name === "sluice-lane")).toHaveLength(1);
   expect(await counted(withLane)).toEqual(await counted(without));
+  expect(await laneRequests(withLane)).toBeGreaterThan(CASES);
+  expect(await laneRequests(without)).toBe(0);
 }, 60_000);
 
 const PRODUCERS = 12;
@@ -379,6 +387,7 @@ test("producers that send at once are each answered in order, and every record l
     await Promise.all(clients.map((_, producer) => replies(producer, from, to)));
   }
   for (const client of clients) client.close();
+  expect(await laneRequests(broker)).toBeGreaterThan(REQUESTS);
   for (const found of offsets) {
     expect(found.toSorted((a, b) => a - b)).toEqual(found.map((_, at) => at));
   }

@@ -58,6 +58,7 @@ function threadOf(directory: PartitionDirectory): ThreadSnapshot {
       framesCount: 40,
       receivedBytes: 4000,
       writesCount: 40,
+      laneFramesCount: 7,
       slicedSendsCount: 1,
       closedIdleCount: 1,
       closedFrameDeadlineCount: 0,

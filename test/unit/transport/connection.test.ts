@@ -113,6 +113,7 @@ function harness(
       framesCount: 0,
       receivedBytes: 0,
       writesCount: 0,
+      laneFramesCount: 0,
       slicedSendsCount: 0,
       closedIdleCount: 0,
       closedFrameDeadlineCount: 0,

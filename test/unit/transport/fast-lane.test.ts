@@ -3,6 +3,7 @@
  * and every byte has to pass through both.
  */
 import { afterEach, expect, test } from "bun:test";
+import { openFastLane } from "#transport/fast-lane.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { createNativeAssist } from "#transport/sendfile.ts";
 import { Transport, type TransportOptions } from "#transport/transport.ts";
@@ -235,4 +236,49 @@ test("a size that no frame has closes a lent connection as any other", async () 
   await client.send(Uint8Array.of(255, 255, 255, 255));
   await client.closed();
   expect(transport.statistics.closedBadFrameCount).toBe(1);
+});
+
+test("who sends ahead is lent in the middle of a frame, wherever that is, and loses nothing", async () => {
+  for (const cut of [0, 1, 3, 4, 5, 11, 40_000, 150_000]) {
+    const [transport, port] = start(new Echo());
+    const client = await connect(port);
+    const next = produceLike(1, 200_000);
+    // The loop reads the beginning of a frame together with the row before it.
+    const row = Buffer.concat(Array.from({ length: ROW }, (_, index) => produceLike(index, 40)));
+    await client.send(Buffer.concat([row, next.subarray(0, cut)]));
+    while (transport.lentCount === 0) await Bun.sleep(1);
+    const sent = Buffer.concat([row, next, produceLike(2, 50_000), produceLike(3, 20)]);
+    await client.send(sent.subarray(row.length + cut));
+    const received = await client.received(sent.length);
+    expect(received.equals(sent)).toBe(true);
+    client.socket.end();
+  }
+});
+
+test("who sends large requests ahead is lent", async () => {
+  let lentCount = 0;
+  const assist = createNativeAssist();
+  const transport = new Transport(OPTIONS, new Echo(), {
+    ...assist,
+    openLane(options, host) {
+      const lane = openFastLane(options, host);
+      return {
+        ...lane,
+        adopt(token, fd, input) {
+          lentCount++;
+          return lane.adopt(token, fd, input);
+        },
+      };
+    },
+  });
+  transports.push(transport);
+  const { port } = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });
+  const client = await connect(port);
+  const frames = Array.from({ length: 4 * ROW }, (_, index) => produceLike(index, 131_000));
+  const sent = Buffer.concat(frames);
+  await client.send(sent);
+  const received = await client.received(sent.length);
+  expect(received.equals(sent)).toBe(true);
+  expect(lentCount).toBeGreaterThan(0);
+  client.socket.end();
 });

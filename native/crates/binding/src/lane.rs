@@ -55,11 +55,11 @@ pub fn close_lane(lane_id: f64) {
     LANES.remove(lane_id);
 }
 
-/// Lends the connection of socket `fd`, known as `token`. From here on nothing else may read from the socket or write to it until it
+/// Lends the connection of socket `fd`, known as `token`, with what was received of its next frame. From here on nothing else may read from the socket or write to it until it
 /// comes back. `false` when the system has no descriptor or thread for it: then it is not lent.
 #[napi(catch_unwind)]
-pub fn lane_adopt(lane_id: f64, token: f64, fd: f64) -> Result<bool> {
-    Ok(lane_of(lane_id)?.lane.adopt(token as u64, fd as i32).is_ok())
+pub fn lane_adopt(lane_id: f64, token: f64, fd: f64, input: &[u8]) -> Result<bool> {
+    Ok(lane_of(lane_id)?.lane.adopt(token as u64, fd as i32, input.to_vec()).is_ok())
 }
 
 /// Asks for a connection; it comes back as any other.

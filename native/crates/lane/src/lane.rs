@@ -62,7 +62,7 @@ pub struct Returned {
 }
 
 pub(crate) enum Command {
-    Adopt { token: u64, socket: OwnedFd },
+    Adopt { token: u64, socket: OwnedFd, input: Vec<u8> },
     TakeBack { token: u64 },
     Forget { token: u64 },
 }
@@ -141,14 +141,15 @@ impl Lane {
         &self.shared.counts
     }
 
-    /// Lends it a connection. From here on only the lane may read from the socket `fd` or write to it, until it comes back.
+    /// Lends it a connection, of which `input` was received and not consumed: it begins where a frame does. From here on only the lane
+    /// may read from the socket `fd` or write to it, until it comes back.
     ///
     /// # Errors
     /// The system's, for want of descriptors or threads; the connection is not lent then.
-    pub fn adopt(&self, token: u64, fd: RawFd) -> io::Result<()> {
+    pub fn adopt(&self, token: u64, fd: RawFd, input: Vec<u8>) -> io::Result<()> {
         let socket = duplicate(fd)?;
         self.start()?;
-        self.push(Command::Adopt { token, socket });
+        self.push(Command::Adopt { token, socket, input });
         Ok(())
     }
 

@@ -151,9 +151,9 @@ impl Worker {
         let commands = std::mem::take(&mut *self.shared.commands.lock());
         for command in commands {
             match command {
-                Command::Adopt { token, socket } => {
+                Command::Adopt { token, socket, input } => {
                     let connection = Connection::new(token, socket, self.now);
-                    self.adopt(connection);
+                    self.adopt(connection, input);
                 }
                 Command::TakeBack { token } => {
                     if let Some(&index) = self.by_token.get(&token)
@@ -171,7 +171,7 @@ impl Worker {
         }
     }
 
-    fn adopt(&mut self, connection: Connection) {
+    fn adopt(&mut self, connection: Connection, input: Vec<u8>) {
         let (token, fd) = (connection.token, connection.fd());
         let index = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
@@ -182,7 +182,7 @@ impl Worker {
             self.shared.give_back(Returned {
                 token,
                 reason: Reason::NoMemory,
-                input: Vec::new(),
+                input,
                 output: Vec::new(),
             });
             return;
@@ -191,6 +191,10 @@ impl Worker {
         if let Some(place) = self.connections.get_mut(index) {
             *place = Some(connection);
         }
+        // What is whole of it waits for no further byte.
+        self.keep(index, &input);
+        self.go_on(index);
+        self.run_works();
     }
 
     fn connection(&mut self, index: usize) -> Option<&mut Connection> {
@@ -338,7 +342,15 @@ impl Worker {
         let _ = self.epoll.change_level(connection.fd(), Interest::Readable, index as u64);
         if let Some((reason, input)) = connection.leaving.take() {
             self.leave_with(index, reason, input);
-        } else if connection.large_bytes > 0 {
+        } else {
+            self.go_on(index);
+        }
+    }
+
+    /// Takes up what a connection holds.
+    fn go_on(&mut self, index: usize) {
+        let Some(connection) = self.connection(index) else { return };
+        if connection.large_bytes > 0 {
             self.read_large(index);
         } else if connection.filled > 0 {
             self.queue(index, 0);
