@@ -175,6 +175,7 @@ function makeCase(numbers: Numbers): Case {
   const version = 3 + numbers.below(11);
   const acks = [1, 1, 1, 1, 1, 1, 0, 0, -1, 2][numbers.below(10)] ?? 1;
   const name = numbers.oneIn(12) ? "missing" : numbers.oneIn(25) ? "flushed" : TOPIC;
+  const transactionalId = numbers.oneIn(100) ? "t" : null;
   const partitionData = Array.from({ length: numbers.oneIn(8) ? 2 : 1 }, () => ({
     index: numbers.below(numbers.oneIn(10) ? 5 : 3),
     records: numbers.oneIn(20) ? null : batch(numbers),
@@ -186,7 +187,7 @@ function makeCase(numbers: Numbers): Case {
     cutBytes: 0,
     extraBytes: numbers.oneIn(20) ? 1 + numbers.below(3) : 0,
     request: (topicId) => ({
-      transactionalId: numbers.oneIn(1000) ? "t" : null,
+      transactionalId,
       acks,
       timeoutMs: 1000,
       topicData: [{ name, topicId, partitionData }],
@@ -274,10 +275,10 @@ async function transcript(
   return lines;
 }
 
-/** What a broker counted of its requests and topics, without times and bytes of frames. */
+/** What a broker counted of its requests and topics, without times. */
 async function counted(broker: TestBroker): Promise<string[]> {
   const text = await broker.broker.metrics();
-  const wanted = /^sluice_(requests_total|request_errors|topic_|produced)/;
+  const wanted = /^sluice_(requests_total|request_errors|request_bytes|topic_|produced)/;
   return text
     .split("\n")
     .filter(
