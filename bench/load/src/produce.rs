@@ -65,6 +65,7 @@ pub struct Produce {
 }
 
 impl Produce {
+    // The numbers of one load, named where it is made of the options.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         version: i16,

@@ -117,7 +117,7 @@ impl Fetch {
         scene: &Scene<'_>,
         memory: &mut Memory,
         reply: &mut ReplyBuffer,
-    ) -> Option<u64> {
+    ) -> Option<()> {
         let count = cursor.array_count(self.flexible)?;
         // No topic would be an answer without records, and each has a partition.
         if count == 0 {
@@ -125,7 +125,6 @@ impl Fetch {
         }
         reply.array_count(self.flexible, count);
         memory.seen.clear();
-        let mut partition_count = 0;
         let mut previous: Option<Arc<Topic>> = None;
         for _ in 0..count {
             let topic = if self.version >= FIRST_VERSION_WITH_TOPIC_IDS {
@@ -157,11 +156,10 @@ impl Fetch {
             }
             cursor.no_tags(self.flexible)?;
             reply.no_tags(self.flexible);
-            partition_count += partitions as u64;
             memory.fetched.push((Arc::clone(&topic), self.bytes - bytes_before));
             previous = Some(topic);
         }
-        Some(partition_count)
+        Some(())
     }
 
     /// Serves one partition and returns its index.
@@ -286,14 +284,14 @@ pub fn serve_fetch(
     if is_served { Served::Reply } else { Served::NotMine }
 }
 
-/// Answers how many partitions were served.
+/// Writes the answer. `None` where anything is not as it should be.
 fn serve(
     frame: &[u8],
     header: &Header,
     scene: &Scene<'_>,
     memory: &mut Memory,
     reply: &mut ReplyBuffer,
-) -> Option<u64> {
+) -> Option<()> {
     let mut cursor = Cursor::new(frame, header.body);
     let mut fetch = Fetch::parse(header, &mut cursor, scene)?;
     // Not throttled.
@@ -302,7 +300,7 @@ fn serve(
         reply.int16(0);
         reply.int32(NO_SESSION.0);
     }
-    let partition_count = fetch.topics(&mut cursor, scene, memory, reply)?;
+    fetch.topics(&mut cursor, scene, memory, reply)?;
     if fetch.version >= FIRST_VERSION_WITH_SESSIONS && cursor.array_count(fetch.flexible)? != 0 {
         return None;
     }
@@ -314,5 +312,5 @@ fn serve(
         return None;
     }
     reply.no_tags(fetch.flexible);
-    Some(partition_count)
+    Some(())
 }

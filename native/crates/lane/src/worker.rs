@@ -519,7 +519,7 @@ impl Worker {
         let filled = connection.filled;
         // What the frame before took is paid for; an announcement alone is not.
         let paid = connection.large_bytes.min(total);
-        let wanted = if filled == 0 { paid.min(FIRST_LARGE_BYTES.max(paid)) } else { filled * 4 };
+        let wanted = if filled == 0 { paid } else { filled * 4 };
         let wanted = wanted.max(FIRST_LARGE_BYTES).min(total).max(filled + 1);
         let Some(mut buffer) = self.buffers.take_idle(total).or_else(|| self.buffers.take(wanted))
         else {

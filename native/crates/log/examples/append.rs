@@ -3,6 +3,7 @@
 //!
 //! `small`: one record of 100 bytes a request; `sequenced`: the same of 64 idempotent producers in turn; `large`: 128 KiB of such
 //! records a request.
+// A driver to be measured: a panic is how it says that something failed.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

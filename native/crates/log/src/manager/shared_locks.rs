@@ -1,6 +1,7 @@
 //! No lock that partitions share is taken by an append or a read: here all of them are held while another thread appends and reads.
 //! A lock that is added to what partitions share belongs into this test, and into `docs/internals/scaling.md`.
 
+// Only in test builds, where a panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

@@ -93,6 +93,7 @@ impl PartitionLog {
 }
 
 /// A group under the partition's lock.
+// What is to be done when the lock is let go, each set on its own: no state machine is hidden in them.
 #[allow(clippy::struct_excessive_bools)]
 struct Group<'g, 'r> {
     log: &'g PartitionLog,
