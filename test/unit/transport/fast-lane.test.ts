@@ -7,25 +7,11 @@ import { openFastLane } from "#transport/fast-lane.ts";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { createNativeAssist } from "#transport/sendfile.ts";
 import { Transport, type TransportOptions } from "#transport/transport.ts";
+import { TRANSPORT_OPTIONS } from "../../support/transport-options.ts";
 
 const OPTIONS: TransportOptions = {
-  sendBufferBytes: -1,
-  receiveBufferBytes: -1,
+  ...TRANSPORT_OPTIONS,
   maxFrameBytes: 8 << 20,
-  maxInFlight: 16,
-  maxUnsentBytes: 1 << 20,
-  turnMs: 1000,
-  idleDeadlineMs: 60_000,
-  frameDeadlineMs: 30_000,
-  sendDeadlineMs: 60_000,
-  maxConnectionsByDescriptors: 1000,
-  maxConnectionsPerSecond: 2147483647,
-  unsentBytes: 1 << 24,
-  maxConnections: 100,
-  maxConnectionsPerAddress: 100,
-  maxConnectionsPerAddressOverrides: new Map(),
-  poolBytes: 1 << 24,
-  poolKeepBytes: 1 << 22,
   laneBytes: 1 << 20,
 };
 /** Requests after which a connection is lent for the first time. */

@@ -1,26 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { plainAddress, Transport, type TransportOptions } from "#transport/transport.ts";
-
-const OPTIONS: TransportOptions = {
-  sendBufferBytes: -1,
-  receiveBufferBytes: -1,
-  maxFrameBytes: 1 << 20,
-  maxInFlight: 16,
-  maxUnsentBytes: 1 << 20,
-  turnMs: 1000,
-  idleDeadlineMs: 60_000,
-  frameDeadlineMs: 30_000,
-  sendDeadlineMs: 60_000,
-  maxConnectionsByDescriptors: 1000,
-  maxConnectionsPerSecond: 2147483647,
-  unsentBytes: 1 << 24,
-  maxConnections: 100,
-  maxConnectionsPerAddress: 100,
-  maxConnectionsPerAddressOverrides: new Map(),
-  poolBytes: 1 << 24,
-  poolKeepBytes: 1 << 22,
-};
+import { TRANSPORT_OPTIONS } from "../../support/transport-options.ts";
 
 /** Answers each frame with itself; a frame that begins with 0 closes, one with 255 is answered by `release`. */
 class Echo implements FrameHandler {
@@ -64,7 +45,7 @@ function start(
   handler: FrameHandler,
   overrides: Partial<TransportOptions> = {},
 ): [Transport, number] {
-  const transport = new Transport({ ...OPTIONS, ...overrides }, handler, null);
+  const transport = new Transport({ ...TRANSPORT_OPTIONS, ...overrides }, handler, null);
   transports.push(transport);
   const bound = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });
   return [transport, bound.port];
