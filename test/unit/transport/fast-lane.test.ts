@@ -215,6 +215,22 @@ test("a lane gives back who is silent", async () => {
   await client.received(ROW * 44 + frame.length);
 });
 
+test("a lane gives back who feeds a frame in drops", async () => {
+  const [transport, port] = start(new Echo());
+  const client = await connect(port);
+  await lend(client, transport);
+  const frame = produceLike(3, 300);
+  let at = 0;
+  while (transport.lentCount > 0) {
+    expect(at).toBeLessThan(frame.length - 1);
+    await client.send(frame.subarray(at, at + 1));
+    at += 1;
+    await Bun.sleep(50);
+  }
+  await client.send(frame.subarray(at));
+  await client.received(ROW * 44 + frame.length);
+});
+
 test("a size that no frame has closes a lent connection as any other", async () => {
   const [transport, port] = start(new Echo());
   const client = await connect(port);

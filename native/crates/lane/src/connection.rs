@@ -42,7 +42,8 @@ pub(crate) struct Connection {
     pub(crate) is_blocked: bool,
     /// Goes back for this reason, with this input, once its replies are sent.
     pub(crate) leaving: Option<(Reason, Vec<u8>)>,
-    /// When bytes last moved, in or out.
+    /// When a request was last served, or reply bytes last left. Received bytes alone do not count: whoever feeds a frame in drops goes back
+    /// to the loop, which has deadlines for that.
     pub(crate) active_at: Instant,
 }
 

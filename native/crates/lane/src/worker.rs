@@ -398,7 +398,6 @@ impl Worker {
             }
         }
         Counts::add(&self.shared.counts.received_bytes, received as u64);
-        connection.active_at = self.now;
         connection.filled = 0;
         let input = std::mem::take(&mut connection.input);
         if !input.is_empty() {
@@ -502,9 +501,6 @@ impl Worker {
             };
             Counts::add(&self.shared.counts.received_bytes, count as u64);
             connection.filled += count;
-            if count > 0 {
-                connection.active_at = self.now;
-            }
             turn_bytes += count;
             is_drained = count < asked;
         }
@@ -615,6 +611,7 @@ impl Worker {
         let peer = &mut connection.peer;
         let served = catch_unwind(AssertUnwindSafe(|| serve(frame, &scene, peer, reply))).ok()?;
         if served != Served::NotMine {
+            connection.active_at = self.now;
             let reply_bytes = reply.bytes().len() as u64 + reply.slices_bytes() - before;
             shared.counts.request(key, version, length, reply_bytes as usize);
             let nanoseconds = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -149,6 +149,7 @@ impl Worker {
             {
                 connection.reply = spare;
             }
+            connection.active_at = self.now;
             let before = connection.reply.bytes().len();
             item.produce.answer(&item.header, &landed, &mut connection.reply);
             let reply_bytes = connection.reply.bytes().len() - before;
