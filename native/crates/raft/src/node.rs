@@ -304,7 +304,11 @@ impl Node {
         if self.is_contradiction(&message) {
             return Err(Refusal::Contradiction);
         }
-        if message.get_msg_type() == MessageType::MsgTimeoutNow && self.must_wait_for_disk() {
+        // Both may begin an election within this call.
+        let kind = message.get_msg_type();
+        if matches!(kind, MessageType::MsgTimeoutNow | MessageType::MsgRequestPreVoteResponse)
+            && self.must_wait_for_disk()
+        {
             return Err(Refusal::Stale);
         }
         let stepped = self.guarded(|node| {
@@ -343,6 +347,11 @@ impl Node {
             MessageType::MsgAppendResponse => {
                 let is_leader = raft.state == StateRole::Leader && message.term == raft.term;
                 is_leader && !message.reject && message.index > log.last_index()
+            }
+            // Requests for votes leave once the log is on disk: nobody has been asked yet.
+            MessageType::MsgRequestVoteResponse => {
+                let is_candidate = raft.state == StateRole::Candidate && message.term == raft.term;
+                is_candidate && !message.reject && log.persisted != log.last_index()
             }
             _ => false,
         }

@@ -136,6 +136,46 @@ fn each_refusal_has_its_code_and_is_counted() {
     assert_eq!(cluster.leader(), Some(leader), "nothing was disturbed");
 }
 
+/// A granted vote (6), or a granted promise of one (18).
+fn grant(kind: u8, to: usize, from: usize, term: u64) -> Vec<u8> {
+    let ids = [0x10, to as u8 + 1, 0x18, from as u8 + 1];
+    sealed([vec![1, 0, 0, 0, 0, 0x08, kind], ids.to_vec(), vec![0x20, term as u8]].concat())
+}
+
+fn persist(node: &mut Node) -> Vec<(i64, Vec<u8>)> {
+    let outcome = node.begin_persist().unwrap().run();
+    node.end_persist(outcome).unwrap();
+    node.persisted().messages
+}
+
+/// The crate panics where a node becomes leader with a log that is not on its disk. It cannot, as long as nobody votes who was not asked:
+/// nobody is asked before the log is on disk, and a promise that comes late, for an election before, only makes a candidate.
+#[test]
+fn nobody_is_elected_before_the_log_is_on_disk() {
+    let mut cluster = Cluster::busy();
+    let leader = cluster.leader().unwrap();
+    let to = (leader + 1) % 3;
+    cluster.nodes[leader].propose(b"not on disk").unwrap();
+    let sent = cluster.nodes[leader].ready().unwrap().messages;
+    let (_, append) = sent.into_iter().find(|(id, _)| *id == to as i64).unwrap();
+    let node = &mut cluster.nodes[to];
+    node.step(&append, None).unwrap();
+    assert!(node.ready().unwrap().messages.is_empty() && node.needs_persist());
+    node.campaign();
+    let term = node.status().term;
+    assert!(node.ready().unwrap().messages.is_empty(), "no promise is asked for yet");
+    assert_eq!(node.step(&grant(18, to, leader, term + 1), None), Ok(()));
+    assert!(node.ready().unwrap().messages.is_empty(), "no vote is asked for yet");
+    let status = node.status();
+    assert_eq!((status.role, status.term), (Role::Candidate, term + 1));
+    assert!(status.persisted < status.last_index);
+    assert_eq!(node.step(&grant(6, to, leader, term + 1), None), Err(Refusal::Contradiction));
+    assert_eq!(node.status().role, Role::Candidate);
+    assert!(!persist(node).is_empty(), "now the votes are asked for");
+    assert_eq!(node.step(&grant(6, to, leader, term + 1), None), Ok(()));
+    assert_eq!((node.status().role, node.poison()), (Role::Leader, None));
+}
+
 #[test]
 fn random_and_changed_bytes_disturb_nothing() {
     let mut cluster = Cluster::busy();
