@@ -2,6 +2,7 @@
  * The replicas of a simulated broker: brings them in line with the metadata, fetches from leaders, keeps ISRs, and serves clients and followers.
  */
 import { ErrorCode } from "#common/error-code.ts";
+import { SetAside } from "#broker/set-aside.ts";
 import { createLogger } from "#common/logger.ts";
 import type { Random } from "#common/time.ts";
 import { OFFSETS_TOPIC } from "#coordinator/group/group-coordinator.ts";
@@ -51,7 +52,7 @@ import type { Machine, World } from "./world.ts";
 
 const LAG_TIME_MAX_MS = 1000;
 const FETCH_BYTES = 1 << 20;
-/** Pause before a partition is tried again that could not be made. */
+/** Pause before a partition is tried again that could not be made, or whose log was set aside on a full disk. */
 const RETRY_MS = 500;
 
 /** What they work with. */
@@ -146,6 +147,16 @@ export class BrokerReplicas implements MetadataPublisher {
       this.#found.set(slotOf(topic, partition, plan.partitionCount) ?? -1, handle);
     }
     this.#groups = plan.memberCount === 0 ? null : this.#openGroups();
+    const setAside = new SetAside({
+      store: options.store,
+      onReopened: (candidates) => {
+        options.world.count("log open again after a full disk");
+        if (this.#image !== null) this.#publisher.followAnew(this.#image, candidates);
+        this.#loadGroups();
+      },
+      logger,
+    });
+    this.#lookLater(setAside);
   }
 
   /** What there is to look at. */
@@ -220,7 +231,7 @@ export class BrokerReplicas implements MetadataPublisher {
       handle = found ?? store.createPartition({ topic, partition, topicId, config });
     } catch (error) {
       if (!(error instanceof LogError)) throw error;
-      this.#retryLater(error);
+      this.#retryLater(topic, error);
       return;
     }
     if (found !== undefined) store.configurePartition(found, config);
@@ -228,8 +239,23 @@ export class BrokerReplicas implements MetadataPublisher {
     this.#hosted.set(slot, { slot, topicId, store, handle, look });
   }
 
+  /** Tries logs that were set aside at the start again and again, as a broker does. */
+  #lookLater(setAside: SetAside): void {
+    this.#options.machine.after(RETRY_MS, () => {
+      if (this.#isClosed) return;
+      setAside.look();
+      this.#lookLater(setAside);
+    });
+  }
+
+  /** The coordinator hears that a log it may have missed is there. */
+  #loadGroups(): void {
+    const led = this.#image?.topicsByName.get(OFFSETS_TOPIC)?.partitions[0];
+    if (led?.leader === this.#options.nodeId) this.#groups?.load(0, led.leaderEpoch);
+  }
+
   /** A partition could not be made on a full disk: it is tried again, as a broker does. */
-  #retryLater(why: LogError): void {
+  #retryLater(topic: string, why: LogError): void {
     const { machine, world, nodeId } = this.#options;
     world.count("replica not made on a full disk");
     world.trace(`node ${nodeId} cannot make a replica: ${why.message}`);
@@ -238,6 +264,7 @@ export class BrokerReplicas implements MetadataPublisher {
       if (this.#isClosed || image === null) return;
       this.#provideAll(image);
       this.#publisher.retryMissing(image);
+      if (topic === OFFSETS_TOPIC && this.#hostedOf(topic, 0) !== undefined) this.#loadGroups();
     });
   }
 

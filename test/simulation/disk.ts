@@ -183,6 +183,12 @@ export class SimulatedStore extends NativeLogStore {
     return count;
   }
 
+  override reopenPartitions(): Promise<number> {
+    const count = native.reopenSimulatedPartitions(this.#id);
+    if (count > 0) this.#touch(null);
+    return Promise.resolve(count);
+  }
+
   override flush(handle: number): Promise<void> {
     this.#touch(handle);
     return settled(() => native.flushSimulatedPartition(handle));

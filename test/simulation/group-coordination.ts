@@ -2,7 +2,7 @@
  * The group coordinator of a simulated node: production's, over production's adapter to the log, on the node's simulated disk. It serves while
  * its node leads the one partition of `__consumer_offsets`.
  */
-import { createLogger } from "#common/logger.ts";
+import { createLogger, type Logger } from "#common/logger.ts";
 import type { MaybePromise } from "#common/maybe-promise.ts";
 import type { Random } from "#common/time.ts";
 import { GROUP_COORDINATOR_DEFAULTS, GROUP_SETTINGS_DEFAULTS } from "#coordinator/group/config.ts";
@@ -15,7 +15,7 @@ import type { PartitionWriter } from "#coordinator/runtime/ports.ts";
 import { nativeCodecs } from "#log/native-log.ts";
 import type { MetadataPublisher } from "#metadata/metadata-loader.ts";
 import { CoordinatorLog, type InternalPartition } from "#broker/coordinator-log.ts";
-import { groupPublisher } from "#broker/group-publisher.ts";
+import { groupPublisher, loadGroups } from "#broker/group-publisher.ts";
 import { GroupTopics } from "#broker/group-topics.ts";
 import type { ReplicaManager } from "#replica/replica-manager.ts";
 import type { SimulatedStore } from "./disk.ts";
@@ -52,6 +52,7 @@ export class GroupCoordination {
   /** In the order in which they are to be told of metadata. */
   readonly publishers: readonly MetadataPublisher[];
   readonly #groups: GroupCoordinator;
+  readonly #logger: Logger;
 
   constructor({ world, machine, plan, store, replicas, random, find }: GroupCoordinationOptions) {
     const topics = new GroupTopics();
@@ -79,11 +80,16 @@ export class GroupCoordination {
       onCompactionFailed: (_, error) => world.fail(error),
       ensureOffsetsTopic: () => Promise.resolve(),
     });
-    const logger = createLogger("error", (_, message, fields) =>
+    this.#logger = createLogger("error", (_, message, fields) =>
       world.trace(`node ${machine.id} logs ${message} ${JSON.stringify(fields)}`),
     );
-    this.publishers = [topics, groupPublisher(this.#groups, machine.id, logger)];
+    this.publishers = [topics, groupPublisher(this.#groups, machine.id, this.#logger)];
     this.#groups.start();
+  }
+
+  /** The log of a partition that this node leads is there at last. */
+  load(partition: number, leaderEpoch: number): void {
+    loadGroups(this.#groups, partition, leaderEpoch, this.#logger);
   }
 
   serve({ call }: GroupRequest): Promise<unknown> {

@@ -94,6 +94,14 @@ pub fn step_simulated_store(store_id: f64) -> Result<f64> {
     Ok(store_of(store_id)?.step() as f64)
 }
 
+/// As `reopenPartitions`, at once and after a look at the free bytes.
+#[napi(catch_unwind)]
+pub fn reopen_simulated_partitions(store_id: f64) -> Result<f64> {
+    let store = store_of(store_id)?;
+    store.sample_space();
+    Ok(store.reopen_partitions() as f64)
+}
+
 /// As `flushPartition`, at once.
 #[napi(catch_unwind)]
 pub fn flush_simulated_partition(handle: f64) -> Result<()> {

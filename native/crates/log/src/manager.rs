@@ -654,7 +654,6 @@ impl LogManager {
     /// of asking, and a look at the free bytes. Returns how many partitions were synced.
     pub fn step(&self) -> usize {
         self.sample_space();
-        self.reopen_partitions();
         self.step_moves();
         self.directories.iter().flatten().map(|directory| directory.step()).sum()
     }
