@@ -40,6 +40,20 @@ describe("a history", () => {
     expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();
   });
 
+  test("holds an elected without everything to what it has, where it was acknowledged", () => {
+    const has = new Map([
+      ["p-0", 0],
+      ["p-1", 1],
+    ]);
+    const history = historyOf(2);
+    history.onUncleanElection(0, has);
+    expect([history.ackedAt(0, 0), history.ackedAt(0, 1)]).toEqual(["p-0", "p-1"]);
+    // An attempt in an older epoch left it at another offset: the one that was acknowledged is gone.
+    history.onUncleanElection(0, has.set("p-1", 2));
+    expect([history.ackedAt(0, 0), history.ackedAt(0, 1)]).toEqual(["p-0", null]);
+    expect(() => history.checkLog(0, logOf("p-1"), "it")).toThrow("p-0, acknowledged at 0");
+  });
+
   test("does not hold anybody to acks=1, unless it was read", () => {
     const history = historyOf(2, 1);
     expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();

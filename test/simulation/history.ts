@@ -113,14 +113,17 @@ export class History {
 
   /**
    * A partition goes on with what one replica has: an unclean election, or the last leader where as many members as had to be safe went
-   * down without closing their logs (KIP-966). What it does not have may be gone; of what it has it is the only copy that counts.
+   * down without closing their logs (KIP-966). What it does not have may be gone, be it that it has the value elsewhere, from an attempt in
+   * an older epoch; of what it has it is the only copy that counts.
    *
-   * @param has - the values it has.
+   * @param has - offsets by the values it has.
    */
-  onUncleanElection(partition: number, has: ReadonlySet<string>): void {
+  onUncleanElection(partition: number, has: ReadonlyMap<string, number>): void {
     for (const written of this.#written.values()) {
       if (written.partition !== partition) continue;
-      if (!has.has(written.value)) written.lostCopies = Number.POSITIVE_INFINITY;
+      const at = has.get(written.value);
+      const isThere = at !== undefined && (written.offset < 0 || written.offset === at);
+      if (!isThere) written.lostCopies = Number.POSITIVE_INFINITY;
       else written.lostCopies = Math.max(written.lostCopies, this.#minIsr - 1);
     }
   }

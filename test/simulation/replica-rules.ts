@@ -108,7 +108,7 @@ export class PartitionRules {
   /** Somebody leads who need not have everything: what it does not have may be gone, and no more than that. */
   onUncleanElection(leader: number, leaderEpoch: number): void {
     this.#uncleanEpoch = leaderEpoch;
-    const has = new Set(this.#shadow(leader).records.map(({ value }) => value));
+    const has = new Map(this.#shadow(leader).records.map(({ value }, offset) => [value, offset]));
     this.#history.onUncleanElection(this.#slot, has);
   }
 
