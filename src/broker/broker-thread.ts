@@ -115,8 +115,10 @@ class ThreadFrameHandler implements FrameHandler {
     if (info != null) info.peerNodeId = nodeId;
   }
 
-  close(connectionId: number): void {
-    this.#remotes.get(connectionId)?.connection.close();
+  close(connectionId: number, isReset: boolean): void {
+    const connection = this.#remotes.get(connectionId)?.connection;
+    if (isReset) connection?.reset();
+    else connection?.close();
   }
 }
 
@@ -220,7 +222,7 @@ self.onmessage = ({ data }): void => {
       running?.frames.onPeer(data.connectionId, data.nodeId);
       return;
     case "close":
-      running?.frames.close(data.connectionId);
+      running?.frames.close(data.connectionId, data.isReset);
       return;
     case "limit-connections":
       running?.transport.limitConnections(data.counts);

@@ -67,9 +67,17 @@ class RemoteConnection implements FrameConnection {
   }
 
   close(): void {
+    this.#close(false);
+  }
+
+  reset(): void {
+    this.#close(true);
+  }
+
+  #close(isReset: boolean): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    this.#post({ kind: "close", connectionId: this.id });
+    this.#post({ kind: "close", connectionId: this.id, isReset });
   }
 
   answer(requestId: number, bytes: Uint8Array | null): void {

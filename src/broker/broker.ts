@@ -52,6 +52,7 @@ import { PartitionDirectory } from "#replica/partition-directory.ts";
 import { ReplicaManager } from "#replica/replica-manager.ts";
 import { Dispatcher } from "#server/dispatcher.ts";
 import { ClientTelemetry } from "#server/client-telemetry.ts";
+import { EarlyRequests } from "#server/early-requests.ts";
 import { FetchSessionCache } from "#server/fetch-session.ts";
 import { HandlerTable } from "#server/handler-table.ts";
 import { LaneFeed } from "#server/lane-feed.ts";
@@ -260,7 +261,11 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
     const dispatcher = new Dispatcher(table, encoder, requestLog, () => SYSTEM_CLOCK.monotonicMs());
     if (settings.sluiceRaiseOpenFiles) raiseOpenFileLimit();
     const node = await openClusterNode(settings, config, logger, options);
-    const frames = node?.guard(dispatcher) ?? dispatcher;
+    const early =
+      settings.cluster?.isController === false
+        ? new EarlyRequests(dispatcher, (apiKey) => table.get(apiKey) !== undefined)
+        : null;
+    const frames = node?.guard(early ?? dispatcher) ?? dispatcher;
     const frontend = await openFrontend(settings, frames, requestLog, logger, (line) =>
       options.onFatal?.(new Error(line)),
     );
@@ -287,6 +292,7 @@ async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
       table,
       node,
       frontend,
+      early,
       requests: dispatcher.statistics,
       store,
       life,
@@ -317,6 +323,8 @@ interface Assembly {
   /** Null for a node by itself. */
   readonly node: ClusterNode | null;
   readonly frontend: Frontend;
+  /** Where requests wait that come before this node serves clients; null where its sockets are not read before. */
+  readonly early: EarlyRequests | null;
   /** Of the requests that this thread serves. */
   readonly requests: RequestStatistics;
   readonly store: LogStore;
@@ -378,7 +386,7 @@ function ownMetadata(
 async function assemble(assembly: Assembly): Promise<RunningBroker> {
   const { logger, observation, requestLog, config, settings, table, frontend, store, undo } =
     assembly;
-  const { onFatal, node, signal } = assembly;
+  const { onFatal, node, early, signal } = assembly;
   const { nodeId } = settings;
   const { clusterId } = store.report;
   const wheel = new TimerWheel(SYSTEM_CLOCK, SYSTEM_SCHEDULER, DEADLINE_SLOT_MS);
@@ -601,7 +609,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   loader.addPublisher(assignments);
   loader.addPublisher(groupPublisher(groups, nodeId, logger));
   // A node that is only a broker has no listener but this one for what the quorum tells it.
-  if (settings.cluster?.isController === false) frontend.serve();
+  if (early !== null) frontend.serve();
   if (own === null) await clusterBroker?.join(signal);
   else await own.loader.load();
   requireWanted(signal);
@@ -665,7 +673,8 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   await clusterBroker?.enterService(signal);
   // The last wait: from here to the first request nobody can change his mind.
   requireWanted(signal);
-  frontend.serve();
+  if (early === null) frontend.serve();
+  else early.serve();
   const cluster = (): ClusterStatistics =>
     countCluster({
       nodeId,

@@ -44,7 +44,7 @@ export type ToThread =
       /** A whole frame; null to answer nothing. */
       readonly bytes: Uint8Array | null;
     }
-  | { readonly kind: "close"; readonly connectionId: number }
+  | { readonly kind: "close"; readonly connectionId: number; readonly isReset: boolean }
   /** A node of the cluster is at the other end of the connection. */
   | { readonly kind: "peer"; readonly connectionId: number; readonly nodeId: number }
   | { readonly kind: "limit-connections"; readonly id: number; readonly counts: ConnectionCounts }

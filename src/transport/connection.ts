@@ -528,6 +528,14 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     this.onSocketClosed();
   }
 
+  /** Closes at once, with a reset. */
+  reset(): void {
+    if (this.#isClosed) return;
+    if (this.#isLent) this.#leaveLane();
+    this.#socket.terminate();
+    this.onSocketClosed();
+  }
+
   /** Takes no further request and closes when the last reply has left. */
   closeAfterReplies(): void {
     if (this.#isClosed) return;

@@ -78,6 +78,8 @@ export interface FrameConnection extends ReplyTarget {
   readonly canSendSlices: boolean;
   /** The frame at hand is answered later; with `isPipelined` the next one may start before. */
   defer(isPipelined: boolean): ReplyTarget;
+  /** Closes with a reset: what was sent has not been looked at, and whoever sent it may ask another broker. */
+  reset(): void;
   /** Told when another node of the cluster turned out to be at the other end; for connections that somebody else keeps. */
   onPeer?(nodeId: number): void;
 }

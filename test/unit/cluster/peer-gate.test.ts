@@ -57,6 +57,9 @@ class FakeConnection implements FrameConnection {
   close(): void {
     this.isClosed = true;
   }
+  reset(): void {
+    this.isClosed = true;
+  }
   get peerNodeId(): number {
     return (this.attachment as ConnectionInfo).peerNodeId;
   }

@@ -51,6 +51,11 @@ class FakeConnection {
     this.events.push("close");
     this.isClosed = true;
   }
+
+  reset(): void {
+    this.events.push("reset");
+    this.isClosed = true;
+  }
 }
 
 interface Fixture {

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { createConnection } from "node:net";
 import type { FrameConnection, FrameHandler } from "#transport/ports.ts";
 import { plainAddress, Transport, type TransportOptions } from "#transport/transport.ts";
 import { TRANSPORT_OPTIONS } from "../../support/transport-options.ts";
 
-/** Answers each frame with itself; a frame that begins with 0 closes, one with 255 is answered by `release`. */
+/** Answers each frame with itself; a frame that begins with 0 closes, with 254 resets, one with 255 is answered by `release`. */
 class Echo implements FrameHandler {
   readonly held: (() => void)[] = [];
   openCount = 0;
@@ -21,6 +22,7 @@ class Echo implements FrameHandler {
     new DataView(reply.buffer).setInt32(0, end - start);
     reply.set(bytes.subarray(start, end), 4);
     if (bytes[start] === 0) connection.close();
+    else if (bytes[start] === 254) connection.reset();
     else if (bytes[start] === 255) {
       const slot = connection.defer(true);
       this.held.push(() => slot.reply(reply));
@@ -139,6 +141,20 @@ describe("Transport", () => {
     await good.send(framed(new Uint8Array([7])));
     await until(() => good.received().length === 5);
     expect([handler.openCount, transport.connectionCount]).toEqual([1, 1]);
+  });
+
+  test("a reset is one for the client too, and an end in order is not", async () => {
+    const [, port] = start(new Echo());
+    const endOf = (first: number): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = createConnection(port, "127.0.0.1", () =>
+          socket.write(framed(new Uint8Array([first]))),
+        );
+        socket.on("error", ({ message }) => resolve(message));
+        socket.on("end", () => resolve("end"));
+      });
+    expect(await endOf(0)).toBe("end");
+    expect(await endOf(254)).toContain("ECONNRESET");
   });
 
   test("limits of connections hold, all together and by address", async () => {
