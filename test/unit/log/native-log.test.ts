@@ -326,6 +326,29 @@ describe("waking", () => {
     store.closeWaker(committed);
   });
 
+  test("a retry waits for no flush where none is ever due", async () => {
+    await using opened = await openStore({ inMemory: true });
+    const { store } = opened;
+    const retryWaits = (topic: string, flushMessages: number): boolean => {
+      const handle = opened.lead(topic, { flushMessages });
+      const sent = () =>
+        encodeRecordBatch({
+          timestamp: Date.now(),
+          records: [{ key: null, value: new Uint8Array(3) }],
+          producerId: 7n,
+          producerEpoch: 0,
+          baseSequence: 0,
+        });
+      expect(append(store, handle, sent())).toMatchObject({ code: 0, mustWait: false });
+      const again = append(store, handle, sent());
+      expect(again).toMatchObject({ code: 0, baseOffset: 0 });
+      return again.mustWait;
+    };
+    // `flush.messages` unset arrives as the largest number that JavaScript is sure of.
+    expect(retryWaits("never", Number.MAX_SAFE_INTEGER)).toBe(false);
+    expect(retryWaits("rarely", Number.MAX_SAFE_INTEGER - 1)).toBe(true);
+  });
+
   // In memory: a real flush waits for whatever else the machine writes, five seconds and more when that is much.
   test("tells when records are flushed", async () => {
     await using opened = await openStore({ inMemory: true });

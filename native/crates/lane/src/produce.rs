@@ -31,9 +31,6 @@ const CONTROL_BIT: u8 = 0x20;
 const CODEC_BITS: u8 = 0x07;
 const CODEC_ZSTD: u8 = 4;
 
-/// Settings arrive as JavaScript numbers: the largest of those stands for "never".
-const NEVER: i64 = (1 << 53) - 1;
-
 /// Bytes a batch may inflate to on a lane, as on an event loop.
 pub const INLINE_BYTES: u64 = 1 << 20;
 
@@ -85,7 +82,7 @@ impl Produce {
             return None;
         }
         // A log that is to be flushed after so many records lets the answer wait.
-        if partition.log.config().flush_messages < NEVER {
+        if partition.log.config().flush_messages < i64::MAX {
             return None;
         }
         Some(Self { topic, index, acks, records })

@@ -177,10 +177,14 @@ pub struct StoreOptions {
     pub scrub_interval_ms: i64,
 }
 
-/// JavaScript's numbers cannot hold `Long.MAX_VALUE`: what does not fit saturates, so that "no limit" arrives as no limit.
+/// The largest whole number that JavaScript is sure of.
+const LARGEST_OF_JAVASCRIPT: i64 = (1 << 53) - 1;
+
+/// JavaScript's numbers cannot hold `Long.MAX_VALUE`, and the largest of them stands for it: "no limit" arrives as no limit.
 fn saturating<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number = serde_json::Number::deserialize(deserializer)?;
-    Ok(number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as i64))
+    let value = number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as i64);
+    Ok(if value >= LARGEST_OF_JAVASCRIPT { i64::MAX } else { value })
 }
 
 fn one() -> usize {
@@ -189,4 +193,20 @@ fn one() -> usize {
 
 fn thousand() -> usize {
     1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_number_of_javascript_is_no_limit() {
+        let read = |text: &str| serde_json::from_str::<LogConfig>(text).expect("settings");
+        let never = read(r#"{"flushMessages": 9007199254740991, "flushMs": 9.3e18}"#);
+        assert_eq!((never.flush_messages, never.flush_ms), (i64::MAX, i64::MAX));
+        let limited =
+            read(r#"{"flushMessages": 9007199254740990, "flushMs": 0, "retentionMs": -1}"#);
+        assert_eq!((limited.flush_messages, limited.flush_ms), ((1 << 53) - 2, 0));
+        assert_eq!(limited.retention_ms, -1);
+    }
 }
