@@ -24,6 +24,7 @@ use crate::scan::Scanned;
 use crate::statistics::FlushStatistics;
 use crate::transactions::{AbortedEntry, decode_aborted};
 
+mod ahead;
 mod find;
 
 pub(crate) use find::Bounds;
@@ -109,6 +110,7 @@ pub(crate) struct Segment {
     is_index_synced: AtomicBool,
     /// A refused append left bytes behind the end that could not be cut off yet.
     needs_cut: AtomicBool,
+    ahead: ahead::Ahead,
     state: Mutex<State>,
     ends: Mutex<find::ReadEnds>,
     /// Damaged places, ascending; looked at only when there are any.
@@ -219,6 +221,7 @@ impl Segment {
             is_dirty: AtomicBool::new(false),
             is_index_synced: AtomicBool::new(true),
             needs_cut: AtomicBool::new(false),
+            ahead: ahead::Ahead::default(),
             state: Mutex::new(State { indexes: None, aborted: None, first_timestamp: None }),
             ends: Mutex::default(),
             holes: RwLock::new(None),
@@ -342,6 +345,7 @@ impl Segment {
         self.store.failpoints.hit(Failpoint::BeforeAppend)?;
         self.cut_rest()?;
         let file = if position == 0 { self.log.file()? } else { self.log.existing()? };
+        self.ahead.ask(&*file, position, bytes.len() as u64);
         let written = write_full(&*file, bytes, position)
             .and_then(|()| self.store.failpoints.hit(Failpoint::AfterAppend));
         // Only now: a sync that ran since the write began may have missed it, and must not leave the segment as clean.
@@ -617,8 +621,11 @@ impl Segment {
         })
     }
 
-    /// No more appends come: completes the time index. The files are written by the next sync.
+    /// No more appends come: completes the time index, and gives back the blocks that were not needed. The files are written by the next
+    /// sync.
     pub(crate) fn close_for_append(&self) -> io::Result<()> {
+        // What is not given back is only held for nothing.
+        let _ = self.ahead.give_back(|| self.log.existing());
         self.is_index_synced.store(false, Ordering::Release);
         self.with_indexes(|indexes| {
             indexes.push_time(self.base_offset, &self.store.failpoints)?;

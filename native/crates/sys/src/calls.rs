@@ -143,6 +143,15 @@ pub fn drop_cached(file: &std::fs::File, position: u64, length: u64) -> io::Resu
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
+/// Gives a file blocks for a range without writing it, nor changing its size.
+pub fn reserve(file: &std::fs::File, position: u64, length: u64) -> io::Result<()> {
+    let (from, length) = (position.cast_signed(), length.cast_signed());
+    // SAFETY: fallocate takes integers and touches no memory of ours.
+    let outcome =
+        unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, from, length) };
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Tells the kernel not to read ahead of this descriptor.
 pub fn without_read_ahead(file: &std::fs::File) -> io::Result<()> {
     // SAFETY: as above.

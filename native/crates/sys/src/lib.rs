@@ -19,7 +19,7 @@ pub use address::probe_address;
 pub use calls::{
     Epoll, EpollEvent, EventFd, FileSystemSpace, Interest, acknowledged_bytes, descriptor_limit,
     drop_cached, duplicate, file_system_space, ignore_file_size_signal, is_all_cached,
-    is_any_cached, lower_thread_priority, raise_descriptor_limit, set_nonblocking,
+    is_any_cached, lower_thread_priority, raise_descriptor_limit, reserve, set_nonblocking,
     sync_file_system, tells_file_system_errors, use_idle_disk_only, without_read_ahead,
 };
 pub use sender::{Outbox, Part, SendJob, Sender, SenderCounters, SliceSource};

@@ -46,6 +46,13 @@ pub trait StoreFile: Send + Sync {
     fn length(&self) -> io::Result<u64>;
     /// Cuts or extends the file.
     fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Asks for the blocks of a range behind the end; the size stays as it is. `set_length` gives back what was not written.
+    ///
+    /// # Errors
+    /// Nothing was changed: there is no room, or the file system does not do that, as by default here.
+    fn reserve(&self, _position: u64, _length: u64) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
     /// Waits until data, and the size, are on disk.
     fn sync_data(&self) -> io::Result<()>;
     /// The operating system's file, for sendfile; `None` in memory.

@@ -32,6 +32,10 @@ impl StoreFile for RealFile {
         self.0.set_len(length)
     }
 
+    fn reserve(&self, position: u64, length: u64) -> io::Result<()> {
+        sluice_sys::reserve(&self.0, position, length)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
