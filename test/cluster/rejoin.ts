@@ -1,7 +1,10 @@
 /**
  * A broker comes back while producers run at full speed, with gigabytes to catch up on: what the producers feel of it.
  *
- *   bun test/cluster/rejoin.ts [--mib 2048] [--nodes 3] [--override key=value]… [--kafka LIBS] [--keep]
+ *   bun test/cluster/rejoin.ts [--mib 2048] [--rate MIB] [--nodes 3] [--override key=value]… [--kafka LIBS] [--keep]
+ *
+ * `--rate` writes at most so many MiB a second, all partitions together: where producers and brokers share cores, producers without a limit may
+ * leave nothing to catch up with, whatever the broker.
  *
  * One node is killed, `--mib` are written with acks=all, the node is started, and writing goes on until it is in every ISR again and a while
  * longer. Printed for each phase: throughput, latency of a produce request (p50, p99, worst), and the longest time without any
@@ -103,11 +106,24 @@ class Meter {
   }
 }
 
-/** Writes to one partition at full speed until stopped. */
+/** Lets batches through at a rate, evenly; what was missed while a partition was away is not made up for. */
+function pace(mebibytesPerSecond: number): () => Promise<void> {
+  const batchMs = (BATCH_BYTES / (1 << 20) / mebibytesPerSecond) * 1_000;
+  let nextMs = performance.now();
+  return async () => {
+    const nowMs = performance.now();
+    const dueMs = Math.max(nextMs, nowMs - 10 * batchMs);
+    nextMs = dueMs + batchMs;
+    if (dueMs > nowMs) await Bun.sleep(dueMs - nowMs);
+  };
+}
+
+/** Writes to one partition until stopped, each batch after a turn. */
 async function write(
   routes: Routes,
   partition: number,
   meter: Meter,
+  turn: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const records = encodeRecordBatch({
@@ -122,6 +138,7 @@ async function write(
       using wire = await within(Wire.connect(await routes.addressOf(partition), "rejoin"));
       const one = async (): Promise<void> => {
         while (!signal.aborted) {
+          await turn();
           const sentMs = performance.now();
           const answer = await within(wire.send(ProduceApi, 8, request), ANSWER_TIMEOUT_MS);
           const code = answer.responses[0]?.partitionResponses[0]?.errorCode ?? -1;
@@ -140,7 +157,15 @@ async function write(
 /** Runs it on a cluster that is not started yet, and leaves it stopped. */
 export async function runRejoin(
   cluster: BrokerCluster,
-  { mebibytes, warmMs = WARM_MS }: { readonly mebibytes: number; readonly warmMs?: number },
+  {
+    mebibytes,
+    mebibytesPerSecond = Number.POSITIVE_INFINITY,
+    warmMs = WARM_MS,
+  }: {
+    readonly mebibytes: number;
+    readonly mebibytesPerSecond?: number;
+    readonly warmMs?: number;
+  },
   say: (line: string) => void,
 ): Promise<PhaseFigures[]> {
   const whole = async (topics: readonly string[]): Promise<void> => {
@@ -173,7 +198,9 @@ export async function runRejoin(
       say(formatPhase(figures));
     };
     writing = Promise.all(
-      cluster.nodes.map((_, partition) => write(routes, partition, meter, over.signal)),
+      cluster.nodes.map((_, partition) =>
+        write(routes, partition, meter, pace(mebibytesPerSecond / count), over.signal),
+      ),
     );
     await Bun.sleep(warmMs);
     note("all in sync");
@@ -213,6 +240,7 @@ if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       mib: { type: "string", default: "2048" },
+      rate: { type: "string", default: "Infinity" },
       nodes: { type: "string", default: "3" },
       override: { type: "string", multiple: true, default: [] },
       kafka: { type: "string" },
@@ -236,7 +264,8 @@ if (import.meta.main) {
       ? await sluiceCluster(options)
       : await kafkaCluster(values.kafka, options);
   try {
-    await runRejoin(cluster, { mebibytes: Number(values.mib) }, (line) => console.log(line));
+    const load = { mebibytes: Number(values.mib), mebibytesPerSecond: Number(values.rate) };
+    await runRejoin(cluster, load, (line) => console.log(line));
   } finally {
     if (values.keep) console.log(`kept: ${directory.path}`);
     else directory.remove();
