@@ -14,7 +14,8 @@ import {
 } from "./load-generator.ts";
 import type { Mode } from "./mode.ts";
 import type { Progress } from "./progress.ts";
-import { judge, type CaseRecord, type LoadResult, type SystemRuns } from "./record.ts";
+import { judge } from "./judge.ts";
+import type { CaseRecord, LoadResult, SystemRuns } from "./record.ts";
 import type { RunningSystem, StartOptions, System } from "./systems/system.ts";
 import { selectWorkloads } from "./workloads/index.ts";
 import type { ClientProgram, Workload } from "./workloads/workload.ts";
@@ -201,7 +202,11 @@ const aroundRunSeconds = 0.9;
 const usualMibPerSecond = 500;
 
 /** How long a case takes on so many systems, roughly: what progress goes by. */
-export function secondsOfCase(workload: Workload, systems: number, options: CaseOptions): number {
+export function secondsOfCase(
+  workload: Workload,
+  systems: number,
+  options: Pick<CaseOptions, "mode" | "runs" | "seconds" | "settleMs">,
+): number {
   const { maxMib } = workload;
   const limitMib = options.mode === "quick" ? quickLimits.maxMib : Infinity;
   const mib = maxMib === undefined ? Infinity : Math.min(maxMib, limitMib);
@@ -264,5 +269,5 @@ export async function runCase(
   const systems = Object.fromEntries(
     sides.map((side) => [side.entrant.system.name, side.summary()]),
   );
-  return { workload, systems, leftOut, ...judge(workload, systems) };
+  return { workload, systems, leftOut, ...judge(workload, systems, Object.keys(leftOut)) };
 }

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect, type Asked } from "./expectation.ts";
 import { renderPage } from "./page/page.ts";
 import { lifecycles, type Lifecycle } from "./lifecycle.ts";
 import { scales, type Mode } from "./mode.ts";
@@ -16,7 +17,7 @@ import { systems as knownSystems } from "./systems/index.ts";
 import { runningSystem } from "./systems/running.ts";
 import type { System } from "./systems/system.ts";
 import { formatRecord, type Paint } from "./table.ts";
-import { selectWorkloads, workloads } from "./workloads/index.ts";
+import { isForGoals, selectWorkloads, workloads } from "./workloads/index.ts";
 import type { Workload } from "./workloads/workload.ts";
 
 /** Options as they were given. */
@@ -116,7 +117,7 @@ export function readMode(given: BenchArguments): Mode {
 const isIn = {
   quick: (each: Workload | Lifecycle): boolean => each.isQuick === true,
   goals: (each: Workload | Lifecycle): boolean =>
-    each.isInGoals ?? ("goals" in each && each.goals.length > 0),
+    "goals" in each ? isForGoals(each) : each.isInGoals === true,
   full: (): boolean => true,
 } as const;
 
@@ -135,10 +136,16 @@ export function readCases(
   const names = given.workload.flatMap((text) => text.split(","));
   const lives = lifecycles.filter(({ name }) => names.some((each) => name.startsWith(each)));
   const rest = names.filter((each) => !lives.some(({ name }) => name.startsWith(each)));
+  // Beginnings of names stay within the mode, where it has any of them; whole names are meant.
+  const within = <Each extends Workload | Lifecycle>(chosen: readonly Each[]): readonly Each[] => {
+    const meant = new Set(names);
+    const kept = chosen.filter((each) => meant.has(each.name) || isChosen(each));
+    return kept.length > 0 ? kept : chosen;
+  };
   try {
     return {
-      workloads: rest.length === 0 ? [] : selectWorkloads(rest),
-      lifecycles: new Set(lives.map(({ name }) => name)),
+      workloads: rest.length === 0 ? [] : within(selectWorkloads(rest)),
+      lifecycles: new Set(within(lives).map(({ name }) => name)),
     };
   } catch (error) {
     throw new BenchUsageError(error instanceof Error ? error.message : String(error));
@@ -151,6 +158,22 @@ function listing(): string {
     return `${marks} ${each.name.padEnd(54)} ${each.about}`;
   });
   return `${lines.join("\n")}\n* part of --quick, + part of --goals\n`;
+}
+
+/** What was asked for, with the time that each is expected to take. */
+function plan(asked: Asked): string {
+  const whole = (seconds: number): string => formatDuration(seconds).padStart(12);
+  const lives = lifecycles.filter(({ name }) => asked.lifecycles.has(name));
+  const { secondsByCase, lifecycleSeconds, allSeconds } = expect(asked);
+  const lines = [
+    ...lives.map(({ name, about }) => `${" ".repeat(12)}  ${name.padEnd(50)} ${about}`),
+    ...(lives.length > 0 ? [`${whole(lifecycleSeconds)}  these together`] : []),
+    ...asked.workloads.map(
+      ({ name, about }) => `${whole(secondsByCase.get(name) ?? 0)}  ${name.padEnd(50)} ${about}`,
+    ),
+    `${whole(allSeconds)}  in all, with the start and the warming`,
+  ];
+  return `${lines.join("\n")}\n`;
 }
 
 /** The record to go on from. Only what was measured in the same way can stand beside the rest. */
@@ -173,6 +196,7 @@ function hasErrors(record: BenchRecord): boolean {
   const sides = record.cases.flatMap(({ systems }) => Object.values(systems));
   const lives = record.lifecycles.flatMap(({ systems }) => Object.values(systems).flat());
   return (
+    record.cases.some(({ failure }) => failure !== undefined) ||
     sides.some(({ runs }) => runs.some((run) => !run.isValid)) ||
     lives.some(({ error }) => error !== null)
   );
@@ -184,10 +208,6 @@ export async function runBench(
   words: readonly string[],
   output: BenchOutput,
 ): Promise<boolean> {
-  if (given.list === true) {
-    await output.write(listing());
-    return true;
-  }
   const mode = readMode(given);
   const scale = scales[mode];
   const nodes = Math.round(positive("--nodes", given.nodes, 1));
@@ -197,27 +217,40 @@ export async function runBench(
     given.out ?? given.resume ?? join(outputDirectory(process.cwd()), `bench-${stamp}.json`);
   const runs = Math.round(positive("--runs", given.runs, scale.runs));
   const seconds = positive("--seconds", given.seconds, scale.seconds);
-  let hasRecord = false;
-  const options: RunOptions = {
-    command: ["bun run bench", ...words].join(" "),
+  const asked: Asked = {
     mode,
     runs,
     lifecycleRuns: given.runs === undefined ? scale.lifecycleRuns : runs,
     seconds,
     seed: Math.round(positive("--seed", given.seed, 1)),
     systems: readSystems(given, nodes),
+    ...readCases(given, nodes),
+  };
+  if (given.list === true) {
+    const isAll = mode === "full" && given.workload === undefined;
+    await output.write(isAll ? listing() : plan(asked));
+    return true;
+  }
+  let hasRecord = false;
+  const options: RunOptions = {
+    ...asked,
+    command: ["bun run bench", ...words].join(" "),
     progress,
     earlier: readEarlier(given.resume, { mode, runs, seconds }),
     onCase: (record) => {
       writeRecord(record, path);
       hasRecord = true;
     },
-    ...readCases(given, nodes),
   };
   const record = await inRunDirectory(
     "run",
     (directory, running) => compare(options, directory, running),
-    () => progress.say(hasRecord ? `interrupted; what was measured: ${path}` : "interrupted"),
+    () =>
+      progress.say(
+        hasRecord
+          ? `interrupted; what was measured: ${path}; --resume goes on from it`
+          : "interrupted",
+      ),
   );
   const written = writeRecord(record, path);
   const page = path.replace(/(\.json)?$/, ".html");

@@ -4,7 +4,7 @@
  * alone on the machine but for idle ones; systems take turns.
  */
 import { join } from "node:path";
-import type { LifecycleRecord, LifecycleRun } from "./record.ts";
+import { subject, type LifecycleRecord, type LifecycleRun } from "./record.ts";
 import { cores } from "./stretches/cores.ts";
 import { overloads } from "./stretches/overload.ts";
 import { starts } from "./stretches/starts.ts";
@@ -12,12 +12,13 @@ import {
   Bench,
   type Found,
   type LifecycleOptions,
+  type LifecycleScale,
   type Stretch,
   type Variant,
 } from "./stretches/stretch.ts";
 import type { System } from "./systems/system.ts";
 
-export type { LifecycleOptions } from "./stretches/stretch.ts";
+export type { LifecycleOptions, LifecycleScale } from "./stretches/stretch.ts";
 
 /** What can be measured: its name, what it is, and in which modes it is run. */
 export interface Lifecycle {
@@ -51,7 +52,7 @@ export const lifecycles: readonly Lifecycle[] = [
     name: "restart-after-kill",
     about: "one partition with 512 MiB, after kill -9: until it answers where it ends",
   },
-  ...overloads.map(({ name, about }) => ({ name, about })),
+  ...overloads.map(({ name, about }) => ({ name, about, isInGoals: true })),
   {
     name: "cores",
     about: "the same loads on one and two processors, with one, two and four broker threads",
@@ -68,8 +69,18 @@ const one: readonly Variant[] = [{ label: "" }];
 
 const variantsOf = (stretch: Stretch): readonly Variant[] => stretch.variants?.() ?? one;
 
-const ableOf = (systems: readonly System[], stretch: Stretch): System[] =>
-  systems.filter((system) => system.isOurs && (system.isBroker || stretch.hasLimit === true));
+function ableOf(
+  systems: readonly System[],
+  stretch: Stretch,
+  options: Pick<LifecycleOptions, "isForGoals">,
+): System[] {
+  const able = systems.filter(
+    (system) => system.isOurs && (system.isBroker || stretch.hasLimit === true),
+  );
+  const own = able.filter(({ name }) => name === subject);
+  const isOursAlone = options.isForGoals === true && stretch.isOursAlone === true;
+  return isOursAlone && own.length > 0 ? own : able;
+}
 
 const chosenOf = (names: ReadonlySet<string>): Stretch[] =>
   stretches.filter((stretch) => stretch.names.some((name) => names.has(name)));
@@ -78,14 +89,14 @@ const chosenOf = (names: ReadonlySet<string>): Stretch[] =>
 export function secondsOfLifecycles(
   systems: readonly System[],
   names: ReadonlySet<string>,
-  options: LifecycleOptions,
+  options: LifecycleScale,
 ): number {
   return chosenOf(names)
     .map(
       (stretch) =>
         stretch.runs(options) *
         stretch.seconds(options) *
-        ableOf(systems, stretch).length *
+        ableOf(systems, stretch, options).length *
         variantsOf(stretch).length,
     )
     .reduce((sum, seconds) => sum + seconds, 0);
@@ -110,7 +121,7 @@ export async function runLifecycles(
   for (const stretch of chosenOf(names)) {
     options.progress.say(`${stretch.names[0]} (${options.progress.clock()})`);
     for (let round = 0; round < stretch.runs(options); round++) {
-      for (const system of ableOf(systems, stretch)) {
+      for (const system of ableOf(systems, stretch, options)) {
         for (const variant of variantsOf(stretch)) {
           const label = [system.name, variant.label].filter((text) => text !== "").join(" ");
           options.progress.step(

@@ -176,7 +176,8 @@ export async function runLoad(
   options: LoadOptions,
   verb?: string,
 ): Promise<LoadResult> {
-  const timeoutMs = (options.seconds + options.warmSeconds + 120) * 1000;
+  const besidesSeconds = options.idleConnections === undefined ? 120 : 300;
+  const timeoutMs = (options.seconds + options.warmSeconds + besidesSeconds) * 1000;
   const result = await runGenerator(
     loadArguments(workload, options, verb),
     timeoutMs,

@@ -1,5 +1,14 @@
 /** What a figure depends on besides the code: processor, memory, kernel, tools, and memory that was never touched. */
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { cpus, release, totalmem, type as systemType } from "node:os";
 import { join } from "node:path";
 import { root, runCommand } from "./systems/system.ts";
@@ -56,6 +65,16 @@ export function warmMemory(directory: string, mib: number): void {
     closeSync(file);
     rmSync(path);
   }
+}
+
+/** What the files below a directory take of the disk, holes left out, MiB. */
+export function diskMib(directory: string): number {
+  const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+  const blocks = names.map((name) => {
+    const found = statSync(join(directory, name), { throwIfNoEntry: false });
+    return found?.isFile() === true ? found.blocks : 0;
+  });
+  return (blocks.reduce((sum, each) => sum + each, 0) * 512) / (1 << 20);
 }
 
 /** Resident memory of processes together, now and each at its highest, MiB; one that is gone counts as zero. */

@@ -4,8 +4,7 @@
  */
 import type { Mode } from "./mode.ts";
 import { spreadOf, type Spread } from "./statistics.ts";
-import { lifecycleGoals, type LifecycleGoal } from "./workloads/goals.ts";
-import type { Cost, Figure, Goal, Rival, Workload } from "./workloads/workload.ts";
+import type { Cost, Figure, Goal, Workload } from "./workloads/workload.ts";
 
 /** Latency in milliseconds, as the load generator reports it. */
 export interface LatencyMs {
@@ -57,6 +56,9 @@ export interface BrokerCost {
   readonly cpuSecondsPerMillionRecords: number;
   readonly residentMib: number;
   readonly peakResidentMib: number;
+  /** What it gave the file system to write; absent where the kernel does not tell, and from older records. */
+  readonly writtenMib?: number;
+  readonly writtenPerValueByte?: number;
 }
 
 /** All runs of one workload on one system. */
@@ -69,7 +71,10 @@ export interface SystemRuns {
 }
 
 /** Whether a goal was met; `no score` where a side has no valid run, `no goal` where none is set. */
-export type Verdict = "met" | "missed" | "no goal" | "no score";
+export type PlainVerdict = "met" | "missed" | "no goal" | "no score";
+
+/** `limited`: a throughput that could not be shown, because the generator or the machine came first. `not measured`: the comparison ended before it. */
+export type Verdict = PlainVerdict | "limited" | "not measured";
 
 /** A goal and what became of it. */
 export interface GoalResult {
@@ -77,6 +82,8 @@ export interface GoalResult {
   /** Our median over the other's. */
   readonly ratio: number | null;
   readonly verdict: Verdict;
+  /** What limited it, with figures. */
+  readonly note?: string;
 }
 
 /** One workload on all systems. */
@@ -85,6 +92,8 @@ export interface CaseRecord {
   readonly systems: Readonly<Record<string, SystemRuns>>;
   /** Why a system is not among them, by its name. */
   readonly leftOut: Readonly<Record<string, string>>;
+  /** What kept it from being run at all. */
+  readonly failure?: string;
   /** Median cost of the subject over that of its rival. */
   readonly ratio: number | null;
   /** The same over the physical limit's. */
@@ -142,6 +151,18 @@ export interface BenchRecord {
   readonly systems: Readonly<Record<string, SystemRecord>>;
   readonly cases: readonly CaseRecord[];
   readonly lifecycles: readonly LifecycleRecord[];
+  /** The runs that it was put together from, where they are several. */
+  readonly parts?: readonly RecordPart[];
+}
+
+/** One of several runs that make a record. */
+export interface RecordPart {
+  readonly command: string;
+  readonly commit: string;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** What it measured, by name. */
+  readonly measured: readonly string[];
 }
 
 /** The system that goals are about. */
@@ -193,119 +214,4 @@ export function subjectOf(systems: Readonly<Record<string, unknown>>): string | 
 export function rivalOf(systems: Readonly<Record<string, unknown>>): string | undefined {
   const own = subjectOf(systems);
   return Object.keys(systems).find((name) => name !== own && name !== limitName);
-}
-
-function isClean(runs: SystemRuns | undefined): runs is SystemRuns {
-  return runs !== undefined && runs.runs.length > 0 && runs.runs.every((run) => run.isValid);
-}
-
-/** Our median over the other's; `null` where a run of either failed, or one of them does not have the figure. */
-export function ratioOf(
-  ours: SystemRuns | undefined,
-  other: SystemRuns | undefined,
-  figure: Figure,
-): number | null {
-  if (!isClean(ours) || !isClean(other)) return null;
-  const [left, right] = [ours, other].map((side) =>
-    spreadOfRuns(side, (run) => figureOf(run, figure)),
-  );
-  if (left === null || left === undefined || right === null || right === undefined) return null;
-  return right.median === 0 ? null : left.median / right.median;
-}
-
-function meets(goal: Goal, ratio: number): boolean {
-  return ratio <= (goal.atMost ?? Infinity) && ratio >= (goal.atLeast ?? 0);
-}
-
-/** Compares the subject's cost with its rival's and with the limit's, and judges the goals of the workload. A goal against a system
- * that was not measured is left out; a run with errors spoils its case. Points of a curve are judged together: `judgeCurves`. */
-export function judge(
-  workload: Workload,
-  systems: Readonly<Record<string, SystemRuns>>,
-): Pick<CaseRecord, "ratio" | "limitRatio" | "goals"> {
-  const own = systems[subjectOf(systems) ?? ""];
-  const rival = systems[rivalOf(systems) ?? ""];
-  const limit = systems[limitName];
-  const sides: Readonly<Record<Rival, SystemRuns | undefined>> = { kafka: rival, limit };
-  const goals = workload.series === undefined ? workload.goals : [];
-  return {
-    ratio: ratioOf(own, rival, workload.cost),
-    limitRatio: ratioOf(own, limit, workload.cost),
-    goals: goals
-      .filter((goal) => sides[goal.against] !== undefined)
-      .map((goal) => {
-        const ratio = ratioOf(own, sides[goal.against], goal.figure);
-        const verdict = ratio === null ? "no score" : meets(goal, ratio) ? "met" : "missed";
-        return { goal, ratio, verdict };
-      }),
-  };
-}
-
-/** Share of the offered rate that must go through for a rate to count as held. */
-const heldShare = 0.97;
-
-/** The highest offered rate of a curve that a system held, records a second; 0 for none. */
-export function saturationOf(points: readonly CaseRecord[], system: string): number {
-  const held = points.filter((point) => {
-    const runs = point.systems[system];
-    const rate = spreadOfRuns(runs, (run) => run.requestsPerSecond);
-    const offered = point.workload.ratePerSecond ?? 0;
-    return isClean(runs) && rate !== null && rate.median >= offered * heldShare;
-  });
-  return Math.max(0, ...held.map((point) => point.workload.ratePerSecond ?? 0));
-}
-
-/** Curves among the cases, by name. */
-export function curvesOf(cases: readonly CaseRecord[]): Map<string, CaseRecord[]> {
-  const curves = new Map<string, CaseRecord[]>();
-  for (const point of cases) {
-    const name = point.workload.series;
-    if (name !== undefined) curves.set(name, [...(curves.get(name) ?? []), point]);
-  }
-  return curves;
-}
-
-/** Judges each curve at its point nearest to half of the rival's saturation; the other points have no goals. */
-export function judgeCurves(cases: readonly CaseRecord[]): CaseRecord[] {
-  const judged = new Map<CaseRecord, CaseRecord>();
-  for (const points of curvesOf(cases).values()) {
-    const rival = rivalOf(points[0]?.systems ?? {});
-    const half = rival === undefined ? 0 : saturationOf(points, rival) / 2;
-    if (half === 0) continue;
-    const distance = (point: CaseRecord): number =>
-      Math.abs((point.workload.ratePerSecond ?? 0) - half);
-    const nearest = points.reduce((best, point) =>
-      distance(point) < distance(best) ? point : best,
-    );
-    const { series: _curve, ...alone } = nearest.workload;
-    judged.set(nearest, { ...nearest, goals: judge(alone, nearest.systems).goals });
-  }
-  return cases.map((each) => judged.get(each) ?? each);
-}
-
-/** A goal about a lifecycle, what was measured for it, and what became of it. */
-export interface LifecycleGoalResult {
-  readonly goal: LifecycleGoal;
-  /** Our median, or ours over the rival's. */
-  readonly value: number | null;
-  readonly verdict: Verdict;
-}
-
-/** Judges the goals of the lifecycles that were measured. */
-export function judgeLifecycles(records: readonly LifecycleRecord[]): LifecycleGoalResult[] {
-  return lifecycleGoals.flatMap((goal): LifecycleGoalResult[] => {
-    const systems = records.find(({ name }) => name === goal.lifecycle)?.systems ?? {};
-    const medianOf = (name: string | undefined): number | null => {
-      const runs = systems[name ?? ""] ?? [];
-      if (runs.some(({ error }) => error !== null)) return null;
-      return spreadOf(runs.flatMap(({ figures }) => figures[goal.figure] ?? []))?.median ?? null;
-    };
-    if (!(subject in systems)) return [];
-    const rival = goal.against === undefined ? null : rivalOf(systems);
-    if (rival === undefined) return [];
-    const [own, other] = [medianOf(subject), rival === null ? 1 : medianOf(rival)];
-    const value = own === null || other === null || other === 0 ? null : own / other;
-    const verdict = value === null ? "no score" : value <= goal.atMost ? "met" : "missed";
-    return [{ goal, value, verdict }];
-  });
 }

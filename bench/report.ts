@@ -1,9 +1,10 @@
 /**
  * Turns a record into Markdown: `report.ts RECORD.json [OUT.md]` writes all of it, and beside it an SVG with one bar a system for the
- * cost of each case; `report.ts --readme RECORD.json` prints the short table of the README. Nothing is in them that is not in the
- * JSON. The page with plots is made by `page/page.ts`.
+ * cost of each case; `report.ts --readme RECORD.json [README.md]` prints the short table of the README, or puts it there between its marks;
+ * `report.ts --merge OUT.json RECORD.json…` makes one record of several, and its page. Nothing is in them that is not in the JSON. The page with
+ * plots is made by `page/page.ts`.
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import {
   costOf,
@@ -14,8 +15,12 @@ import {
   type BenchRecord,
   type CaseRecord,
 } from "./record.ts";
-import { formatNumber } from "./statistics.ts";
-import { caseColumns, caseRows, goalRows, wholeRows } from "./table.ts";
+import { headOf, lifecycleFigure } from "./lifecycle-figures.ts";
+import { mergeRecords, partsOf } from "./merge.ts";
+import { renderPage } from "./page/page.ts";
+import { writeRecord } from "./run-directory.ts";
+import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
+import { caseColumns, caseRows, formatErrors, goalColumns, goalRows, wholeRows } from "./table.ts";
 import type { Figure } from "./workloads/workload.ts";
 
 export const markdownTable = (
@@ -27,37 +32,122 @@ export const markdownTable = (
 export const escaped = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** The short table: for each case our rate and CPU, the rival's, and both ratios. */
+/** Cases that the README shows: those that goals are about, or all where there are none. */
+function shownCases({ cases }: BenchRecord): readonly CaseRecord[] {
+  const judged = cases.filter(({ goals }) => goals.length > 0);
+  return judged.length > 0 ? judged : cases;
+}
+
+/** How many goals were met, and which were not. */
+function goalSummary(record: BenchRecord): string {
+  const rows = goalRows(record);
+  const open = rows.filter(({ verdict }) => verdict !== "met");
+  const list = open.map(
+    ({ cells: [name, goal, measured, verdict, note] }) =>
+      `- \`${name}\`${goal === "" ? "" : `: ${goal}`}, ${verdict}${measured === "–" ? "" : ` at ${measured}`}${(note ?? "") === "" ? "" : ` (${note})`}`,
+  );
+  if (rows.length === 0) return "";
+  return [`Goals: ${rows.length - open.length} of ${rows.length} met.`, ...list].join("\n");
+}
+
+/** The short tables: for each case our rate and CPU, the rival's, and both ratios; latency where it is judged; start and idleness; the goals. */
 export function renderReadmeTable(record: BenchRecord): string {
   const own = subjectOf(record.systems) ?? "";
   const rival = rivalOf(record.systems);
-  const rows = record.cases.map((each) => {
-    const { cost } = each.workload;
-    const unit = cost === "cpuSecondsPerValueGib" ? "s/GiB" : "s/100k";
-    const rate: Figure =
-      cost === "cpuSecondsPerValueGib" ? "recordsPerSecond" : "requestsPerSecond";
-    const cell = (name: string | undefined, figure: Figure, suffix: string): string => {
-      const runs = name === undefined ? undefined : each.systems[name];
-      const spread = spreadOfRuns(runs, (run) => figureOf(run, figure));
-      return spread === null ? "–" : `${formatNumber(spread.median)}${suffix}`;
-    };
-    const ratio = (value: number | null): string => (value === null ? "–" : formatNumber(value));
-    return [
+  const cell = (
+    each: CaseRecord,
+    name: string | undefined,
+    figure: Figure,
+    suffix: string,
+  ): string => {
+    const runs = name === undefined ? undefined : each.systems[name];
+    const spread = spreadOfRuns(runs, (run) => figureOf(run, figure));
+    return spread === null ? "–" : `${formatNumber(spread.median)}${suffix}`;
+  };
+  const ratio = (value: number | null): string => (value === null ? "–" : formatNumber(value));
+  const shown = shownCases(record);
+  const isLatency = (each: CaseRecord): boolean => each.workload.series !== undefined;
+  const rows = shown
+    .filter((each) => !isLatency(each))
+    .map((each) => {
+      const { cost } = each.workload;
+      const unit = cost === "cpuSecondsPerValueGib" ? "s/GiB" : "s/100k";
+      const rate: Figure =
+        cost === "cpuSecondsPerValueGib" ? "recordsPerSecond" : "requestsPerSecond";
+      return [
+        each.workload.name,
+        cell(each, own, rate, "/s"),
+        cell(each, rival, rate, "/s"),
+        cell(each, own, cost, ` ${unit}`),
+        cell(each, rival, cost, ` ${unit}`),
+        ratio(each.ratio),
+        ratio(each.limitRatio),
+      ];
+    });
+  const latencies = shown
+    .filter(isLatency)
+    .map((each) => [
       each.workload.name,
-      cell(own, rate, "/s"),
-      cell(rival, rate, "/s"),
-      cell(own, cost, ` ${unit}`),
-      cell(rival, cost, ` ${unit}`),
-      ratio(each.ratio),
-      ratio(each.limitRatio),
-    ];
-  });
-  const head = ["case", own, rival ?? "–", `CPU ${own}`, `CPU ${rival ?? "–"}`, "ratio", "× limit"];
+      ...(["p99Ms", "p999Ms"] as const).flatMap((figure) => [
+        cell(each, own, figure, " ms"),
+        cell(each, rival, figure, " ms"),
+      ]),
+    ]);
+  const lives = record.lifecycles
+    .filter(({ name }) => /^(start|idle|restart)-/.test(name))
+    .flatMap(({ name, systems }) => {
+      const figures = new Set(
+        Object.values(systems).flatMap((runs) => runs.flatMap((run) => Object.keys(run.figures))),
+      );
+      return [...figures].map((figure) => {
+        const { title, unit } = lifecycleFigure(figure);
+        const of = (system: string | undefined): string => {
+          const spread = spreadOf(
+            (systems[system ?? ""] ?? []).flatMap((run) => run.figures[figure] ?? []),
+          );
+          return spread === null ? "–" : `${formatNumber(spread.median)} ${unit}`;
+        };
+        return [`${name}: ${title}`, of(own), of(rival)];
+      });
+    });
+  const other = rival ?? "–";
   const { machine, options } = record;
-  return `${machine["processor"]}, ${machine["cores"]} cores; medians of ${options.runs} runs of ${options.secondsPerRun} s; commit \`${record.commit.slice(0, 12)}\`; \`${record.command}\`
+  const commits = new Set(partsOf(record).map(({ commit }) => commit.slice(0, 12)));
+  const commands = new Set(partsOf(record).map(({ command }) => command));
+  const code = (texts: Iterable<string>): string =>
+    [...texts].map((text) => `\`${text}\``).join(", ");
+  const whole = [
+    `${machine["processor"]}, ${machine["cores"]} cores; medians of ${options.runs} runs of ${options.secondsPerRun} s; commit ${code(commits)}; ${code(commands)}`,
+    rows.length === 0
+      ? ""
+      : markdownTable(
+          ["case", own, other, `CPU ${own}`, `CPU ${other}`, "CPU ratio", "× limit"],
+          rows,
+        ),
+    latencies.length === 0
+      ? ""
+      : markdownTable(
+          ["end to end", `p99 ${own}`, `p99 ${other}`, `p99.9 ${own}`, `p99.9 ${other}`],
+          latencies,
+        ),
+    lives.length === 0 ? "" : markdownTable(["start and idle", own, other], lives),
+    goalSummary(record),
+  ].filter((part) => part !== "");
+  return `${whole.join("\n\n")}\n`;
+}
 
-${markdownTable(head, rows)}
-`;
+const marks = ["<!-- bench: begin -->", "<!-- bench: end -->"] as const;
+
+/**
+ * Puts a text between the marks of a document.
+ *
+ * @throws Error when they are not there.
+ */
+export function putBetweenMarks(document: string, text: string): string {
+  const [begin, end] = marks.map((mark) => document.indexOf(mark));
+  if (begin === undefined || end === undefined || begin < 0 || end < begin)
+    throw new Error(`there is no ${marks.join(" … ")}`);
+  return `${document.slice(0, begin + marks[0].length)}\n\n${text.trim()}\n\n${document.slice(end)}`;
 }
 
 function latencyRows(cases: readonly CaseRecord[]): string[][] {
@@ -70,6 +160,54 @@ function latencyRows(cases: readonly CaseRecord[]): string[][] {
       return [record.workload.name, name].concat(texts);
     }),
   );
+}
+
+/** Lifecycles, a row a figure and system. */
+function lifecyclePart({ lifecycles }: BenchRecord): string[] {
+  const rows = lifecycles.flatMap(({ name, systems }) =>
+    Object.entries(systems).flatMap(([system, runs]) => {
+      const figures = new Set(runs.flatMap((run) => Object.keys(run.figures)));
+      const errors = runs.flatMap(({ error }) =>
+        error === null ? [] : [[name, system, "failed", error]],
+      );
+      return [
+        ...[...figures].map((figure) => [
+          name,
+          system,
+          headOf(figure),
+          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
+        ]),
+        ...errors,
+      ];
+    }),
+  );
+  return rows.length === 0 ? [] : [markdownTable(["lifecycle", "system", "figure", "value"], rows)];
+}
+
+/** What could not be run, and which runs the record was put together from. */
+function remarks(record: BenchRecord): string[] {
+  const errors = formatErrors(record.cases, (_colour, text) => text);
+  const parts = record.parts ?? [];
+  return [
+    ...(errors === ""
+      ? []
+      : [
+          errors
+            .split("\n")
+            .map((line) => `- ${line}`)
+            .join("\n"),
+        ]),
+    ...(parts.length < 2
+      ? []
+      : [
+          parts
+            .map(
+              ({ command, commit, startedAt, measured }) =>
+                `- \`${command}\`, commit \`${commit.slice(0, 12)}\`, ${startedAt}: ${measured.length} measured`,
+            )
+            .join("\n"),
+        ]),
+  ];
 }
 
 /** The whole page. `plot` is the name of the SVG beside it. */
@@ -90,16 +228,18 @@ export function renderMarkdown(record: BenchRecord, plot: string): string {
     `Commit \`${record.commit.slice(0, 12)}\`${record.hasUncommittedChanges ? " with uncommitted changes" : ""}, ${record.startedAt} to ${record.finishedAt}, \`${record.command}\`.`,
     `${machine["processor"]}, ${machine["cores"]} cores, ${machine["memoryMib"]} MiB, ${machine["kernel"]}, governor ${machine["governor"]}, load before ${machine["loadBefore"]}. Median (min–max) of ${options.runs} runs of ${options.secondsPerRun} s, seed ${options.seed}.`,
     "Ratio: our broker CPU over the rival's, by GiB of record values or by request as the case is about; × limit: the same over the physical limit's.",
+    ...remarks(record),
     `![broker CPU by case](${plot})`,
     markdownTable(caseColumns, record.cases.flatMap(caseRows)),
     markdownTable(
-      ["case", "goal", "measured", "verdict"],
+      goalColumns,
       goalRows(record).map((row) => row.cells),
     ),
     markdownTable(
       ["figure", "system", "value", "goal"],
       wholeRows(record).map((row) => row.cells),
     ),
+    ...lifecyclePart(record),
     "Latency of all runs together, ms (open loop: from the intended send time):",
     markdownTable(
       ["case", "system", "p50", "p90", "p99", "p99.9", "max"],
@@ -165,21 +305,46 @@ export function renderPlot(record: BenchRecord): string {
   ].join("\n");
 }
 
-if (import.meta.main) {
-  const isReadme = process.argv[2] === "--readme";
-  const [source, target] = process.argv.slice(isReadme ? 3 : 2);
-  if (source === undefined) {
-    console.error("usage: report.ts [--readme] RECORD.json [OUT.md]");
-    process.exit(2);
+const usage = `usage: report.ts RECORD.json [OUT.md]
+       report.ts --readme RECORD.json [README.md]
+       report.ts --merge OUT.json RECORD.json RECORD.json …`;
+
+async function readRecord(path: string): Promise<BenchRecord> {
+  const record: BenchRecord = await Bun.file(path).json();
+  return record;
+}
+
+async function main(words: readonly string[]): Promise<string> {
+  const [first, second, ...rest] = words;
+  if (first === undefined) throw new Error(usage);
+  if (first === "--merge") {
+    if (second === undefined || rest.length === 0) throw new Error(usage);
+    const written = writeRecord(mergeRecords(await Promise.all(rest.map(readRecord))), second);
+    const page = second.replace(/(\.json)?$/, ".html");
+    writeFileSync(page, renderPage(written));
+    return `${second}\n${page}`;
   }
-  const record: BenchRecord = await Bun.file(source).json();
-  if (isReadme) {
-    console.log(renderReadmeTable(record));
-    process.exit(0);
+  if (first === "--readme") {
+    if (second === undefined) throw new Error(usage);
+    const text = renderReadmeTable(await readRecord(second));
+    const [target] = rest;
+    if (target === undefined) return text;
+    writeFileSync(target, putBetweenMarks(readFileSync(target, "utf8"), text));
+    return target;
   }
-  const page = target ?? source.replace(/\.json$/, ".md");
+  const record = await readRecord(first);
+  const page = second ?? first.replace(/\.json$/, ".md");
   const plot = page.replace(/\.md$/, ".svg");
   writeFileSync(plot, renderPlot(record));
   writeFileSync(page, renderMarkdown(record, basename(plot)));
-  console.log(`${page}\n${plot}`);
+  return `${page}\n${plot}`;
+}
+
+if (import.meta.main) {
+  try {
+    console.log(await main(process.argv.slice(2)));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exit(2);
+  }
 }

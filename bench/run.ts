@@ -10,54 +10,40 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
-  isNeeded,
   prepareClients,
   runCase,
-  secondsOfCase,
   type takersOf,
   warmUp,
   type CaseOptions,
   type Entrant,
 } from "./cases.ts";
-import { runLifecycles, secondsOfLifecycles, type LifecycleOptions } from "./lifecycle.ts";
+import { runLifecycles, type LifecycleOptions } from "./lifecycle.ts";
 import { buildLoadGenerator } from "./load-generator.ts";
 import { describeCheckout, describeMachine, residentMib, warmMemory } from "./machine.ts";
-import { scales, type Mode } from "./mode.ts";
-import { formatDuration, type Progress } from "./progress.ts";
+import { inOrder, isCleanCase, isCleanLifecycle, partsOf } from "./merge.ts";
 import {
-  judgeCurves,
-  type BenchRecord,
-  type CaseRecord,
-  type LifecycleRecord,
-  type SystemRecord,
-} from "./record.ts";
+  caseScaleOf,
+  expect,
+  lifecycleScaleOf,
+  settingUpSeconds,
+  type Asked,
+} from "./expectation.ts";
+import { scales } from "./mode.ts";
+import { formatDuration, type Progress } from "./progress.ts";
+import { judge } from "./judge.ts";
+import type { BenchRecord, CaseRecord, LifecycleRecord, SystemRecord } from "./record.ts";
 import { freePort, type RunningSystem, type StartOptions, type System } from "./systems/system.ts";
 import type { Workload } from "./workloads/workload.ts";
 
 /** What a comparison is made of. */
-export interface RunOptions {
+export interface RunOptions extends Asked {
   readonly command: string;
-  readonly mode: Mode;
-  readonly runs: number;
-  /** Of lifecycles; starts on an empty directory included. */
-  readonly lifecycleRuns: number;
-  readonly seconds: number;
-  readonly seed: number;
-  readonly workloads: readonly Workload[];
-  /** Names of lifecycles. */
-  readonly lifecycles: ReadonlySet<string>;
-  readonly systems: readonly System[];
   readonly progress: Progress;
   /** What an earlier run with the same options measured: its clean cases and lifecycles are taken as they are. */
   readonly earlier: BenchRecord | null;
   /** Called after each case with everything until then: a run of hours that is cut short leaves what it had. */
   onCase(record: BenchRecord): void;
 }
-
-const partitions = 2000;
-const killedMib = 512;
-/** Starting all systems and touching memory, roughly. */
-const settingUpSeconds = 15;
 
 async function startOptionsIn(directory: string): Promise<StartOptions> {
   mkdirSync(directory, { recursive: true });
@@ -107,17 +93,7 @@ async function enter(
 const isAlive = ({ pids }: RunningSystem): boolean =>
   pids.every((pid) => existsSync(`/proc/${pid}`));
 
-function clean<Runs>(
-  record: { readonly systems: Readonly<Record<string, Runs>> },
-  isClean: (runs: Runs) => boolean,
-  systems: readonly System[],
-): boolean {
-  const names = new Set(systems.map(({ name }) => name));
-  const sides = Object.entries(record.systems);
-  return sides.length > 0 && sides.every(([name, runs]) => names.has(name) && isClean(runs));
-}
-
-/** Cases and lifecycles of an earlier record that need not be run again: those without an error, of systems that are still asked for. */
+/** Cases and lifecycles of an earlier record that stay: all that is not asked for now, and of the rest what is clean and of the same systems. */
 export function keptOf(
   options: Pick<RunOptions, "earlier" | "workloads" | "lifecycles" | "systems">,
 ): {
@@ -127,16 +103,15 @@ export function keptOf(
   const { earlier, workloads, lifecycles, systems } = options;
   if (earlier === null) return { cases: [], lifecycles: [] };
   const wanted = new Set(workloads.map(({ name }) => name));
+  const names = new Set(systems.map(({ name }) => name));
+  const isOfThese = (record: { readonly systems: Readonly<Record<string, unknown>> }): boolean =>
+    Object.keys(record.systems).every((name) => names.has(name.split(" ")[0] ?? ""));
   return {
     cases: earlier.cases.filter(
-      (each) =>
-        wanted.has(each.workload.name) &&
-        clean(each, ({ runs }) => runs.length > 0 && runs.every((run) => run.isValid), systems),
+      (each) => !wanted.has(each.workload.name) || (isOfThese(each) && isCleanCase(each)),
     ),
     lifecycles: earlier.lifecycles.filter(
-      (each) =>
-        lifecycles.has(each.name) &&
-        Object.values(each.systems).every((runs) => runs.every(({ error }) => error === null)),
+      (each) => !lifecycles.has(each.name) || (isOfThese(each) && isCleanLifecycle(each)),
     ),
   };
 }
@@ -149,7 +124,7 @@ export async function compare(
 ): Promise<BenchRecord> {
   const { progress } = options;
   const scale = scales[options.mode];
-  const startedAt = options.earlier?.startedAt ?? new Date().toISOString();
+  const beganAt = new Date().toISOString();
   const machine = await describeMachine();
   progress.say("building the load generator");
   const buildingMs = performance.now();
@@ -171,45 +146,17 @@ export async function compare(
     progress.say(
       `kept from the earlier run: ${keptCases.size} cases, ${keptLives.size} lifecycles`,
     );
+  const asked: Asked = { ...options, workloads, lifecycles };
   const caseOptions: CaseOptions = {
-    mode: options.mode,
-    runs: options.runs,
-    seconds: options.seconds,
-    seed: options.seed,
-    warmUpShare: scale.warmUpShare,
+    ...caseScaleOf(options),
     isMemoryHeld: true,
-    settleMs: scale.settleMs,
     directory,
     progress,
   };
-  const lifecycleOptions: LifecycleOptions = {
-    runs: options.lifecycleRuns,
-    startUps: Math.max(options.lifecycleRuns, Math.min(scale.startUps, options.runs)),
-    seed: options.seed,
-    idleSeconds: scale.idleSeconds,
-    partitions,
-    killedMib,
-    directory,
-    progress,
-  };
-  const warmSeconds = options.systems.map((system) => system.warmUpSeconds * scale.warmUpShare);
-  const caseSeconds = workloads.map((workload) =>
-    secondsOfCase(
-      workload,
-      options.systems.filter((system) => isNeeded(system, workload, options.mode)).length,
-      caseOptions,
-    ),
-  );
-  const sum = (values: readonly number[]): number =>
-    values.reduce((left, right) => left + right, 0);
-  const liveSeconds = secondsOfLifecycles(options.systems, lifecycles, lifecycleOptions);
-  progress.begin(
-    liveSeconds +
-      (workloads.length > 0 ? settingUpSeconds + sum(warmSeconds) + sum(caseSeconds) : 0),
-  );
-  progress.say(
-    `about ${formatDuration(liveSeconds + settingUpSeconds + sum(warmSeconds) + sum(caseSeconds))} in all`,
-  );
+  const lifecycleOptions: LifecycleOptions = { ...lifecycleScaleOf(options), directory, progress };
+  const expected = expect(asked);
+  progress.begin(expected.allSeconds);
+  progress.say(`about ${formatDuration(expected.allSeconds)} in all`);
   const checkout = await describeCheckout();
   let entrants: Entrant[] = [];
   let lived: readonly LifecycleRecord[] = kept.lifecycles;
@@ -217,12 +164,23 @@ export async function compare(
   const recordSoFar = async (): Promise<BenchRecord> => {
     const described: Record<string, SystemRecord> = { ...options.earlier?.systems };
     for (const entrant of entrants) described[entrant.system.name] = await describeSystem(entrant);
-    const order = options.workloads.map(({ name }) => name);
-    const place = (each: CaseRecord): number => order.indexOf(each.workload.name);
+    const finishedAt = new Date().toISOString();
+    const keptNames = new Set([...keptCases, ...keptLives]);
+    const measured = [
+      ...cases.map(({ workload }) => workload.name),
+      ...lived.map(({ name }) => name),
+    ];
+    const part = {
+      command: options.command,
+      commit: checkout.commit,
+      startedAt: beganAt,
+      finishedAt,
+      measured: measured.filter((name) => !keptNames.has(name)),
+    };
     return {
       schema: 2,
-      startedAt,
-      finishedAt: new Date().toISOString(),
+      startedAt: options.earlier?.startedAt ?? beganAt,
+      finishedAt,
       command: options.command,
       ...checkout,
       machine,
@@ -234,12 +192,16 @@ export async function compare(
         seed: options.seed,
         warmedMemoryMib: scale.warmMemoryMib,
         warmUpSeconds: Object.fromEntries(
-          options.systems.map((system, index) => [system.name, warmSeconds[index] ?? 0]),
+          options.systems.map(({ name, warmUpSeconds }) => [
+            name,
+            warmUpSeconds * scale.warmUpShare,
+          ]),
         ),
       },
       systems: described,
-      cases: judgeCurves(cases.toSorted((left, right) => place(left) - place(right))),
+      cases: inOrder(cases),
       lifecycles: lived,
+      ...(options.earlier === null ? {} : { parts: [...partsOf(options.earlier), part] }),
     };
   };
   if (lifecycles.size > 0) {
@@ -299,18 +261,19 @@ async function tryCase(
   const away = Object.fromEntries(gone.map(({ name }) => [name, "it died and did not come back"]));
   try {
     const record = await runCase(entrants, options, workload, missing);
-    return { ...record, leftOut: { ...away, ...record.leftOut } };
+    const leftOut = { ...away, ...record.leftOut };
+    return { ...record, leftOut, ...judge(workload, record.systems, Object.keys(leftOut)) };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     options.progress.say(`  failed: ${reason}`);
     const failed = Object.fromEntries(entrants.map(({ system }) => [system.name, reason]));
+    const leftOut = { ...away, ...failed };
     return {
       workload,
       systems: {},
-      leftOut: { ...away, ...failed },
-      ratio: null,
-      limitRatio: null,
-      goals: [],
+      leftOut,
+      failure: reason,
+      ...judge(workload, {}, Object.keys(leftOut)),
     };
   }
 }

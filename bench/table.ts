@@ -1,6 +1,6 @@
 /** A comparison as text: coloured columns on a terminal, the same without colour in a pipe. */
+import { judgeLifecycles } from "./judge.ts";
 import {
-  judgeLifecycles,
   memoryGoalMib,
   spreadOfRuns,
   startUpGoalMs,
@@ -13,7 +13,10 @@ import {
   type SystemRuns,
   type Verdict,
 } from "./record.ts";
+import { headOf, lifecycleFigure } from "./lifecycle-figures.ts";
 import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
+import { lifecycleGoals } from "./workloads/goals.ts";
+import { isForGoals, workloads } from "./workloads/index.ts";
 import type { Figure } from "./workloads/workload.ts";
 
 /** Colours text; the identity where output is no terminal. */
@@ -30,7 +33,9 @@ export function paintFor(stream: { readonly isTTY?: boolean }): Paint {
 const verdictColours = {
   met: "green",
   missed: "red",
+  limited: "yellow",
   "no score": "yellow",
+  "not measured": "yellow",
   "no goal": "dim",
 } as const;
 
@@ -41,26 +46,6 @@ const figureNames: Readonly<Record<Figure, string>> = {
   requestsPerSecond: "requests/s",
   p99Ms: "p99",
   p999Ms: "p99.9",
-};
-
-/** Titles and units of the figures of lifecycles. */
-export const lifecycleFigures: Readonly<Record<string, readonly [title: string, unit: string]>> = {
-  firstAnswerMs: ["spawn to first answer", "ms"],
-  allAnswerMs: ["spawn until every partition answers", "ms"],
-  createMs: ["topic created and usable", "ms"],
-  idleCores: ["CPU while idle", "cores"],
-  residentMib: ["RSS while idle", "MiB"],
-  peakResidentMib: ["highest RSS", "MiB"],
-  aloneP50Ms: ["quiet client alone, median", "ms"],
-  aloneP99Ms: ["quiet client alone, p99", "ms"],
-  besideP50Ms: ["quiet client beside the load, median", "ms"],
-  besideP99Ms: ["quiet client beside the load, p99", "ms"],
-  p99Ratio: ["quiet client's p99, beside over alone", "×"],
-  residentBeforeMib: ["RSS before the load", "MiB"],
-  residentPeakMib: ["highest RSS under the load", "MiB"],
-  residentAfterMib: ["RSS after the load", "MiB"],
-  loadRequestsPerSecond: ["the load: requests", "/s"],
-  loadMibPerSecond: ["the load: record values", "MiB/s"],
 };
 
 /** What a goal asks: `CPU/GiB ≤ 0.2 × kafka`. */
@@ -75,17 +60,26 @@ export function goalText(result: GoalResult): string {
   return `${goalAsks(result)}${measured}: ${result.verdict}`;
 }
 
-/** All goals of a record, a row each: case, what is asked, what was measured, verdict. */
+/** Titles of the columns of the goals. */
+export const goalColumns: readonly string[] = ["case", "goal", "measured", "verdict", "limited by"];
+
+/** All goals of a record, a row each: case, what is asked, what was measured, verdict, what limited it. */
 export function goalRows(record: BenchRecord): { cells: string[]; verdict: Verdict }[] {
   const measured = (value: number | null): string => (value === null ? "–" : formatNumber(value));
   const ofCases = record.cases.flatMap((each) =>
     each.goals.map((result) => ({
-      cells: [each.workload.name, goalAsks(result), measured(result.ratio), result.verdict],
+      cells: [
+        each.workload.name,
+        goalAsks(result),
+        measured(result.ratio),
+        result.verdict,
+        result.note ?? "",
+      ],
       verdict: result.verdict,
     })),
   );
   const ofLives = judgeLifecycles(record.lifecycles).map(({ goal, value, verdict }) => {
-    const [title, unit] = lifecycleFigures[goal.figure] ?? [goal.figure, ""];
+    const { title, unit } = lifecycleFigure(goal.figure);
     const bound = goal.against === undefined ? ` ${unit}` : ` × ${goal.against}`;
     return {
       cells: [
@@ -93,11 +87,31 @@ export function goalRows(record: BenchRecord): { cells: string[]; verdict: Verdi
         `${title} ≤ ${goal.atMost}${bound}`.trimEnd(),
         measured(value),
         verdict,
+        "",
       ],
       verdict,
     };
   });
-  return [...ofCases, ...ofLives];
+  const missing = unmeasured(record).map((name) => ({
+    cells: [name, "", "–", "not measured", ""],
+    verdict: "not measured" as const,
+  }));
+  return [...ofCases, ...ofLives, ...missing];
+}
+
+/** Where the goals were asked for: cases and lifecycles that have one, and are not in the record. */
+function unmeasured({ options, cases, lifecycles }: BenchRecord): string[] {
+  if (options.mode !== "goals") return [];
+  const isReplicated = cases.some(({ workload }) => workload.replication > 1);
+  const wanted = [
+    ...workloads.filter((each) => isForGoals(each) && each.replication > 1 === isReplicated),
+    ...(isReplicated ? [] : lifecycleGoals.map(({ lifecycle }) => ({ name: lifecycle }))),
+  ];
+  const there = new Set([
+    ...cases.map(({ workload }) => workload.name),
+    ...lifecycles.map(({ name }) => name),
+  ]);
+  return [...new Set(wanted.map(({ name }) => name))].filter((name) => !there.has(name));
 }
 
 /** Column titles of the case table. */
@@ -109,12 +123,19 @@ export const caseColumns: readonly string[] = [
   "MiB/s",
   "p50 ms",
   "p99 ms",
+  "p99.9 ms",
+  "max ms",
   "CPU s/GiB",
   "CPU s/100k requests",
   "RSS MiB",
+  "peak MiB",
+  "disk B/B",
   "ratio",
   "× limit",
 ];
+
+/** Columns that a terminal has no room for. */
+const wideColumns: ReadonlySet<string> = new Set(["p99.9 ms", "max ms", "peak MiB", "disk B/B"]);
 
 /** One line a system for one case, unpadded and uncoloured. */
 export function caseRows(record: CaseRecord): string[][] {
@@ -126,11 +147,12 @@ export function caseRows(record: CaseRecord): string[][] {
       formatSpread(spreadOfRuns(runs, (run) => run.requestsPerSecond)),
       medianOf(runs, (run) => run.recordsPerSecond),
       medianOf(runs, (run) => run.valueMibPerSecond),
-      medianOf(runs, latencyOf("p50")),
-      medianOf(runs, latencyOf("p99")),
+      ...(["p50", "p99", "p999", "max"] as const).map((key) => medianOf(runs, latencyOf(key))),
       formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPerValueGib)),
       formatSpread(spreadOfRuns(runs, (run) => run.broker?.cpuSecondsPer100kRequests)),
       medianOf(runs, (run) => run.broker?.residentMib),
+      medianOf(runs, (run) => run.broker?.peakResidentMib),
+      medianOf(runs, (run) => run.broker?.writtenPerValueByte),
     ];
     const isOwn = name === own;
     const ratioCell = (ratio: number | null): string =>
@@ -142,7 +164,7 @@ export function caseRows(record: CaseRecord): string[][] {
 
 /** Latency of a run; some clients of others tell none. */
 const latencyOf =
-  (key: "p50" | "p99") =>
+  (key: "p50" | "p99" | "p999" | "max") =>
   (run: LoadResult): number | undefined =>
     run.latencyMs.count === 0 ? undefined : run.latencyMs[key];
 
@@ -172,7 +194,9 @@ export function formatCases(cases: readonly CaseRecord[], paint: Paint): string 
   const rows = cases.flatMap((record) =>
     caseRows(record).map((cells, index) => ({ cells, isFirst: index === 0 })),
   );
-  const padded = pad([[...caseColumns], ...rows.map((row) => row.cells)]);
+  const narrow = (cells: readonly string[]): string[] =>
+    cells.filter((_cell, column) => !wideColumns.has(caseColumns[column] ?? ""));
+  const padded = pad([caseColumns, ...rows.map((row) => row.cells)].map(narrow));
   const lines = padded.map((cells, index) => {
     const line = cells.join("  ").trimEnd();
     if (index === 0) return paint("bold", line);
@@ -201,10 +225,10 @@ function formatLifecycles(record: BenchRecord): string {
       return [
         ...[...figures].map((figure) => [
           life.name,
-          `${name} ${figure}`,
+          `${name}: ${headOf(figure)}`,
           formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
         ]),
-        ...(error === undefined || error === null ? [] : [[life.name, `${name} failed`, error]]),
+        ...(error === undefined || error === null ? [] : [[life.name, `${name}: failed`, error]]),
       ];
     }),
   );
@@ -213,20 +237,25 @@ function formatLifecycles(record: BenchRecord): string {
     .join("\n");
 }
 
-/** First errors of runs without a score, one a line. */
+/** What kept cases from being run, and first errors of runs without a score, one a line. */
 export function formatErrors(cases: readonly CaseRecord[], paint: Paint): string {
-  return cases
-    .flatMap((record) =>
-      Object.entries(record.systems).flatMap(([name, runs]) =>
-        runs.runs
-          .filter((run) => !run.isValid)
-          .slice(0, 1)
-          .map((run) =>
-            paint(
-              "red",
-              `${record.workload.name} on ${name}: ${run.errors} errors, first: ${run.firstError ?? "nothing went through"}`,
+  const failures = cases.flatMap(({ workload, failure }) =>
+    failure === undefined ? [] : [paint("red", `${workload.name} failed: ${failure}`)],
+  );
+  return failures
+    .concat(
+      cases.flatMap((record) =>
+        Object.entries(record.systems).flatMap(([name, runs]) =>
+          runs.runs
+            .filter((run) => !run.isValid)
+            .slice(0, 1)
+            .map((run) =>
+              paint(
+                "red",
+                `${record.workload.name} on ${name}: ${run.errors} errors, first: ${run.firstError ?? "nothing went through"}`,
+              ),
             ),
-          ),
+        ),
       ),
     )
     .join("\n");
@@ -295,7 +324,7 @@ export function formatRecord(record: BenchRecord, paint: Paint): string {
   const errors = formatErrors(record.cases, paint);
   const parts = [
     head.map((line) => paint("dim", line)).join("\n"),
-    formatCases(record.cases, paint),
+    record.cases.length === 0 ? "" : formatCases(record.cases, paint),
     formatGoals(record, paint),
     formatLifecycles(record),
     lines.join("\n"),

@@ -1,5 +1,5 @@
 /** The JSON that a group benchmark leaves behind, and how it is judged. */
-import type { Verdict } from "../record.ts";
+import type { PlainVerdict } from "../record.ts";
 import { spreadOf, type Spread } from "../statistics.ts";
 import type { Usage } from "./usage.ts";
 import type { Figure, GroupWorkload } from "./workloads.ts";
@@ -17,7 +17,7 @@ export interface Comparison {
   readonly figure: string;
   /** Our cost over Kafka's; for rates Kafka's rate over ours, which is the same of the time that one takes. */
   readonly ratio: number | null;
-  readonly verdict: Verdict;
+  readonly verdict: PlainVerdict;
 }
 
 /** One workload on all systems. */

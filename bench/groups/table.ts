@@ -1,5 +1,5 @@
 /** A group comparison as text: one line a figure, our column, Kafka's, their ratio, and whether the goal is met. */
-import type { Verdict } from "../record.ts";
+import type { PlainVerdict } from "../record.ts";
 import { formatNumber, formatSpread } from "../statistics.ts";
 import type { Paint } from "../table.ts";
 import { type GroupBenchRecord, type GroupCase, spreadOfFigure } from "./record.ts";
@@ -17,7 +17,7 @@ export function groupColumns(record: GroupBenchRecord): string[] {
 }
 
 /** Lines of one workload, with the verdict of each. */
-export function groupRows(each: GroupCase): { cells: string[]; verdict: Verdict }[] {
+export function groupRows(each: GroupCase): { cells: string[]; verdict: PlainVerdict }[] {
   const sides = Object.values(each.systems);
   const foreign = Math.max(0, ...sides.flatMap((runs) => runs.map((run) => run.foreignCores)));
   return each.workload.figures.map((figure, index) => {
@@ -61,7 +61,7 @@ export const ratioLegend: string =
 
 /** Everything about a comparison. */
 export function formatGroupRecord(record: GroupBenchRecord, paint: Paint): string {
-  const rows: { cells: string[]; verdict: Verdict | null }[] = [
+  const rows: { cells: string[]; verdict: PlainVerdict | null }[] = [
     { cells: groupColumns(record), verdict: null },
     ...record.cases.flatMap(groupRows),
   ];

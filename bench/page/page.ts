@@ -4,12 +4,10 @@
  */
 import { writeFileSync } from "node:fs";
 import { decodeFromCompressedBase64 } from "hdr-histogram-js";
+import { curvesOf, ratioOf, saturationOf } from "../judge.ts";
 import {
   costOf,
-  curvesOf,
   limitName,
-  ratioOf,
-  saturationOf,
   spreadOfRuns,
   type BenchRecord,
   type CaseRecord,
@@ -17,7 +15,8 @@ import {
   type SystemRuns,
 } from "../record.ts";
 import { formatNumber, formatSpread, spreadOf } from "../statistics.ts";
-import { caseColumns, caseRows, goalRows, goalText, lifecycleFigures } from "../table.ts";
+import { headOf, lifecycleFigure } from "../lifecycle-figures.ts";
+import { caseColumns, caseRows, goalColumns, goalRows, goalText } from "../table.ts";
 import type { Cost } from "../workloads/workload.ts";
 import { barGroups, type Bar, type BarGroup } from "./bars.ts";
 import { legend, looksOf, type Look } from "./colors.ts";
@@ -221,7 +220,7 @@ function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
     ),
   );
   return [...figures].map((figure) => {
-    const [title, unit] = lifecycleFigures[figure] ?? [figure, ""];
+    const { title, unit } = lifecycleFigure(figure);
     const bars = Object.entries(record.systems).map(([name, runs]): Bar => {
       const spread = spreadOf(runs.flatMap((run) => run.figures[figure] ?? []));
       const text = spread === null ? "no score" : `${formatNumber(spread.median)} ${unit}`;
@@ -248,9 +247,8 @@ function lifecycleTable(record: LifecycleRecord): string {
     systems.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
   );
   const rows = [...figures].map((figure) => {
-    const [title, unit] = lifecycleFigures[figure] ?? [figure, ""];
     return [
-      unit === "" ? title : `${title}, ${unit}`,
+      headOf(figure),
       ...systems.map(([, runs]) =>
         formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
       ),
@@ -311,9 +309,12 @@ function goalSection(record: BenchRecord): string {
   const met = rows.filter((row) => row.verdict === "met").length;
   return `<h2>Goals: ${met} of ${rows.length} met</h2>
 ${table(
-  ["case", "goal", "measured", ""],
-  rows.map((row) => [...row.cells]),
-).replaceAll(/<td>(met|missed)<\/td>/g, '<td class="$1">$1</td>')}`;
+  goalColumns,
+  rows.map((row) => row.cells),
+).replaceAll(/<td>(met|missed|limited|no score|not measured)<\/td>/g, (_cell, verdict: string) => {
+  const kind = verdict === "met" || verdict === "missed" ? verdict : "open";
+  return `<td class="${kind}">${verdict}</td>`;
+})}`;
 }
 
 /** The page. */

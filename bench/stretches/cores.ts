@@ -74,6 +74,7 @@ function readCounters(exposition: string, family: string): Map<string, number> {
   return counters;
 }
 
+/** What our broker counted until now; nothing of others. */
 async function contentions(bench: Bench): Promise<Map<string, number>> {
   if (bench.system.name !== subject || bench.metricsUrl === null) return new Map();
   // The broker reads its store's counters again after half a second at the earliest.
@@ -82,19 +83,25 @@ async function contentions(bench: Bench): Promise<Map<string, number>> {
   return readCounters(await answer.text(), "sluice_lock_contentions_total");
 }
 
-async function measured(bench: Bench, load: Workload, options: LoadOptions): Promise<LoadResult> {
-  const run = async (): Promise<LoadResult> => {
-    if (load.verb !== "fetch") return await runLoad(load, options);
-    const topic = `cores-${load.name}`;
-    const filled = await fillTopic(load, { ...options, topic });
-    return filled.isValid ? await runLoad(load, { ...options, topic }) : filled;
+/** A load with what was waited for locks during it, warm-up included; topics are filled before. */
+async function measured(
+  bench: Bench,
+  load: Workload,
+  options: LoadOptions,
+): Promise<{ readonly result: LoadResult; readonly waits: ReadonlyMap<string, number> }> {
+  const clean = (result: LoadResult): LoadResult => {
+    if (result.isValid) return result;
+    const reason = result.firstError ?? "nothing went through";
+    throw new Error(`${bench.system.name}, ${load.name}: ${reason}`);
   };
-  const result = await run();
-  if (!result.isValid)
-    throw new Error(
-      `${bench.system.name}, ${load.name}: ${result.firstError ?? "nothing went through"}`,
-    );
-  return result;
+  const topic = `cores-${load.name}`;
+  const isFilled = load.verb === "fetch";
+  if (isFilled) clean(await fillTopic(load, { ...options, topic }));
+  const before = await contentions(bench);
+  const result = clean(await runLoad(load, isFilled ? { ...options, topic } : options));
+  const after = await contentions(bench);
+  const since = [...after].map(([lock, count]) => [lock, count - (before.get(lock) ?? 0)] as const);
+  return { result, waits: new Map(since) };
 }
 
 async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
@@ -111,18 +118,18 @@ async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
     ...(loadCpus === undefined ? {} : { cpus: loadCpus }),
   };
   const figures: Record<string, number> = {};
-  let requests = 0;
   for (const each of loads) {
-    const result = await measured(bench, each, load);
-    requests += result.requests;
+    const { result, waits } = await measured(bench, each, load);
     figures[`${each.name}RequestsPerSecond`] = result.requestsPerSecond;
     const perRequestCost = result.broker?.cpuSecondsPer100kRequests ?? 0;
     const perGib = result.broker?.cpuSecondsPerValueGib ?? 0;
     if (each.cost === "cpuSecondsPerValueGib") figures[`${each.name}CpuSecondsPerGib`] = perGib;
-    else figures[`${each.name}CpuSecondsPer100k`] = perRequestCost;
+    figures[`${each.name}CpuSecondsPer100k`] = perRequestCost;
+    // Waits were counted from the warm-up on, requests from after it: as many a second.
+    const requests = result.requestsPerSecond * (load.warmSeconds + result.elapsedSeconds);
+    for (const [lock, count] of waits)
+      figures[`${each.name}.${lock}ContentionsPer100k`] = (count / requests) * 1e5;
   }
-  for (const [lock, count] of await contentions(bench))
-    figures[`${lock}ContentionsPer100k`] = (count / requests) * 1e5;
   return { cores: figures };
 }
 
@@ -130,7 +137,7 @@ async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
 export const cores: Stretch = {
   names: ["cores"],
   hasLimit: true,
-  seconds: ({ idleSeconds }) => 4 * idleSeconds + 25,
+  seconds: ({ idleSeconds }) => 4 * idleSeconds + 30,
   runs: ({ runs }) => runs,
   variants: () => shapes.filter(({ processors }) => processors <= cpus().length).map(variantOf),
   live,

@@ -1,7 +1,7 @@
 /** Starts, idleness with 2,000 partitions, and restarts, clean and after kill -9. After every restart all end offsets are compared. */
 import { cpuSecondsOf } from "../groups/usage.ts";
 import { createTopic, deleteTopic, endOffsets, fillTopic, runLoad } from "../load-generator.ts";
-import { residentMib } from "../machine.ts";
+import { diskMib, residentMib } from "../machine.ts";
 import { workload } from "../workloads/workload.ts";
 import type { Bench, Found, LifecycleOptions, Stretch } from "./stretch.ts";
 
@@ -51,7 +51,14 @@ async function manyPartitions(
   const seconds = (performance.now() - timeBefore) / 1000;
   const idleCores = (cpuSecondsOf(bench.running.pid) - cpuBefore) / seconds;
   const memory = residentMib([bench.running.pid]);
-  const idle = { createMs, idleCores, residentMib: memory.now, peakResidentMib: memory.peak };
+  const { dataDirectory } = bench.running;
+  const idle = {
+    createMs,
+    idleCores,
+    residentMib: memory.now,
+    peakResidentMib: memory.peak,
+    ...(dataDirectory === null ? {} : { diskMib: diskMib(dataDirectory) }),
+  };
   const ends = await endOffsets(bootstrap, topic, partitions);
   await bench.running.stop();
   const clean = await comeBack(bench, topic, ends);

@@ -19,7 +19,12 @@ export interface LifecycleOptions {
   readonly killedMib: number;
   readonly directory: string;
   readonly progress: Progress;
+  /** Whether only goals count. */
+  readonly isForGoals?: boolean;
 }
+
+/** Without where and for whom. */
+export type LifecycleScale = Omit<LifecycleOptions, "directory" | "progress">;
 
 /** Figures by lifecycle and name. */
 export type Found = Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -41,9 +46,11 @@ export interface Stretch {
   readonly names: readonly string[];
   /** Whether the physical limit takes part as well. */
   readonly hasLimit?: boolean;
+  /** Whether its goals are about ours alone, so that nobody else takes part where only goals count. */
+  readonly isOursAlone?: boolean;
   /** How long one takes, roughly, seconds. */
-  seconds(options: LifecycleOptions): number;
-  runs(options: LifecycleOptions): number;
+  seconds(options: LifecycleScale): number;
+  runs(options: LifecycleScale): number;
   variants?(): readonly Variant[];
   /** `wanted` are those of its lifecycles that were asked for. */
   live(bench: Bench, options: LifecycleOptions, wanted: ReadonlySet<string>): Promise<Found>;

@@ -17,6 +17,10 @@ export const workloads: readonly Workload[] = [
   ...replicated,
 ];
 
+/** Whether a case is part of `--goals`: what it says of itself, otherwise whether it has a goal. */
+export const isForGoals = ({ isInGoals, goals }: Workload): boolean =>
+  isInGoals ?? goals.length > 0;
+
 /**
  * The workloads that `names` selects: exact names, or beginnings of names (`produce-128KiB`).
  *

@@ -83,6 +83,14 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident_kib: kib("VmRSS:"), peak_kib: kib("VmHWM:") }
 }
 
+/// Bytes that a process and its descendants gave the file system to write, since they started; `None` where the kernel does not tell.
+pub fn written_bytes(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let own: u64 =
+        text.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()?;
+    Some(own + children(pid).into_iter().filter_map(written_bytes).sum::<u64>())
+}
+
 /// CPU seconds that all processors together have spent working since boot, steal excluded.
 pub fn machine_busy_s() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -100,6 +108,7 @@ pub struct Sample {
     pub broker: Option<CpuTime>,
     pub generator: CpuTime,
     pub machine_busy_s: f64,
+    pub written_bytes: Option<u64>,
 }
 
 /// Takes a sample; without pids of brokers their part is absent. A pid that is gone is an error: there is no score for it.
@@ -114,6 +123,7 @@ pub fn sample(brokers: &[u32]) -> Result<Sample, String> {
         broker: (!brokers.is_empty()).then_some(used),
         generator: cpu_time(std::process::id())?,
         machine_busy_s: machine_busy_s(),
+        written_bytes: brokers.iter().map(|pid| written_bytes(*pid)).sum(),
     })
 }
 
@@ -137,5 +147,6 @@ mod tests {
     #[test]
     fn a_missing_process_is_an_error() {
         assert!(cpu_time(u32::MAX).is_err());
+        assert!(written_bytes(u32::MAX).is_none());
     }
 }

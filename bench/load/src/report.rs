@@ -115,6 +115,14 @@ pub fn of(options: &Options, topic: &str, measured: &Measured) -> Value {
             "residentMib": rounded(resident_kib as f64 / 1024.0),
             "peakResidentMib": rounded(peak_kib as f64 / 1024.0),
         });
+        if let (Some(before), Some(after)) =
+            (measured.before.written_bytes, measured.after.written_bytes)
+        {
+            let written = after.saturating_sub(before) as f64;
+            value["broker"]["writtenMib"] = json!(rounded(written / MIB));
+            value["broker"]["writtenPerValueByte"] =
+                json!(rounded(written / counts.value_bytes as f64));
+        }
         // Everything else that ran meanwhile, kernel threads included: the reason to trust a run or not.
         value["foreignCores"] = json!(rounded(others / seconds));
     }

@@ -173,10 +173,23 @@ describe("going on", () => {
   const side = (...runs: readonly { readonly isValid: boolean }[]): unknown => ({ runs });
   const record = {
     cases: [
-      { workload: { name: "clean" }, systems: { sluice: side(run), kafka: side(run) } },
-      { workload: { name: "failed" }, systems: { sluice: side(run, { isValid: false }) } },
-      { workload: { name: "empty" }, systems: {} },
-      { workload: { name: "unwanted" }, systems: { sluice: side(run) } },
+      { workload: { name: "clean" }, systems: { sluice: side(run), kafka: side(run) }, goals: [] },
+      {
+        workload: { name: "failed" },
+        systems: { sluice: side(run, { isValid: false }) },
+        goals: [],
+      },
+      { workload: { name: "empty" }, systems: {}, goals: [] },
+      {
+        workload: { name: "open" },
+        systems: { sluice: side(run) },
+        goals: [{ verdict: "no score" }],
+      },
+      {
+        workload: { name: "other" },
+        systems: { sluice: side(run, { isValid: false }) },
+        goals: [],
+      },
     ],
     lifecycles: [
       { name: "start-empty", systems: { sluice: [{ error: null }] } },
@@ -184,8 +197,8 @@ describe("going on", () => {
     ],
   } as unknown as BenchRecord;
 
-  test("what was clean and is wanted is kept, the rest is run again", () => {
-    const wanted = ["clean", "failed", "empty"].map((name) => ({ name }) as Workload);
+  test("what was clean or is not asked for is kept, the rest is run again", () => {
+    const wanted = ["clean", "failed", "empty", "open"].map((name) => ({ name }) as Workload);
     const given = {
       earlier: record,
       workloads: wanted,
@@ -193,9 +206,10 @@ describe("going on", () => {
       systems: readSystems({}, 1),
     };
     const kept = keptOf(given);
-    expect(kept.cases.map(({ workload: { name } }) => name)).toEqual(["clean"]);
+    expect(kept.cases.map(({ workload: { name } }) => name)).toEqual(["clean", "other"]);
     expect(kept.lifecycles.map(({ name }) => name)).toEqual(["start-empty"]);
-    expect(keptOf({ ...given, systems: readSystems({ target: ["sluice"] }, 1) }).cases).toEqual([]);
+    const alone = keptOf({ ...given, systems: readSystems({ target: ["sluice"] }, 1) });
+    expect(alone.cases.map(({ workload: { name } }) => name)).toEqual(["other"]);
     expect(keptOf({ ...given, earlier: null }).cases).toEqual([]);
   });
 
@@ -204,6 +218,12 @@ describe("going on", () => {
     const goalsOf = (cases: readonly Workload[]): Set<string> =>
       new Set(cases.flatMap(({ goals }) => goals.map((goal) => JSON.stringify(goal))));
     expect(goalsOf(chosen)).toEqual(goalsOf(workloads.filter((each) => each.replication === 1)));
+    expect(readCases({ goals: true, workload: ["produce"] }, 1).workloads).toEqual(
+      chosen.filter(({ name }) => name.startsWith("produce")),
+    );
+    expect(names(readCases({ goals: true, workload: ["fan-out-1KiB"] }, 1).workloads)).toEqual([
+      "fan-out-1KiB-5consumers-1000-per-second",
+    ]);
     const synced = chosen.find(({ durability }) => durability === "fsync");
     const large = chosen.find(({ name }) => name === "produce-128KiB-1200x100B-1conn");
     const needed = [synced, large].map((each) =>

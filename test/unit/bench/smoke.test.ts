@@ -9,73 +9,14 @@ import { mergeLatency } from "../../../bench/latency.ts";
 import { loadArguments } from "../../../bench/load-generator.ts";
 import { measure, smoke } from "../../../bench/micro/harness.ts";
 import { suites } from "../../../bench/micro/index.ts";
-import {
-  judge,
-  judgeCurves,
-  rivalOf,
-  saturationOf,
-  subjectOf,
-  type BenchRecord,
-  type CaseRecord,
-  type LoadResult,
-  type SystemRecord,
-  type SystemRuns,
-} from "../../../bench/record.ts";
+import { judge } from "../../../bench/judge.ts";
+import type { BenchRecord } from "../../../bench/record.ts";
 import { renderPage } from "../../../bench/page/page.ts";
 import { renderMarkdown, renderPlot, renderReadmeTable } from "../../../bench/report.ts";
 import { formatSpread, spreadOf } from "../../../bench/statistics.ts";
 import { formatRecord, paintFor } from "../../../bench/table.ts";
 import { selectWorkloads, workloads } from "../../../bench/workloads/index.ts";
-import { workload } from "../../../bench/workloads/workload.ts";
-
-const latencyMs = { count: 10, mean: 1, p50: 1, p90: 2, p99: 3, p999: 4, max: 5 };
-
-function runOf(cpuSecondsPer100kRequests: number, overrides: Partial<LoadResult> = {}): LoadResult {
-  return {
-    isValid: true,
-    errors: 0,
-    firstError: null,
-    elapsedSeconds: 1,
-    requests: 1000,
-    records: 1000,
-    valueBytes: 100_000,
-    wireBytes: 170_000,
-    requestsPerSecond: 1000,
-    recordsPerSecond: 1000,
-    valueMibPerSecond: 0.1,
-    wireMibPerSecond: 0.2,
-    latencyMs,
-    backlogMax: 0,
-    generatorCpuSeconds: 0.1,
-    broker: {
-      cpuSeconds: 1,
-      userCpuSeconds: 0.5,
-      systemCpuSeconds: 0.5,
-      cores: 1,
-      cpuSecondsPerValueGib: 5,
-      cpuSecondsPerWireGib: 4,
-      cpuSecondsPer100kRequests,
-      cpuSecondsPerMillionRecords: 1,
-      residentMib: 100,
-      peakResidentMib: 120,
-    },
-    ...overrides,
-  };
-}
-
-const runsOf = (...runs: LoadResult[]): SystemRuns => ({
-  runs,
-  mergedLatencyMs: latencyMs,
-  mergedHistogram: null,
-});
-
-const small = workload({
-  name: "small",
-  about: "for this test",
-  verb: "produce",
-  cost: "cpuSecondsPer100kRequests",
-  goals: [{ figure: "cpuSecondsPer100kRequests", against: "kafka", atMost: 0.5 }],
-});
+import { emptyRecord, runOf, runsOf, small } from "./records.ts";
 
 describe("micro-benchmarks", () => {
   test("every task runs and gives a number", async () => {
@@ -143,63 +84,6 @@ describe("figures", () => {
     ]).toEqual(["–", "1,234", "6.25 (0.500–12.0)"]);
   });
 
-  test("a case is met, missed, or has no score when any run failed", () => {
-    const kafka = runsOf(runOf(10), runOf(12), runOf(11));
-    const failed = runOf(1, { isValid: false, errors: 1, firstError: "lost" });
-    const judged = (ours: SystemRuns, theirs?: SystemRuns): unknown[] => {
-      const sides = theirs === undefined ? { sluice: ours } : { kafka: theirs, sluice: ours };
-      const { ratio, goals } = judge(small, sides);
-      return [ratio, ...goals.map(({ verdict }) => verdict)];
-    };
-    expect(judged(runsOf(runOf(5.5)), kafka)).toEqual([0.5, "met"]);
-    expect(judged(runsOf(runOf(6)), kafka)[1]).toBe("missed");
-    expect(judged(runsOf(runOf(1), failed), kafka)).toEqual([null, "no score"]);
-    expect(judged(runsOf(), kafka)).toEqual([null, "no score"]);
-    expect(judged(runsOf(runOf(1)))).toEqual([null]);
-  });
-
-  test("the limit is nobody's rival, and a goal against it is judged by it", () => {
-    const goals = [{ figure: "requestsPerSecond", against: "limit", atLeast: 0.7 }] as const;
-    const sides = {
-      limit: runsOf(runOf(2, { requestsPerSecond: 2000 })),
-      staging: runsOf(runOf(8)),
-      sluice: runsOf(runOf(4, { requestsPerSecond: 1500 })),
-    };
-    expect(judge({ ...small, goals }, sides)).toEqual({
-      ratio: 0.5,
-      limitRatio: 2,
-      goals: [{ goal: goals[0], ratio: 0.75, verdict: "met" }],
-    });
-    expect(subjectOf({ limit: 1, staging: 1 })).toBe("staging");
-    expect(rivalOf({ limit: 1, staging: 1 })).toBeUndefined();
-  });
-
-  test("a curve is judged at its point nearest to half of the rival's saturation", () => {
-    const point = (rate: number, ours: number, theirs: number): CaseRecord => {
-      const at = (p99: number, requestsPerSecond: number): SystemRuns =>
-        runsOf(runOf(1, { requestsPerSecond, latencyMs: { ...latencyMs, p99 } }));
-      const load = {
-        ...small,
-        name: `at ${rate}`,
-        series: "curve",
-        ratePerSecond: rate,
-        goals: [{ figure: "p99Ms", against: "kafka", atMost: 1 / 3 }] as const,
-      };
-      const systems = { sluice: at(ours, rate), kafka: at(theirs, Math.min(rate, 4100)) };
-      return { workload: load, systems, leftOut: {}, ...judge(load, systems) };
-    };
-    const points = [point(1000, 1, 4), point(2000, 2, 5), point(4000, 3, 90), point(8000, 4, 900)];
-    expect(points.flatMap(({ goals }) => goals)).toEqual([]);
-    expect([saturationOf(points, "kafka"), saturationOf(points, "sluice")]).toEqual([4000, 8000]);
-    const judged = judgeCurves(points);
-    expect(judged.map(({ goals }) => goals.map(({ ratio, verdict }) => [ratio, verdict]))).toEqual([
-      [],
-      [[0.4, "missed"]],
-      [],
-      [],
-    ]);
-  });
-
   test("latencies of runs merge into one histogram, failed runs left out", () => {
     const encoded = (valueNs: number): string => {
       const histogram = build({ highestTrackableValue: 1e11, numberOfSignificantValueDigits: 3 });
@@ -218,44 +102,13 @@ describe("figures", () => {
   });
 
   test("a record becomes a table, a page and a plot", () => {
-    const system = (startUpMs: number, residentAfterLoadMib: number): SystemRecord => ({
-      version: "1.0",
-      config: { "log.dirs": "data" },
-      topicConfig: { "fsync, acks=all": { "flush.messages": "1" } },
-      startUpMs: [startUpMs],
-      residentIdleMib: 50,
-      residentAfterLoadMib,
-      peakResidentMib: 300,
-    });
     const sides = { sluice: runsOf(runOf(4)), kafka: runsOf(runOf(10)) };
     const broken = {
       sluice: runsOf(runOf(4, { isValid: false, errors: 2, firstError: "a <lost> record" })),
       kafka: runsOf(runOf(10)),
     };
     const record: BenchRecord = {
-      schema: 2,
-      startedAt: "2026-01-01T00:00:00Z",
-      finishedAt: "2026-01-01T00:01:00Z",
-      command: "bun run bench",
-      commit: "0123456789abcdef",
-      hasUncommittedChanges: false,
-      machine: {
-        processor: "x",
-        cores: 2,
-        memoryMib: 1,
-        kernel: "k",
-        governor: "none",
-        loadBefore: "0 0 0",
-      },
-      options: {
-        isQuick: true,
-        runs: 1,
-        secondsPerRun: 1,
-        seed: 1,
-        warmedMemoryMib: 1,
-        warmUpSeconds: {},
-      },
-      systems: { sluice: system(200, 250), kafka: system(3000, 1000) },
+      ...emptyRecord,
       cases: [
         { workload: small, systems: sides, leftOut: {}, ...judge(small, sides) },
         {
