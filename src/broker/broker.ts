@@ -71,6 +71,7 @@ import { Following } from "./following.ts";
 import { type Frontend, openFrontend, SESSION_EVICTION_MS } from "./frontend.ts";
 import { addHandlers } from "./handlers.ts";
 import { GroupTopics } from "./group-topics.ts";
+import { CordonedDirectories } from "./cordoned-directories.ts";
 import { DirectoryAssignments } from "./directory-assignments.ts";
 import { DirectoryWatch } from "./directory-watch.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -445,6 +446,17 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       ? { creationRefusal: () => directories.creationRefusal() }
       : { cluster: { clusterId, liveness: livenessOf(settings.cluster) } }),
   });
+  const cordons = new CordonedDirectories({
+    dirs: store.report.dirs,
+    config: () => current.config,
+    image: () => loader.image,
+    onChange: () => {
+      if (clusterBroker !== null) return clusterBroker.tellCordoned();
+      controller.cordon(cordons.shown).catch((error: unknown) => {
+        logger.error("cannot note which log directories are cordoned", errorFields(error));
+      });
+    },
+  });
   const throttles = node === null ? null : new ReplicationThrottles(nodeId, config);
   const setAside = new SetAside({
     store,
@@ -463,6 +475,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     store,
     image: () => loader.image,
     handleOf: (topic, partition) => partitions.handleOf(topic, partition),
+    isCordoned: (path) => cordons.isCordoned(path),
     onMoved: (topic, partition) => assignments.check(topic, partition),
     logger,
   });
@@ -502,6 +515,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
           logDirs,
           closedBrokerEpoch: store.report.closedBrokerEpoch,
           directories,
+          cordons,
           logger,
           onFatal: (error) => onFatal(error instanceof Error ? error : new Error(String(error))),
         });
@@ -581,6 +595,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       }),
   });
   loader.addPublisher(current);
+  loader.addPublisher(cordons);
   const elections = new ElectionCounter();
   loader.addPublisher(elections);
   loader.addPublisher(moves);
@@ -622,7 +637,9 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
   }
   if (clusterBroker === null) {
     await controller.start({ endpoints, rack: settings.brokerRack, logDirs });
+    await controller.cordon(cordons.shown);
   }
+  cordons.start();
   groups.start();
   const sessions = new FetchSessionCache(
     settings.maxIncrementalFetchSessionCacheSlots,
@@ -651,6 +668,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
     moves,
     // In a cluster the controller is told of failed directories, and takes leadership away.
     isDirectoryOnline: (id) => node !== null || directories.isOnline(id),
+    cordons,
     loggers,
     telemetry,
     sessions,

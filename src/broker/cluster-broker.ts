@@ -33,6 +33,7 @@ import type { ConfigChanger } from "./config-router.ts";
 import { addControllerHandlers } from "./controller-table.ts";
 import type { RequestLog } from "./request-log.ts";
 import { type ClusterNode, reachableHost } from "./cluster-node.ts";
+import type { CordonedDirectories } from "./cordoned-directories.ts";
 import type { DirectoryWatch } from "./directory-watch.ts";
 import { RAFT_DIRECTORY } from "./quorum-formation.ts";
 import { BrokerStartError } from "./start-error.ts";
@@ -71,6 +72,7 @@ export interface ClusterBrokerOptions {
   /** Epoch of the life before, if that closed its logs in order; -1 otherwise. */
   readonly closedBrokerEpoch: number;
   readonly directories: Pick<DirectoryWatch, "failed" | "hasRoom">;
+  readonly cordons: Pick<CordonedDirectories, "told">;
   readonly logger: Logger;
   readonly onFatal: (error: unknown) => void;
 }
@@ -106,6 +108,7 @@ export class ClusterBroker {
       registration: this.#registration(),
       metadataOffset: () => node.metadata.image.offset,
       offlineLogDirs: () => options.directories.failed,
+      cordonedLogDirs: () => options.cordons.told,
       hasRoom: () => options.directories.hasRoom || this.#isLast(),
       onChange: () => {},
       onRefused: (errorCode) => {
@@ -203,6 +206,11 @@ export class ClusterBroker {
       image.brokers.get(settings.nodeId)?.isFenced;
     await this.#until(signal, () => own(node.metadata.image) === false);
     await node.metadata.published();
+  }
+
+  /** Tells the controller of log directories that were cordoned, or are not any more. */
+  tellCordoned(): void {
+    this.#driver.wake();
   }
 
   /** Lets go of what this broker leads. */

@@ -57,6 +57,7 @@ import { createPushTelemetryHandler } from "#server/handlers/push-telemetry.ts";
 import { createSyncGroupHandler } from "#server/handlers/sync-group.ts";
 import { directoryView } from "#server/replication-view.ts";
 import { addAdminHandlers } from "./admin-handlers.ts";
+import type { CordonedDirectories } from "./cordoned-directories.ts";
 import type { ControllerAccess } from "./forwarding.ts";
 import type { RequestLog } from "./request-log.ts";
 
@@ -76,6 +77,7 @@ export interface BrokerParts {
   /** Moves replicas between the log directories of this broker. */
   readonly moves: ReplicaMover;
   isDirectoryOnline(directoryId: string): boolean;
+  readonly cordons: Pick<CordonedDirectories, "shown">;
   readonly loggers: LoggerLevels;
   readonly telemetry: ClientTelemetry;
   readonly sessions: FetchSessionCache;
@@ -170,7 +172,7 @@ export function addHandlers(table: HandlerTable, parts: BrokerParts): void {
     erased(
       createDescribeLogDirsHandler({
         logDirs: store,
-        cordoned: () => image().brokers.get(nodeId)?.cordonedLogDirs ?? [],
+        cordoned: () => parts.cordons.shown,
       }),
     ),
     erased(access.serve((controller) => createCreatePartitionsHandler({ controller }))),

@@ -28,6 +28,8 @@ export interface ReplicaMovesOptions {
   readonly image: () => ClusterImage;
   /** Handle of a partition that this broker has open. */
   readonly handleOf: (topic: string, partition: number) => PartitionHandle | undefined;
+  /** Whether a log directory takes no new partitions. */
+  readonly isCordoned: (path: string) => boolean;
   /** A partition is in another directory now. */
   readonly onMoved: (topic: string, partition: number) => void;
   readonly logger: Logger;
@@ -48,6 +50,7 @@ export class ReplicaMoves implements ReplicaMover, MetadataPublisher {
     const dir = store.report.dirs.findIndex((known) => resolve(known.path) === path);
     if (dir < 0) return ErrorCode.LOG_DIR_NOT_FOUND;
     if (!this.#isUsable(dir)) return ErrorCode.KAFKA_STORAGE_ERROR;
+    if (this.#options.isCordoned(path)) return ErrorCode.INVALID_REPLICA_ASSIGNMENT;
     const handle = handleOf(topic, partition);
     if (handle === undefined) {
       const known = image().topicsByName.get(topic)?.partitions[partition];

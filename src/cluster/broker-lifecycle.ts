@@ -137,6 +137,11 @@ export class BrokerLifecycle {
     this.#nextAtMs = nowMs;
   }
 
+  /** There is something to tell that should not wait for its turn: the next heartbeat is due now. */
+  hasNews(nowMs: number): void {
+    if (this.#phase === "waiting" || this.#phase === "serving") this.#nextAtMs = nowMs;
+  }
+
   /** The controller answered a heartbeat. */
   onHeartbeat({ errorCode, isFenced, shouldShutDown }: HeartbeatAnswer, nowMs: number): void {
     this.#isUnderWay = false;

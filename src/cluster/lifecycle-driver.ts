@@ -26,6 +26,8 @@ export interface LifecycleDriverOptions {
   readonly metadataOffset: () => number;
   /** Directory ids of log directories that failed. */
   readonly offlineLogDirs: () => string[];
+  /** Directory ids of log directories that take no new partitions (KIP-1066); null where the cluster has no place for them. */
+  readonly cordonedLogDirs: () => readonly string[] | null;
   /** Whether records can be appended here, or nobody else could take them either. */
   readonly hasRoom: () => boolean;
   /** Told whenever something may have changed. */
@@ -36,7 +38,7 @@ export interface LifecycleDriverOptions {
 }
 
 const REGISTRATION_VERSION = 4;
-const HEARTBEAT_VERSION = 1;
+const HEARTBEAT_VERSION = 2;
 /** Time an answer may take; a heartbeat that takes longer is sent again. */
 const ANSWER_TIMEOUT_MS = 2_000;
 /** The same for a broker that wants to go. */
@@ -48,6 +50,8 @@ export class LifecycleDriver {
   #timer: Timer | null = null;
   #isStopped = false;
   #whenGone: (() => void) | null = null;
+  /** Cordoned directories in the newest heartbeat, as text; null before one had any to tell. */
+  #told: string | null = null;
 
   constructor(options: LifecycleDriverOptions) {
     this.#options = options;
@@ -60,6 +64,9 @@ export class LifecycleDriver {
     this.#timer = null;
     const { lifecycle, clock, scheduler } = this.#options;
     lifecycle.hasRoom = this.#options.hasRoom();
+    const cordoned = this.#cordonedLogDirs();
+    if (cordoned !== null && String(cordoned) !== this.#told)
+      lifecycle.hasNews(clock.monotonicMs());
     const step = lifecycle.next(clock.monotonicMs());
     switch (step.kind) {
       case "wait": {
@@ -100,6 +107,13 @@ export class LifecycleDriver {
     this.#whenGone?.();
   }
 
+  /** Null also for a broker that has not read its own configuration yet: what it told in an earlier life holds until it has. */
+  #cordonedLogDirs(): readonly string[] | null {
+    const { phase } = this.#options.lifecycle;
+    if (phase === "registering" || phase === "catching-up") return null;
+    return this.#options.cordonedLogDirs();
+  }
+
   async #send(step: Extract<LifecycleStep, { kind: "register" | "heartbeat" }>): Promise<void> {
     const { lifecycle, channel, clock, registration } = this.#options;
     const timeoutMs = lifecycle.phase === "leaving" ? LAST_ANSWER_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
@@ -117,6 +131,8 @@ export class LifecycleDriver {
         if (answer.errorCode !== ErrorCode.NONE) this.#options.onRefused(answer.errorCode);
         lifecycle.onRegistered(answer.errorCode, answer.brokerEpoch, clock.monotonicMs());
       } else {
+        const cordonedLogDirs = this.#cordonedLogDirs();
+        this.#told = cordonedLogDirs === null ? null : String(cordonedLogDirs);
         const request = makeBrokerHeartbeatRequest({
           brokerId: registration.brokerId,
           brokerEpoch: step.brokerEpoch,
@@ -124,6 +140,7 @@ export class LifecycleDriver {
           wantFence: step.wantFence,
           wantShutDown: step.wantShutDown,
           offlineLogDirs: this.#options.offlineLogDirs(),
+          cordonedLogDirs: cordonedLogDirs === null ? null : [...cordonedLogDirs],
         });
         const answer = await channel.send(BrokerHeartbeatApi, HEARTBEAT_VERSION, request, timeout);
         lifecycle.onHeartbeat(answer, clock.monotonicMs());

@@ -4,6 +4,7 @@
  */
 import type { BrokerConfig } from "./broker-config.ts";
 import { type ClusterSettings, clusterSettings } from "./cluster-settings.ts";
+import { cordonError, logDirsOf } from "./cordoned-log-dirs.ts";
 import { locateError } from "./explain-config.ts";
 import { parseListeners, parseProtocolMap } from "./listeners.ts";
 import type { Listener } from "./listeners.ts";
@@ -95,12 +96,13 @@ export type BrokerSettingsResult =
 export function brokerSettings(config: BrokerConfig): BrokerSettingsResult {
   const errors: string[] = [];
   const addresses = resolveListeners(config, errors);
-  const logDirs =
-    config.list("log.dirs").length > 0 ? config.list("log.dirs") : config.list("log.dir");
+  const logDirs = logDirsOf(config);
   const [firstLogDir] = logDirs;
   if (firstLogDir === undefined || logDirs.includes("")) {
     errors.push("At least one log directory must be defined via log.dirs or log.dir.");
   }
+  const cordon = cordonError(config);
+  if (cordon !== null) errors.push(cordon);
   const perIp = parsePerIpOverrides(config.string("max.connections.per.ip.overrides") ?? "");
   if (perIp.error !== null) errors.push(perIp.error);
   const adminListener = parseAdminListener(config.string("sluice.admin.listener") ?? "");

@@ -38,5 +38,4 @@ export const METRICS: string =
 export const JVM_CLASS: string = "classes of the Java virtual machine cannot be loaded";
 export const GROWING_FILES: string = "files grow as they are written";
 export const ONE_LZ4_LEVEL: string = "LZ4 is written at one level, the fast one";
-export const NO_CORDON: string = "log directories cannot be cordoned yet";
 export const SYSTEM_BACKLOG: string = "the runtime decides how many connections may wait";

@@ -19,6 +19,7 @@ import {
   nextValues,
   type ResourceChange,
 } from "./config-values.ts";
+import { checkCordonLevel, checkCordonUnseen } from "./cordoning.ts";
 import type { DecisionInput, Refusal } from "./decision.ts";
 import { dynamicValuesError } from "./dynamic-checks.ts";
 import { hasElr } from "./partition-rules.ts";
@@ -42,6 +43,8 @@ export function changeBroker(
     }
   }
   const current = configValues(image, ResourceType.BROKER, resourceName);
+  const unseenRefusal = resource.isUnseen === true ? checkCordonUnseen(resource, current) : null;
+  if (unseenRefusal !== null) return unseenRefusal;
   const elrRefusal = hasElr(image) ? checkElrRules(resource, current) : null;
   if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));
@@ -49,7 +52,9 @@ export function changeBroker(
   // What a broker's values mean beside the ones it started with is its own to say: it has looked at them before it passed them on.
   const inForce = isDefault || Number(resourceName) === nodeId ? config : null;
   const refusal =
-    validateBrokerValues(next, isDefault, inForce) ?? checkActsWhileRunning(current, next, inForce);
+    validateBrokerValues(next, isDefault, inForce) ??
+    checkActsWhileRunning(current, next, inForce) ??
+    checkCordonLevel(resource, current, image);
   return refusal ?? { records: difference(resource, current, next) };
 }
 

@@ -24,6 +24,8 @@ export interface ResourceChange {
   readonly changes: readonly ConfigChange[];
   /** True to drop every value that is not named: the older AlterConfigs. */
   readonly replacesAll: boolean;
+  /** A client asked a controller by itself: no broker has looked at the values. */
+  readonly isUnseen?: boolean;
 }
 
 /** Records of one resource, or why there are none. */

@@ -55,6 +55,7 @@ import { decideClientQuotas, refuseClientQuotas } from "./client-quotas.ts";
 import type { QuotaChange, QuotaOutcome } from "./client-quotas.ts";
 import { ConfigOperation, type ResourceChange } from "./config-values.ts";
 import { decideConfigChanges, refuseConfigChanges, type ResourceOutcome } from "./configs.ts";
+import { decideCordon } from "./cordoning.ts";
 import { DecisionQueue } from "./decision-queue.ts";
 import type { DecisionQueueOptions } from "./decision-queue.ts";
 import type { Decision, Refusal } from "./decision.ts";
@@ -110,6 +111,15 @@ export class Controller {
    */
   async start(registration: BrokerRegistration): Promise<void> {
     await this.#queue.submit((input) => decideStart(registration, input));
+  }
+
+  /**
+   * Notes which log directories of this node take no new partitions. Only of a node by itself, after `start`.
+   *
+   * @throws MetadataLogError when it could not be written.
+   */
+  async cordon(directoryIds: readonly string[]): Promise<void> {
+    await this.#queue.submit((input) => decideCordon(directoryIds, input));
   }
 
   /** Serves CreateTopics. A timeout of 0 or less is over before anything is done, as in Kafka. */

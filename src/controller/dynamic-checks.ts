@@ -5,6 +5,7 @@
 import type { BrokerConfig } from "#config/broker-config.ts";
 import { brokerKey } from "#config/broker-keys.ts";
 import { parsePerIpOverrides } from "#config/broker-settings.ts";
+import { CORDONED_LOG_DIRS, cordonError } from "#config/cordoned-log-dirs.ts";
 
 /** Values that would be stored, known and of the right type. */
 type Values = ReadonlyMap<string, string>;
@@ -42,7 +43,7 @@ export function dynamicValuesError(values: Values, config: BrokerConfig): string
     duplicateError(values) ??
     perIpError(values) ??
     cleanerError(values, config, next) ??
-    cordonError(values, config) ??
+    cordonValueError(values, next) ??
     intervalError(values, next) ??
     threadCountError(values, config, next) ??
     reporterError(values) ??
@@ -97,15 +98,9 @@ function cleanerError(values: Values, config: BrokerConfig, next: BrokerConfig):
     : null;
 }
 
-function cordonError(values: Values, config: BrokerConfig): string | null {
-  const dirs = config.list("log.dirs").length > 0 ? "log.dirs" : "log.dir";
-  const missing = (values.get("cordoned.log.dirs") ?? "")
-    .split(",")
-    .map((path) => path.trim())
-    .filter((path) => path !== "" && path !== "*" && !config.list(dirs).includes(path));
-  return missing.length === 0
-    ? null
-    : `requirement failed: All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : ${missing.join(", ")}`;
+function cordonValueError(values: Values, next: BrokerConfig): string | null {
+  const error = values.has(CORDONED_LOG_DIRS) ? cordonError(next) : null;
+  return error === null ? null : `requirement failed: ${error}`;
 }
 
 function intervalError(values: Values, next: BrokerConfig): string | null {

@@ -20,11 +20,11 @@ import type {
   BrokerHeartbeatRequest,
   BrokerHeartbeatResponse,
 } from "#protocol/generated/broker-heartbeat.ts";
+import { cordonRecords } from "./cordoning.ts";
 import type { ClusterInput, Decision, DecisionInput } from "./decision.ts";
 import {
   fenceRecords,
   offlineDirectoryRecords,
-  registrationChange,
   shutdownRecords,
   unfenceRecords,
 } from "./fencing.ts";
@@ -50,7 +50,7 @@ export function decideHeartbeat(
   const { offlineLogDirs, cordonedLogDirs } = request;
   const after = (): BrokerImage => plan.input.image.brokers.get(broker.id) ?? broker;
   plan.add(offlineDirectoryRecords(after(), offlineLogDirs, plan.input));
-  if (cordonedLogDirs !== null) plan.add(cordon(after(), cordonedLogDirs));
+  if (cordonedLogDirs !== null) plan.add(cordonRecords(after(), cordonedLogDirs, input.image));
   const response = makeBrokerHeartbeatResponse({
     isCaughtUp,
     isFenced: state === "fenced" || state === "gone",
@@ -106,14 +106,4 @@ function leadsAnything({ topicsById }: ClusterImage, brokerId: number): boolean 
     if (partitions.some(({ leader }) => leader === brokerId)) return true;
   }
   return false;
-}
-
-function cordon(
-  broker: BrokerImage,
-  cordonedLogDirs: readonly string[],
-): ReturnType<typeof fenceRecords> {
-  const isSame =
-    cordonedLogDirs.length === broker.cordonedLogDirs.length &&
-    cordonedLogDirs.every((id) => broker.cordonedLogDirs.includes(id));
-  return isSame ? [] : [registrationChange(broker, { cordonedLogDirs: [...cordonedLogDirs] })];
 }

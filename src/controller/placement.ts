@@ -58,23 +58,18 @@ function placementError(
 ): Refusal | null {
   if (brokers.every(({ isFenced }) => isFenced)) {
     return unplaceable(
-      replicationFactor,
       "All brokers are currently fenced, or have all their log directories cordoned.",
     );
   }
   if (replicationFactor <= brokers.length) return null;
   return unplaceable(
-    replicationFactor,
     `The target replication factor of ${replicationFactor} cannot be reached because only ` +
       `${brokers.length} broker(s) are registered or some brokers have all their log directories cordoned.`,
   );
 }
 
-function unplaceable(replicationFactor: number, why: string): Refusal {
-  return {
-    errorCode: ErrorCode.INVALID_REPLICATION_FACTOR,
-    errorMessage: `Unable to replicate the partition ${replicationFactor} time(s): ${why}`,
-  };
+function unplaceable(errorMessage: string): Refusal {
+  return { errorCode: ErrorCode.INVALID_REPLICATION_FACTOR, errorMessage };
 }
 
 /** Brokers in a ring; each round begins one further. */

@@ -287,7 +287,10 @@ function placedAssignments(
       ? config.number("default.replication.factor")
       : row.replicationFactor;
   const { assignments, refusal } = placeReplicas(input, partitionCount, replicationFactor);
-  return refusal ?? assignments;
+  if (refusal === null) return assignments;
+  // Told of new topics only: whoever adds partitions is told the reason alone, as in Kafka.
+  const errorMessage = `Unable to replicate the partition ${replicationFactor} time(s): ${refusal.errorMessage}`;
+  return { ...refusal, errorMessage };
 }
 
 /** An id no topic has. */

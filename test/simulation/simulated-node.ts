@@ -221,6 +221,7 @@ export class SimulatedNode {
       registration: registrationOf(this.id, incarnationId, this.#directoryId),
       metadataOffset: () => metadata.image.offset,
       offlineLogDirs: () => [],
+      cordonedLogDirs: () => null,
       hasRoom: () => this.disk.hasRoom || this.#isLast(),
       onChange: () => {
         if (lifecycle.phase === "catching-up") this.#openWhenCaughtUp();

@@ -3,16 +3,8 @@
  * Names, types, defaults and ranges are those of Kafka 4.4.
  */
 import type { KeyDefinition } from "../key-definition.ts";
-import {
-  COMPACTION,
-  GROWING_FILES,
-  LATER,
-  NO_CORDON,
-  ONE_LZ4_LEVEL,
-  accepted,
-  unsupported,
-} from "../key-status.ts";
-import { atLeast, between, betweenOr, listOf, oneOf } from "../valid-values.ts";
+import { COMPACTION, GROWING_FILES, LATER, ONE_LZ4_LEVEL, accepted } from "../key-status.ts";
+import { atLeast, between, betweenOr, listOf, NO_EMPTY_ELEMENTS, oneOf } from "../valid-values.ts";
 
 /** See the head of the file. */
 export const LOG_KEYS: readonly KeyDefinition[] = [
@@ -176,9 +168,9 @@ export const LOG_KEYS: readonly KeyDefinition[] = [
     name: "cordoned.log.dirs",
     type: "list",
     default: "",
+    valid: NO_EMPTY_ELEMENTS,
     update: "per-broker",
-    status: unsupported(NO_CORDON),
-    doc: "Log directories that take no new partitions; * for all.",
+    doc: "Log directories, as log.dirs names them, that take no new partitions; * for all. What is there stays and is served.",
   },
   {
     name: "log.segment.bytes",

@@ -15,21 +15,26 @@ import type { ApiHandler } from "../handler.ts";
 /** What the handler works with. */
 export interface AlterConfigsDependencies {
   readonly controller: Pick<Controller, "changeConfigs">;
+  /** On the listener of a controller, where brokers pass on what they have looked at and clients come by themselves. */
+  readonly isOfController?: boolean;
 }
 
 /** Serves AlterConfigs. */
 export function createAlterConfigsHandler({
   controller,
+  isOfController = false,
 }: AlterConfigsDependencies): ApiHandler<AlterConfigsRequest, AlterConfigsResponse> {
   return {
     api: AlterConfigsApi,
     minVersion: 0,
     maxVersion: 2,
-    async handle({ resources, validateOnly }) {
+    async handle({ resources, validateOnly }, { connection }) {
+      const isUnseen = isOfController && connection.peerNodeId < 0;
       const changes = resources.map(({ resourceType, resourceName, configs }) => ({
         resourceType,
         resourceName,
         replacesAll: true,
+        isUnseen,
         changes: configs.map(({ name, value }) => ({
           name,
           operation: ConfigOperation.SET,

@@ -17,11 +17,14 @@ import type { ApiHandler } from "../handler.ts";
 /** What the handler works with. */
 export interface IncrementalAlterConfigsDependencies {
   readonly controller: Pick<Controller, "changeConfigs">;
+  /** On the listener of a controller, where brokers pass on what they have looked at and clients come by themselves. */
+  readonly isOfController?: boolean;
 }
 
 /** Serves IncrementalAlterConfigs. */
 export function createIncrementalAlterConfigsHandler({
   controller,
+  isOfController = false,
 }: IncrementalAlterConfigsDependencies): ApiHandler<
   IncrementalAlterConfigsRequest,
   IncrementalAlterConfigsResponse
@@ -30,11 +33,13 @@ export function createIncrementalAlterConfigsHandler({
     api: IncrementalAlterConfigsApi,
     minVersion: 0,
     maxVersion: 1,
-    async handle({ resources, validateOnly }) {
+    async handle({ resources, validateOnly }, { connection }) {
+      const isUnseen = isOfController && connection.peerNodeId < 0;
       const changes = resources.map(({ resourceType, resourceName, configs }) => ({
         resourceType,
         resourceName,
         replacesAll: false,
+        isUnseen,
         changes: configs.map(({ name, configOperation, value }) => ({
           name,
           operation: configOperation,

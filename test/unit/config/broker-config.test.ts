@@ -102,6 +102,23 @@ describe("resolveBrokerConfig", () => {
     ]);
   });
 
+  test("refuses to cordon what is no log directory", () => {
+    const cordon = (cordoned: string): readonly string[] =>
+      settingsOf({ "log.dirs": "/one,/two", "cordoned.log.dirs": cordoned }).errors;
+    expect([cordon(""), cordon("*"), cordon("/two , /one"), cordon("/one,/one")]).toEqual([
+      [],
+      [],
+      [],
+      [],
+    ]);
+    expect(cordon("/one,/nowhere,/two/")).toEqual([
+      "All entries in cordoned.log.dirs must be present in log.dirs or log.dir. Missing entries : /nowhere, /two/",
+    ]);
+    expect(cordon("*,/one")).toEqual([
+      "When cordoned.log.dirs is set to *, it must not contain other values",
+    ]);
+  });
+
   test("refuses addresses it cannot serve", () => {
     expect(settingsOf({ listeners: "SSL://:9093" }).errors).toEqual([
       "listeners: SSL asks for SSL, and only PLAINTEXT is served yet",

@@ -27,6 +27,7 @@ const BROKER = "src/broker/broker.ts";
 const FRONTEND = "src/broker/frontend.ts";
 const SETTINGS = "src/config/broker-settings.ts";
 const CLUSTER = "src/config/cluster-settings.ts";
+const CORDONS = "src/config/cordoned-log-dirs.ts";
 const GROUP_KEYS = "src/config/group-keys.ts";
 const GROUP_SHARD = "src/coordinator/group/group-shard.ts";
 const OFFSET_OPERATIONS = "src/coordinator/group/offset-operations.ts";
@@ -128,8 +129,9 @@ const BROKER_PLACES: Readonly<Record<string, Place>> = {
   "num.network.threads": [FRONTEND, "settings.numNetworkThreads"],
   "num.partitions": [TOPICS, '"num.partitions"'],
   "auto.create.topics.enable": ["src/broker/handlers.ts", '"auto.create.topics.enable"'],
-  "log.dir": [SETTINGS, 'config.list("log.dir")'],
-  "log.dirs": [SETTINGS, 'config.list("log.dirs")'],
+  "log.dir": [CORDONS, 'config.list("log.dir")'],
+  "log.dirs": [CORDONS, 'config.list("log.dirs")'],
+  "cordoned.log.dirs": [CORDONS, "config.list(CORDONED_LOG_DIRS)"],
   "log.retention.check.interval.ms": [BROKER, "settings.logRetentionCheckIntervalMs"],
   "log.flush.offset.checkpoint.interval.ms": [
     BROKER,
