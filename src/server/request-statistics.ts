@@ -7,6 +7,7 @@
  * at once are recorded once and count as both total and local.
  */
 import { addLatency, LatencyHistograms, type LatencySnapshot } from "#common/latency-histogram.ts";
+import { ErrorCode } from "#common/error-code.ts";
 import { ResponseErrors } from "./response-errors.ts";
 
 /** API keys are below this. */
@@ -86,6 +87,8 @@ export class RequestStatistics {
     }
     this.#requestBytes[apiKey] = (this.#requestBytes[apiKey] as number) + served.requestBytes;
     this.#replyBytes[apiKey] = (this.#replyBytes[apiKey] as number) + served.replyBytes;
+    const at = apiKey * ERROR_CODES + ErrorCode.KAFKA_STORAGE_ERROR + 1;
+    this.#errors[at] = (this.#errors[at] as number) + served.storageErrors;
     this.#atOnce.add(apiKey, served.latencyCounts, served.latencySumMs);
   }
 
@@ -124,7 +127,7 @@ export class RequestStatistics {
   }
 }
 
-/** Requests of one API, all answered at once and without error. */
+/** Requests of one API, all answered at once. */
 export interface ServedRequests {
   /** By version. */
   readonly versions: Float64Array;
@@ -133,6 +136,8 @@ export interface ServedRequests {
   readonly replyBytes: number;
   readonly latencySumMs: number;
   readonly latencyCounts: Float64Array;
+  /** Partitions answered with KAFKA_STORAGE_ERROR; there was no other error. */
+  readonly storageErrors: number;
 }
 
 /** Requests of one event loop at a moment; plain data. */

@@ -24,7 +24,7 @@ const RETURNED_COLUMNS = 4;
 const VERSIONS = 32;
 const API_KEYS = 2;
 const TRANSPORT_COLUMNS = 4;
-const API_COLUMNS = VERSIONS + 3 + LATENCY_BUCKETS;
+const API_COLUMNS = VERSIONS + 4 + LATENCY_BUCKETS;
 const TRAFFIC_COLUMNS = 5;
 
 /** Opens the lane of one event loop. Its thread starts with the first connection. */
@@ -84,14 +84,16 @@ function readCounts(columns: Float64Array): LaneCounts {
   const apis: LaneCounts["apis"][number][] = [];
   for (let apiKey = 0; apiKey < API_KEYS; apiKey++) {
     const api = columns.slice(TRANSPORT_COLUMNS + apiKey * API_COLUMNS).subarray(0, API_COLUMNS);
-    const [requestBytes = 0, replyBytes = 0, latencyNs = 0] = api.subarray(VERSIONS);
+    const [requestBytes = 0, replyBytes = 0, latencyNs = 0, storageErrors = 0] =
+      api.subarray(VERSIONS);
     apis.push({
       apiKey,
       versions: api.subarray(0, VERSIONS),
       requestBytes,
       replyBytes,
       latencySumMs: latencyNs / 1e6,
-      latencyCounts: api.subarray(VERSIONS + 3),
+      latencyCounts: api.subarray(VERSIONS + 4),
+      storageErrors,
     });
   }
   return {

@@ -182,13 +182,15 @@ export interface LaneCounts {
   readonly slicedSendsCount: number;
   readonly apis: readonly {
     readonly apiKey: number;
-    /** Requests by version; all were answered at once and without error. */
+    /** Requests by version; all were answered at once. */
     readonly versions: Float64Array;
     readonly requestBytes: number;
     readonly replyBytes: number;
     readonly latencySumMs: number;
     /** By bucket, as in `src/common/latency-histogram.ts`. */
     readonly latencyCounts: Float64Array;
+    /** Partitions answered with KAFKA_STORAGE_ERROR; there was no other error. */
+    readonly storageErrors: number;
   }[];
 }
 

@@ -6,7 +6,9 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use serde::Deserialize;
 use sluice_lane::topics::Traffic;
-use sluice_lane::{Counts, Peer, ReplyBuffer, Scene, Served, Topic, TopicPartition, Topics};
+use sluice_lane::{
+    Counts, Header, Peer, ReplyBuffer, Scene, Served, Topic, TopicPartition, Topics,
+};
 use sluice_log::TopicId;
 
 use crate::error::{Result, invalid};
@@ -53,9 +55,11 @@ pub fn lane_answer(
     let scene = Scene { topics: &table, counts: &counts, now_ms: now_ms as i64 };
     let mut reply = ReplyBuffer::new();
     let mut frame = frame.to_vec();
-    Ok(match sluice_lane::serve(&mut frame, &scene, &mut Peer::default(), &mut reply) {
+    let Some(header) = Header::parse(&frame) else { return Ok(None) };
+    Ok(match sluice_lane::serve(&mut frame, &header, &scene, &mut Peer::default(), &mut reply) {
         Served::Reply => Some(whole(&reply)?.into()),
         Served::NoReply => Some(Vec::new().into()),
+        Served::Close => return Err(invalid("the lane closes the connection")),
         Served::NotMine if reply.is_empty() => None,
         Served::NotMine => return Err(invalid("the lane left something in the reply")),
     })

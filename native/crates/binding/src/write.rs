@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use napi_derive::napi;
 use serde::Serialize;
-use sluice_log::{AppendError, AppendOutcome, AppendRequest, KafkaCode, Origin, RecordError};
+use sluice_log::{
+    AppendError, AppendLimits, AppendOutcome, AppendRequest, KafkaCode, Origin, RecordError,
+};
 
 use crate::error::{Result, invalid};
 use crate::store::PARTITIONS;
@@ -100,9 +102,12 @@ pub fn append(
         origin,
         now_ms: now_ms as i64,
     };
-    let inline_bytes = if origin == Origin::Client { INLINE_BYTES } else { u64::MAX };
+    let limits = AppendLimits {
+        inline_bytes: if origin == Origin::Client { INLINE_BYTES } else { u64::MAX },
+        is_at_once: false,
+    };
     let (outcome, woken_count) =
-        counting_woken(|| partition.log.append_within(&mut records, &request, inline_bytes));
+        counting_woken(|| partition.log.append_within(&mut records, &request, &limits));
     match outcome {
         Ok(landed) => {
             fill_landed(&mut out, &landed, woken_count);

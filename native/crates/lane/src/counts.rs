@@ -16,6 +16,7 @@ struct ApiCounts {
     reply_bytes: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],
     latency_ns: AtomicU64,
+    storage_errors: AtomicU64,
 }
 
 impl Default for ApiCounts {
@@ -26,6 +27,7 @@ impl Default for ApiCounts {
             reply_bytes: AtomicU64::new(0),
             latency: [const { AtomicU64::new(0) }; LATENCY_BUCKETS],
             latency_ns: AtomicU64::new(0),
+            storage_errors: AtomicU64::new(0),
         }
     }
 }
@@ -74,7 +76,16 @@ impl Counts {
         Self::add(&api.latency_ns, count * nanoseconds);
     }
 
-    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds and
+    /// Partitions that were answered with KAFKA_STORAGE_ERROR, the only error that a lane answers with.
+    pub fn storage_errors(&self, api_key: i16, count: u64) {
+        if count > 0
+            && let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key))
+        {
+            Self::add(&api.storage_errors, count);
+        }
+    }
+
+    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds, storage errors and
     /// buckets. Stops where `out` is full.
     pub fn take(&self, out: &mut [f64]) {
         let mut places = out.iter_mut();
@@ -88,7 +99,9 @@ impl Counts {
         }
         for api in &self.apis {
             api.versions.iter().for_each(&mut tell);
-            for count in [&api.request_bytes, &api.reply_bytes, &api.latency_ns] {
+            for count in
+                [&api.request_bytes, &api.reply_bytes, &api.latency_ns, &api.storage_errors]
+            {
                 tell(count);
             }
             api.latency.iter().for_each(&mut tell);

@@ -19,6 +19,8 @@ pub mod frame;
 pub mod lane;
 pub mod produce;
 pub mod reply;
+#[cfg(test)]
+mod testing;
 pub mod topics;
 mod worker;
 
@@ -35,6 +37,8 @@ pub enum Served {
     Reply,
     /// Done, and nothing is answered (Produce with acks=0).
     NoReply,
+    /// Done, and the connection is to be closed instead of an answer: an append without acknowledgement failed.
+    Close,
     /// Nothing was done and nothing is in the reply buffer: the frame goes back to TypeScript.
     NotMine,
 }
@@ -62,19 +66,19 @@ pub const PRODUCE_KEY: i16 = 0;
 /// API key of Fetch.
 pub const FETCH_KEY: i16 = 1;
 
-/// Serves one frame (size prefix excluded), or does nothing.
+/// Serves one frame (size prefix excluded) with this head, or does nothing.
 ///
 /// `frame` may be patched in place where its records are appended.
 pub fn serve(
     frame: &mut [u8],
+    header: &Header,
     scene: &Scene<'_>,
     peer: &mut Peer,
     reply: &mut ReplyBuffer,
 ) -> Served {
-    let Some(header) = Header::parse(frame) else { return Served::NotMine };
     match header.api_key {
-        PRODUCE_KEY => produce::serve_produce(frame, &header, scene, reply),
-        FETCH_KEY => fetch::serve_fetch(frame, &header, scene, &mut peer.fetch, reply),
+        PRODUCE_KEY => produce::serve_produce(frame, header, scene, reply),
+        FETCH_KEY => fetch::serve_fetch(frame, header, scene, &mut peer.fetch, reply),
         _ => Served::NotMine,
     }
 }

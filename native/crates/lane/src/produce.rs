@@ -1,19 +1,28 @@
-//! Produce: one batch for one partition that is led here.
+//! Produce: one batch for each of some partitions that are led here.
 //!
 //! What the handler (`src/server/handlers/produce.ts`) would append and answer at once without an error is appended and answered
 //! here. Everything else goes back untouched: a refused append leaves no trace in the log, and what it may have changed in the
 //! batch, its header, is put back.
+//!
+//! The log refuses what could not be answered at once, under its lock: what waits for a flush or for other replicas. A request for several
+//! partitions is checked in all of them before anything is appended (`PartitionLog::append_several`). One of them may still fail to be
+//! written when others are; that is the one error that is answered here, and it has no words.
+
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sluice_log::{AppendOutcome, AppendRequest, Origin};
+use sluice_log::{
+    AppendLimits, AppendOutcome, AppendRequest, KafkaCode, Origin, PartitionLog, SeveralAppend,
+};
 
 use crate::frame::{Cursor, Header};
 use crate::reply::ReplyBuffer;
 use crate::topics::{Topic, TopicPartition};
-use crate::{Scene, Served};
+use crate::{Counts, PRODUCE_KEY, Scene, Served};
 
 const MIN_VERSION: i16 = 3;
 const MAX_VERSION: i16 = 13;
@@ -31,23 +40,48 @@ const CONTROL_BIT: u8 = 0x20;
 const CODEC_BITS: u8 = 0x07;
 const CODEC_ZSTD: u8 = 4;
 
-/// Bytes a batch may inflate to on a lane, as on an event loop.
-pub const INLINE_BYTES: u64 = 1 << 20;
+/// Partitions of one request.
+const PARTS_MAX: usize = 64;
 
-/// A Produce that the lane may append.
+/// A batch may inflate to as much as on an event loop, and nobody waits.
+pub const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20, is_at_once: true };
+
+/// One batch of a Produce.
 #[derive(Debug)]
-pub struct Produce {
+pub struct Part {
     /// Where it goes.
     pub topic: Arc<Topic>,
     /// Which of its partitions.
     pub index: i32,
-    /// 0 or 1.
-    pub acks: i16,
     /// Where the batch is in the frame; it fills the field.
     pub records: Range<usize>,
+    /// Batches that the request has for this topic, where this is the first of them; else 0.
+    pub topic_parts: usize,
+}
+
+impl Part {
+    /// The partition it goes to.
+    pub fn partition(&self) -> Option<&TopicPartition> {
+        self.topic.partition(self.index)
+    }
+}
+
+/// A Produce that the lane may append.
+#[derive(Debug)]
+pub struct Produce {
+    /// 0, 1 or -1.
+    pub acks: i16,
+    topic_count: usize,
+    first: Part,
+    rest: Vec<Part>,
 }
 
 impl Produce {
+    /// Of one batch.
+    pub fn of_one(acks: i16, first: Part) -> Self {
+        Self { acks, topic_count: 1, first, rest: Vec::new() }
+    }
+
     /// Reads a Produce. `None` for whatever the lane does not serve.
     pub fn parse(frame: &[u8], header: &Header, scene: &Scene<'_>) -> Option<Self> {
         let version = header.api_version;
@@ -61,73 +95,211 @@ impl Produce {
         }
         let acks = cursor.int16()?;
         let _timeout_ms = cursor.int32()?;
-        if !(0..=1).contains(&acks) || cursor.array_count(flexible)? != 1 {
+        let topic_count = cursor.array_count(flexible)?;
+        if !(-1..=1).contains(&acks) || topic_count > PARTS_MAX {
             return None;
         }
-        let topic = if version >= FIRST_VERSION_WITH_TOPIC_IDS {
-            scene.topics.by_id(&cursor.uuid()?)?
-        } else {
-            scene.topics.by_name(cursor.string(flexible)?)?
-        };
-        if cursor.array_count(flexible)? != 1 {
-            return None;
+        let mut first: Option<Part> = None;
+        let mut rest: Vec<Part> = Vec::new();
+        for _ in 0..topic_count {
+            let topic = if version >= FIRST_VERSION_WITH_TOPIC_IDS {
+                scene.topics.by_id(&cursor.uuid()?)?
+            } else {
+                scene.topics.by_name(cursor.string(flexible)?)?
+            };
+            let topic_parts = cursor.array_count(flexible)?;
+            // A topic that is named twice is answered once.
+            let is_odd = topic_parts == 0
+                || topic_parts > PARTS_MAX
+                || first.iter().chain(&rest).any(|part| part.topic.id == topic.id);
+            if is_odd {
+                return None;
+            }
+            for number in 0..topic_parts {
+                let index = cursor.int32()?;
+                topic.partition(index)?;
+                let records = cursor.bytes(flexible)?;
+                cursor.no_tags(flexible)?;
+                if !is_plain_batch(frame.get(records.clone())?, version) {
+                    return None;
+                }
+                let part = Part {
+                    topic: Arc::clone(&topic),
+                    index,
+                    records,
+                    topic_parts: if number == 0 { topic_parts } else { 0 },
+                };
+                if first.is_none() {
+                    first = Some(part);
+                } else if rest.len() + 1 < PARTS_MAX {
+                    rest.push(part);
+                } else {
+                    return None;
+                }
+            }
+            cursor.no_tags(flexible)?;
         }
-        let index = cursor.int32()?;
-        let partition = topic.partition(index)?;
-        let records = cursor.bytes(flexible)?;
         cursor.no_tags(flexible)?;
-        cursor.no_tags(flexible)?;
-        cursor.no_tags(flexible)?;
-        if !cursor.is_at_end() || !is_plain_batch(frame.get(records.clone())?, version) {
+        if !cursor.is_at_end() {
             return None;
         }
-        // A log that is to be flushed after so many records lets the answer wait.
-        if partition.log.config().flush_messages < i64::MAX {
-            return None;
-        }
-        Some(Self { topic, index, acks, records })
+        Some(Self { acks, topic_count, first: first?, rest })
     }
 
-    /// The partition it goes to.
-    pub fn partition(&self) -> Option<&TopicPartition> {
-        self.topic.partition(self.index)
+    /// Its batch, where it has one only.
+    pub fn single(&self) -> Option<&Part> {
+        self.rest.is_empty().then_some(&self.first)
     }
 
-    /// What the log is asked.
-    pub fn request(&self, now_ms: i64) -> AppendRequest {
-        let leader_epoch = self.partition().map_or(-1, |partition| partition.leader_epoch);
-        AppendRequest { leader_epoch, acks: self.acks, origin: Origin::Client, now_ms }
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// Counts an append that landed, and answers it.
-    pub fn answer(
+    /// Appends and answers, or does nothing.
+    pub fn serve(
         &self,
+        frame: &mut [u8],
         header: &Header,
-        landed: &AppendOutcome,
+        scene: &Scene<'_>,
         reply: &mut ReplyBuffer,
     ) -> Served {
+        let Some(part) = self.single() else {
+            return self.serve_several(frame, header, scene, reply);
+        };
+        let (Some(partition), Some(records)) =
+            (part.partition(), frame.get_mut(part.records.clone()))
+        else {
+            return Served::NotMine;
+        };
+        let Some(original) = head_of(records) else { return Served::NotMine };
+        let request = AppendRequest {
+            leader_epoch: partition.leader_epoch,
+            acks: self.acks,
+            origin: Origin::Client,
+            now_ms: scene.now_ms,
+        };
+        if let Ok(landed) = partition.log.append_within(records, &request, &LIMITS) {
+            return self.answer(header, [Some(&landed)], scene.counts, reply);
+        }
+        restore_head(records, &original);
+        Served::NotMine
+    }
+
+    fn serve_several(
+        &self,
+        frame: &mut [u8],
+        header: &Header,
+        scene: &Scene<'_>,
+        reply: &mut ReplyBuffer,
+    ) -> Served {
+        let heads: Option<Vec<BatchHead>> =
+            self.parts().map(|part| head_of(frame.get(part.records.clone())?)).collect();
+        let Some(heads) = heads else { return Served::NotMine };
+        let mut appends = Vec::with_capacity(heads.len());
+        // They lie in the frame in this order.
+        let (mut behind, mut position) = (&mut *frame, 0);
+        for part in self.parts() {
+            let piece = part
+                .records
+                .start
+                .checked_sub(position)
+                .and_then(|skipped| std::mem::take(&mut behind).split_at_mut_checked(skipped))
+                .and_then(|(_, piece)| piece.split_at_mut_checked(part.records.len()));
+            let (Some((records, rest)), Some(partition)) = (piece, part.partition()) else {
+                return Served::NotMine;
+            };
+            (behind, position) = (rest, part.records.end);
+            let leader_epoch = partition.leader_epoch;
+            appends.push(SeveralAppend { log: &partition.log, records, leader_epoch });
+        }
+        let landed = PartitionLog::append_several(&mut appends, self.acks, scene.now_ms, &LIMITS);
+        if let Ok(outcomes) = landed {
+            let outcomes = outcomes.iter().map(|outcome| outcome.as_ref().ok());
+            return self.answer(header, outcomes, scene.counts, reply);
+        }
+        for (part, head) in self.parts().zip(&heads) {
+            if let Some(records) = frame.get_mut(part.records.clone()) {
+                restore_head(records, head);
+            }
+        }
+        Served::NotMine
+    }
+
+    /// Counts appends, and answers them. `outcomes` has one for each batch, `None` where it could not be written.
+    pub fn answer<'o>(
+        &self,
+        header: &Header,
+        outcomes: impl IntoIterator<Item = Option<&'o AppendOutcome>>,
+        counts: &Counts,
+        reply: &mut ReplyBuffer,
+    ) -> Served {
+        let (version, flexible) = (header.api_version, header.is_flexible);
+        let mark = (self.acks != 0).then(|| {
+            let mark = reply.begin_frame(header.correlation_id, flexible);
+            reply.array_count(flexible, self.topic_count);
+            mark
+        });
+        let mut failed_count = 0;
+        let mut is_first_topic = true;
+        for (part, landed) in self.parts().zip(outcomes) {
+            part.count(landed);
+            failed_count += u64::from(landed.is_none());
+            if mark.is_none() {
+                continue;
+            }
+            if part.topic_parts > 0 {
+                if !is_first_topic {
+                    reply.no_tags(flexible);
+                }
+                is_first_topic = false;
+                if version >= FIRST_VERSION_WITH_TOPIC_IDS {
+                    reply.raw(&part.topic.id);
+                } else {
+                    reply.string(flexible, part.topic.name.as_bytes());
+                }
+                reply.array_count(flexible, part.topic_parts);
+            }
+            part.answer(version, flexible, landed, reply);
+        }
+        let Some(mark) = mark else {
+            return if failed_count == 0 { Served::NoReply } else { Served::Close };
+        };
+        counts.storage_errors(PRODUCE_KEY, failed_count);
+        reply.no_tags(flexible);
+        // Not throttled.
+        reply.int32(0);
+        reply.no_tags(flexible);
+        // A few kilobytes at most.
+        let _ = reply.end_frame(mark);
+        Served::Reply
+    }
+}
+
+impl Part {
+    fn count(&self, landed: Option<&AppendOutcome>) {
         let traffic = &self.topic.traffic;
+        let Some(landed) = landed else {
+            traffic.failed_produces.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let record_count = (landed.last_offset - landed.base_offset + 1).max(0) as u64;
         traffic.produced_records.fetch_add(record_count, Ordering::Relaxed);
         traffic.produced_bytes.fetch_add(self.records.len() as u64, Ordering::Relaxed);
-        if self.acks == 0 {
-            return Served::NoReply;
-        }
-        let (version, flexible) = (header.api_version, header.is_flexible);
-        let mark = reply.begin_frame(header.correlation_id, flexible);
-        reply.array_count(flexible, 1);
-        if version >= FIRST_VERSION_WITH_TOPIC_IDS {
-            reply.raw(&self.topic.id);
-        } else {
-            reply.string(flexible, self.topic.name.as_bytes());
-        }
-        reply.array_count(flexible, 1);
+    }
+
+    fn answer(
+        &self,
+        version: i16,
+        flexible: bool,
+        landed: Option<&AppendOutcome>,
+        reply: &mut ReplyBuffer,
+    ) {
         reply.int32(self.index);
-        reply.int16(0);
-        reply.int64(landed.base_offset);
-        reply.int64(landed.append_time_ms);
+        reply.int16(if landed.is_some() { 0 } else { KafkaCode::KAFKA_STORAGE_ERROR.0 });
+        reply.int64(landed.map_or(-1, |landed| landed.base_offset));
+        reply.int64(landed.map_or(-1, |landed| landed.append_time_ms));
         if version >= 5 {
-            reply.int64(landed.log_start_offset);
+            reply.int64(landed.map_or(-1, |landed| landed.log_start_offset));
         }
         if version >= 8 {
             // No record errors, and no message: null.
@@ -139,13 +311,6 @@ impl Produce {
             }
         }
         reply.no_tags(flexible);
-        reply.no_tags(flexible);
-        // Not throttled.
-        reply.int32(0);
-        reply.no_tags(flexible);
-        // A few hundred bytes.
-        let _ = reply.end_frame(mark);
-        Served::Reply
     }
 }
 
@@ -180,11 +345,6 @@ pub fn restore_head(records: &mut [u8], original: &BatchHead) {
     }
 }
 
-/// A retry of what is not flushed yet waits for that; it appended nothing, and finds the same again.
-pub fn is_for_the_loop(landed: &AppendOutcome) -> bool {
-    landed.is_duplicate && (landed.await_sync || landed.await_replication)
-}
-
 /// Serves a Produce, or does nothing.
 pub fn serve_produce(
     frame: &mut [u8],
@@ -192,19 +352,8 @@ pub fn serve_produce(
     scene: &Scene<'_>,
     reply: &mut ReplyBuffer,
 ) -> Served {
-    let Some(produce) = Produce::parse(frame, header, scene) else { return Served::NotMine };
-    let (Some(partition), Some(records)) =
-        (produce.partition(), frame.get_mut(produce.records.clone()))
-    else {
-        return Served::NotMine;
-    };
-    let request = produce.request(scene.now_ms);
-    let Some(original) = head_of(records) else { return Served::NotMine };
-    match partition.log.append_within(records, &request, INLINE_BYTES) {
-        Ok(landed) if !is_for_the_loop(&landed) => produce.answer(header, &landed, reply),
-        _ => {
-            restore_head(records, &original);
-            Served::NotMine
-        }
+    match Produce::parse(frame, header, scene) {
+        Some(produce) => produce.serve(frame, header, scene, reply),
+        None => Served::NotMine,
     }
 }

@@ -22,7 +22,7 @@ use crate::connection::{Connection, Flow};
 use crate::frame::Header;
 use crate::lane::{Command, Reason, Returned, Shared};
 use crate::reply::ReplyBuffer;
-use crate::{Counts, Scene, Served, serve};
+use crate::{Counts, Peer, Scene, Served, serve};
 
 const PREFIX_BYTES: usize = 4;
 /// What is received at once of a connection with small frames.
@@ -562,11 +562,22 @@ impl Worker {
                 }
                 false
             }
+            Some(Served::Close) => {
+                self.close(index);
+                false
+            }
             Some(_) => self.may_go_on(index),
             None => {
                 self.leave(index, Reason::Broken);
                 false
             }
+        }
+    }
+
+    /// What was answered before leaves first, then the connection is closed.
+    fn close(&mut self, index: usize) {
+        if self.send_before_leaving(index) {
+            self.leave(index, Reason::Broken);
         }
     }
 
@@ -592,11 +603,22 @@ impl Worker {
 
     /// Serves a frame by itself. `None` when that failed in a way that it should not.
     fn serve_one(&mut self, index: usize, frame: &mut [u8]) -> Option<Served> {
+        let Some(header) = Header::parse(frame) else { return Some(Served::NotMine) };
+        self.serve_with(index, frame, &header, |frame, scene, peer, reply| {
+            serve(frame, &header, scene, peer, reply)
+        })
+    }
+
+    /// Has a frame served by `act`, and counts it. `None` when that failed in a way that it should not.
+    fn serve_with(
+        &mut self,
+        index: usize,
+        frame: &mut [u8],
+        header: &Header,
+        act: impl FnOnce(&mut [u8], &Scene<'_>, &mut Peer, &mut ReplyBuffer) -> Served,
+    ) -> Option<Served> {
         let started = Instant::now();
-        let (version, key) = match Header::parse(frame) {
-            Some(header) => (header.api_version, header.api_key),
-            None => return Some(Served::NotMine),
-        };
+        let (version, key) = (header.api_version, header.api_key);
         let length = frame.len();
         let shared = Arc::clone(&self.shared);
         let scene = Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
@@ -609,7 +631,7 @@ impl Worker {
         let reply = &mut connection.reply;
         let before = reply.bytes().len() as u64 + reply.slices_bytes();
         let peer = &mut connection.peer;
-        let served = catch_unwind(AssertUnwindSafe(|| serve(frame, &scene, peer, reply))).ok()?;
+        let served = catch_unwind(AssertUnwindSafe(|| act(frame, &scene, peer, reply))).ok()?;
         if served != Served::NotMine {
             connection.active_at = self.now;
             let reply_bytes = reply.bytes().len() as u64 + reply.slices_bytes() - before;

@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use sluice_log::records::{BatchBuilder, BatchOptions};
 use sluice_log::{
-    AppendRequest, GroupedAppend, LogConfig, LogManager, Origin, PartitionLog, StoreOptions,
-    TopicId,
+    AppendLimits, AppendRequest, GroupedAppend, LogConfig, LogManager, Origin, PartitionLog,
+    StoreOptions, TopicId,
 };
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const PRODUCERS: usize = 64;
+const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20, is_at_once: true };
 
 fn batch(count: usize, producer: Option<(i64, i32)>) -> Vec<u8> {
     let mut options = BatchOptions::default();
@@ -34,7 +35,7 @@ fn append_each(log: &PartitionLog, batches: &mut [Vec<u8>]) {
     let request =
         AppendRequest { leader_epoch: -1, acks: 1, origin: Origin::Client, now_ms: NOW_MS };
     for batch in batches {
-        log.append_within(batch, &request, 1 << 20).unwrap();
+        log.append_within(batch, &request, &LIMITS).unwrap();
     }
 }
 
@@ -44,7 +45,7 @@ fn append_grouped(log: &PartitionLog, batches: &mut [Vec<u8>], size: usize) {
             .iter_mut()
             .map(|records| GroupedAppend { records, leader_epoch: -1, acks: 1, outcome: None })
             .collect();
-        log.append_group(&mut requests, NOW_MS, 1 << 20);
+        log.append_group(&mut requests, NOW_MS, &LIMITS);
         assert!(requests.iter().all(|request| matches!(request.outcome, Some(Ok(_)))));
     }
 }

@@ -34,6 +34,8 @@ impl KafkaCode {
     pub const INVALID_RECORD: Self = Self(87);
     /// Never sent to a client: the append would inflate more than its caller allows on this thread. Nothing was changed.
     pub const NOT_INLINE: Self = Self(i16::MIN);
+    /// Never sent to a client: the answer would have to wait, and its caller cannot. Nothing was changed.
+    pub const NOT_AT_ONCE: Self = Self(i16::MIN + 1);
 }
 
 impl fmt::Debug for KafkaCode {

@@ -44,13 +44,14 @@ pub use config::{LogConfig, StoreOptions};
 pub use error::{AppendError, KafkaCode, LogError, RecordError};
 pub use integrity::{Finding, FindingKind};
 pub use manager::{LogManager, MoveEvent, RecoveryProgress};
-pub use partition::{GroupedAppend, PartitionLog};
+pub use partition::{GroupedAppend, PartitionLog, SeveralAppend};
 pub use scrub::ScrubStatus;
 pub use segment::ReadScratch;
 pub use types::{
-    AbortedTransaction, AppendOutcome, AppendRequest, Asker, Change, DirectoryDescription,
-    DirectoryHealth, DirectoryReport, EpochEndOffset, FileSlice, FollowerOutcome, FollowerState,
-    Isolation, LogListener, OffsetLookup, OpenReport, Origin, PartitionDescription,
-    PartitionReport, PartitionState, ProducerDescription, ReadPlan, ReadRequest, ReplicaBroker,
-    ReplicaFetch, ReplicaRole, Replication, ReplicationState, RetentionEvent, TopicId,
+    AbortedTransaction, AppendLimits, AppendOutcome, AppendRequest, Asker, Change,
+    DirectoryDescription, DirectoryHealth, DirectoryReport, EpochEndOffset, FileSlice,
+    FollowerOutcome, FollowerState, Isolation, LogListener, OffsetLookup, OpenReport, Origin,
+    PartitionDescription, PartitionReport, PartitionState, ProducerDescription, ReadPlan,
+    ReadRequest, ReplicaBroker, ReplicaFetch, ReplicaRole, Replication, ReplicationState,
+    RetentionEvent, TopicId,
 };

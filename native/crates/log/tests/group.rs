@@ -16,8 +16,8 @@ use sluice_log::failpoint::Failpoint;
 use sluice_log::io::{CrashMode, Fault, FaultKind, FileSystem, MemoryFileSystem, Operation};
 use sluice_log::records::BatchOptions;
 use sluice_log::{
-    AppendError, AppendOutcome, AppendRequest, GroupedAppend, LogConfig, LogManager, Origin,
-    PartitionLog, TopicId,
+    AppendError, AppendLimits, AppendOutcome, AppendRequest, GroupedAppend, LogConfig, LogManager,
+    Origin, PartitionLog, TopicId,
 };
 use support::*;
 
@@ -38,6 +38,10 @@ impl Sent {
 }
 
 fn append_group(log: &PartitionLog, sent: &[Sent]) -> Vec<Outcome> {
+    append_group_within(log, sent, &AppendLimits::NONE)
+}
+
+fn append_group_within(log: &PartitionLog, sent: &[Sent], limits: &AppendLimits) -> Vec<Outcome> {
     let mut copies: Vec<Vec<u8>> = sent.iter().map(|one| one.bytes.clone()).collect();
     let mut requests: Vec<GroupedAppend<'_>> = copies
         .iter_mut()
@@ -49,18 +53,18 @@ fn append_group(log: &PartitionLog, sent: &[Sent]) -> Vec<Outcome> {
             outcome: None,
         })
         .collect();
-    log.append_group(&mut requests, NOW_MS, u64::MAX);
+    log.append_group(&mut requests, NOW_MS, limits);
     requests.into_iter().map(|request| request.outcome.expect("an outcome for each")).collect()
 }
 
-fn append_alone(log: &PartitionLog, one: &Sent) -> Outcome {
+fn append_alone(log: &PartitionLog, one: &Sent, limits: &AppendLimits) -> Outcome {
     let request = AppendRequest {
         leader_epoch: one.leader_epoch,
         acks: one.acks,
         origin: Origin::Client,
         now_ms: NOW_MS,
     };
-    log.append(&mut one.bytes.clone(), &request)
+    log.append_within(&mut one.bytes.clone(), &request, limits)
 }
 
 /// A store whose syncs happen when it is told to.
@@ -246,13 +250,14 @@ fn configs() -> impl Strategy<Value = LogConfig> {
     let segment_ms = prop_oneof![Just(10_000i64), Just(1 << 40)];
     let index_bytes = prop_oneof![24i64..200, Just(10 << 20)];
     let flush_messages = prop_oneof![Just(i64::MAX), Just(1), Just(7)];
-    (segment_bytes, segment_ms, index_bytes, flush_messages, any::<bool>(), 0i64..300).prop_map(
+    let booleans = (any::<bool>(), any::<bool>());
+    (segment_bytes, segment_ms, index_bytes, flush_messages, booleans, 0i64..300).prop_map(
         |(
             segment_bytes,
             segment_ms,
             segment_index_bytes,
             flush_messages,
-            is_own_time,
+            (is_own_time, acks_all_fsync),
             interval,
         )| {
             LogConfig {
@@ -260,6 +265,7 @@ fn configs() -> impl Strategy<Value = LogConfig> {
                 segment_ms,
                 segment_index_bytes,
                 flush_messages,
+                acks_all_fsync,
                 message_timestamp_type: if is_own_time {
                     TimestampType::LogAppendTime
                 } else {
@@ -295,8 +301,10 @@ proptest! {
         config in configs(),
         leading in leadings(),
         min_insync_replicas in 1i64..3,
+        is_at_once in any::<bool>(),
     ) {
         let config = LogConfig { min_insync_replicas, ..config };
+        let limits = AppendLimits { is_at_once, ..AppendLimits::NONE };
         let (mut alone, mut grouped) = (Twin::new(&config), Twin::new(&config));
         for twin in [&alone, &grouped] {
             twin.lead(leading);
@@ -307,8 +315,8 @@ proptest! {
                 Step::Group(plans) => {
                     let sent: Vec<Sent> = plans.iter().map(|plan| producers.send(plan)).collect();
                     let expected: Vec<Outcome> =
-                        sent.iter().map(|one| append_alone(&alone.log, one)).collect();
-                    let found = append_group(&grouped.log, &sent);
+                        sent.iter().map(|one| append_alone(&alone.log, one, &limits)).collect();
+                    let found = append_group_within(&grouped.log, &sent, &limits);
                     assert_eq!(format!("{expected:#?}"), format!("{found:#?}"));
                 }
                 Step::Sync => {

@@ -7,8 +7,12 @@ mod support;
 use sluice_log::compress::Codec;
 use sluice_log::config::{CompressionType, TimestampType};
 use sluice_log::records::{BatchBuilder, BatchOptions};
-use sluice_log::{AppendRequest, LogConfig, Origin};
+use sluice_log::{AppendLimits, AppendRequest, LogConfig, Origin};
 use support::*;
+
+fn inline(inline_bytes: u64) -> AppendLimits {
+    AppendLimits { inline_bytes, is_at_once: false }
+}
 
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -339,10 +343,13 @@ fn what_inflates_beyond_the_budget_is_refused_and_left_as_it_was() {
         let end = log.state().log_end_offset;
         let original = bomb(codec, 300_000);
         let mut bytes = original.clone();
-        let refusal = log.append_within(&mut bytes, &request, 200_000).unwrap_err();
+        let refusal = log.append_within(&mut bytes, &request, &inline(200_000)).unwrap_err();
         assert_eq!(refusal.code, sluice_log::KafkaCode::NOT_INLINE, "{codec:?}");
         assert_eq!((log.state().log_end_offset, bytes == original), (end, true), "{codec:?}");
-        assert_eq!(log.append_within(&mut bytes, &request, 400_000).unwrap().base_offset, end);
+        assert_eq!(
+            log.append_within(&mut bytes, &request, &inline(400_000)).unwrap().base_offset,
+            end
+        );
     }
     // Compressing again is dearer: a sixteenth.
     let again = LogConfig {
@@ -353,7 +360,7 @@ fn what_inflates_beyond_the_budget_is_refused_and_left_as_it_was() {
     let (_files, _manager, log) = store(again);
     for codec in CODECS {
         let mut bytes = bomb(codec, 100_000);
-        let outcome = log.append_within(&mut bytes, &request, 400_000);
+        let outcome = log.append_within(&mut bytes, &request, &inline(400_000));
         if codec == Codec::Gzip {
             outcome.unwrap();
         } else {

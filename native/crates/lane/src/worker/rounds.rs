@@ -1,6 +1,7 @@
 //! Serving what lies in the arena, in rounds: one Produce of each connection a round, so that those for the same partition share a lock and
 //! a write, while each connection's requests keep their order.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,7 @@ use sluice_log::{AppendOutcome, AppendRequest, GroupedAppend, Origin, PartitionL
 use super::{Next, PREFIX_BYTES, Work, Worker, next_frame};
 use crate::frame::Header;
 use crate::lane::Reason;
-use crate::produce::{BatchHead, INLINE_BYTES, Produce, head_of, is_for_the_loop, restore_head};
+use crate::produce::{BatchHead, LIMITS, Part, Produce, head_of, restore_head};
 use crate::{PRODUCE_KEY, Scene, Served};
 
 /// A Produce that waits for the others of its round.
@@ -22,6 +23,8 @@ struct Item {
     end: usize,
     header: Header,
     produce: Produce,
+    /// Where its batch is in the frame.
+    records: Range<usize>,
     original: BatchHead,
 }
 
@@ -70,12 +73,17 @@ impl Worker {
             };
             let Some(frame) = bytes.get_mut(PREFIX_BYTES..total) else { return };
             let header = Header::parse(frame);
-            if let Some(header) = header.filter(|header| header.api_key == PRODUCE_KEY) {
+            let produce = header.filter(|header| header.api_key == PRODUCE_KEY);
+            let served = if let Some(header) = produce {
                 let shared = Arc::clone(&self.shared);
                 let scene =
                     Scene { topics: &shared.topics, counts: &shared.counts, now_ms: self.now_ms };
-                if let Some(produce) = Produce::parse(frame, &header, &scene)
-                    && let Some(original) = frame.get(produce.records.clone()).and_then(head_of)
+                let Some(produce) = Produce::parse(frame, &header, &scene) else {
+                    return self.refuse(work, arena);
+                };
+                let records = produce.single().map(|part| part.records.clone());
+                if let Some(records) = records
+                    && let Some(original) = frame.get(records.clone()).and_then(head_of)
                 {
                     let start = work.at + PREFIX_BYTES;
                     let end = work.at + total;
@@ -86,15 +94,24 @@ impl Worker {
                         end,
                         header,
                         produce,
+                        records,
                         original,
                     });
                     return;
                 }
-                self.refuse(work, arena);
-                return;
-            }
-            match self.serve_one(index, frame) {
+                // Of several partitions: by itself, and at once.
+                self.serve_with(index, frame, &header, |frame, scene, _, reply| {
+                    produce.serve(frame, &header, scene, reply)
+                })
+            } else {
+                self.serve_one(index, frame)
+            };
+            match served {
                 Some(Served::NotMine) => return self.refuse(work, arena),
+                Some(Served::Close) => {
+                    work.is_done = true;
+                    return self.close(index);
+                }
                 Some(_) => work.at += total,
                 None => {
                     work.is_done = true;
@@ -151,7 +168,12 @@ impl Worker {
             }
             connection.active_at = self.now;
             let before = connection.reply.bytes().len();
-            item.produce.answer(&item.header, &landed, &mut connection.reply);
+            item.produce.answer(
+                &item.header,
+                [Some(&landed)],
+                &shared.counts,
+                &mut connection.reply,
+            );
             let reply_bytes = connection.reply.bytes().len() - before;
             let request_bytes = item.end - item.start;
             shared.counts.request(PRODUCE_KEY, item.header.api_version, request_bytes, reply_bytes);
@@ -186,7 +208,7 @@ fn append_all(items: &[Item], arena: &mut [u8], now_ms: i64) -> Vec<Landing> {
     let mut rest = arena;
     let mut rest_start = 0;
     for (number, item) in items.iter().enumerate() {
-        let (start, length) = (item.start + item.produce.records.start, item.produce.records.len());
+        let (start, length) = (item.start + item.records.start, item.records.len());
         let from_rest = start.checked_sub(rest_start);
         let piece = from_rest
             .and_then(|skipped| std::mem::take(&mut rest).split_at_mut_checked(skipped))
@@ -194,7 +216,7 @@ fn append_all(items: &[Item], arena: &mut [u8], now_ms: i64) -> Vec<Landing> {
         let Some((records, behind)) = piece else { break };
         rest = behind;
         rest_start = start + length;
-        let Some(partition) = item.produce.partition() else { continue };
+        let Some(partition) = item.produce.single().and_then(Part::partition) else { continue };
         let append = GroupedAppend {
             records,
             leader_epoch: partition.leader_epoch,
@@ -222,7 +244,7 @@ fn append_all(items: &[Item], arena: &mut [u8], now_ms: i64) -> Vec<Landing> {
             };
             *landing = match append.outcome {
                 _ if !is_whole => Landing::Broken,
-                Some(Ok(landed)) if !is_for_the_loop(&landed) => Landing::Appended(landed),
+                Some(Ok(landed)) => Landing::Appended(landed),
                 _ => {
                     restore_head(append.records, &item.original);
                     Landing::Refused
@@ -241,71 +263,19 @@ fn append_to(log: &PartitionLog, group: &mut [GroupedAppend<'_>], now_ms: i64) {
             origin: Origin::Client,
             now_ms,
         };
-        alone.outcome = Some(log.append_within(alone.records, &request, INLINE_BYTES));
+        alone.outcome = Some(log.append_within(alone.records, &request, &LIMITS));
     } else {
-        log.append_group(group, now_ms, INLINE_BYTES);
+        log.append_group(group, now_ms, &LIMITS);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_log::io::{FileSystem, MemoryFileSystem};
-    use sluice_log::records::{BatchBuilder, BatchOptions};
-    use sluice_log::{LogConfig, LogManager, StoreOptions, TopicId};
+    use sluice_log::LogConfig;
 
     use super::*;
-    use crate::{Topic, TopicPartition};
-
-    const NOW_MS: i64 = 1_700_000_000_000;
-    const PARTITIONS: i32 = 3;
-
-    fn led_topic() -> (LogManager, Arc<Topic>) {
-        let options = StoreOptions {
-            dirs: vec!["/d".to_owned()],
-            cluster_id: None,
-            node_id: 1,
-            defaults: LogConfig::default(),
-            recovery_threads: 1,
-            max_open_files: 100,
-            disk_reserve_bytes: 0,
-            verify_on_read: false,
-            in_memory: false,
-            scrub_bytes_per_second: 0,
-            scrub_interval_ms: 0,
-        };
-        let files: Arc<dyn FileSystem> = Arc::new(MemoryFileSystem::new());
-        let manager = LogManager::open_stepped(files, options).expect("a store");
-        let partitions = (0..PARTITIONS)
-            .map(|index| {
-                let config = LogConfig::default();
-                let log = manager
-                    .create_partition("t", index, TopicId([7; 16]), None, config)
-                    .expect("a partition");
-                log.set_leader(3).expect("the leader");
-                // The last one is led in another epoch than is known here.
-                let leader_epoch = if index == PARTITIONS - 1 { 2 } else { 3 };
-                Some(TopicPartition { log, handle: f64::from(index), leader_epoch })
-            })
-            .collect();
-        let topic = Topic {
-            name: "t".to_owned(),
-            id: [7; 16],
-            token: 1.0,
-            partitions,
-            traffic: Arc::default(),
-        };
-        (manager, Arc::new(topic))
-    }
-
-    fn batch(producer: Option<(i64, i32)>) -> Vec<u8> {
-        let mut options = BatchOptions::default();
-        if let Some((producer_id, base_sequence)) = producer {
-            options = BatchOptions { producer_id, producer_epoch: 0, base_sequence, ..options };
-        }
-        let mut builder = BatchBuilder::new(options);
-        builder.append(NOW_MS, None, Some(&[7; 40]), []);
-        builder.finish().expect("a batch")
-    }
+    use crate::Topic;
+    use crate::testing::{NOW_MS, batch, led_topic};
 
     fn header() -> Header {
         Header::parse(&[0, 0, 0, 9, 0, 0, 0, 7, 0xff, 0xff, 0]).expect("a head")
@@ -319,11 +289,12 @@ mod tests {
             let start = arena.len();
             arena.extend_from_slice(&[0xdd; 5]);
             arena.extend_from_slice(records);
-            let produce = Produce {
+            let records_at = 5..5 + records.len();
+            let part = Part {
                 topic: Arc::clone(topic),
                 index: *index,
-                acks: 1,
-                records: 5..5 + records.len(),
+                records: records_at.clone(),
+                topic_parts: 1,
             };
             Item {
                 work: number,
@@ -331,7 +302,8 @@ mod tests {
                 start,
                 end: arena.len(),
                 header: header(),
-                produce,
+                produce: Produce::of_one(1, part),
+                records: records_at,
                 original: head_of(records).expect("a head"),
             }
         });
@@ -340,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_round_lands_as_the_same_appends_one_after_another() {
-        let (_manager, topic) = led_topic();
-        let (_other_manager, twin) = led_topic();
+        let (_manager, topic) = led_topic(&LogConfig::default());
+        let (_other_manager, twin) = led_topic(&LogConfig::default());
         let mut state = 1_u32;
         let mut below = |limit: u32| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -374,7 +346,7 @@ mod tests {
                     origin: Origin::Client,
                     now_ms: NOW_MS,
                 };
-                let alone = partition.log.append_within(&mut bytes.clone(), &request, INLINE_BYTES);
+                let alone = partition.log.append_within(&mut bytes.clone(), &request, &LIMITS);
                 match (landing, alone) {
                     (Landing::Appended(landed), Ok(alone)) => {
                         counts[0] += 1;

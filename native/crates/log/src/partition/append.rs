@@ -1,12 +1,13 @@
 //! Appending: check outside of the lock, then assign offsets, write once, and remember.
 //!
-//! `admission.rs` has the checks under the lock, `roll.rs` the change of segments, `group.rs` appends of several requests at once.
+//! `admission.rs` has the checks under the lock, `roll.rs` the change of segments, `group.rs` appends of several requests at once,
+//! `several.rs` those of one request to several partitions.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::admission::{is_sync_promised, must_replicate};
+use super::admission::{Admitted, Asked, is_sync_promised, must_replicate};
 use super::{Inner, PartitionLog, RECENT_BATCHES, Recent};
 use crate::batch::{BatchHeader, put};
 use crate::config::{LogConfig, TimestampType};
@@ -15,7 +16,7 @@ use crate::error::{AppendError, KafkaCode};
 use crate::producer::EndMarker;
 use crate::segment::Segment;
 use crate::transactions::AbortedEntry;
-use crate::types::{AppendOutcome, AppendRequest, Change, Origin};
+use crate::types::{AppendLimits, AppendOutcome, AppendRequest, Change, Origin};
 use crate::validate::{Prepared, Rules, prepare_client, prepare_coordinator, prepare_raw};
 
 impl PartitionLog {
@@ -30,12 +31,12 @@ impl PartitionLog {
         records: &mut [u8],
         request: &AppendRequest,
     ) -> Result<AppendOutcome, AppendError> {
-        self.append_within(records, request, u64::MAX)
+        self.append_within(records, request, &AppendLimits::NONE)
     }
 
-    /// As [`Self::append`], for a thread that others wait for: a batch that has to be inflated beyond `inline_bytes` to be
-    /// checked (or beyond a sixteenth of it to be compressed again) is refused with [`KafkaCode::NOT_INLINE`], and neither
-    /// the log nor `records` is changed. Such a batch belongs on another thread, without a limit.
+    /// As [`Self::append`], for a thread that others wait for. What is beyond `limits` is refused and the log not changed: with
+    /// [`KafkaCode::NOT_INLINE`], where `records` is not changed either and belongs on another thread, without a limit; or with
+    /// [`KafkaCode::NOT_AT_ONCE`], after which the header of the batch may be changed.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -43,7 +44,7 @@ impl PartitionLog {
         &self,
         records: &mut [u8],
         request: &AppendRequest,
-        inline_bytes: u64,
+        limits: &AppendLimits,
     ) -> Result<AppendOutcome, AppendError> {
         self.refuse_unless_writable()?;
         let config = self.config();
@@ -52,18 +53,19 @@ impl PartitionLog {
             label: &self.label,
             now_ms: request.now_ms,
             is_client: request.origin == Origin::Client,
-            inline_bytes,
+            inline_bytes: limits.inline_bytes,
         };
+        let asked = Asked { request, config: &config, is_at_once: limits.is_at_once };
         match request.origin {
             Origin::Client => {
                 let mut batch = prepare_client(records, &rules)?;
                 self.check_total(batch.size(), &config)?;
-                self.append_prepared(records, std::slice::from_mut(&mut batch), request, &config)
+                self.append_prepared(records, std::slice::from_mut(&mut batch), &asked)
             }
             Origin::Coordinator => {
                 let mut prepared = prepare_coordinator(records, &rules)?;
                 self.check_total(size_of_all(&prepared), &config)?;
-                self.append_prepared(records, &mut prepared, request, &config)
+                self.append_prepared(records, &mut prepared, &asked)
             }
             Origin::RawFollower => {
                 let mut prepared = prepare_raw(records, &self.label)?;
@@ -73,7 +75,7 @@ impl PartitionLog {
                     let known = prepared.iter().position(later).unwrap_or(prepared.len());
                     prepared.truncate(known);
                 }
-                self.append_prepared(records, &mut prepared, request, &config)
+                self.append_prepared(records, &mut prepared, &asked)
             }
         }
     }
@@ -82,40 +84,38 @@ impl PartitionLog {
         &self,
         records: &mut [u8],
         prepared: &mut [Prepared],
-        request: &AppendRequest,
-        config: &LogConfig,
+        asked: &Asked<'_>,
     ) -> Result<AppendOutcome, AppendError> {
-        let total_bytes = size_of_all(prepared);
         let mut inner = contention::APPEND.lock(&self.inner);
-        self.check_role(&inner, request)?;
-        self.check_replicas(&inner, request, config)?;
-        self.finish_cut(&mut inner).map_err(|error| self.refuse_write(&error))?;
-        let Some(first) = prepared.first() else {
-            return Ok(AppendOutcome {
-                base_offset: inner.log_end_offset,
-                last_offset: inner.log_end_offset - 1,
-                append_time_ms: -1,
-                log_start_offset: inner.log_start_offset,
-                await_sync: false,
-                await_replication: false,
-                is_duplicate: false,
-            });
-        };
-        if let Some(outcome) = self.find_duplicate(&inner, &first.header, request, config) {
-            drop(inner);
-            if outcome.await_sync {
-                self.request_sync();
+        let markers = match self.admit(&mut inner, prepared, records, asked)? {
+            Admitted::Placed(markers) => markers,
+            Admitted::Settled(outcome) => {
+                drop(inner);
+                if outcome.await_sync {
+                    self.request_sync();
+                }
+                return Ok(outcome);
             }
-            return Ok(outcome);
-        }
-        let log_end_offset = inner.log_end_offset;
-        self.assign(&inner, prepared, request, log_end_offset)?;
-        let markers = self.check_producers(&inner, prepared, records, request.origin)?;
-        self.take_room(total_bytes, request.origin)?;
+        };
+        self.take_room(size_of_all(prepared), asked.request.origin)?;
+        let landed = self.land(&mut inner, prepared, records, &markers, asked)?;
+        drop(inner);
+        Ok(self.tell(&landed))
+    }
 
+    /// Writes batches that were admitted.
+    pub(super) fn land(
+        &self,
+        inner: &mut Inner,
+        prepared: &mut [Prepared],
+        records: &mut [u8],
+        markers: &[Option<EndMarker>],
+        asked: &Asked<'_>,
+    ) -> Result<Landed, AppendError> {
+        let Asked { request, config, .. } = *asked;
         let base_offset = prepared.first().map_or(0, |batch| batch.header.base_offset);
         let wanted = Wanted {
-            bytes: total_bytes,
+            bytes: size_of_all(prepared),
             base_offset,
             last_offset: prepared.last().map_or(base_offset, |batch| batch.header.last_offset()),
             largest_timestamp: prepared
@@ -125,7 +125,7 @@ impl PartitionLog {
                 .unwrap_or(-1),
             now_ms: request.now_ms,
         };
-        let active = self.place(&mut inner, config, &wanted)?;
+        let active = self.place(inner, config, &wanted)?;
         let mut position = active.size();
         active.write(&run_of(records, prepared)).map_err(|error| self.refuse_write(&error))?;
         let headers = prepared.iter().map(|batch| &batch.header);
@@ -134,19 +134,24 @@ impl PartitionLog {
         let mut record_count = 0;
         for (index, Prepared { header, .. }) in prepared.iter().enumerate() {
             let marker = markers.get(index).copied().flatten();
-            remember(&mut inner, &active, position, header, marker);
+            remember(inner, &active, position, header, marker);
             position += header.size() as u64;
             record_count += i64::from(header.record_count);
         }
-        let is_committed = self.advance(&mut inner, config, request.now_ms);
+        let is_committed = self.advance(inner, config, request.now_ms);
         let offsets = (wanted.base_offset, wanted.last_offset);
-        let outcome = settle(&mut inner, request, config, offsets, record_count);
-        drop(inner);
+        let outcome = settle(inner, request, config, offsets, record_count);
+        Ok(Landed { outcome, is_committed })
+    }
+
+    /// Lets those know who wait for what landed, once the lock is let go.
+    pub(super) fn tell(&self, landed: &Landed) -> AppendOutcome {
+        let Landed { outcome, is_committed } = *landed;
         if outcome.await_sync {
             self.request_sync();
         }
         self.notify(if is_committed { Change::Everything } else { Change::LogEnd });
-        Ok(outcome)
+        outcome
     }
 
     /// The segment that takes what is wanted: a new one where Kafka would begin one.
@@ -178,6 +183,12 @@ impl PartitionLog {
         inner.active_created_ms.get_or_insert(now_ms);
         inner.advance_high_watermark(config.min_insync_replicas, now_ms, &self.store.brokers)
     }
+}
+
+/// What was written, and nobody told of it.
+pub(super) struct Landed {
+    outcome: AppendOutcome,
+    is_committed: bool,
 }
 
 /// What a write needs of the active segment.

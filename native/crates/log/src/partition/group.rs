@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use super::admission::Asked;
 use super::append::{Wanted, bytes_of, remember, settle, stamp};
 use super::{Inner, PartitionLog};
 use crate::config::LogConfig;
 use crate::contention;
 use crate::error::{AppendError, KafkaCode};
 use crate::segment::Segment;
-use crate::types::{AppendOutcome, AppendRequest, Change, Origin};
+use crate::types::{AppendLimits, AppendOutcome, AppendRequest, Change, Origin};
 use crate::validate::{Prepared, Rules, prepare_client};
 
 /// Most bytes of a run of several batches.
@@ -45,7 +46,12 @@ pub struct GroupedAppend<'a> {
 impl PartitionLog {
     /// Appends what several clients sent, in this order, as [`Self::append_within`] would one after another: each has its own outcome, and
     /// a refused one changes nothing for the others, except that requests which share a write share its failure.
-    pub fn append_group(&self, requests: &mut [GroupedAppend<'_>], now_ms: i64, inline_bytes: u64) {
+    pub fn append_group(
+        &self,
+        requests: &mut [GroupedAppend<'_>],
+        now_ms: i64,
+        limits: &AppendLimits,
+    ) {
         if self.check_writable().is_err() {
             for request in requests {
                 request.outcome = self.refuse_unless_writable().err().map(Err);
@@ -53,8 +59,13 @@ impl PartitionLog {
             return;
         }
         let config = self.config();
-        let rules =
-            Rules { config: &config, label: &self.label, now_ms, is_client: true, inline_bytes };
+        let rules = Rules {
+            config: &config,
+            label: &self.label,
+            now_ms,
+            is_client: true,
+            inline_bytes: limits.inline_bytes,
+        };
         let mut batches = Vec::with_capacity(requests.len());
         for request in requests.iter_mut() {
             let prepared = prepare_client(request.records, &rules)
@@ -71,6 +82,7 @@ impl PartitionLog {
             log: self,
             config: &config,
             now_ms,
+            is_at_once: limits.is_at_once,
             inner: contention::APPEND.lock(&self.inner),
             requests,
             batches,
@@ -99,6 +111,7 @@ struct Group<'g, 'r> {
     log: &'g PartitionLog,
     config: &'g LogConfig,
     now_ms: i64,
+    is_at_once: bool,
     inner: MutexGuard<'g, Inner>,
     requests: &'g mut [GroupedAppend<'r>],
     /// One per request; `None` once its outcome is known.
@@ -189,6 +202,7 @@ impl Group<'_, '_> {
     /// Takes a request into the run, or says that its batch is there already.
     fn admit(&mut self, at: usize) -> Result<Option<AppendOutcome>, AppendError> {
         let (log, config, request) = (self.log, self.config, self.request(at));
+        let asked = Asked { request: &request, config, is_at_once: self.is_at_once };
         if self.has_failed {
             log.refuse_unless_writable()?;
         }
@@ -199,16 +213,17 @@ impl Group<'_, '_> {
         else {
             return Ok(None);
         };
-        if log.find_duplicate(&self.inner, &header, &request, config).is_some() {
+        if header.has_producer_id() && self.inner.producers.find_duplicate(&header).is_some() {
             // What it waits for depends on how far the run moves the high watermark.
             self.write();
-            return Ok(log.find_duplicate(&self.inner, &header, &request, config));
+            return log.find_duplicate(&self.inner, &header, &asked);
         }
         let next_offset =
             self.run.as_ref().map_or(self.inner.log_end_offset, |run| run.next_offset);
         let Some(Some(batch)) = self.batches.get_mut(at) else { return Ok(None) };
         log.assign(&self.inner, std::slice::from_mut(batch), &request, next_offset)?;
         let header = batch.header;
+        log.check_at_once(&self.inner, &asked, header.next_offset())?;
         if header.has_producer_id() {
             self.inner.producers.check(&header, Origin::Client, &log.label)?;
         }

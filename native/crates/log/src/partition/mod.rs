@@ -16,6 +16,7 @@ mod reopen;
 mod replace;
 mod replication;
 mod roll;
+mod several;
 
 pub(crate) use damage::Walk;
 pub use group::GroupedAppend;
@@ -23,6 +24,7 @@ pub(crate) use recover::{Known, file_finding};
 pub(crate) use replace::{Copied, CopyError};
 pub(crate) use replication::Brokers;
 use replication::Leadership;
+pub use several::SeveralAppend;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

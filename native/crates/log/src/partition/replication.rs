@@ -123,6 +123,12 @@ impl Follower {
             || (self.last_caught_up_ms > 0
                 && now_ms.saturating_sub(self.last_caught_up_ms) <= lag_time_max_ms)
     }
+
+    /// Whether it has less than the leader, and had everything a moment ago: it is about to join.
+    fn lags_within(&self, leader_end: i64, now_ms: i64, lag_time_max_ms: i64) -> bool {
+        (0..leader_end).contains(&self.log_end_offset)
+            && self.is_caught_up(leader_end, now_ms, lag_time_max_ms)
+    }
 }
 
 /// The leader's side of a partition with several replicas.
@@ -203,11 +209,26 @@ impl Leadership {
         let waited_for = self.followers.iter().filter(|follower| {
             follower.is_in_sync
                 || follower.is_pending
-                || ((0..leader_end).contains(&follower.log_end_offset)
-                    && follower.is_caught_up(leader_end, now_ms, self.lag_time_max_ms)
+                || (follower.lags_within(leader_end, now_ms, self.lag_time_max_ms)
                     && brokers.is_eligible(follower.id, follower.broker_epoch))
         });
         Some(waited_for.map(|follower| follower.log_end_offset).fold(leader_end, i64::min))
+    }
+
+    /// Whether a log that ends at `leader_end` is committed to its end without a word from any follower, whoever of them the controller
+    /// may take to be alive.
+    pub(super) fn commits_alone(
+        &self,
+        leader_end: i64,
+        configured_min_isr: i64,
+        now_ms: i64,
+    ) -> bool {
+        self.isr_size() >= self.min_isr(configured_min_isr)
+            && !self.followers.iter().any(|follower| {
+                follower.is_in_sync
+                    || follower.is_pending
+                    || follower.lags_within(leader_end, now_ms, self.lag_time_max_ms)
+            })
     }
 
     fn qualifies(&self, follower: &Follower, high_watermark: i64, brokers: &Brokers) -> bool {
