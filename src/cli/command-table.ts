@@ -44,6 +44,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { words: ["config", "list"], load: () => import("./commands/config-list.ts") },
   { words: ["cluster", "status"], load: () => import("./commands/cluster-status.ts") },
   { words: ["cluster", "drain"], load: () => import("./commands/cluster-drain.ts") },
+  { words: ["cluster", "undrain"], load: () => import("./commands/cluster-undrain.ts") },
   { words: ["cluster", "remove"], load: () => import("./commands/cluster-remove.ts") },
   // Without a second word: what the cluster is made of.
   { words: ["cluster"], load: () => import("./commands/cluster.ts") },

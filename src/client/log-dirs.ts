@@ -25,6 +25,8 @@ export interface LogDirectory {
   /** Of the file system; null where the broker does not tell. */
   readonly totalBytes: number | null;
   readonly usableBytes: number | null;
+  /** It takes no new partitions (KIP-1066); false of a broker that does not tell. */
+  readonly isCordoned: boolean;
   readonly replicas: readonly ReplicaSize[];
 }
 
@@ -57,6 +59,7 @@ export async function describeLogDirs(
         error: directory.errorCode === 0 ? null : errorInfo(directory.errorCode).name,
         totalBytes: known(directory.totalBytes),
         usableBytes: known(directory.usableBytes),
+        isCordoned: directory.isCordoned,
         replicas: directory.topics.flatMap(({ name, partitions }) =>
           partitions.map(({ partitionIndex, partitionSize, isFutureKey }) => ({
             topic: name,

@@ -1,14 +1,14 @@
 /**
- * What an operator does to four nodes in use: looks at them, empties one in two attempts while a client writes, and starts one by mistake with a node id that
- * is taken, or where no controller is.
+ * What an operator does to four nodes in use: looks at them, empties one in two attempts while a client writes, takes it into use again and empties it once
+ * more, and starts one by mistake with a node id that is taken, or where no controller is.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createTopic } from "#client/admin.ts";
-import { describeBrokers } from "#client/cluster-info.ts";
-import { describeConfigs } from "#client/configs.ts";
+import { describeBrokers, describeQuorum } from "#client/cluster-info.ts";
+import { CONFIG_RESOURCE_TYPES, describeConfigs } from "#client/configs.ts";
 import { Cluster } from "#client/cluster.ts";
 import { listOffsets, OffsetSpec } from "#client/offsets.ts";
 import { Producer } from "#client/producer.ts";
@@ -17,6 +17,11 @@ import {
   makeCreatableTopic,
   makeCreateTopicsRequest,
 } from "#protocol/generated/create-topics.ts";
+import {
+  IncrementalAlterConfigsApi,
+  makeAlterConfigsResource,
+  makeIncrementalAlterConfigsRequest,
+} from "#protocol/generated/incremental-alter-configs.ts";
 import { ElectLeadersApi, makeElectLeadersRequest } from "#protocol/generated/elect-leaders.ts";
 import type { ClusterStatus } from "#cli/cluster/status-report.ts";
 import { writeProperties } from "../support/broker-process.ts";
@@ -27,6 +32,7 @@ import { sluice, type SluiceRun, spawnSluice } from "../support/run-sluice.ts";
 
 const PARTITIONS = 12;
 const TOPIC = "orders";
+const INVALID_CONFIG = 40;
 
 let directory: string;
 let cluster: BrokerCluster;
@@ -169,6 +175,7 @@ test("drain: may be interrupted, goes on, and loses nothing that is written mean
   }
   const { exitCode: ended, err } = await command("drain", "4");
   expect([ended, err.includes("node 4 holds no replica")]).toEqual([0, true]);
+  expect([told, err].every((text) => text.includes("node 4 is cordoned"))).toBe(true);
   expect(await replicasOn(4)).toBe(0);
   expect(await throttles()).toEqual({ leaders: "", followers: "", rates: [] });
   isOver = true;
@@ -186,20 +193,87 @@ test("drain: may be interrupted, goes on, and loses nothing that is written mean
   expect([...ends.values()].reduce((sum, end) => sum + end, 0)).toBe(written);
 }, 180_000);
 
+/** Creates a topic of three replicas and gives the brokers it lies on. */
+async function placed(name: string): Promise<number[]> {
+  await createTopic(client, { name, partitions: 4, replicationFactor: 3, configs: new Map() });
+  const topics = await client.listTopics();
+  const partitions = topics.find((topic) => topic.name === name)?.partitions ?? [];
+  return [...new Set(partitions.flatMap(({ replicas }) => replicas))].sort((a, b) => a - b);
+}
+
+async function isFenced4(): Promise<boolean> {
+  return (await describeBrokers(client)).some(({ id, isFenced }) => id === 4 && isFenced);
+}
+
+/** Whether the controller knows that all of a node is to be cordoned: asked by itself it lets that value stay, and come from nothing never. */
+async function holdsCordon(id: number): Promise<boolean> {
+  const quorum = await describeQuorum(client);
+  const address = quorum?.listeners.find(({ nodeId }) => nodeId === quorum.leaderId);
+  if (address === undefined) throw new Error("there is no controller");
+  const connection = await client.ownConnectionTo(address);
+  const configs = [{ name: "cordoned.log.dirs", configOperation: 0, value: "*" }];
+  const broker = { resourceType: CONFIG_RESOURCE_TYPES.broker, resourceName: String(id) };
+  const resources = [makeAlterConfigsResource({ ...broker, configs })];
+  const request = makeIncrementalAlterConfigsRequest({ resources, validateOnly: true });
+  const { responses } = await connection.send(IncrementalAlterConfigsApi, request);
+  connection.close();
+  const errorCode = responses[0]?.errorCode ?? -1;
+  expect([0, INVALID_CONFIG]).toContain(errorCode);
+  return errorCode === 0;
+}
+
+async function cordonedIds(): Promise<number[]> {
+  return (await status()).nodes.filter(({ isCordoned }) => isCordoned).map(({ id }) => id);
+}
+
+test("a drained node gets nothing new, over a restart too, until it is taken into use again", async () => {
+  expect(await cordonedIds()).toEqual([4]);
+  expect(await placed("after-drain")).toEqual([1, 2, 3]);
+  expect((await command("status")).out).toMatch(/ 4 +broker, voter(, active)? +cordoned /);
+  await nodeOf(4).stop("SIGTERM");
+  await nodeOf(4).start();
+  await waitFor("node 4 in service again", async () =>
+    (await describeBrokers(client)).every(({ isFenced }) => !isFenced),
+  );
+  expect(await placed("after-restart")).toEqual([1, 2, 3]);
+  const undrained = {
+    exitCode: 0,
+    out: "node 4 may get replicas of new topics again\n",
+    err: "",
+  };
+  await nodeOf(4).stop("SIGTERM");
+  await waitFor("node 4 fenced", isFenced4);
+  expect(await holdsCordon(4)).toBe(true);
+  expect(await command("undrain", "4")).toEqual(undrained);
+  expect(await holdsCordon(4)).toBe(false);
+  await nodeOf(4).start();
+  await waitFor("node 4 open", async () => (await cordonedIds()).length === 0);
+  let round = 0;
+  await waitFor("a replica on node 4", async () => {
+    round += 1;
+    return (await placed(`after-undrain-${round}`)).includes(4);
+  });
+  const { exitCode, err } = await command("drain", "4");
+  expect([exitCode, err.includes("node 4 is cordoned"), await replicasOn(4)]).toEqual([0, true, 0]);
+  expect(await command("undrain", "4")).toEqual(undrained);
+  await waitFor("node 4 open", async () => (await cordonedIds()).length === 0);
+  expect((await command("drain", "4")).exitCode).toBe(0);
+}, 180_000);
+
 test("drain: where too few brokers would be left, nothing begins", async () => {
   await nodeOf(4).stop("SIGTERM");
-  await waitFor("node 4 fenced", async () =>
-    (await describeBrokers(client)).some(({ id, isFenced }) => id === 4 && isFenced),
-  );
+  await waitFor("node 4 fenced", isFenced4);
   const { exitCode, err } = await command("drain", "3");
-  expect([exitCode, err.split("\n")[0]]).toEqual([
+  expect([exitCode, err.split(", ")[0]]).toEqual([
     1,
-    "sluice: node 3 cannot be emptied: without it fewer brokers serve than 3, the replication factor of orders",
+    "sluice: node 3 cannot be emptied: without it fewer brokers can take replicas than 3",
   ]);
+  expect(err).toContain(TOPIC);
   expect((await status()).reassigningCount).toBe(0);
 }, 60_000);
 
 test("remove: an empty, stopped node is forgotten, as a voter and as a broker; one that runs is not", async () => {
+  expect(await holdsCordon(4)).toBe(true);
   const removed = await command("remove", "4");
   expect(removed).toEqual({
     exitCode: 0,
@@ -207,6 +281,7 @@ test("remove: an empty, stopped node is forgotten, as a voter and as a broker; o
     err: "",
   });
   expect((await status()).nodes.map(({ id }) => id)).toEqual([1, 2, 3]);
+  expect(await holdsCordon(4)).toBe(false);
   const { exitCode, err } = await command("remove", "3");
   expect([exitCode, err.split("\n")[0]]).toEqual([1, "sluice: node 3 runs"]);
   expect((await command("remove", "77")).err).toContain("node 77 is not in this cluster");

@@ -16,8 +16,8 @@
 export interface DrainBroker {
   readonly id: number;
   readonly rack: string | null;
-  /** It may be given replicas: it is registered and serves. */
-  readonly isServing: boolean;
+  /** It may be given replicas: it is registered, serves, and is not cordoned. */
+  readonly isOpen: boolean;
 }
 
 /** A partition, with the replicas it has once what is under way is done. */
@@ -55,7 +55,7 @@ export function planDrain(
 ): DrainPlan {
   const racks = new Map(brokers.map(({ id, rack }) => [id, rack]));
   const loads = loadsOf(brokers, partitions);
-  const targets = brokers.filter(({ id, isServing }) => isServing && id !== brokerId);
+  const targets = brokers.filter(({ id, isOpen }) => isOpen && id !== brokerId);
   const moves: DrainMove[] = [];
   const stuck: DrainPartition[] = [];
   for (const partition of partitions) {

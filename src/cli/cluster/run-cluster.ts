@@ -177,6 +177,7 @@ function printBrokers(brokers: readonly Broker[], io: CommandIo): Promise<void> 
 function printLogDirs(logDirs: readonly LogDirectory[], io: CommandIo): Promise<void> {
   const style = styleOf(io.stdout);
   const hasErrors = logDirs.some(({ error }) => error !== null);
+  const hasCordoned = logDirs.some(({ isCordoned }) => isCordoned);
   const bytesOrDash = (bytes: number | null): string => (bytes === null ? "-" : formatBytes(bytes));
   return printTable(
     io.stdout,
@@ -187,15 +188,17 @@ function printLogDirs(logDirs: readonly LogDirectory[], io: CommandIo): Promise<
       { heading: "SIZE", align: "right" },
       { heading: "FREE", align: "right" },
       { heading: "DISK", align: "right" },
+      ...(hasCordoned ? [{ heading: "TAKES NEW" }] : []),
       ...(hasErrors ? [{ heading: "ERROR" }] : []),
     ],
-    logDirs.map(({ broker, path, replicas, usableBytes, totalBytes, error }) => [
+    logDirs.map(({ broker, path, replicas, usableBytes, totalBytes, isCordoned, error }) => [
       String(broker),
       path,
       formatCount(replicas.length),
       formatBytes(sizeOf(replicas)),
       bytesOrDash(usableBytes),
       bytesOrDash(totalBytes),
+      ...(hasCordoned ? [isCordoned ? style.yellow("cordoned") : "yes"] : []),
       ...(hasErrors ? [error === null ? "" : style.red(error)] : []),
     ]),
   );

@@ -2,7 +2,7 @@
  * `sluice cluster drain NODE` at work: moves every replica of a broker to the others, some partitions at a time, until it has none. All that is under
  * way is the controller's to finish, so that the command may be interrupted, or die, at any time; the same command goes on where the last one was.
  *
- * Moves that somebody else began are left to end; partitions that lie on the broker because they were made meanwhile are moved too.
+ * The node is cordoned first (`drain-cordon.ts`), so that nothing new is placed on it. Moves that somebody else began are left to end; partitions that lie on the broker because they were made meanwhile are moved too.
  *
  * What brokers tell of replicas may be a little old, and then shows a partition in the middle of a move that has ended. So a partition that was moved is
  * not looked at again for a while, and the controller is told to keep replication factors: a move planned on such a view is refused, and planned again.
@@ -10,6 +10,7 @@
 import { ClientError } from "#client/client-error.ts";
 import { describeBrokers } from "#client/cluster-info.ts";
 import type { Cluster } from "#client/cluster.ts";
+import { cordonedBrokers } from "#client/cordon.ts";
 import { beginReassignments, listReassignments } from "#client/reassignments.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
@@ -19,6 +20,7 @@ import { readInteger } from "../option-values.ts";
 import { printJson, printTable, progressLine } from "../output.ts";
 import { formatCount, formatPlural } from "../units.ts";
 import { withCluster } from "../with-cluster.ts";
+import { cordonForDrain, cordonLine } from "./drain-cordon.ts";
 import {
   type DrainBroker,
   type DrainMove,
@@ -61,6 +63,9 @@ interface DrainState {
   readonly serving: ReadonlySet<number>;
 }
 
+/** What lies on the node now. */
+type Look = (begun: Begun) => Promise<DrainState>;
+
 /** When the move of a partition was begun, by its name; of a clock that never goes back. */
 type Begun = Map<string, number>;
 
@@ -75,17 +80,22 @@ export async function runClusterDrain(
   const { throttle: rateText } = options;
   const rate = rateText === undefined ? null : readInteger("--throttle", rateText, { min: 1 });
   await withCluster(options, async (cluster) => {
-    let first = await lookAt(cluster, node, new Map());
+    const closed = await cordonedBrokers(cluster);
+    const look: Look = (begun) => lookAt(cluster, node, closed, begun);
+    let first = await look(new Map());
     if (first.plan.stuck.length > 0) {
       await pause(2 * LOOK_MS, io.interruption());
-      first = await lookAt(cluster, node, new Map());
+      first = await look(new Map());
     }
     requireRoom(node, first.plan);
     if (options.dryRun === true) return printMoves(first.plan.moves, options.json === true, io);
+    const cordonRefusal = await cordonForDrain(cluster, node, first.serving.has(node));
+    await io.stderr.write(cordonLine(node, cordonRefusal));
     const throttle = new DrainThrottle(cluster, node, rate);
-    await drain(cluster, node, atOnce, throttle, first, io);
+    await drain(cluster, node, atOnce, throttle, { first, look }, io);
+    const isCordoned = cordonRefusal === null;
     if (options.json === true && !io.interruption().aborted)
-      await printJson(io.stdout, { node, result: "drained" });
+      await printJson(io.stdout, { node, result: "drained", isCordoned });
   });
 }
 
@@ -94,7 +104,7 @@ async function drain(
   node: number,
   atOnce: number,
   throttle: DrainThrottle,
-  first: DrainState,
+  { first, look }: { readonly first: DrainState; readonly look: Look },
   io: CommandIo,
 ): Promise<void> {
   const interruption = io.interruption();
@@ -118,7 +128,7 @@ async function drain(
     await throttle.cover(moves.map(throttledMove), state.serving);
     await begin(cluster, moves, begun);
     await pause(LOOK_MS, interruption);
-    state = await lookAt(cluster, node, begun);
+    state = await look(begun);
     // A broker was fenced meanwhile, and nothing moves any more.
     if (state.plan.moves.length === 0 && state.underWayCount === 0) requireRoom(node, state.plan);
     total = Math.max(total, owed(state));
@@ -164,7 +174,12 @@ async function begin(cluster: Cluster, moves: readonly DrainMove[], begun: Begun
 }
 
 /** What lies on the node now, and what to do about it. @throws CommandError for a node that is no broker. */
-async function lookAt(cluster: Cluster, node: number, begun: Begun): Promise<DrainState> {
+async function lookAt(
+  cluster: Cluster,
+  node: number,
+  closed: ReadonlySet<number>,
+  begun: Begun,
+): Promise<DrainState> {
   const brokers = await describeBrokers(cluster);
   // Before and after: what ends or begins meanwhile is taken for under way, not for the replicas a partition has.
   const before = await listReassignments(cluster);
@@ -189,7 +204,7 @@ async function lookAt(cluster: Cluster, node: number, begun: Begun): Promise<Dra
   const places: DrainBroker[] = brokers.map(({ id, rack, isFenced }) => ({
     id,
     rack,
-    isServing: !isFenced,
+    isOpen: !isFenced && !closed.has(id),
   }));
   const plan = planDrain(node, places, partitions);
   const nowMs = performance.now();
@@ -213,7 +228,7 @@ async function lookAt(cluster: Cluster, node: number, begun: Begun): Promise<Dra
         destinations: adding,
       })),
     topics: topics.map(({ name }) => name),
-    serving: new Set(places.flatMap(({ id, isServing }) => (isServing ? [id] : []))),
+    serving: new Set(brokers.flatMap(({ id, isFenced }) => (isFenced ? [] : [id]))),
   };
 }
 
@@ -241,9 +256,9 @@ function requireRoom(node: number, { stuck }: DrainPlan): void {
     names.length > TOPICS_NAMED_MAX ? ` and ${names.length - TOPICS_NAMED_MAX} more` : "";
   const widest = Math.max(...stuck.map(({ replicas }) => replicas.length));
   throw new CommandError(
-    `node ${node} cannot be emptied: without it fewer brokers serve than ${widest}, the replication factor of ${named}${more}`,
+    `node ${node} cannot be emptied: without it fewer brokers can take replicas than ${widest}, the replication factor of ${named}${more}`,
     [
-      "Add a broker first, or bring back one that is fenced: 'sluice cluster status' shows them.",
+      "Add a broker first, or bring back one that is fenced or cordoned: 'sluice cluster status' shows them.",
       "To stop a node for a while nothing need be moved.",
     ],
   );

@@ -1,6 +1,7 @@
 /**
  * `sluice cluster remove NODE` at work: makes a cluster forget a node that holds nothing and is stopped. A voter leaves the quorum first, so that
- * it does not count as missing any longer; then its broker is unregistered. A node that was forgotten may join again, as a new one.
+ * it does not count as missing any longer; then its broker is unregistered, and what was configured for it (that it is cordoned, since it was drained) is
+ * cleared. A node that was forgotten may join again, as a new one.
  */
 import {
   type BrokerDescription,
@@ -8,7 +9,9 @@ import {
   describeQuorum,
   type QuorumDescription,
 } from "#client/cluster-info.ts";
+import { ClientError } from "#client/client-error.ts";
 import type { Cluster } from "#client/cluster.ts";
+import { clearBrokerConfigs } from "#client/cordon.ts";
 import { listReassignments, removeVoter, unregisterBroker } from "#client/reassignments.ts";
 import { ZERO_UUID } from "#common/uuid.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
@@ -49,17 +52,24 @@ export async function runClusterRemove(
     const isFixed = voter !== null && voter.directoryId === ZERO_UUID;
     if (voter !== null && !isFixed) await leaveQuorum(cluster, node, quorum, voter.directoryId);
     if (broker !== null) await unregisterBroker(cluster, node);
+    const leftover = broker === null ? null : await clearConfigs(cluster, node);
     if (options.json === true) {
       const result = {
         node,
         wasVoter: voter !== null,
         isVoter: isFixed,
         wasBroker: broker !== null,
+        isConfigCleared: broker !== null && leftover === null,
       };
       await printJson(io.stdout, { ...result, result: "removed" });
     } else {
       const roles = [...(voter === null ? [] : ["voter"]), ...(broker === null ? [] : ["broker"])];
       await io.stdout.write(`node ${node} is forgotten (it was ${roles.join(" and ")})\n`);
+    }
+    if (leftover !== null) {
+      await io.stderr.write(
+        `What was configured for it stays, and holds for whoever gets that node id next: ${leftover}\n`,
+      );
     }
     if (isFixed) {
       await io.stderr.write(
@@ -67,6 +77,17 @@ export async function runClusterRemove(
       );
     }
   });
+}
+
+/** Clears what was configured for the node; null, or why it stays. */
+async function clearConfigs(cluster: Cluster, node: number): Promise<string | null> {
+  try {
+    await clearBrokerConfigs(cluster, node);
+    return null;
+  } catch (error) {
+    if (error instanceof ClientError) return error.message;
+    throw error;
+  }
 }
 
 /** @throws CommandError while the node runs, or holds a replica. */

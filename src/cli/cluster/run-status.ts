@@ -5,6 +5,7 @@
 import { formatAddress } from "#client/address.ts";
 import { ClientError } from "#client/client-error.ts";
 import { describeBrokers, describeMembers, describeQuorum } from "#client/cluster-info.ts";
+import { cordonedBrokers } from "#client/cordon.ts";
 import { listReassignments } from "#client/reassignments.ts";
 import { describeReplicaEnds } from "#client/replica-ends.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
@@ -119,15 +120,17 @@ function pause(delayMs: number, signal: AbortSignal): Promise<void> {
 function look(options: ClusterStatusOptions): Promise<ClusterStatus> {
   return withCluster(options, async (cluster) => {
     const topics = await cluster.listTopics();
-    const [brokers, quorum, reassignments, ends, members] = await Promise.all([
+    const [brokers, quorum, reassignments, ends, members, cordoned] = await Promise.all([
       describeBrokers(cluster),
       describeQuorum(cluster).catch(nullIfRefused),
       listReassignments(cluster).catch(nullIfRefused),
       describeReplicaEnds(cluster, topics),
       describeMembers(cluster).catch(nullIfRefused),
+      cordonedBrokers(cluster),
     ]);
     const { clusterId } = cluster.metadata;
-    return assessCluster({ clusterId, brokers, quorum, topics, reassignments, ends, members });
+    const told = { brokers, quorum, topics, reassignments, ends, members, cordoned };
+    return assessCluster({ clusterId, ...told });
   });
 }
 
@@ -222,8 +225,9 @@ function rolesOf({ roles }: NodeStatus): string {
   return `${names.join(", ")}${roles.includes("controller") ? ", active" : ""}`;
 }
 
-function stateOf({ state }: NodeStatus, style: Style): string {
+function stateOf({ state, isCordoned }: NodeStatus, style: Style): string {
   if (state === null) return NONE;
+  if (state === "running" && isCordoned) return style.yellow("cordoned");
   return state === "running" ? style.green(state) : style.red(state);
 }
 

@@ -19,6 +19,8 @@ export interface StatusInputs {
   readonly reassignments: readonly Reassignment[] | null;
   readonly ends: ReadonlyMap<number, ReplicaEnds | null>;
   readonly members: DescribeMembersResponse | null;
+  /** Brokers that get no new replicas: all their log directories are cordoned. */
+  readonly cordoned: ReadonlySet<number>;
 }
 
 /** What a node is for. */
@@ -31,6 +33,8 @@ export interface NodeStatus {
   readonly roles: readonly NodeRole[];
   /** Of its broker, as the controller sees it; null for a node without one. */
   readonly state: "running" | "fenced" | null;
+  /** It gets no replicas of new topics: all its log directories are cordoned, as a drain does it. */
+  readonly isCordoned: boolean;
   /** As the node that was asked hears it; `asked` is that node itself. Null where nobody listens. */
   readonly swim: MemberState | "asked" | "unknown" | null;
   readonly host: string | null;
@@ -151,7 +155,7 @@ function partitionsOf(
 
 function nodeStatus(
   id: number,
-  { brokers, quorum, members, ends }: StatusInputs,
+  { brokers, quorum, members, ends, cordoned }: StatusInputs,
   partitions: readonly PartitionStatus[],
 ): NodeStatus {
   const broker = brokers.find((each) => each.id === id);
@@ -175,6 +179,7 @@ function nodeStatus(
           : [member.role]),
     ],
     state: broker === undefined ? null : broker.isFenced ? "fenced" : "running",
+    isCordoned: cordoned.has(id),
     swim: swimOf(id, members),
     host: broker?.host ?? null,
     port: broker?.port ?? null,

@@ -9,7 +9,7 @@ import { addExamples, addNotes, groupOf } from "../program.ts";
 export function register(program: Command, io: CommandIo): void {
   const command = groupOf(program, "cluster")
     .command("drain")
-    .description("move every replica of a node to the others")
+    .description("move every replica of a node to the others, and give it no new ones")
     .argument("<node>", "node id")
     .option("--at-once <count>", "partitions on their way at a time", "10")
     .option(
@@ -23,6 +23,7 @@ export function register(program: Command, io: CommandIo): void {
     await runClusterDrain(node, options, io);
   });
   addNotes(command, io, [
+    "First the node is cordoned (cordoned.log.dirs=* of that broker), so that it gets no replicas of new topics; 'sluice cluster undrain' takes that back, 'sluice cluster remove' too.",
     "Replicas go to other racks than those that hold the partition, and to the brokers with the fewest. Ctrl-C begins no more moves; what is under way ends by itself, and the same command goes on. --throttle sets what kafka-reassign-partitions sets, and takes it away in the end; after Ctrl-C it stays until the same command is run to its end.",
   ]);
   addExamples(command, io, [

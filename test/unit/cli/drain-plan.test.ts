@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type DrainBroker, type DrainPartition, planDrain } from "#cli/cluster/drain-plan.ts";
 
-const broker = (id: number, rack: string | null = null, isServing = true): DrainBroker => ({
+const broker = (id: number, rack: string | null = null, isOpen = true): DrainBroker => ({
   id,
   rack,
-  isServing,
+  isOpen,
 });
 
 const partitionsOf = (...assignments: readonly (readonly number[])[]): DrainPartition[] =>

@@ -37,6 +37,7 @@ function inputs(changes: Partial<StatusInputs> = {}): StatusInputs {
     },
     topics: [topic("t", {}, { leader: 2 })],
     reassignments: [],
+    cordoned: new Set(),
     ends: new Map([
       [
         1,
