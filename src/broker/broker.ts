@@ -704,7 +704,7 @@ async function assemble(assembly: Assembly): Promise<RunningBroker> {
       members: node?.members() ?? null,
       elections,
     });
-  const parts = { replicas, sessions, directory, groups, telemetry };
+  const parts = { replicas, sessions, directory, groups, telemetry, cordons };
   observation.onServing({ ...parts, node, cluster, following, lane });
   return {
     config,

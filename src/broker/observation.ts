@@ -22,6 +22,7 @@ import type { ClientTelemetry } from "#server/client-telemetry.ts";
 import type { FetchSessionCache } from "#server/fetch-session.ts";
 import type { RequestStatistics } from "#server/request-statistics.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import type { CordonedDirectories } from "./cordoned-directories.ts";
 import type { Following } from "./following.ts";
 import type { Frontend } from "./frontend.ts";
 import { BrokerStartError } from "./start-error.ts";
@@ -40,6 +41,7 @@ export interface ServingParts {
   readonly groups: GroupCoordinator;
   readonly telemetry: ClientTelemetry;
   readonly cluster: () => ClusterStatistics;
+  readonly cordons: Pick<CordonedDirectories, "isCordoned">;
   /** Null on a broker that is alone. */
   readonly node: Pick<ClusterNode, "refusals"> | null;
   readonly following: Pick<Following, "statistics"> | null;
@@ -214,6 +216,7 @@ export class Observation {
                 recoverySeconds: this.#recoverySeconds,
                 wasClean: report.wasClean,
                 scrub: this.#scrub,
+                isCordoned: (path) => serving?.cordons.isCordoned(path) === true,
               },
         partitions,
         cluster: serving?.cluster() ?? null,

@@ -47,6 +47,8 @@ export interface BrokerSnapshot {
     readonly recoverySeconds: number;
     readonly wasClean: boolean;
     readonly scrub: ScrubStatus | null;
+    /** Whether a log directory takes no new partitions (KIP-1066). */
+    readonly isCordoned: (path: string) => boolean;
   } | null;
   readonly partitions: PartitionStatistics | null;
   readonly cluster: ClusterStatistics | null;
@@ -349,7 +351,13 @@ function writePartitions(writer: ExpositionWriter, statistics: PartitionStatisti
 
 function writeStore(
   writer: ExpositionWriter,
-  { statistics, health, recoverySeconds, wasClean }: NonNullable<BrokerSnapshot["store"]>,
+  {
+    statistics,
+    health,
+    recoverySeconds,
+    wasClean,
+    isCordoned,
+  }: NonNullable<BrokerSnapshot["store"]>,
 ): void {
   const { flush, directories, contention } = statistics;
   writer.counter(
@@ -391,6 +399,11 @@ function writeStore(
     "1 while appends are refused for want of room, else 0.",
   );
   for (const { path, isShort } of health) writer.sample(isShort ? 1 : 0, { path });
+  writer.gauge(
+    "sluice_log_directory_cordoned",
+    "1 while the log directory takes no new partitions (cordoned.log.dirs), else 0.",
+  );
+  for (const { path } of health) writer.sample(isCordoned(path) ? 1 : 0, { path });
   writer.counter("sluice_log_refused_appends_total", "Appends refused for want of room.");
   for (const { path, refusedCount } of health) writer.sample(refusedCount, { path });
   writer

@@ -5,7 +5,11 @@
  */
 import { ClientError } from "#client/client-error.ts";
 import type { Cluster } from "#client/cluster.ts";
-import { cordonBroker } from "#client/cordon.ts";
+import { cordonBroker, cordonedBrokers, uncordonBroker } from "#client/cordon.ts";
+
+/** How long a node may take to act on its configuration. */
+const LOOK_MS = 50;
+const LOOKS_MAX = 100;
 
 /** Cordons a node for its drain; null, or why it cannot be. */
 export async function cordonForDrain(
@@ -16,7 +20,13 @@ export async function cordonForDrain(
   if (!isServing) return "it does not run";
   try {
     await cordonBroker(cluster, node);
-    return null;
+    for (let look = 0; look < LOOKS_MAX; look += 1) {
+      if ((await cordonedBrokers(cluster)).has(node)) return null;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+    // Brokers store keys that they do not know.
+    await uncordonBroker(cluster, node);
+    return "it does not act on cordoned.log.dirs";
   } catch (error) {
     if (error instanceof ClientError) return error.message;
     throw error;

@@ -144,6 +144,7 @@ async function snapshotOf(
         },
       ],
       recoverySeconds: 0.5,
+      isCordoned: (path) => path === "/data",
       wasClean: true,
       scrub: {
         isEnabled: true,
@@ -227,6 +228,7 @@ test("threads are added up, topics and partitions told apart", async () => {
     'sluice_log_directory_up{path="/broken"} 0',
     'sluice_log_directory_free_bytes{path="/data"} 50',
     'sluice_log_directory_full{path="/data"} 1',
+    'sluice_log_directory_cordoned{path="/data"} 1',
     'sluice_log_refused_appends_total{path="/data"} 7',
     'sluice_event_loop_delay_seconds_count{thread="1"} 1',
     "sluice_log_damaged_partitions 1",
