@@ -89,6 +89,16 @@ export const produceSmall: readonly Workload[] = [
   }),
   workload({
     ...small,
+    name: "produce-100B-6part-a-request-8conn-acks-all",
+    about:
+      "a batch of one record for each of 6 partitions a request, 8 connections over 48 partitions, acks=all from the page cache",
+    connections: 8,
+    partitions: 48,
+    requestPartitions: 6,
+    acks: -1,
+  }),
+  workload({
+    ...small,
     name: "produce-64KiB-8conn",
     about: "one record of 64 KiB a request, 8 connections",
     cost: "cpuSecondsPerValueGib",

@@ -77,8 +77,8 @@ export class Client {
     socket.on("error", onClosed);
   }
 
-  static async open(broker: TestBroker): Promise<Client> {
-    const socket = connect(broker.port, broker.host);
+  static async open({ host, port }: { host: string; port: number }): Promise<Client> {
+    const socket = connect(port, host);
     await new Promise<void>((resolve) => socket.once("connect", resolve));
     return new Client(socket);
   }

@@ -1,0 +1,93 @@
+/**
+ * Producers of a topic with three replicas beside a fast lane: with acks=1 they are in it, with acks=all their answers wait for the followers.
+ * Such a request comes back from the lane with nothing appended, and a connection that sends no other is not lent at all.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { Reader } from "#protocol/codec/reader.ts";
+import { ProduceApi } from "#protocol/generated/produce.ts";
+import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
+import { createTopic } from "../crash/load.ts";
+import { type BrokerCluster, type ClusterNode, sluiceCluster } from "../support/cluster-process.ts";
+import { Client, encodeCase, TIMESTAMP } from "../support/lane-requests.ts";
+import { freePort, temporaryDirectory, until } from "../support/process.ts";
+import { type NodeView, viewsOf, whyNotWhole } from "./cluster-view.ts";
+
+const TOPIC = "lane";
+const PRODUCER_ID = 4711n;
+const directory = temporaryDirectory("cluster-lane");
+const adminPorts: number[] = [];
+let cluster: BrokerCluster;
+let leader: ClusterNode;
+
+/** Requests that the fast lane of the leader answered. */
+async function laneRequests(): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${adminPorts[leader.id - 1]}/metrics`)).text();
+  return Number(/^sluice_fast_lane_requests_total (\d+)/m.exec(text)?.[1]);
+}
+
+beforeAll(async () => {
+  for (let at = 0; at < 3; at++) adminPorts.push(await freePort());
+  cluster = await sluiceCluster({
+    directory: directory.path,
+    overridesOf: ({ id }) => ({ "sluice.admin.listener": `127.0.0.1:${adminPorts[id - 1]}` }),
+  });
+  await cluster.start();
+  await createTopic(() => cluster.nodes[0]?.bootstrap ?? "", TOPIC, 1, {}, 3);
+  let views: NodeView[] = [];
+  await until(
+    async () => whyNotWhole(cluster, [TOPIC], (views = await viewsOf(cluster, [TOPIC]))) === null,
+    60_000,
+    () => `not whole: ${whyNotWhole(cluster, [TOPIC], views)}`,
+  );
+  const leaderId = views[0]?.topics.get(TOPIC)?.[0]?.leader;
+  const found = cluster.nodes.find(({ id }) => id === leaderId);
+  if (found === undefined) throw new Error("no leader");
+  leader = found;
+}, 120_000);
+
+afterAll(async () => {
+  await cluster?.stop("SIGKILL");
+  directory.remove();
+});
+
+test("what waits for followers is appended once, by the loop", async () => {
+  const client = await Client.open({ host: "127.0.0.1", port: leader.port });
+  let sequence = 0;
+  const produce = async (acks: number, count: number): Promise<void> => {
+    for (let number = 0; number < count; number++) {
+      const records = encodeRecordBatch({
+        records: [{ key: null, value: new Uint8Array(20), headers: [] }],
+        timestamp: TIMESTAMP,
+        producerId: PRODUCER_ID,
+        producerEpoch: 0,
+        baseSequence: sequence,
+      });
+      const request = {
+        transactionalId: null,
+        acks,
+        timeoutMs: 30_000,
+        topicData: [{ name: TOPIC, topicId: "", partitionData: [{ index: 0, records }] }],
+      };
+      const plain = { version: 9, clientId: null, flipAt: -1, cutBytes: 0, extraBytes: 0 };
+      client.send(encodeCase({ ...plain, request: () => request }, sequence, new Map()));
+      const reader = new Reader((await client.reply()) ?? Buffer.alloc(0));
+      expect(reader.int32()).toBe(sequence);
+      reader.int8();
+      const { responses } = ProduceApi.response.decode(reader, 9);
+      const [answer] = responses[0]?.partitionResponses ?? [];
+      expect([answer?.errorCode, answer?.baseOffset]).toEqual([0, sequence]);
+      sequence++;
+    }
+  };
+  // Sixteen in a row, and the connection is lent. What it cannot serve takes it back, and twice as many are wanted then.
+  await produce(1, 16 + 10);
+  expect(await laneRequests()).toBe(10);
+  await produce(-1, 40);
+  expect(await laneRequests()).toBe(10);
+  await produce(1, 32 + 10);
+  expect(await laneRequests()).toBe(20);
+  await produce(-1, 1);
+  await produce(1, 63);
+  expect(await laneRequests()).toBe(20);
+  client.close();
+}, 120_000);
