@@ -243,7 +243,7 @@ export function createTopic(
     `${key}=${value}`,
   ]);
   const given = ["--bootstrap", bootstrap, "--topic", topic, "--partitions", String(partitions)];
-  return runGenerator(["create", ...given, ...settings], 120_000);
+  return runGenerator(["create", ...given, ...settings], 300_000);
 }
 
 /** Waits until every partition of a topic answers, and gives their end offsets. */

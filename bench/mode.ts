@@ -1,6 +1,6 @@
 /** How much is run: a quick look, what the project's goals need, or everything. */
 
-/** `quick`: under five minutes. `goals`: exactly the cases that goals are judged by, in about half an hour. */
+/** `quick`: under five minutes. `goals`: exactly the cases that goals are judged by, in about 40 minutes. */
 export type Mode = "quick" | "goals" | "full";
 
 /** Lengths and counts of a mode. */

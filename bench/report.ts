@@ -15,22 +15,15 @@ import {
   type BenchRecord,
   type CaseRecord,
 } from "./record.ts";
+import { markdownTable, putBetweenMarks } from "./markdown.ts";
 import { headOf, lifecycleFigure } from "./lifecycle-figures.ts";
 import { mergeRecords, partsOf } from "./merge.ts";
+import { escaped } from "./page/markup.ts";
 import { renderPage } from "./page/page.ts";
 import { writeRecord } from "./run-directory.ts";
 import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
 import { caseColumns, caseRows, formatErrors, goalColumns, goalRows, wholeRows } from "./table.ts";
 import type { Figure } from "./workloads/workload.ts";
-
-export const markdownTable = (
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string =>
-  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-
-export const escaped = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 /** Cases that the README shows: those that goals are about, or all where there are none. */
 function shownCases({ cases }: BenchRecord): readonly CaseRecord[] {
@@ -134,20 +127,6 @@ export function renderReadmeTable(record: BenchRecord): string {
     goalSummary(record),
   ].filter((part) => part !== "");
   return `${whole.join("\n\n")}\n`;
-}
-
-const marks = ["<!-- bench: begin -->", "<!-- bench: end -->"] as const;
-
-/**
- * Puts a text between the marks of a document.
- *
- * @throws Error when they are not there.
- */
-export function putBetweenMarks(document: string, text: string): string {
-  const [begin, end] = marks.map((mark) => document.indexOf(mark));
-  if (begin === undefined || end === undefined || begin < 0 || end < begin)
-    throw new Error(`there is no ${marks.join(" … ")}`);
-  return `${document.slice(0, begin + marks[0].length)}\n\n${text.trim()}\n\n${document.slice(end)}`;
 }
 
 function latencyRows(cases: readonly CaseRecord[]): string[][] {
@@ -329,7 +308,7 @@ async function main(words: readonly string[]): Promise<string> {
     const text = renderReadmeTable(await readRecord(second));
     const [target] = rest;
     if (target === undefined) return text;
-    writeFileSync(target, putBetweenMarks(readFileSync(target, "utf8"), text));
+    writeFileSync(target, putBetweenMarks(readFileSync(target, "utf8"), "bench", text));
     return target;
   }
   const record = await readRecord(first);

@@ -4,7 +4,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { escaped, markdownTable } from "../report.ts";
+import { markdownTable } from "../markdown.ts";
+import { escaped } from "../page/markup.ts";
 import { formatNumber, formatSpread } from "../statistics.ts";
 import type { Paint } from "../table.ts";
 import { type FailoverCase, type FailoverRecord, summarize } from "./record.ts";

@@ -4,7 +4,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { escaped, markdownTable } from "../report.ts";
+import { markdownTable } from "../markdown.ts";
+import { escaped } from "../page/markup.ts";
 import { formatNumber } from "../statistics.ts";
 import type { GroupBenchRecord } from "./record.ts";
 import { groupColumns, groupErrors, groupRows, ratioLegend } from "./table.ts";

@@ -16,8 +16,15 @@ const others: readonly Look[] = [
   { name: "fourth", dash: "2 3", mark: "circle" },
 ];
 
+/** By system. */
+export type Looks = ReadonlyMap<string, Look>;
+
+/** The look of a system; one of its own for those that the record does not describe. */
+export const lookIn = (looks: Looks, name: string): Look =>
+  looks.get(name) ?? { name: "fourth", dash: "", mark: "circle" };
+
 /** The look of each system of a record. */
-export function looksOf(systems: readonly string[]): ReadonlyMap<string, Look> {
+export function looksOf(systems: readonly string[]): Looks {
   const looks = new Map<string, Look>();
   let next = 0;
   for (const name of systems) {
@@ -34,10 +41,7 @@ export function looksOf(systems: readonly string[]): ReadonlyMap<string, Look> {
 }
 
 /** The legend of plots. */
-export function legend(
-  looks: ReadonlyMap<string, Look>,
-  about: ReadonlyMap<string, string>,
-): string {
+export function legend(looks: Looks, about: ReadonlyMap<string, string>): string {
   const items = [...looks].map(
     ([name, look]) =>
       `<span class="key"><i class="fill-${look.name}"></i>${about.get(name) ?? name}</span>`,

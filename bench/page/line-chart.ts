@@ -121,7 +121,8 @@ export function lineChart(chart: LineChart): string {
   );
   const y = scaleOf(
     chart.y,
-    all.map(([, value]) => value),
+    // What was offered is drawn on both axes.
+    all.flatMap(([offered, value]) => (chart.hasIdeal === true ? [offered, value] : [value])),
     bottom,
     top,
   );

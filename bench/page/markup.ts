@@ -8,10 +8,22 @@ export const escaped = (text: string): string =>
     .replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;");
 
-/** A table that scrolls by itself on a narrow screen. Cells of all columns but the first are set like numbers; cells are text. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * A table that scrolls by itself on a narrow screen. Cells are text; those of all columns but the first `textColumns` (one, unless told) are set
+ * like numbers.
+ */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  textColumns = 1,
+): string {
   const line = (cells: readonly string[], tag: "th" | "td"): string =>
-    `<tr>${cells.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join("")}</tr>`;
+    `<tr>${cells
+      .map((cell, column) => {
+        const kind = column < textColumns ? ' class="text"' : "";
+        return `<${tag}${kind}>${escaped(cell)}</${tag}>`;
+      })
+      .join("")}</tr>`;
   return `<div class="scroll"><table><thead>${line(head, "th")}</thead><tbody>${rows
     .map((row) => line(row, "td"))
     .join("")}</tbody></table></div>`;

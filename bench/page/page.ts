@@ -11,23 +11,17 @@ import {
   spreadOfRuns,
   type BenchRecord,
   type CaseRecord,
-  type LifecycleRecord,
   type SystemRuns,
 } from "../record.ts";
 import { formatNumber, formatSpread, spreadOf } from "../statistics.ts";
-import { headOf, lifecycleFigure } from "../lifecycle-figures.ts";
-import { caseColumns, caseRows, goalColumns, goalRows, goalText } from "../table.ts";
+import { caseColumns, caseRows, formatErrors, goalColumns, goalRows, goalText } from "../table.ts";
 import type { Cost } from "../workloads/workload.ts";
 import { barGroups, type Bar, type BarGroup } from "./bars.ts";
-import { legend, looksOf, type Look } from "./colors.ts";
+import { legend, lookIn, looksOf, type Looks } from "./colors.ts";
 import { lineChart, type Axis, type Line } from "./line-chart.ts";
+import { lifecycleSection } from "./lifecycles.ts";
 import { escaped, table } from "./markup.ts";
 import { style } from "./style.ts";
-
-type Looks = ReadonlyMap<string, Look>;
-
-const lookIn = (looks: Looks, name: string): Look =>
-  looks.get(name) ?? { name: "fourth", dash: "", mark: "circle" };
 
 const units: Readonly<Record<Cost, string>> = {
   cpuSecondsPerValueGib: "s/GiB",
@@ -77,6 +71,12 @@ function latencyPlot(record: CaseRecord, looks: Looks): string {
 }
 
 function latencySection(record: BenchRecord, looks: Looks): string {
+  if (
+    record.cases.every(({ systems }) =>
+      Object.values(systems).every((runs) => runs.mergedHistogram === null),
+    )
+  )
+    return "";
   const isFirst = (each: CaseRecord): boolean =>
     each.workload.isQuick === true || each.workload.series !== undefined;
   const plots = (cases: readonly CaseRecord[]): string =>
@@ -112,7 +112,7 @@ function curveSection(record: BenchRecord, looks: Looks): string {
     return [
       lineChart({
         ...chart,
-        title: `${name}: throughput against offered load`,
+        title: `${name}: throughput`,
         y: { title: "arrived, records/s", isLogarithmic: true },
         lines: along((runs) => spreadOfRuns(runs, (run) => run.requestsPerSecond)?.median),
         hasIdeal: true,
@@ -126,7 +126,7 @@ function curveSection(record: BenchRecord, looks: Looks): string {
       ).map(([key, label]) =>
         lineChart({
           ...chart,
-          title: `${name}: ${label} against offered load`,
+          title: `${name}: ${label}`,
           y: { title: `${label} end to end, ms`, isLogarithmic: true },
           lines: along((runs) => runs.mergedLatencyMs?.[key]),
         }),
@@ -211,77 +211,6 @@ function limitSection(record: BenchRecord, looks: Looks): string {
 ${barGroups(groups)}`;
 }
 
-// ---- lifecycles ----
-
-function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
-  const figures = new Set(
-    Object.values(record.systems).flatMap((runs) =>
-      runs.flatMap((run) => Object.keys(run.figures)),
-    ),
-  );
-  return [...figures].map((figure) => {
-    const { title, unit } = lifecycleFigure(figure);
-    const bars = Object.entries(record.systems).map(([name, runs]): Bar => {
-      const spread = spreadOf(runs.flatMap((run) => run.figures[figure] ?? []));
-      const text = spread === null ? "no score" : `${formatNumber(spread.median)} ${unit}`;
-      return { name, look: lookIn(looks, name), value: spread?.median ?? null, text };
-    });
-    return {
-      title: `${record.name}: ${title}`,
-      hint: record.about,
-      bars,
-      goal: null,
-      note: "",
-      isMet: null,
-    };
-  });
-}
-
-/** Lifecycles of many figures: a table each, a row a figure. */
-const isWide = ({ name }: LifecycleRecord): boolean =>
-  name.startsWith("overload-") || name === "cores";
-
-function lifecycleTable(record: LifecycleRecord): string {
-  const systems = Object.entries(record.systems);
-  const figures = new Set(
-    systems.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
-  );
-  const rows = [...figures].map((figure) => {
-    return [
-      headOf(figure),
-      ...systems.map(([, runs]) =>
-        formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
-      ),
-    ];
-  });
-  const errors = systems.flatMap(([name, runs]) =>
-    runs.flatMap(({ error }) => (error === null ? [] : [`${name}: ${error}`])),
-  );
-  const failures = errors.map((line) => `<p class="missed">${escaped(line)}</p>`).join("");
-  return `<h3>${escaped(record.name)}</h3>
-<p class="dim">${escaped(record.about)}.</p>
-${table(["", ...systems.map(([name]) => name)], rows)}${failures}`;
-}
-
-function lifecycleSection(record: BenchRecord, looks: Looks): string {
-  const narrow = record.lifecycles.filter((each) => !isWide(each));
-  const overloads = record.lifecycles.filter((each) => each.name.startsWith("overload-"));
-  const rest = record.lifecycles.filter((each) => isWide(each) && !overloads.includes(each));
-  const sections = [
-    narrow.length === 0
-      ? ""
-      : `<h2>Start, idle, restart</h2>
-${barGroups(narrow.flatMap((each) => lifecycleGroups(each, looks)))}`,
-    overloads.length === 0
-      ? ""
-      : `<h2>Overload</h2>
-<p class="dim">A quiet client sends 100 records a second and reads them, with intended send times: alone, and beside the load, which runs at a lower priority. Medians of the runs.</p>
-${overloads.map(lifecycleTable).join("")}`,
-    rest.length === 0 ? "" : `<h2>Processors</h2>${rest.map(lifecycleTable).join("")}`,
-  ];
-  return sections.join("\n");
-}
-
 // ---- the rest ----
 
 function settingsSection(record: BenchRecord): string {
@@ -307,14 +236,54 @@ function goalSection(record: BenchRecord): string {
   const rows = goalRows(record);
   if (rows.length === 0) return "";
   const met = rows.filter((row) => row.verdict === "met").length;
+  const isNoted = rows.some(({ cells }) => (cells[4] ?? "") !== "");
+  const shown = isNoted ? goalColumns.length : goalColumns.length - 1;
+  const coloured = table(
+    goalColumns.slice(0, shown),
+    rows.map((row) => row.cells.slice(0, shown)),
+    2,
+  ).replaceAll(
+    /<td>(met|missed|limited|no score|not measured)<\/td>/g,
+    (_cell, verdict: string) =>
+      `<td class="${verdict === "met" || verdict === "missed" ? verdict : "open"}">${verdict}</td>`,
+  );
   return `<h2>Goals: ${met} of ${rows.length} met</h2>
-${table(
-  goalColumns,
-  rows.map((row) => row.cells),
-).replaceAll(/<td>(met|missed|limited|no score|not measured)<\/td>/g, (_cell, verdict: string) => {
-  const kind = verdict === "met" || verdict === "missed" ? verdict : "open";
-  return `<td class="${kind}">${verdict}</td>`;
-})}`;
+${coloured}`;
+}
+
+/** What could not be run, and first errors of runs without a score. */
+function failureSection(record: BenchRecord): string {
+  const errors = formatErrors(record.cases, (_colour, text) => text);
+  if (errors === "") return "";
+  const items = errors.split("\n").map((line) => `<li class="missed">${escaped(line)}</li>`);
+  return `<h2>Without a score</h2><ul>${items.join("")}</ul>`;
+}
+
+/** The runs that the record was put together from, where they are several. */
+function partsText({ parts }: BenchRecord): string {
+  if (parts === undefined || parts.length < 2) return "";
+  const items = parts.map(
+    ({ command, commit, startedAt, measured }) =>
+      `<code>${escaped(command)}</code> at ${escaped(startedAt.slice(0, 16).replace("T", " "))}, commit <code>${escaped(commit.slice(0, 12))}</code>, ${measured.length} measured`,
+  );
+  return `<p class="dim">Put together from ${parts.length} runs: ${items.join("; ")}.</p>`;
+}
+
+/** All figures of all cases: what went through and when, and what it took. */
+function figureTables(record: BenchRecord): string {
+  const rows = record.cases.flatMap(caseRows);
+  const costs = caseColumns.indexOf("CPU s/GiB");
+  const part = (title: string, from: number, to: number): string => {
+    const pick = (cells: readonly string[]): string[] => [
+      ...cells.slice(0, 2),
+      ...cells.slice(from, to),
+    ];
+    return `<h3>${title}</h3>\n${table(pick(caseColumns), rows.map(pick), 2)}`;
+  };
+  return `<h2>All figures</h2>
+${part("Rates and latency", 2, costs)}
+${part("Processor, memory, disk", costs, caseColumns.length)}
+<p class="dim">Disk B/B: bytes given to the file system for each byte of record values, indexes and all.</p>`;
 }
 
 /** The page. */
@@ -341,16 +310,17 @@ export function renderPage(record: BenchRecord): string {
 <p class="dim">${escaped(`${machine["processor"]}, ${machine["cores"]} cores, ${machine["memoryMib"]} MiB, ${machine["kernel"]}, governor ${machine["governor"]}, load before ${machine["loadBefore"]}.`)}
 Commit <code>${escaped(record.commit.slice(0, 12))}</code>${record.hasUncommittedChanges ? " with uncommitted changes" : ""}, ${escaped(record.startedAt.slice(0, 16).replace("T", " "))} UTC, <code>${escaped(record.command)}</code>.
 Medians of ${options.runs} runs of ${options.secondsPerRun} s in turns, seed ${options.seed}${options.isQuick ? ": a quick look, for the order of magnitude" : ""}. Every answer was checked; a case with an error has no score.</p>
+${partsText(record)}
 ${legend(looks, about)}
 ${goalSection(record)}
+${failureSection(record)}
 ${costSection(record, "cpuSecondsPerValueGib", "Broker CPU per GiB of record values", looks)}
 ${costSection(record, "cpuSecondsPer100kRequests", "Broker CPU per 100,000 requests", looks)}
 ${limitSection(record, looks)}
 ${curveSection(record, looks)}
 ${latencySection(record, looks)}
 ${lifecycleSection(record, looks)}
-<h2>All figures</h2>
-${table(caseColumns, record.cases.flatMap(caseRows))}
+${record.cases.length === 0 ? "" : figureTables(record)}
 <h3>Memory</h3>
 ${table(
   ["system", "RSS idle, MiB", "after the load", "highest", "empty start, ms"],

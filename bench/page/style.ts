@@ -42,10 +42,10 @@ ${["first", "second", "third", "fourth", "limit"]
 .who { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .value { font-variant-numeric: tabular-nums; }
 .note { font-weight: 400; color: var(--dim); margin-left: 0.6rem; }
-.met { color: var(--good); } .missed { color: var(--bad); }
+.met { color: var(--good); } .missed { color: var(--bad); } .open { color: var(--second); }
 .scroll { overflow-x: auto; margin: 0.6rem 0; }
 table { border-collapse: collapse; font-size: 0.84rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.7rem 0.25rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { color: var(--dim); font-weight: 600; }
+th.text, td.text { text-align: left; } td.last { text-align: left; white-space: normal; } th { color: var(--dim); font-weight: 600; }
 details { margin: 0.8rem 0; } summary { cursor: pointer; }
 `;

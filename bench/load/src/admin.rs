@@ -9,6 +9,8 @@ use crate::api::{self, Topic};
 use crate::wire::{Reader, Writer};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Kafka takes seconds for thousands of partitions, and minutes where it has not a processor for itself.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(240);
 /// Responses of this client are small; more than this is a broken peer.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
@@ -96,7 +98,7 @@ impl Admin {
 
     /// Waits until all partitions of a topic have leaders that answer, and all replicas are in sync.
     pub fn await_topic(&mut self, name: &str, partitions: i32) -> Result<Topic, String> {
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + LEADERS_TIMEOUT;
         loop {
             let response = self.call(api::METADATA, api::METADATA_VERSION, |writer| {
                 api::metadata_body(writer, name);
@@ -108,7 +110,7 @@ impl Admin {
                 }
             }
             if Instant::now() > deadline {
-                return Err(format!("{name}: not all partitions have leaders after {TIMEOUT:?}"));
+                return Err(format!("{name}: not all partitions have leaders after {LEADERS_TIMEOUT:?}"));
             }
             sleep(Duration::from_millis(10));
         }

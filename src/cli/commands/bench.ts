@@ -21,7 +21,7 @@ export function register(program: Command, io: CommandIo): void {
     )
     .option("--workload <names>", "only these cases, or those that begin so; repeatable", collect)
     .option("--quick", "a few cases, short runs: under five minutes")
-    .option("--goals", "the cases that the goals are judged by: about half an hour")
+    .option("--goals", "what the goals are judged by: about 40 minutes")
     .option("--runs <n>", "measured runs of each case on each target, default 5 (quick: 2)")
     .option("--seconds <s>", "length of a run, default 5 (quick: 1.5, goals: 3)")
     .option("--nodes <n>", "nodes of each target; above 1 the replicated cases, default 1")
@@ -29,7 +29,7 @@ export function register(program: Command, io: CommandIo): void {
     .option("--out <file>", "the record; the page is written beside it")
     .option("--resume <file>", "go on from a record of the same options: its clean cases are kept")
     .option("--json", "the record as one JSON document on standard output")
-    .option("--list", "the cases there are")
+    .option("--list", "the cases there are; with a mode or names: those, and their time")
     .action(async (options: BenchArguments) => {
       const { BenchUsageError, runBench } = await import("#bench");
       const { isTerminal, hasColor } = io.stderr;

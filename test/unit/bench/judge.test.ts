@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { judge, judgeCurves, saturationOf } from "../../../bench/judge.ts";
 import { headOf } from "../../../bench/lifecycle-figures.ts";
+import { putBetweenMarks } from "../../../bench/markdown.ts";
 import { inOrder, mergeRecords, partsOf } from "../../../bench/merge.ts";
 import {
   rivalOf,
@@ -10,7 +11,8 @@ import {
   type CaseRecord,
   type SystemRuns,
 } from "../../../bench/record.ts";
-import { putBetweenMarks, renderReadmeTable } from "../../../bench/report.ts";
+import { renderReadmeTable } from "../../../bench/report.ts";
+import { lockShares, renderScaling, waitingAt } from "../../../bench/scaling.ts";
 import { goalRows } from "../../../bench/table.ts";
 import { lifecycleGoals } from "../../../bench/workloads/goals.ts";
 import { caseOf, emptyRecord, latencyMs, runOf, runsOf, small } from "./records.ts";
@@ -209,10 +211,10 @@ describe("several runs as one record", () => {
     expect(text).toContain("Goals: 2 of 3 met.");
     expect(text).toContain("- `start-empty`: spawn to first answer ≤ 150 ms, missed at 160");
     const document = "a\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nb\n";
-    expect(putBetweenMarks(document, "new\n")).toBe(
+    expect(putBetweenMarks(document, "bench", "new\n")).toBe(
       "a\n<!-- bench: begin -->\n\nnew\n\n<!-- bench: end -->\nb\n",
     );
-    expect(() => putBetweenMarks("a", "new")).toThrow("there is no");
+    expect(() => putBetweenMarks("a", "bench", "new")).toThrow("there is no");
   });
 });
 
@@ -222,4 +224,55 @@ test("figures of lifecycles have titles and units", () => {
     "produce100B, waits for the lock append, /100k requests",
   );
   expect(headOf("somethingElse")).toBe("somethingElse");
+});
+
+describe("the scaling model from counters", () => {
+  const shape = (
+    figures: Readonly<Record<string, number>>,
+  ): { figures: typeof figures; error: null }[] => [{ figures, error: null }];
+  const one = { fetch1MiBRequestsPerSecond: 900, fetch1MiBCpuSecondsPer100k: 30 };
+  const two = {
+    fetch1MiBRequestsPerSecond: 1000,
+    fetch1MiBCpuSecondsPer100k: 33,
+    "fetch1MiB.plansContentionsPer100k": 4000,
+    "fetch1MiB.readContentionsPer100k": 100,
+    "fetch1MiB.appendContentionsPer100k": 0,
+  };
+
+  test("waits with two threads are the share of time that one holds the lock; more threads meet it more often", () => {
+    const shares = lockShares(new Map(Object.entries(two)));
+    expect(shares.map(({ lock, share }) => [lock, share])).toEqual([
+      ["plans", 0.02],
+      ["read", 0.001],
+    ]);
+    const [plans] = shares;
+    expect(
+      plans === undefined ? [] : [2, 16, 64, 1000].map((count) => waitingAt(plans, count)),
+    ).toEqual([0.02, 0.3, 1, 1]);
+  });
+
+  test("it names what is held for half of the time, and wants a record of cores", () => {
+    const record: BenchRecord = {
+      ...emptyRecord,
+      lifecycles: [
+        {
+          name: "cores",
+          about: "",
+          systems: {
+            "sluice 1 thread on 1 processor": shape(one),
+            "sluice 2 threads on 2 processors": shape(two),
+            "kafka 1 thread on 1 processor": shape(one),
+          },
+        },
+      ],
+    };
+    const text = renderScaling(record);
+    expect(text).toContain("| fetch1MiB | 30.0 | 33.0 |");
+    expect(text).toContain("| fetch1MiB, `plans` | 4,000 | 2.00 % | 30.0 % | 100 % | 50.0 |");
+    expect(text).toContain("No lock is held for half of the time at 16 threads.");
+    expect(text).toContain(
+      "At 64 threads these are held for half of the time or more: `plans` under fetch1MiB.",
+    );
+    expect(() => renderScaling(emptyRecord)).toThrow("no `cores`");
+  });
 });
