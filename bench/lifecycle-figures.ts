@@ -1,4 +1,6 @@
-/** Names and units of what lifecycles tell. */
+/** Names and units of what lifecycles tell, and all of it as rows. */
+import type { LifecycleRecord } from "./record.ts";
+import { formatSpread, spreadOf } from "./statistics.ts";
 
 const figures: Readonly<Record<string, readonly [title: string, unit: string]>> = {
   firstAnswerMs: ["spawn to first answer", "ms"],
@@ -26,6 +28,7 @@ const endings: Readonly<Record<string, readonly [title: string, unit: string]>> 
   RequestsPerSecond: ["requests", "/s"],
   CpuSecondsPer100k: ["broker CPU", "s/100k requests"],
   CpuSecondsPerGib: ["broker CPU", "s/GiB"],
+  RequestsCounted: ["requests that waits are counted over", ""],
   ContentionsPer100k: ["waits for the lock", "/100k requests"],
 };
 
@@ -40,8 +43,29 @@ export function lifecycleFigure(name: string): { readonly title: string; readonl
   return { title: `${load}, ${title}${lock === undefined ? "" : ` ${lock}`}`, unit };
 }
 
+/** Whether a figure is worth a line: locks that nobody waited for are not. */
+export const isTold = (name: string, values: readonly number[]): boolean =>
+  !name.endsWith("ContentionsPer100k") || values.some((value) => value > 0);
+
 /** `CPU while idle, cores`. */
 export function headOf(name: string): string {
   const { title, unit } = lifecycleFigure(name);
   return unit === "" ? title : `${title}, ${unit}`;
+}
+
+/** A row for each figure and system: lifecycle, system, figure with its unit, spread over the runs; failures too. */
+export function lifecycleRows(records: readonly LifecycleRecord[]): string[][] {
+  return records.flatMap(({ name, systems }) =>
+    Object.entries(systems).flatMap(([system, runs]) => {
+      const all = new Set(runs.flatMap((run) => Object.keys(run.figures)));
+      const rows = [...all].flatMap((figure) => {
+        const values = runs.flatMap((run) => run.figures[figure] ?? []);
+        return isTold(figure, values)
+          ? [[name, system, headOf(figure), formatSpread(spreadOf(values))]]
+          : [];
+      });
+      const error = runs.find((run) => run.error !== null)?.error ?? null;
+      return error === null ? rows : [...rows, [name, system, "failed", error]];
+    }),
+  );
 }

@@ -16,12 +16,12 @@ import {
   type CaseRecord,
 } from "./record.ts";
 import { markdownTable, putBetweenMarks } from "./markdown.ts";
-import { headOf, lifecycleFigure } from "./lifecycle-figures.ts";
+import { lifecycleFigure, lifecycleRows } from "./lifecycle-figures.ts";
 import { mergeRecords, partsOf } from "./merge.ts";
 import { escaped } from "./page/markup.ts";
 import { renderPage } from "./page/page.ts";
 import { writeRecord } from "./run-directory.ts";
-import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
+import { formatNumber, spreadOf } from "./statistics.ts";
 import { caseColumns, caseRows, formatErrors, goalColumns, goalRows, wholeRows } from "./table.ts";
 import type { Figure } from "./workloads/workload.ts";
 
@@ -141,25 +141,8 @@ function latencyRows(cases: readonly CaseRecord[]): string[][] {
   );
 }
 
-/** Lifecycles, a row a figure and system. */
 function lifecyclePart({ lifecycles }: BenchRecord): string[] {
-  const rows = lifecycles.flatMap(({ name, systems }) =>
-    Object.entries(systems).flatMap(([system, runs]) => {
-      const figures = new Set(runs.flatMap((run) => Object.keys(run.figures)));
-      const errors = runs.flatMap(({ error }) =>
-        error === null ? [] : [[name, system, "failed", error]],
-      );
-      return [
-        ...[...figures].map((figure) => [
-          name,
-          system,
-          headOf(figure),
-          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
-        ]),
-        ...errors,
-      ];
-    }),
-  );
+  const rows = lifecycleRows(lifecycles);
   return rows.length === 0 ? [] : [markdownTable(["lifecycle", "system", "figure", "value"], rows)];
 }
 

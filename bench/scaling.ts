@@ -69,6 +69,28 @@ function verdictAt(shares: readonly LockShare[], count: number): string {
   return `At ${count} threads these are held for half of the time or more: ${named.join(", ")}.`;
 }
 
+/** What no wait at all says: a lock that is held for more than three parts of n is met in n attempts, 95 times of 100. */
+function unmet(figures: ReadonlyMap<string, number>, shares: readonly LockShare[]): string {
+  const lines = [...figures].flatMap(([name, requests]) => {
+    if (!name.endsWith("RequestsCounted") || requests <= 0) return [];
+    const load = name.slice(0, -"RequestsCounted".length);
+    const locks = [...figures.keys()].flatMap((each) =>
+      each.startsWith(`${load}.`) && each.endsWith(ending)
+        ? [each.slice(load.length + 1, -ending.length)]
+        : [],
+    );
+    const free = locks.filter(
+      (lock) => !shares.some((share) => share.load === load && share.lock === lock),
+    );
+    if (free.length === 0) return [];
+    const named = free.map((lock) => `\`${lock}\``).join(", ");
+    return [
+      `- ${load}: no wait for ${named} in ${formatNumber(requests)} requests: where a request takes it, it is held for less than ${percent(3 / requests)} of a thread's time.`,
+    ];
+  });
+  return lines.join("\n");
+}
+
 /**
  * The measured part of the model, as Markdown.
  *
@@ -123,8 +145,11 @@ export function renderScaling(record: BenchRecord): string {
     `${machine["processor"]}, ${machine["cores"]} cores, load before ${machine["loadBefore"]}; medians of ${shapes[0]?.[1].length ?? 0} runs; commit \`${commit.slice(0, 12)}\`; \`${record.command}\`, mode ${options.mode ?? "full"}.`,
     costs,
     shares.length === 0 ? "Nobody waited for any lock with two threads." : locks,
+    unmet(two.figures, shares),
     more.map((count) => verdictAt(shares, count)).join(" "),
-  ].join("\n\n");
+  ]
+    .filter((part) => part !== "")
+    .join("\n\n");
 }
 
 if (import.meta.main) {

@@ -13,7 +13,7 @@ import {
   type SystemRuns,
   type Verdict,
 } from "./record.ts";
-import { headOf, lifecycleFigure } from "./lifecycle-figures.ts";
+import { lifecycleFigure, lifecycleRows } from "./lifecycle-figures.ts";
 import { formatNumber, formatSpread, spreadOf } from "./statistics.ts";
 import { lifecycleGoals } from "./workloads/goals.ts";
 import { isForGoals, workloads } from "./workloads/index.ts";
@@ -218,21 +218,10 @@ function formatGoals(record: BenchRecord, paint: Paint): string {
 
 /** Lifecycles, a line a figure and system. */
 function formatLifecycles(record: BenchRecord): string {
-  const rows = record.lifecycles.flatMap((life) =>
-    Object.entries(life.systems).flatMap(([name, runs]) => {
-      const figures = new Set(runs.flatMap((run) => Object.keys(run.figures)));
-      const error = runs.find((run) => run.error !== null)?.error;
-      return [
-        ...[...figures].map((figure) => [
-          life.name,
-          `${name}: ${headOf(figure)}`,
-          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
-        ]),
-        ...(error === undefined || error === null ? [] : [[life.name, `${name}: failed`, error]]),
-      ];
-    }),
-  );
-  return pad(rows)
+  const rows = lifecycleRows(record.lifecycles);
+  return pad(
+    rows.map(([name = "", system, figure, value = ""]) => [name, `${system}: ${figure}`, value]),
+  )
     .map((cells) => cells.join("  ").trimEnd())
     .join("\n");
 }

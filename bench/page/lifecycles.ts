@@ -1,5 +1,5 @@
 /** The part of the page about what no case shows. */
-import { headOf, lifecycleFigure } from "../lifecycle-figures.ts";
+import { headOf, isTold, lifecycleFigure } from "../lifecycle-figures.ts";
 import type { BenchRecord, LifecycleRecord } from "../record.ts";
 import { formatNumber, formatSpread, spreadOf } from "../statistics.ts";
 import { barGroups, type Bar, type BarGroup } from "./bars.ts";
@@ -39,17 +39,18 @@ function lifecycleTable(record: LifecycleRecord): string {
   const figures = new Set(
     systems.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
   );
-  const isSomething = (figure: string): boolean =>
-    !figure.endsWith("ContentionsPer100k") ||
-    systems.some(([, runs]) => runs.some((run) => (run.figures[figure] ?? 0) > 0));
-  const rows = [...figures].filter(isSomething).map((figure) => {
-    return [
-      headOf(figure),
-      ...systems.map(([, runs]) =>
-        formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
-      ),
-    ];
-  });
+  const valuesOf = (figure: string): number[] =>
+    systems.flatMap(([, runs]) => runs.flatMap((run) => run.figures[figure] ?? []));
+  const rows = [...figures]
+    .filter((figure) => isTold(figure, valuesOf(figure)))
+    .map((figure) => {
+      return [
+        headOf(figure),
+        ...systems.map(([, runs]) =>
+          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
+        ),
+      ];
+    });
   const errors = systems.flatMap(([name, runs]) =>
     runs.flatMap(({ error }) => (error === null ? [] : [`${name}: ${error}`])),
   );

@@ -31,6 +31,9 @@ const loads: readonly Workload[] = [
     maxMib: 1024,
   }),
   workload({ ...perRequest, name: "fetch1record", verb: "fetch", fillMib: 0.1 }),
+  // Fewer partitions than connections: what threads share is partitions too.
+  workload({ ...perRequest, name: "produce100BShared", verb: "produce", partitions: 6 }),
+  workload({ ...perRequest, name: "fetch1recordShared", verb: "fetch", partitions: 6, fillMib: 1 }),
   workload({
     ...shared,
     name: "fetch1MiB",
@@ -127,6 +130,7 @@ async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
     figures[`${each.name}CpuSecondsPer100k`] = perRequestCost;
     // Waits were counted from the warm-up on, requests from after it: as many a second.
     const requests = result.requestsPerSecond * (load.warmSeconds + result.elapsedSeconds);
+    if (waits.size > 0) figures[`${each.name}RequestsCounted`] = Math.round(requests);
     for (const [lock, count] of waits)
       figures[`${each.name}.${lock}ContentionsPer100k`] = (count / requests) * 1e5;
   }
@@ -137,7 +141,7 @@ async function live(bench: Bench, options: LifecycleOptions): Promise<Found> {
 export const cores: Stretch = {
   names: ["cores"],
   hasLimit: true,
-  seconds: ({ idleSeconds }) => 4 * idleSeconds + 30,
+  seconds: ({ idleSeconds }) => loads.length * idleSeconds + 32,
   runs: ({ runs }) => runs,
   variants: () => shapes.filter(({ processors }) => processors <= cpus().length).map(variantOf),
   live,

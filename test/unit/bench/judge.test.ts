@@ -234,6 +234,7 @@ describe("the scaling model from counters", () => {
   const two = {
     fetch1MiBRequestsPerSecond: 1000,
     fetch1MiBCpuSecondsPer100k: 33,
+    fetch1MiBRequestsCounted: 30_000,
     "fetch1MiB.plansContentionsPer100k": 4000,
     "fetch1MiB.readContentionsPer100k": 100,
     "fetch1MiB.appendContentionsPer100k": 0,
@@ -269,6 +270,7 @@ describe("the scaling model from counters", () => {
     const text = renderScaling(record);
     expect(text).toContain("| fetch1MiB | 30.0 | 33.0 |");
     expect(text).toContain("| fetch1MiB, `plans` | 4,000 | 2.00 % | 30.0 % | 100 % | 50.0 |");
+    expect(text).toContain("no wait for `append` in 30,000 requests");
     expect(text).toContain("No lock is held for half of the time at 16 threads.");
     expect(text).toContain(
       "At 64 threads these are held for half of the time or more: `plans` under fetch1MiB.",
