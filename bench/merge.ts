@@ -119,6 +119,10 @@ export function mergeRecords(records: readonly BenchRecord[]): BenchRecord {
       ({ name }) => name,
       isCleanLifecycle,
     ),
-    parts: sorted.flatMap(partsOf),
+    parts: mergedBy(
+      sorted.flatMap(partsOf),
+      ({ startedAt }) => startedAt,
+      () => true,
+    ),
   };
 }
