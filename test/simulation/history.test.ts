@@ -54,6 +54,29 @@ describe("a history", () => {
     expect(() => history.checkLog(0, logOf("p-1"), "it")).toThrow("p-0, acknowledged at 0");
   });
 
+  test("holds nobody to what a leader took that had been replaced uncleanly", () => {
+    const history = historyOf(1);
+    const rules = new PartitionRules({
+      topic: "t",
+      partition: 0,
+      slot: 0,
+      minIsr: 1,
+      history,
+      truth: () => EMPTY_IMAGE,
+    });
+    rules.onAppended(0, [{ offset: 0, epoch: 0, value: "p-0" }]);
+    rules.onAppended(1, [{ offset: 0, epoch: 0, value: "p-0" }]);
+    rules.onUncleanElection(1, 1);
+    for (const number of [1, 2]) history.onWrite(`p-${number}`, "p", number, 0, -1);
+    rules.onAppended(0, [{ offset: 1, epoch: 0, value: "p-1" }]);
+    history.onAck("p-1", 1);
+    rules.onAppended(1, [{ offset: 1, epoch: 1, value: "p-2" }]);
+    history.onAck("p-2", 1);
+    expect(() => history.checkLog(0, logOf("p-0", "p-2"), "it")).not.toThrow();
+    // What the new leader took counts as ever.
+    expect(() => history.checkLog(0, logOf("p-0"), "it")).toThrow("p-2, acknowledged at 1");
+  });
+
   test("does not hold anybody to acks=1, unless it was read", () => {
     const history = historyOf(2, 1);
     expect(() => history.checkLog(0, logOf("p-0"), "it")).not.toThrow();

@@ -128,6 +128,12 @@ export class History {
     }
   }
 
+  /** A leader that has not heard of an unclean election yet took it: nobody else ever will, whatever is said to those who wrote and read it. */
+  onWrittenForNothing(value: string): void {
+    const written = this.#written.get(value);
+    if (written !== undefined) written.lostCopies = Number.POSITIVE_INFINITY;
+  }
+
   /** Whether so many copies were lost that the record may be gone. */
   isForgiven(value: string): boolean {
     return this.#known(value).lostCopies >= this.#minIsr;

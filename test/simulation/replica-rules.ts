@@ -134,8 +134,11 @@ export class PartitionRules {
       }
       const there = (this.#table[offset] ??= []);
       const known = there.find((other) => other.epoch === epoch);
-      if (known === undefined) there.push({ epoch, value, epochBefore });
-      else if (known.value !== value || known.epochBefore !== epochBefore) {
+      if (known === undefined) {
+        there.push({ epoch, value, epochBefore });
+        // The first to have a record is who leads in its epoch.
+        if (epoch < this.#uncleanEpoch) this.#history.onWrittenForNothing(value);
+      } else if (known.value !== value || known.epochBefore !== epochBefore) {
         throw new Violation(
           "I3",
           `${this.#name}@${offset} of epoch ${epoch} is ${value} after epoch ${epochBefore} on node ${nodeId}, and was ${known.value} after epoch ${known.epochBefore}`,
