@@ -217,14 +217,18 @@ export function secondsOfCase(
   return systems * (filling + run * (options.runs + 1) - measured / 2);
 }
 
-/** Where only goals count, the limit takes part in the cases that have a goal about it. */
+/** Where only goals count, the limit takes part in the cases that have a goal about it, or about a throughput: it tells what the machine gives. */
 export function isNeeded(
   system: Pick<System, "isBroker">,
   workload: Workload,
   mode: Mode,
 ): boolean {
   return (
-    mode !== "goals" || system.isBroker || workload.goals.some(({ against }) => against === "limit")
+    mode !== "goals" ||
+    system.isBroker ||
+    workload.goals.some(
+      ({ against, figure }) => against === "limit" || figure === "recordsPerSecond",
+    )
   );
 }
 

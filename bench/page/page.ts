@@ -248,7 +248,7 @@ function goalSection(record: BenchRecord): string {
       `<td class="${verdict === "met" || verdict === "missed" ? verdict : "open"}">${verdict}</td>`,
   );
   return `<h2>Goals: ${met} of ${rows.length} met</h2>
-${coloured}`;
+<div class="goals">${coloured}</div>`;
 }
 
 /** What could not be run, and first errors of runs without a score. */

@@ -224,9 +224,9 @@ describe("going on", () => {
     expect(names(readCases({ goals: true, workload: ["fan-out-1KiB"] }, 1).workloads)).toEqual([
       "fan-out-1KiB-5consumers-1000-per-second",
     ]);
-    const synced = chosen.find(({ durability }) => durability === "fsync");
+    const cold = chosen.find(({ isMemoryCold }) => isMemoryCold === true);
     const large = chosen.find(({ name }) => name === "produce-128KiB-1200x100B-1conn");
-    const needed = [synced, large].map((each) =>
+    const needed = [cold, large].map((each) =>
       each === undefined ? null : isNeeded({ isBroker: false }, each, "goals"),
     );
     expect(needed).toEqual([false, true]);
