@@ -38,7 +38,7 @@ export const fetches: readonly Workload[] = [
     about: "one batch of one record a request, 64 connections over 100 partitions",
     connections: 64,
     partitions: 100,
-    fillMib: 1,
+    fillMib: 0.1,
   }),
   workload({
     ...small,
