@@ -11,19 +11,35 @@ import {
   DescribeLogDirsApi,
   makeDescribeLogDirsRequest,
 } from "#protocol/generated/describe-log-dirs.ts";
+import { freePort } from "../support/process.ts";
 import { startBroker, temporaryDirectory } from "../support/start-broker.ts";
 import { cordonStory } from "./cordoned-log-dirs.ts";
 import { Wire } from "./wire.ts";
 
-test("log directories are cordoned as in Kafka", async () => {
-  await using directory = await temporaryDirectory();
-  const dirs = [join(directory.path, "first"), join(directory.path, "second")] as const;
-  await using broker = await startBroker({ config: { "log.dirs": dirs.join(",") } });
-  const golden = readFileSync(join(import.meta.dirname, "cordoned-log-dirs.txt"), "utf8");
-  const { nodeId } = broker.broker;
-  const story = await cordonStory({ address: broker.bootstrapServers, dirs, nodeId }, "abcdefgh");
-  expect(story).toBe(golden);
-}, 60_000);
+/** A cluster of one tells its controller with heartbeats; a node by itself is its own. */
+test.each([
+  ["a node by itself", false],
+  ["a cluster", true],
+])(
+  "log directories are cordoned as in Kafka: %s",
+  async (_, isCluster) => {
+    await using directory = await temporaryDirectory();
+    const dirs = [join(directory.path, "first"), join(directory.path, "second")] as const;
+    const [port, controllerPort] = isCluster ? [await freePort(), await freePort()] : [0, 0];
+    const cluster = {
+      "sluice.cluster.of.one": "true",
+      "controller.listener.names": "CONTROLLER",
+      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    };
+    const config = { "log.dirs": dirs.join(","), ...(isCluster ? cluster : {}) };
+    await using broker = await startBroker({ config });
+    const golden = readFileSync(join(import.meta.dirname, "cordoned-log-dirs.txt"), "utf8");
+    const { nodeId } = broker.broker;
+    const story = await cordonStory({ address: broker.bootstrapServers, dirs, nodeId }, "abcdefgh");
+    expect(story).toBe(golden);
+  },
+  60_000,
+);
 
 test("a value of the file holds from the first start on, until it is taken out", async () => {
   await using directory = await temporaryDirectory();
