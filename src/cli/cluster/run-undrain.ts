@@ -50,11 +50,10 @@ export async function runClusterUndrain(
       await printJson(io.stdout, { node, result: "undrained", cordonedLogDirs: stillCordoned });
       return;
     }
-    await io.stdout.write(`node ${node} may get replicas of new topics again\n`);
-    if (stillCordoned !== null && stillCordoned !== "") {
-      await io.stderr.write(
-        `Its own configuration file cordons ${stillCordoned} (cordoned.log.dirs) still: there it gets none.\n`,
-      );
-    }
+    await io.stdout.write(
+      stillCordoned === null || stillCordoned === ""
+        ? `node ${node} may get replicas of new topics again\n`
+        : `node ${node} is not drained any more; its own configuration file cordons ${stillCordoned} (cordoned.log.dirs) still\n`,
+    );
   });
 }

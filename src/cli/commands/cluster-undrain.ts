@@ -17,7 +17,7 @@ export function register(program: Command, io: CommandIo): void {
     await runClusterUndrain(node, options, io);
   });
   addNotes(command, io, [
-    "Takes away the cordoned.log.dirs that a drain set; of a node that is stopped, too. Replicas that were moved off it stay where they are.",
+    "Takes away the cordoned.log.dirs that a drain set; of a node that is stopped, too. What was set there before the drain is not put back. Replicas that were moved off it stay where they are.",
   ]);
   addExamples(command, io, [["sluice cluster undrain 4", "node 4 stays in the cluster after all"]]);
 }
