@@ -18,7 +18,12 @@ import {
 import { ClientError, refused } from "./client-error.ts";
 import { describeQuorum } from "./cluster-info.ts";
 import type { Cluster } from "./cluster.ts";
-import { alterConfigs, CONFIG_RESOURCE_TYPES, describeConfigs } from "./configs.ts";
+import {
+  alterConfigs,
+  CONFIG_RESOURCE_TYPES,
+  type ConfigSource,
+  describeConfigs,
+} from "./configs.ts";
 import type { Connection } from "./connection.ts";
 import { describeLogDirs } from "./log-dirs.ts";
 
@@ -31,8 +36,7 @@ const DELETE = 1;
 export interface CordonSetting {
   /** Directories, or `*`; empty for none. */
   readonly value: string;
-  /** Somebody set it while the broker ran: it is not what the broker was started with. */
-  readonly isDynamic: boolean;
+  readonly source: ConfigSource;
 }
 
 /** Brokers all of whose log directories are cordoned; those that do not tell are not among them. */
@@ -59,7 +63,7 @@ export function cordonBroker(cluster: Cluster, broker: number): Promise<void> {
 export async function cordonSetting(cluster: Cluster, broker: number): Promise<CordonSetting> {
   const resource = { type: "broker", name: String(broker) } as const;
   const [entry] = await describeConfigs(cluster, resource, { keys: [NAME] });
-  return { value: entry?.value ?? "", isDynamic: entry?.source === "broker" };
+  return { value: entry?.value ?? "", source: entry?.source ?? "unknown" };
 }
 
 /** Takes the dynamic value away from a broker that runs. @throws ClientError. */

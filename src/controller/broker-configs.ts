@@ -4,6 +4,7 @@
  *
  * @see KIP-226
  */
+import { ErrorCode } from "#common/error-code.ts";
 import type { BrokerConfig } from "#config/broker-config.ts";
 import { BROKER_KEYS, brokerKey, storedBrokerKey } from "#config/broker-keys.ts";
 import type { KeyDefinition } from "#config/key-definition.ts";
@@ -45,6 +46,10 @@ export function changeBroker(
   const current = configValues(image, ResourceType.BROKER, resourceName);
   const unseenRefusal = resource.isUnseen === true ? checkCordonUnseen(resource, current) : null;
   if (unseenRefusal !== null) return unseenRefusal;
+  if (cluster !== null && !isDefault && !image.brokers.has(Number(resourceName))) {
+    const errorMessage = `No node with id ${resourceName} found.`;
+    return { errorCode: ErrorCode.BROKER_ID_NOT_REGISTERED, errorMessage };
+  }
   const elrRefusal = hasElr(image) ? checkElrRules(resource, current) : null;
   if (elrRefusal !== null) return elrRefusal;
   const next = nextValues(resource, current, (name) => brokerKey(name));

@@ -1,7 +1,7 @@
 /**
  * `sluice cluster remove NODE` at work: makes a cluster forget a node that holds nothing and is stopped. A voter leaves the quorum first, so that
- * it does not count as missing any longer; then its broker is unregistered, and what was configured for it (that it is cordoned, since it was drained) is
- * cleared. A node that was forgotten may join again, as a new one.
+ * it does not count as missing any longer; then what was configured for it (that it is cordoned, since it was drained) is cleared, and its broker
+ * unregistered. A node that was forgotten may join again, as a new one.
  */
 import {
   type BrokerDescription,
@@ -51,8 +51,9 @@ export async function runClusterRemove(
     // Voters of a quorum that its configuration fixes have no directory, and cannot be removed.
     const isFixed = voter !== null && voter.directoryId === ZERO_UUID;
     if (voter !== null && !isFixed) await leaveQuorum(cluster, node, quorum, voter.directoryId);
-    if (broker !== null) await unregisterBroker(cluster, node);
+    // Before it is forgotten: Kafka configures registered brokers only.
     const leftover = broker === null ? null : await clearConfigs(cluster, node);
+    if (broker !== null) await unregisterBroker(cluster, node);
     if (options.json === true) {
       const result = {
         node,

@@ -3,6 +3,7 @@
  * it is. What the node's own file cordons stays cordoned: that is the file's to say.
  */
 import { describeBrokers } from "#client/cluster-info.ts";
+import type { Cluster } from "#client/cluster.ts";
 import { cordonSetting, uncordonBroker, uncordonStoppedBroker } from "#client/cordon.ts";
 import type { ClusterArguments } from "../cluster-options.ts";
 import type { CommandIo } from "../command-io.ts";
@@ -19,6 +20,18 @@ export interface ClusterUndrainOptions extends ClusterArguments {
 /** How often, and how many times, a node is asked whether its value is gone. */
 const LOOK_MS = 50;
 const LOOKS_MAX = 100;
+
+/** What a node cordons by itself, once it has read that nothing else does: a Kafka tells of the new source a moment before it tells the value of it. */
+async function settledValue(cluster: Cluster, node: number): Promise<string> {
+  let last: string | null = null;
+  for (let look = 0; look < LOOKS_MAX; look += 1) {
+    const { value, source } = await cordonSetting(cluster, node);
+    if (value === "" ? source !== "broker" : source === "static" && value === last) return value;
+    last = value;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  return last ?? "";
+}
 
 /** Runs `sluice cluster undrain`. */
 export async function runClusterUndrain(
@@ -38,13 +51,7 @@ export async function runClusterUndrain(
     if (broker.isFenced) await uncordonStoppedBroker(cluster, node);
     else {
       await uncordonBroker(cluster, node);
-      // The node acts on it once it has read so.
-      for (let look = 0; look < LOOKS_MAX; look += 1) {
-        const { value, isDynamic } = await cordonSetting(cluster, node);
-        stillCordoned = value;
-        if (!isDynamic) break;
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      }
+      stillCordoned = await settledValue(cluster, node);
     }
     if (options.json === true) {
       await printJson(io.stdout, { node, result: "undrained", cordonedLogDirs: stillCordoned });

@@ -75,6 +75,8 @@ test("a client that asks a controller by itself can only make the value smaller"
   };
   expect(await ask(true, "2")).toEqual([40, SUBSET]);
   expect(await ask(false, "2")).toEqual([0, null]);
+  expect(await ask(true, "9")).toEqual([40, SUBSET]);
+  expect(await ask(false, "9")).toEqual([102, "No node with id 9 found."]);
 });
 
 test("a node by itself notes its directories, once", async () => {
