@@ -44,7 +44,10 @@ const namesOf = (names: readonly string[]): Readonly<Record<string, true>> =>
 /** Share of its one core from which on the generator is what limits. */
 const busyShare = 0.9;
 
-/** Why a throughput could not be shown: the generator was full, or the physical limit under the same load is no further ahead. */
+/** Share of the limit's rate from which on ours counts as the machine's. */
+const nearShare = 0.8;
+
+/** Why a throughput could not be shown: the generator was full, or the physical limit under the same load is no further ahead, and we are near it. */
 function limitedBy(
   goal: Goal,
   own: SystemRuns | undefined,
@@ -57,7 +60,9 @@ function limitedBy(
   const used = share(own);
   if (used >= busyShare) return `the generator used ${used.toFixed(2)} of its one core`;
   const reach = ratioOf(limit, rival, goal.figure);
+  const near = ratioOf(own, limit, goal.figure);
   if (reach === null || reach >= (goal.atLeast ?? 0)) return null;
+  if (near === null || near < nearShare) return null;
   const cores = spreadOfRuns(limit, (run) => run.broker?.cores)?.median ?? 0;
   return `the physical limit reaches ${reach.toFixed(2)} × kafka, itself on ${cores.toFixed(2)} cores and the generator on ${share(limit).toFixed(2)}`;
 }

@@ -104,6 +104,10 @@ describe("goals", () => {
     expect(String(verdictOf({ sluice: at(150, 0.5), kafka, limit: at(180, 0.5) }))).toContain(
       "limited,the physical limit reaches 1.80 × kafka",
     );
+    expect(verdictOf({ sluice: at(120, 0.5), kafka, limit: at(180, 0.5) })[0]).toEqual([
+      "missed",
+      "",
+    ]);
     expect(verdictOf({ sluice: at(210, 0.99), kafka })).toEqual([["met", ""]]);
   });
 
