@@ -42,10 +42,17 @@ function mediansOf(runs: readonly LifecycleRun[]): ReadonlyMap<string, number> {
   );
 }
 
-/** Figures of our broker with two threads on two processors; locks that nobody waited for are left out. */
-export function lockShares(figures: ReadonlyMap<string, number>): LockShare[] {
+/**
+ * From figures of our broker with two threads on two processors, less what one thread waits for others than broker threads (flushes, the
+ * sender); locks that nobody waited for are left out.
+ */
+export function lockShares(
+  figures: ReadonlyMap<string, number>,
+  ofOneThread: ReadonlyMap<string, number> = new Map(),
+): LockShare[] {
   return [...figures]
-    .flatMap(([name, value]) => {
+    .flatMap(([name, counted]) => {
+      const value = counted - (ofOneThread.get(name) ?? 0);
       if (!name.endsWith(ending) || value <= 0) return [];
       const key = name.slice(0, -ending.length);
       const [load = "", lock = ""] = key.split(".");
@@ -80,7 +87,9 @@ function unmet(figures: ReadonlyMap<string, number>, shares: readonly LockShare[
         : [],
     );
     const free = locks.filter(
-      (lock) => !shares.some((share) => share.load === load && share.lock === lock),
+      (lock) =>
+        (figures.get(`${load}.${lock}${ending}`) ?? 0) === 0 &&
+        !shares.some((share) => share.load === load && share.lock === lock),
     );
     if (free.length === 0) return [];
     const named = free.map((lock) => `\`${lock}\``).join(", ");
@@ -123,7 +132,8 @@ export function renderScaling(record: BenchRecord): string {
       ...medians.map(({ figures }) => cell(figures, `${load}CpuSecondsPer100k`)),
     ]),
   );
-  const shares = lockShares(two.figures);
+  const one = medians.find(({ name }) => name === "1 thread on 1 processor");
+  const shares = lockShares(two.figures, one?.figures);
   const locks = markdownTable(
     [
       "load, lock",

@@ -30,34 +30,48 @@ function lifecycleGroups(record: LifecycleRecord, looks: Looks): BarGroup[] {
   });
 }
 
-/** Lifecycles of many figures: a table each, a row a figure. */
+/** Lifecycles of many figures: tables, a row a figure. */
 const isWide = ({ name }: LifecycleRecord): boolean =>
   name.startsWith("overload-") || name === "cores";
 
-function lifecycleTable(record: LifecycleRecord): string {
-  const systems = Object.entries(record.systems);
+type Entries = readonly (readonly [string, LifecycleRecord["systems"][string]])[];
+
+/** A column for each of the entries; what a figure is not told of is left out. */
+function figureTable(entries: Entries): string {
+  const valuesOf = (figure: string, [, runs]: Entries[number]): number[] =>
+    runs.flatMap((run) => run.figures[figure] ?? []);
   const figures = new Set(
-    systems.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
+    entries.flatMap(([, runs]) => runs.flatMap((run) => Object.keys(run.figures))),
   );
-  const valuesOf = (figure: string): number[] =>
-    systems.flatMap(([, runs]) => runs.flatMap((run) => run.figures[figure] ?? []));
   const rows = [...figures]
-    .filter((figure) => isTold(figure, valuesOf(figure)))
-    .map((figure) => {
-      return [
-        headOf(figure),
-        ...systems.map(([, runs]) =>
-          formatSpread(spreadOf(runs.flatMap((run) => run.figures[figure] ?? []))),
-        ),
-      ];
-    });
-  const errors = systems.flatMap(([name, runs]) =>
+    .filter((figure) =>
+      isTold(
+        figure,
+        entries.flatMap((entry) => valuesOf(figure, entry)),
+      ),
+    )
+    .map((figure) => [
+      headOf(figure),
+      ...entries.map((entry) => formatSpread(spreadOf(valuesOf(figure, entry)))),
+    ]);
+  return rows.length === 0 ? "" : table(["", ...entries.map(([name]) => name)], rows);
+}
+
+/** A table; one for each system where it was measured in several shapes (`sluice 2 threads on 2 processors`). */
+function lifecycleTable(record: LifecycleRecord): string {
+  const entries = Object.entries(record.systems);
+  const systems = [...new Set(entries.map(([name]) => name.split(" ")[0] ?? name))];
+  const groups =
+    systems.length === entries.length
+      ? [entries]
+      : systems.map((system) => entries.filter(([name]) => name.split(" ")[0] === system));
+  const errors = entries.flatMap(([name, runs]) =>
     runs.flatMap(({ error }) => (error === null ? [] : [`${name}: ${error}`])),
   );
   const failures = errors.map((line) => `<p class="missed">${escaped(line)}</p>`).join("");
   return `<h3>${escaped(record.name)}</h3>
 <p class="dim">${escaped(record.about)}.</p>
-${table(["", ...systems.map(([name]) => name)], rows)}${failures}`;
+${groups.map(figureTable).join("")}${failures}`;
 }
 
 /** Start, idleness and restart as bars; overload and processors as tables. */

@@ -46,7 +46,7 @@ ${["first", "second", "third", "fourth", "limit"]
 .scroll { overflow-x: auto; margin: 0.6rem 0; }
 table { border-collapse: collapse; font-size: 0.84rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.7rem 0.25rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th.text, td.text { text-align: left; } th { color: var(--dim); font-weight: 600; }
+thead th { white-space: normal; vertical-align: bottom; } th.text, td.text { text-align: left; } th { color: var(--dim); font-weight: 600; }
 .goals tr > :nth-child(5) { text-align: left; white-space: normal; min-width: 17rem; padding-left: 0.7rem; }
 @media (max-width: 640px) { td.text { white-space: normal; overflow-wrap: anywhere; min-width: 6.5rem; } }
 details { margin: 0.8rem 0; } summary { cursor: pointer; }

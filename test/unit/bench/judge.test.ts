@@ -250,6 +250,8 @@ describe("the scaling model from counters", () => {
       ["plans", 0.02],
       ["read", 0.001],
     ]);
+    const alone = new Map([["fetch1MiB.plansContentionsPer100k", 1000]]);
+    expect(lockShares(new Map(Object.entries(two)), alone)[0]?.share).toBe(0.015);
     const [plans] = shares;
     expect(
       plans === undefined ? [] : [2, 16, 64, 1000].map((count) => waitingAt(plans, count)),
