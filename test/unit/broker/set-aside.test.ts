@@ -80,7 +80,7 @@ describe("a log that was recovered on a full disk", () => {
     throw new Error("every recovery found room");
   };
 
-  test("is opened anew, with all it had, when there is room", () => {
+  test("is opened anew, with all it had, when there is room", async () => {
     const { disk, second } = full();
     const out = new Float64Array(Columns.APPEND);
     const found = second.report.partitions[0];
@@ -91,6 +91,7 @@ describe("a log that was recovered on a full disk", () => {
     expect(write(second, again, out)).toBe(56);
     disk.limit(null);
     second.step();
+    expect(await second.reopenPartitions()).toBe(1);
     const end = second.stateOf(again)?.logEndOffset ?? 0;
     expect(end).toBeGreaterThanOrEqual(30);
     expect(second.stateOf(again)?.highWatermark).toBe(end);
