@@ -2,13 +2,15 @@
  * How long a cluster is out when one of its three nodes fails: ours beside real Kafka, as it comes and tuned, one after another on the same
  * machine with the same client.
  *
- *     bun bench/failover/run.ts [--system sluice,kafka] [--fault "kill -9 of the leader"] [--runs 30] [--rounds 3] [--json PATH]
+ *     bun bench/failover/run.ts [--system sluice,kafka] [--fault "kill -9 of the leader"] [--runs 30] [--rounds 3] [--json PATH] [--resume]
  *
- * Runs come in rounds, so that no system has the quiet hour for itself. A run that loses an acknowledged record has no score.
+ * Runs come in rounds, so that no system has the quiet hour for itself. A run that loses an acknowledged record has no score. `--resume` takes
+ * the rounds that a record at PATH lacks, of the same brokers: nothing below `src` and `native` may have changed.
  */
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { $ } from "bun";
 import type { BrokerCluster, ClusterNode } from "../../test/support/cluster-process.ts";
 import { makeNetwork, whyNoNamespaces } from "../../test/support/namespaces.ts";
 import { describeCheckout, describeMachine } from "../machine.ts";
@@ -40,6 +42,16 @@ function chosen<T extends { readonly name: string }>(
       `no such one: ${unknown.join(", ")}; there are: ${all.map(({ name }) => name).join(", ")}`,
     );
   return wanted.includes("all") ? all : all.filter(({ name }) => wanted.includes(name));
+}
+
+/** The record at a path, to be gone on with. */
+async function unfinished(path: string): Promise<FailoverRecord> {
+  const record = (await Bun.file(path).json()) as FailoverRecord;
+  const brokers = ["src", "native", "package-lock.json"];
+  const changed = await $`git diff --quiet ${record.commit} -- ${brokers}`.cwd(root).nothrow();
+  if (changed.exitCode !== 0)
+    throw new Error(`${path} was measured on other brokers: those of ${record.commit}`);
+  return record;
 }
 
 /** Whom the fault strikes, and the partition that is written to. */
@@ -145,6 +157,7 @@ async function main(): Promise<number> {
       runs: { type: "string", default: "30" },
       rounds: { type: "string", default: "3" },
       json: { type: "string", default: join(root, "bench/out/failover.json") },
+      resume: { type: "boolean", default: false },
     },
   });
   const systems = chosen(failoverSystems, values.system);
@@ -154,10 +167,15 @@ async function main(): Promise<number> {
   if (chosenFaults.length < wanted.length) say(`left out what needs a network: ${noNetwork}`);
   const rounds = Number(values.rounds);
   const runsPerRound = Math.ceil(Number(values.runs) / rounds);
-  const startedAt = new Date().toISOString();
+  const before = values.resume ? await unfinished(values.json) : null;
+  const startedAt = before?.startedAt ?? new Date().toISOString();
   const machine = await describeMachine();
   const checkout = await describeCheckout();
-  const runs = new Map<string, FailoverRun[]>();
+  const runs = new Map<string, FailoverRun[]>(
+    before?.cases.map(({ fault, system, runs: taken }) => [`${fault}\n${system}`, [...taken]]),
+  );
+  const takenOf = (system: FailoverSystem): number =>
+    Math.min(...chosenFaults.map(({ name }) => runs.get(`${name}\n${system.name}`)?.length ?? 0));
   // Written after every system's turn, so that a run of hours that is cut short leaves what it measured.
   const recordSoFar = (): FailoverRecord => {
     const cases: FailoverCase[] = chosenFaults.flatMap((fault) =>
@@ -185,6 +203,7 @@ async function main(): Promise<number> {
   await inRunDirectory("failover", async (directory) => {
     for (let round = 1; round <= rounds; round += 1) {
       for (const system of systems) {
+        if (takenOf(system) >= round * runsPerRound) continue;
         const place = join(directory, `${system.name}-${round}`);
         await runRound(system, chosenFaults, place, runsPerRound, (fault, run) => {
           const key = `${fault.name}\n${system.name}`;
