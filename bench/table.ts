@@ -205,15 +205,18 @@ export function formatCases(cases: readonly CaseRecord[], paint: Paint): string 
   return lines.join("\n");
 }
 
-/** The goals, one a line. */
+/** The goals, one a line, and how many of them came out how. */
 function formatGoals(record: BenchRecord, paint: Paint): string {
   const rows = goalRows(record);
-  const padded = pad(rows.map((row) => row.cells));
-  return padded
-    .map((cells, index) =>
-      paint(verdictColours[rows[index]?.verdict ?? "no goal"], cells.join("  ").trimEnd()),
-    )
-    .join("\n");
+  if (rows.length === 0) return "";
+  const lines = pad(rows.map((row) => row.cells)).map((cells, index) =>
+    paint(verdictColours[rows[index]?.verdict ?? "no goal"], cells.join("  ").trimEnd()),
+  );
+  const verdicts = [...new Set(rows.map(({ verdict }) => verdict))];
+  const counts = verdicts.map(
+    (verdict) => `${rows.filter((row) => row.verdict === verdict).length} ${verdict}`,
+  );
+  return [...lines, paint("bold", `${rows.length} goals: ${counts.join(", ")}`)].join("\n");
 }
 
 /** Lifecycles, a line a figure and system. */

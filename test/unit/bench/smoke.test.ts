@@ -133,6 +133,7 @@ describe("figures", () => {
     expect(plain).not.toContain("\u001b");
     expect(plain).toMatch(/small +CPU\/request ≤ 0.5 × kafka +0.400 +met/);
     expect(plain).toContain("it <fell>");
+    expect(plain).toContain("3 goals: 2 met, 1 no score");
     expect(plain).toContain("no score");
     expect(plain).toContain("broken on sluice: 2 errors, first: a <lost> record");
     expect(plain).toMatch(/empty start to first answer, ms +sluice +200 +≤ 150 missed/);
