@@ -110,7 +110,9 @@ impl Admin {
                 }
             }
             if Instant::now() > deadline {
-                return Err(format!("{name}: not all partitions have leaders after {LEADERS_TIMEOUT:?}"));
+                return Err(format!(
+                    "{name}: not all partitions have leaders after {LEADERS_TIMEOUT:?}"
+                ));
             }
             sleep(Duration::from_millis(10));
         }
