@@ -7,10 +7,8 @@ use sluice_sys::{Sent, send_file_from, send_from};
 
 use crate::lane::Reason;
 use crate::reply::ReplyBuffer;
+use crate::turns::Pace;
 use crate::{Counts, Peer};
-
-/// Bytes of files sent before the next connection has its turn.
-const TURN_BYTES: u64 = 2 << 20;
 
 /// How sending went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +33,7 @@ pub(crate) struct Connection {
     /// Size of the last frame with its prefix, where frames are large enough to be received into a buffer of their own; else 0.
     pub(crate) large_bytes: usize,
     pub(crate) reply: ReplyBuffer,
+    pub(crate) pace: Pace,
     sent_bytes: usize,
     sent_slices: usize,
     sent_of_slice: u64,
@@ -57,6 +56,7 @@ impl Connection {
             filled: 0,
             large_bytes: 0,
             reply: ReplyBuffer::new(),
+            pace: Pace::default(),
             sent_bytes: 0,
             sent_slices: 0,
             sent_of_slice: 0,
@@ -85,8 +85,8 @@ impl Connection {
         self.reply.bytes().get(self.sent_bytes..).unwrap_or_default()
     }
 
-    /// Sends what the socket takes. After `Done` the reply buffer is empty.
-    pub(crate) fn send(&mut self, counts: &Counts, now: Instant) -> Flow {
+    /// Sends what the socket takes, of files at most `turn_bytes_max`. After `Done` the reply buffer is empty.
+    pub(crate) fn send(&mut self, counts: &Counts, now: Instant, turn_bytes_max: u64) -> Flow {
         let mut turn_bytes = 0;
         loop {
             let bytes = self.reply.bytes();
@@ -99,6 +99,7 @@ impl Connection {
                     Sent::Bytes(count) => {
                         let is_short = count < piece.len();
                         self.sent_bytes += count;
+                        self.pace.moved_bytes += count as u64;
                         self.active_at = now;
                         if is_short {
                             return Flow::Full;
@@ -117,11 +118,11 @@ impl Connection {
                 Counts::add(&counts.sliced_sends, 1);
                 continue;
             }
-            if turn_bytes >= TURN_BYTES {
+            if turn_bytes >= turn_bytes_max {
                 return Flow::Full;
             }
             let Some(file) = slice.file.as_file() else { return Flow::Failed };
-            let length = left.min(TURN_BYTES) as usize;
+            let length = left.min(turn_bytes_max) as usize;
             match send_file_from(
                 self.socket.as_raw_fd(),
                 file,
@@ -133,6 +134,7 @@ impl Connection {
                 Sent::Bytes(count) => {
                     self.sent_of_slice += count as u64;
                     turn_bytes += count as u64;
+                    self.pace.moved_bytes += count as u64;
                     self.active_at = now;
                     if count < length {
                         return Flow::Full;

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use sluice_sys::{Epoll, EventFd, Interest, duplicate};
 
+use crate::turns::Turns;
 use crate::worker::Worker;
 use crate::{Counts, Topics};
 
@@ -183,8 +184,8 @@ impl Lane {
         let mut thread = self.thread.lock();
         if thread.is_none() {
             let epoll = Epoll::new()?;
-            epoll.add_level(self.shared.wake.as_raw_fd(), Interest::Readable, Worker::WAKE_KEY)?;
-            let worker = Worker::new(Arc::clone(&self.shared), epoll);
+            epoll.add_level(self.shared.wake.as_raw_fd(), Interest::Readable, Turns::WAKE_KEY)?;
+            let worker = Worker::new(Arc::clone(&self.shared), Turns::new(epoll)?);
             *thread = Some(
                 std::thread::Builder::new()
                     .name("sluice-lane".to_string())

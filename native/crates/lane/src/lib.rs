@@ -22,6 +22,7 @@ pub mod reply;
 #[cfg(test)]
 mod testing;
 pub mod topics;
+mod turns;
 mod worker;
 
 pub use counts::Counts;

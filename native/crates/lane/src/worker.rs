@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sluice_sys::{Epoll, Interest, Received, receive_into};
+use sluice_sys::{Interest, Received, receive_into};
 
 use crate::buffers::{Buffers, LARGEST_BYTES};
 use crate::connection::{Connection, Flow};
 use crate::frame::Header;
 use crate::lane::{Command, Reason, Returned, Shared};
 use crate::reply::ReplyBuffer;
+use crate::turns::{Ready, Turns};
 use crate::{Counts, Peer, Scene, Served, serve};
 
 const PREFIX_BYTES: usize = 4;
@@ -32,8 +33,6 @@ const ARENA_BYTES: usize = 1 << 20;
 const LARGE_BYTES: usize = 32 << 10;
 /// First buffer for a large frame that may not come.
 const FIRST_LARGE_BYTES: usize = 64 << 10;
-/// What one connection with large frames may send before the next one has its turn.
-const FAIR_BYTES: usize = 1 << 20;
 /// Replies that wait before a connection's next request is served.
 const REPLY_BYTES: u64 = 256 << 10;
 const SWEEP: Duration = Duration::from_millis(500);
@@ -74,7 +73,7 @@ fn next_frame(bytes: &[u8]) -> Next {
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    epoll: Epoll,
+    turns: Turns,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     by_token: HashMap<u64, usize>,
@@ -89,14 +88,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) const WAKE_KEY: u64 = u64::MAX;
-
-    pub(crate) fn new(shared: Arc<Shared>, epoll: Epoll) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, turns: Turns) -> Self {
         let now = Instant::now();
         Self {
             buffers: Buffers::new(shared.limits.buffer_bytes),
             shared,
-            epoll,
+            turns,
             connections: Vec::new(),
             free: Vec::new(),
             by_token: HashMap::new(),
@@ -111,24 +108,22 @@ impl Worker {
     }
 
     pub(crate) fn run(mut self) {
-        let mut events = Vec::new();
+        let mut ready = Vec::new();
         while !self.shared.is_stopping.load(Ordering::SeqCst) {
             let timeout_ms = if self.by_token.is_empty() { -1 } else { SWEEP.as_millis() as i32 };
-            events.clear();
-            if self.epoll.wait_for(&mut events, timeout_ms).is_err() {
+            let what = self.turns.wait(timeout_ms, &mut ready).unwrap_or_else(|_| {
                 // Only a broken descriptor of our own can cause this; yielding keeps it from becoming a hot loop.
                 std::thread::yield_now();
-            }
+                Ready::default()
+            });
             self.look_at_clock();
             let turn = catch_unwind(AssertUnwindSafe(|| {
-                for event in &events {
-                    if event.key == Self::WAKE_KEY {
-                        self.shared.wake.reset();
-                    } else {
-                        self.on_ready(event.key as usize);
-                    }
+                if what.is_woken {
+                    self.shared.wake.reset();
                 }
-                self.run_works();
+                self.serve_ready(&ready);
+                self.turns.next_bulky(&what, &mut ready);
+                self.serve_ready(&ready);
                 self.take_commands();
                 self.sweep();
             }));
@@ -136,6 +131,16 @@ impl Worker {
                 self.break_all();
             }
         }
+    }
+
+    fn serve_ready(&mut self, ready: &[usize]) {
+        if ready.is_empty() {
+            return;
+        }
+        for index in ready {
+            self.on_ready(*index);
+        }
+        self.run_works();
     }
 
     fn look_at_clock(&mut self) {
@@ -177,7 +182,7 @@ impl Worker {
             self.connections.push(None);
             self.connections.len() - 1
         });
-        if self.epoll.add_level(fd, Interest::Readable, index as u64).is_err() {
+        if self.turns.add(fd, index).is_err() {
             self.free.push(index);
             self.shared.give_back(Returned {
                 token,
@@ -206,7 +211,7 @@ impl Worker {
     /// Takes a connection out; its duplicate of the descriptor closes with what is returned.
     fn remove(&mut self, index: usize) -> Option<Connection> {
         let mut connection = self.connections.get_mut(index)?.take()?;
-        let _ = self.epoll.remove(connection.fd());
+        self.turns.remove(&connection);
         self.by_token.remove(&connection.token);
         self.free.push(index);
         if !connection.input.is_empty() {
@@ -299,7 +304,7 @@ impl Worker {
         if connection.reply.is_empty() {
             return true;
         }
-        match connection.send(&self.shared.counts, now) {
+        match connection.send(&self.shared.counts, now, self.turns.share().sent_bytes) {
             Flow::Done => {
                 if self.spare_replies.len() < SPARE_REPLIES {
                     self.spare_replies.push(std::mem::take(&mut connection.reply));
@@ -326,7 +331,7 @@ impl Worker {
         };
         if !connection.is_blocked {
             connection.is_blocked = true;
-            let _ = self.epoll.change_level(connection.fd(), Interest::Writable, index as u64);
+            self.turns.watch(connection, Interest::Writable, index);
         }
     }
 
@@ -339,7 +344,7 @@ impl Worker {
             return;
         };
         connection.is_blocked = false;
-        let _ = self.epoll.change_level(connection.fd(), Interest::Readable, index as u64);
+        self.turns.watch(connection, Interest::Readable, index);
         if let Some((reason, input)) = connection.leaving.take() {
             self.leave_with(index, reason, input);
         } else {
@@ -360,6 +365,12 @@ impl Worker {
     // ---- receiving ----
 
     fn on_ready(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        if !self.turns.begin(connection, index) {
+            return self.leave(index, Reason::NoMemory);
+        }
         let Some(connection) = self.connection(index) else { return };
         if connection.is_blocked {
             self.on_writable(index);
@@ -398,6 +409,7 @@ impl Worker {
             }
         }
         Counts::add(&self.shared.counts.received_bytes, received as u64);
+        connection.pace.moved_bytes += received as u64;
         connection.filled = 0;
         let input = std::mem::take(&mut connection.input);
         if !input.is_empty() {
@@ -467,7 +479,7 @@ impl Worker {
                 // Likely as large as the one before.
                 Next::Partial(None) => connection.large_bytes.max(PREFIX_BYTES),
             };
-            let is_over = is_drained || turn_bytes >= FAIR_BYTES;
+            let is_over = is_drained || turn_bytes >= self.turns.share().received_bytes;
             let is_small = connection.filled == 0 && connection.large_bytes <= LARGE_BYTES;
             if is_over || is_small {
                 if connection.filled == 0 {
@@ -501,6 +513,7 @@ impl Worker {
             };
             Counts::add(&self.shared.counts.received_bytes, count as u64);
             connection.filled += count;
+            connection.pace.moved_bytes += count as u64;
             turn_bytes += count;
             is_drained = count < asked;
         }
@@ -589,7 +602,7 @@ impl Worker {
         };
         if !connection.reply.is_empty() {
             // A failure is told by the socket again.
-            let _ = connection.send(&self.shared.counts, now);
+            let _ = connection.send(&self.shared.counts, now, self.turns.share().sent_bytes);
         }
         true
     }

@@ -417,6 +417,11 @@ impl Epoll {
         Ok(())
     }
 
+    /// Its own descriptor, which is readable while something that it watches is ready.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
     /// Stops watching a descriptor.
     pub fn remove(&self, fd: RawFd) -> io::Result<()> {
         // SAFETY: EPOLL_CTL_DEL ignores the event, which may be null since Linux 2.6.9.
@@ -433,16 +438,24 @@ impl Epoll {
 
     /// As [`Self::wait`], for at most so many milliseconds; -1 is forever.
     pub fn wait_for(&self, into: &mut Vec<EpollEvent>, timeout_ms: i32) -> io::Result<()> {
+        self.wait_up_to(into, EVENT_COUNT, timeout_ms)
+    }
+
+    /// Appends at most `count` descriptors that are ready to `into`, without waiting. Those that were told last come last again.
+    pub fn take_ready(&self, into: &mut Vec<EpollEvent>, count: usize) -> io::Result<()> {
+        self.wait_up_to(into, count.clamp(1, EVENT_COUNT), 0)
+    }
+
+    fn wait_up_to(
+        &self,
+        into: &mut Vec<EpollEvent>,
+        limit: usize,
+        timeout: c_int,
+    ) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENT_COUNT];
-        let timeout = timeout_ms;
-        // SAFETY: pointer and count are those of one local array; the kernel writes at most that many events into it.
+        // SAFETY: the pointer is that of one local array, and the limit no larger than it; the kernel writes at most that many events.
         let outcome = checked(unsafe {
-            libc::epoll_wait(
-                self.fd.as_raw_fd(),
-                events.as_mut_ptr(),
-                EVENT_COUNT as c_int,
-                timeout,
-            )
+            libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), limit as c_int, timeout)
         });
         let count = match outcome {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
