@@ -277,10 +277,12 @@ async function createTopics(
 /** Three records of their own batches, so that every run finds the same offsets. */
 async function fill(wire: Wire, topic: string): Promise<void> {
   const value = new TextEncoder().encode("value");
+  // The last one is the latest, also where all are written within a millisecond.
+  const startMs = Date.now() - 3;
   for (let offset = 0; offset < 3;) {
     const records = encodeRecordBatch({
       records: [{ key: value, value }],
-      timestamp: Date.now(),
+      timestamp: startMs + offset,
     });
     const request = makeProduceRequest({
       acks: -1,
