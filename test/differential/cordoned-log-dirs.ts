@@ -5,7 +5,6 @@
  *
  * `cordoned-log-dirs.txt` is what Kafka 4.4.0 said.
  */
-import { parseArgs } from "node:util";
 import { AlterConfigsApi, makeAlterConfigsRequest } from "#protocol/generated/alter-configs.ts";
 import {
   AlterPartitionReassignmentsApi,
@@ -49,7 +48,7 @@ import {
   ProduceApi,
 } from "#protocol/generated/produce.ts";
 import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
-import type { TwoDirectories } from "./log-dirs.ts";
+import { printStory, type TwoDirectories } from "./log-dirs.ts";
 import { Wire } from "./wire.ts";
 
 const KEY = "cordoned.log.dirs";
@@ -317,14 +316,4 @@ export async function cordonStory(
   return `${lines.join("\n")}\n`;
 }
 
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { bootstrap: { type: "string" }, dirs: { type: "string" }, node: { type: "string" } },
-  });
-  const [first = "", second = ""] = (values.dirs ?? "").split(",");
-  const run = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
-  const address = values.bootstrap ?? "127.0.0.1:9092";
-  const nodeId = Number(values.node ?? "1");
-  process.stdout.write(await cordonStory({ address, dirs: [first, second], nodeId }, run));
-  process.exit(0);
-}
+if (import.meta.main) await printStory(cordonStory);

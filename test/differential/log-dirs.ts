@@ -274,7 +274,10 @@ export async function logDirStory(
   return `${lines.join("\n")}\n`;
 }
 
-if (import.meta.main) {
+/** Plays a story of two directories on the broker that the command line names, prints its lines and ends. */
+export async function printStory(
+  story: (broker: TwoDirectories, run: string) => Promise<string>,
+): Promise<never> {
   const { values } = parseArgs({
     options: { bootstrap: { type: "string" }, dirs: { type: "string" }, node: { type: "string" } },
   });
@@ -282,6 +285,8 @@ if (import.meta.main) {
   const run = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
   const address = values.bootstrap ?? "127.0.0.1:9092";
   const nodeId = Number(values.node ?? "1");
-  process.stdout.write(await logDirStory({ address, dirs: [first, second], nodeId }, run));
+  process.stdout.write(await story({ address, dirs: [first, second], nodeId }, run));
   process.exit(0);
 }
+
+if (import.meta.main) await printStory(logDirStory);

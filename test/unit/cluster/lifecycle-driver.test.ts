@@ -92,14 +92,21 @@ test("directories are told once the broker knows its configuration, with every h
   expect([...world.versions]).toEqual([2]);
 });
 
-test("a change is told at once, one that comes while a heartbeat is under way right after it", async () => {
-  const { world, driver, lifecycle, time } = driven();
+/** A broker that is in service, and whose heartbeats so far were looked at. */
+async function serving(): Promise<ReturnType<typeof driven>> {
+  const all = driven();
+  const { world, driver, lifecycle, time } = all;
   driver.wake();
   await world.settle();
   lifecycle.onCaughtUp(time.monotonicMs());
   driver.wake();
   await world.settle();
   world.told();
+  return all;
+}
+
+test("a change is told at once, one that comes while a heartbeat is under way right after it", async () => {
+  const { world, driver } = await serving();
   world.cordoned = ["A", "B"];
   driver.wake();
   world.cordoned = ["B"];
@@ -114,13 +121,7 @@ test("a change is told at once, one that comes while a heartbeat is under way ri
 });
 
 test("without a controller a change is told again and again, with a pause between", async () => {
-  const { world, driver, lifecycle, time } = driven();
-  driver.wake();
-  await world.settle();
-  lifecycle.onCaughtUp(time.monotonicMs());
-  driver.wake();
-  await world.settle();
-  world.told();
+  const { world, driver } = await serving();
   world.isAway = true;
   world.cordoned = ["A"];
   driver.wake();

@@ -10,53 +10,7 @@ import { type AnyApiHandler, CLOSE_CONNECTION, SlicedResponse } from "#server/ha
 import { HandlerTable } from "#server/handler-table.ts";
 import { createApiVersionsHandler } from "#server/handlers/api-versions.ts";
 import { ReplyEncoder } from "#server/reply-encoder.ts";
-
-/** The connection as the dispatcher uses it; remembers what happened. */
-class FakeConnection {
-  readonly id = 1;
-  readonly address = {
-    listenerName: "PLAINTEXT",
-    localHost: "127.0.0.1",
-    localPort: 9092,
-    clientHost: "10.0.0.9",
-    clientPort: 50000,
-  };
-  attachment: unknown = null;
-  isClosed = false;
-  canSendSlices = true;
-  readonly events: string[] = [];
-  readonly replies: Uint8Array[] = [];
-  readonly sliced: SlicedReply[] = [];
-
-  reply(bytes: Uint8Array): void {
-    this.events.push("reply");
-    this.replies.push(bytes.slice());
-  }
-
-  replySliced(reply: SlicedReply): void {
-    this.events.push("sliced");
-    this.sliced.push(reply);
-  }
-
-  replyNothing(): void {
-    this.events.push("nothing");
-  }
-
-  defer(isPipelined: boolean): this {
-    this.events.push(isPipelined ? "defer pipelined" : "defer");
-    return this;
-  }
-
-  close(): void {
-    this.events.push("close");
-    this.isClosed = true;
-  }
-
-  reset(): void {
-    this.events.push("reset");
-    this.isClosed = true;
-  }
-}
+import { FakeConnection } from "../../support/fake-connection.ts";
 
 interface Fixture {
   readonly connection: FakeConnection;

@@ -1,46 +1,21 @@
 import { expect, test } from "bun:test";
 import type { FrameConnection, FrameHandler, ReplyTarget } from "#transport/ports.ts";
 import { EarlyRequests } from "#server/early-requests.ts";
+import { FakeConnection } from "../../support/fake-connection.ts";
 
-/** A connection that remembers what happened, with a place for one deferred answer. */
-class FakeConnection {
-  readonly id = 1;
-  readonly address = {
-    listenerName: "PLAINTEXT",
-    localHost: "127.0.0.1",
-    localPort: 9092,
-    clientHost: "10.0.0.9",
-    clientPort: 50000,
-  };
-  attachment: unknown = null;
-  isClosed = false;
-  canSendSlices = true;
-  readonly events: string[] = [];
-  reply(bytes: Uint8Array): void {
+/** Tells what was answered at once and what in its place. */
+class Recorded extends FakeConnection {
+  override reply(bytes: Uint8Array): void {
     this.events.push(`reply ${bytes.join()}`);
   }
-  replySliced(): void {
-    this.events.push("sliced");
-  }
-  replyNothing(): void {
-    this.events.push("nothing");
-  }
-  defer(isPipelined: boolean): ReplyTarget {
-    this.events.push(isPipelined ? "defer pipelined" : "defer");
+  override defer(isPipelined: boolean): ReplyTarget {
+    super.defer(isPipelined);
     return {
       reply: (bytes) => void this.events.push(`slot ${bytes.join()}`),
       replySliced: () => void this.events.push("slot sliced"),
       replyNothing: () => void this.events.push("slot nothing"),
       close: () => this.close(),
     };
-  }
-  close(): void {
-    this.events.push("close");
-    this.isClosed = true;
-  }
-  reset(): void {
-    this.events.push("reset");
-    this.isClosed = true;
   }
 }
 
@@ -64,11 +39,11 @@ class LastByte implements FrameHandler {
 
 const SERVED = 7;
 
-function open(): { early: EarlyRequests; frames: LastByte; connect(): FakeConnection } {
+function open(): { early: EarlyRequests; frames: LastByte; connect(): Recorded } {
   const frames = new LastByte();
   const early = new EarlyRequests(frames, (apiKey) => apiKey === SERVED);
-  const connect = (): FakeConnection => {
-    const connection = new FakeConnection();
+  const connect = (): Recorded => {
+    const connection = new Recorded();
     early.onOpen(connection);
     return connection;
   };
@@ -128,7 +103,7 @@ test("memory is bounded: long requests do not wait, nor more than 16 MiB of them
   const late = connect();
   send(early, late, 3, 1);
   expect(late.events).toEqual(["reset"]);
-  early.onClose(clients[0] as FakeConnection);
+  early.onClose(clients[0] as Recorded);
   const next = connect();
   send(early, next, 3, 1);
   expect(next.events).toEqual(["defer"]);
