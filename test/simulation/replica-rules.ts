@@ -230,9 +230,10 @@ export class PartitionRules {
         `${this.#name}@${lastOffset} was acknowledged with ${look.isrSize} of ${this.#minIsr} in sync`,
       );
     }
-    const epoch = records[lastOffset]?.epoch ?? -1;
     for (const [id, other] of this.#shadows) {
-      if (other.look?.isLeader !== true || other.look.leaderEpoch < epoch || other.lostBelow > 0)
+      // A leader of an epoch before this acknowledgement, whatever the epoch of the record, may not know that it leads no more: the record
+      // was not acknowledged when it was elected.
+      if (other.look?.isLeader !== true || other.look.leaderEpoch < ackedIn || other.lostBelow > 0)
         continue;
       // The new leader need not have it: the old one, which does not know yet, acknowledged for nothing.
       if (ackedIn < this.#uncleanEpoch) continue;
