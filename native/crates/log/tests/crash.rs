@@ -76,6 +76,27 @@ fn synced_records_survive_every_crash() {
     }
 }
 
+/// A single batch of a new epoch below the recovery point: recovery scans its segment, and must neither forget the epoch nor take the batch
+/// for a damaged one. A leader that forgot it would cut its followers' logs for ever.
+#[test]
+fn an_epoch_of_one_batch_survives_every_crash() {
+    let (files, manager, log) = store(config());
+    log.set_leader(0).unwrap();
+    for _ in 0..3 {
+        append(&log, &batch(&["of the first leader"])).unwrap();
+    }
+    log.set_leader(4).unwrap();
+    append(&log, &batch(&["of the second"])).unwrap();
+    log.flush().unwrap();
+    manager.checkpoint().unwrap();
+    for mode in modes() {
+        let crashed = files.crash(mode);
+        let (_manager, log) = reopen(&crashed, config());
+        let end = |epoch| log.end_offset_for_epoch(-1, epoch).unwrap().end_offset;
+        assert_eq!((end(0), end(4)), (3, 4), "{mode:?}");
+    }
+}
+
 #[test]
 fn retries_are_known_after_rolls_and_a_crash() {
     let (files, _manager, log) = store(small());

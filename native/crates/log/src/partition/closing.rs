@@ -13,8 +13,8 @@ impl PartitionLog {
         if self.is_quarantined.load(Ordering::Acquire) {
             return self.loaded_recovery_point.load(Ordering::Acquire);
         }
-        let flushed = self.flushed_offset();
         let inner = self.inner.lock();
+        let flushed = self.flushed_offset().min(inner.epochs_synced_below());
         let closed = inner.segments.len().saturating_sub(1);
         inner
             .segments

@@ -37,7 +37,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::checkpoint::LEADER_EPOCH_FILE;
 use crate::config::LogConfig;
 use crate::directory::Directory;
-use crate::epochs::EpochCache;
+use crate::epochs::{EpochCache, EpochEntry};
 use crate::error::{KafkaCode, LogError};
 use crate::failpoint::Failpoint;
 use crate::io::{
@@ -109,6 +109,10 @@ struct Inner {
     segments: Vec<Arc<Segment>>,
     epochs: EpochCache,
     are_epochs_dirty: bool,
+    /// Newest epoch of a checkpoint of epochs that has its content on disk, its name perhaps not.
+    unsynced_epoch: Option<i32>,
+    /// Newest epoch of the checkpoint of epochs that is on disk for certain; -1 for none.
+    synced_epoch: i32,
     producers: ProducerStates,
     log_start_offset: i64,
     log_end_offset: i64,
@@ -145,6 +149,23 @@ struct Inner {
 }
 
 impl Inner {
+    /// A checkpoint of epochs up to this one is on disk under its name.
+    fn on_epochs_synced(&mut self, newest: i32) {
+        self.synced_epoch = newest;
+        if self.unsynced_epoch == Some(newest) {
+            self.unsynced_epoch = None;
+        }
+    }
+
+    /// Below this offset, the checkpoint of epochs that a power failure leaves knows all epochs.
+    fn epochs_synced_below(&self) -> i64 {
+        if self.unsynced_epoch.is_none() {
+            return i64::MAX;
+        }
+        let is_new = |entry: &&EpochEntry| entry.epoch > self.synced_epoch;
+        self.epochs.entries().iter().find(is_new).map_or(i64::MAX, |entry| entry.start_offset)
+    }
+
     fn active(&self) -> Option<&Arc<Segment>> {
         self.segments.last()
     }
@@ -457,7 +478,8 @@ impl PartitionLog {
                 None => elsewhere.push(log),
             }
         }
-        let mut works: Vec<(&Arc<Self>, SyncWork, bool)> = Vec::with_capacity(logs.len());
+        let mut works: Vec<(&Arc<Self>, SyncWork, Option<i32>, Option<i32>)> =
+            Vec::with_capacity(logs.len());
         let is_poisoned = directory.is_poisoned();
         for &log in &here {
             log.is_sync_queued.store(false, Ordering::Release);
@@ -468,8 +490,9 @@ impl PartitionLog {
                 }
                 work.unsynced_indexes.retain(|segment| segment.write_indexes());
                 // Those of a new partition say what its first batch says; they are written with the next sync, or at the end.
-                let has_epochs = !work.is_new && log.write_epochs_beside();
-                works.push((log, work, has_epochs));
+                let old_name = log.inner.lock().unsynced_epoch;
+                let epochs = if work.is_new { None } else { log.write_epochs_beside() };
+                works.push((log, work, epochs, old_name));
             }
         }
         let failpoints = &directory.store.failpoints;
@@ -486,7 +509,7 @@ impl PartitionLog {
         if let Err(error) = &result {
             directory.poison(&format!("sync of the file system failed: {error}"));
         }
-        for (log, work, has_epochs) in &works {
+        for (log, work, epochs, old_name) in &works {
             if result.is_err() {
                 for segment in &work.dirty {
                     segment.mark_dirty();
@@ -498,8 +521,11 @@ impl PartitionLog {
                 segment.mark_indexes_synced();
             }
             log.end_sync(work);
-            if *has_epochs {
-                log.name_epochs();
+            if let Some(epoch) = *old_name {
+                log.inner.lock().on_epochs_synced(epoch);
+            }
+            if let Some(newest) = *epochs {
+                log.name_epochs(newest);
             }
         }
         drop(works);
@@ -587,30 +613,35 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// The leader-epoch checkpoint's text, if it changed since it was last taken.
-    fn take_epochs(&self) -> Option<String> {
+    /// The leader-epoch checkpoint's text and newest epoch (-1 for none), if it changed since it was last taken.
+    fn take_epochs(&self) -> Option<(String, i32)> {
         let mut inner = self.inner.lock();
-        std::mem::take(&mut inner.are_epochs_dirty).then(|| inner.epochs.encode())
+        std::mem::take(&mut inner.are_epochs_dirty)
+            .then(|| (inner.epochs.encode(), inner.epochs.latest().unwrap_or(-1)))
     }
 
     /// Writes the leader-epoch checkpoint if it changed.
     pub(crate) fn write_epochs(&self) -> std::io::Result<()> {
-        let Some(text) = self.take_epochs() else { return Ok(()) };
+        let Some((text, newest)) = self.take_epochs() else { return Ok(()) };
         let result = write_atomically(
             self.store.files(),
             &self.path().join(LEADER_EPOCH_FILE),
             text.as_bytes(),
         );
+        let mut inner = self.inner.lock();
         if result.is_err() {
-            self.inner.lock().are_epochs_dirty = true;
+            inner.are_epochs_dirty = true;
+        } else {
+            inner.on_epochs_synced(newest);
         }
+        drop(inner);
         result
     }
 
     /// First half of writing the checkpoint for somebody who syncs the whole file system: the content, under another name. Returns
-    /// whether there is any.
-    fn write_epochs_beside(&self) -> bool {
-        let Some(text) = self.take_epochs() else { return false };
+    /// its newest epoch if there is any.
+    fn write_epochs_beside(&self) -> Option<i32> {
+        let (text, newest) = self.take_epochs()?;
         let path = self.path().join(format!("{LEADER_EPOCH_FILE}.tmp"));
         let written = self
             .store
@@ -620,16 +651,20 @@ impl PartitionLog {
         if written.is_err() {
             self.inner.lock().are_epochs_dirty = true;
         }
-        written.is_ok()
+        written.is_ok().then_some(newest)
     }
 
-    /// Second half: the content is on disk and gets its name. A crash that forgets the name leaves the old epochs, which the batches of
-    /// the log bring up to date.
-    fn name_epochs(&self) {
+    /// Second half: the content is on disk and gets its name. A crash that forgets the name leaves the old epochs: the
+    /// recovery point stays where the new ones begin until the name is on disk too, so that their batches bring them up to date.
+    fn name_epochs(&self, newest: i32) {
         let path = self.path();
         let from = path.join(format!("{LEADER_EPOCH_FILE}.tmp"));
-        if self.store.files().rename(&from, &path.join(LEADER_EPOCH_FILE)).is_err() {
-            self.inner.lock().are_epochs_dirty = true;
+        let is_named = self.store.files().rename(&from, &path.join(LEADER_EPOCH_FILE)).is_ok();
+        let mut inner = self.inner.lock();
+        if is_named {
+            inner.unsynced_epoch = Some(newest);
+        } else {
+            inner.are_epochs_dirty = true;
         }
     }
 

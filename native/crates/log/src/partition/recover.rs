@@ -73,6 +73,8 @@ pub(super) fn empty_inner(offset: i64) -> Inner {
         segments: Vec::new(),
         epochs: EpochCache::default(),
         are_epochs_dirty: false,
+        unsynced_epoch: None,
+        synced_epoch: -1,
         producers: ProducerStates::starting_at(offset),
         log_start_offset: offset,
         log_end_offset: offset,
@@ -247,6 +249,7 @@ pub(super) fn load_inner(
     let epochs = epoch_text.and_then(|text| EpochCache::decode(&text));
     let mut must_rebuild_epochs = epochs.is_none();
     inner.epochs = epochs.unwrap_or_default();
+    inner.synced_epoch = inner.epochs.latest().unwrap_or(-1);
 
     let first_base = bases.first().map(|(base_offset, _)| *base_offset);
     inner.log_start_offset = known.log_start_offset.max(first_base.unwrap_or(0)).max(0);
@@ -636,10 +639,11 @@ fn take_epochs(
             .epoch_faults
             .iter()
             .any(|fault| fault.epoch == epoch && fault.base_offset >= offset);
-        // The checkpoint of epochs is written before the recovery point moves: below that it knows better, or is damaged and rebuilt.
-        let is_known_otherwise = offset < durable_end
-            && inner.epochs.epoch_at(offset).is_some_and(|known| known != epoch);
-        if !is_fault && !is_known_otherwise {
+        // The checkpoint of epochs is written before the recovery point moves: below that it knows better, or is damaged and rebuilt. What it
+        // knows already is not told to it again: an epoch assigned anew would take the later ones with it.
+        let known = inner.epochs.epoch_at(offset);
+        let is_known = known == Some(epoch) || (offset < durable_end && known.is_some());
+        if !is_fault && !is_known {
             inner.are_epochs_dirty |= inner.epochs.assign(epoch, offset);
         }
     }
