@@ -97,6 +97,39 @@ fn an_epoch_of_one_batch_survives_every_crash() {
     }
 }
 
+/// A follower cuts what its new leader does not have, and writes what that has in its place. The power fails: of what was there before the
+/// cut nothing may be left between the new records, which would then look like damage in the middle of the log.
+#[test]
+fn nothing_of_a_cut_tail_comes_back_between_new_records() {
+    let values = |name: &str| -> Vec<String> {
+        (0..8).map(|at| format!("{name} {at} {}", "x".repeat(100 + at * 40))).collect()
+    };
+    let (files, _manager, log) = store(config());
+    log.set_leader(0).unwrap();
+    let (old, new) = (values("old"), values("new"));
+    for value in &old {
+        append(&log, &batch(&[value])).unwrap();
+    }
+    log.flush().unwrap();
+    log.follow(1, 2).unwrap();
+    log.truncate_as_follower(1, 1).unwrap();
+    log.set_leader(2).unwrap();
+    for value in &new {
+        append(&log, &batch(&[value])).unwrap();
+    }
+    for seed in 0..400 {
+        let (_manager, log) = reopen(&files.crash(CrashMode::KeepSome(seed)), config());
+        assert_eq!(log.quarantined(), None, "seed {seed}");
+        let records = records_from(&log, 0);
+        assert_eq!(log.state().log_end_offset, records.len() as i64, "seed {seed}: a hole");
+        for (at, (offset, value)) in records.iter().enumerate() {
+            assert_eq!(*offset, at as i64, "seed {seed}");
+            let expected = if at == 0 { &old[0] } else { &new[at - 1] };
+            assert_eq!(value, expected, "seed {seed}");
+        }
+    }
+}
+
 #[test]
 fn retries_are_known_after_rolls_and_a_crash() {
     let (files, _manager, log) = store(small());

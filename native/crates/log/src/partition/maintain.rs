@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use super::replication::refuse_follower;
 use super::{Inner, PartitionLog, Role};
 use crate::error::{KafkaCode, LogError};
-use crate::segment::{Segment, file_name};
+use crate::io::sync_failure;
+use crate::segment::{Segment, SyncError, file_name};
 use crate::types::{Change, RetentionEvent};
 
 impl PartitionLog {
@@ -250,8 +251,14 @@ impl PartitionLog {
         inner.set_high_watermark(high_watermark);
         inner.is_cut_unfinished = true;
         let finished = self.finish_cut(&mut inner);
+        // What is written next to the end must never stand beside old bytes after a power failure: that would look like damage, not like a
+        // write that was lost.
+        let synced = inner.active().map_or(Ok(()), |active| active.sync_log());
         drop(inner);
         drop(turn);
+        if let Err(SyncError::Failed(error)) = synced {
+            self.home().poison(&format!("{}: {}", self.label, sync_failure(error)));
+        }
         self.notify(Change::Everything);
         outcome.and(finished).map_err(io)?;
         Ok(())

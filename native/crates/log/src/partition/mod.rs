@@ -478,8 +478,7 @@ impl PartitionLog {
                 None => elsewhere.push(log),
             }
         }
-        let mut works: Vec<(&Arc<Self>, SyncWork, Option<i32>, Option<i32>)> =
-            Vec::with_capacity(logs.len());
+        let mut works = Vec::with_capacity(logs.len());
         let is_poisoned = directory.is_poisoned();
         for &log in &here {
             log.is_sync_queued.store(false, Ordering::Release);

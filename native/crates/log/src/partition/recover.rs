@@ -33,7 +33,7 @@ use crate::io::{
 };
 use crate::producer::{ProducerStates, parse_end_marker};
 use crate::scan::Scanned;
-use crate::segment::{Segment, Store, file_name, offset_of};
+use crate::segment::{Segment, Store, SyncError, file_name, offset_of};
 use crate::transactions::AbortedEntry;
 use crate::types::TopicId;
 
@@ -430,6 +430,11 @@ fn recover_segments(
                 save_tail(files, &known.path, &segment, position)?;
             }
             segment.cut(position)?;
+            // As after any cut: what is written there later must not stand beside old bytes after another power failure.
+            segment.sync_log().map_err(|error| match error {
+                SyncError::Failed(error) => sync_failure(error),
+                SyncError::NotBegun(error) => error,
+            })?;
             for later in rest {
                 if later.size() > 0 {
                     later.rename_files(".cut")?;
