@@ -7,7 +7,6 @@
  * at once are recorded once and count as both total and local.
  */
 import { addLatency, LatencyHistograms, type LatencySnapshot } from "#common/latency-histogram.ts";
-import { ErrorCode } from "#common/error-code.ts";
 import { ResponseErrors } from "./response-errors.ts";
 
 /** API keys are below this. */
@@ -87,8 +86,10 @@ export class RequestStatistics {
     }
     this.#requestBytes[apiKey] = (this.#requestBytes[apiKey] as number) + served.requestBytes;
     this.#replyBytes[apiKey] = (this.#replyBytes[apiKey] as number) + served.replyBytes;
-    const at = apiKey * ERROR_CODES + ErrorCode.KAFKA_STORAGE_ERROR + 1;
-    this.#errors[at] = (this.#errors[at] as number) + served.storageErrors;
+    for (const [code, count] of served.errors) {
+      const at = apiKey * ERROR_CODES + code + 1;
+      this.#errors[at] = (this.#errors[at] as number) + count;
+    }
     this.#atOnce.add(apiKey, served.latencyCounts, served.latencySumMs);
   }
 
@@ -136,8 +137,8 @@ export interface ServedRequests {
   readonly replyBytes: number;
   readonly latencySumMs: number;
   readonly latencyCounts: Float64Array;
-  /** Partitions answered with KAFKA_STORAGE_ERROR; there was no other error. */
-  readonly storageErrors: number;
+  /** Partitions answered with an error, by its code. */
+  readonly errors: readonly (readonly [number, number])[];
 }
 
 /** Requests of one event loop at a moment; plain data. */

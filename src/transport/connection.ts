@@ -93,8 +93,10 @@ const UNSENT_BYTES_FREE = 64 * 1024;
 
 /** After a larger chunk the runtime may read on at once: the connection is lent when the turn is over. */
 const LENDING_CHUNK_BYTES = 32 * 1024;
-/** Most of a frame that goes along with a connection. */
-const LENDING_PARTIAL_BYTES = 1 << 20;
+/** Most input that goes along with a connection. */
+const LENDING_BYTES_MAX = 1 << 20;
+
+const PRODUCE_KEY = 0;
 
 /** Larger replies leave at once even in a burst: one write for them is no waste. */
 const MAX_DEFERRED_BYTES = 4096;
@@ -285,6 +287,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       !this.#isClosingAfterReplies &&
       !this.#isTurnOver &&
       !this.#isThrottled &&
+      // Its row is long enough: it is lent as soon as what is under way is answered.
+      (this.#slots.length === 0 || !this.#row.isLongEnough) &&
       this.#slots.length < this.#environment.limits.maxInFlight &&
       this.unsentBytes <= this.#unsentLimit
     );
@@ -359,22 +363,44 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
   #lend(): void {
     const { lane } = this.#environment;
     if (lane === null || !this.#row.isLongEnough || !this.isQuiet || !this.canTakeFrame) return;
-    const isBusy = this.#held.length > 0 || this.#isFlushScheduled || this.#isPaused;
-    if (isBusy || this.#isWaitingForRoom || this.#socket.fd < 0) return;
-    // Who sends ahead is never between two frames: what is there of the next one goes along.
-    if (this.#receiver.filledBytes > LENDING_PARTIAL_BYTES) return;
+    if (this.#isFlushScheduled || this.#isWaitingForRoom || this.#socket.fd < 0) return;
+    // Who sends ahead is never between two frames: what is there of the next ones goes along.
+    const input = this.#unconsumed();
+    if (input === null) {
+      this.#row.onReturned();
+      return;
+    }
+    if (!this.#isPaused) this.#socket.pause();
     this.#isPaused = true;
     this.#isLent = true;
-    this.#socket.pause();
-    if (lane.adopt(this.id, this.#socket.fd, this.#receiver.partial())) {
+    if (lane.adopt(this.id, this.#socket.fd, input)) {
       this.#receiver.release();
+      this.#held = [];
+      this.#heldPosition = 0;
+      this.#uncharge(this.#chargedBytes);
       this.frameStartedMs = -1;
       return;
     }
     this.#isLent = false;
-    this.#isPaused = false;
     this.#row.onReturned();
-    this.#socket.resume();
+    this.#scheduleFlush();
+  }
+
+  /** What was received and not consumed; null where that is too much to go along. */
+  #unconsumed(): Uint8Array | null {
+    const partial = this.#receiver.filledBytes > 0 ? this.#receiver.partial() : new Uint8Array();
+    if (this.#held.length === 0) return partial.length <= LENDING_BYTES_MAX ? partial : null;
+    const pieces = [partial, ...this.#held];
+    pieces[1] = (this.#held[0] as Uint8Array).subarray(this.#heldPosition);
+    const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+    if (bytes > LENDING_BYTES_MAX) return null;
+    const all = new Uint8Array(bytes);
+    let at = 0;
+    for (const piece of pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return all;
   }
 
   /** The fast lane is done with it. `input` and `output` belong to the connection. */
@@ -589,6 +615,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
       this.closeForMemory();
       return;
     }
+    if (this.#held.length > 0) this.#lend();
+    if (this.#isLent) return;
     this.#afterSending();
     this.#lend();
   }
@@ -603,8 +631,10 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     this.#environment.statistics.framesCount++;
     const { lane } = this.#environment;
     const isCandidate = lane !== null && lane.isCandidate(bytes, start);
+    const isProduce = isCandidate && bytes[start + 1] === PRODUCE_KEY;
     const isReleased = this.#environment.handler.onFrame(this, bytes, start, end);
-    if (lane !== null) this.#row.note(isCandidate && this.#slots.length === 0);
+    // A Produce may wait also in the lane.
+    if (lane !== null) this.#row.note(isCandidate && (this.#slots.length === 0 || isProduce));
     // Only who sends several requests at once is watched: a single one costs no look at the clock.
     if (this.hasMoreInput) {
       const nowMs = performance.now();

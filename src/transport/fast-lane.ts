@@ -2,6 +2,7 @@
  * The fast lane as an event loop sees it: a native thread to which busy connections are lent, and from which they come back with
  * what was not consumed. See `docs/internals/fast-lane.md`.
  */
+import { ErrorCode } from "#common/error-code.ts";
 import { LATENCY_BUCKETS } from "#common/latency-histogram.ts";
 import {
   closeLane,
@@ -24,7 +25,16 @@ const RETURNED_COLUMNS = 4;
 const VERSIONS = 32;
 const API_KEYS = 2;
 const TRANSPORT_COLUMNS = 4;
-const API_COLUMNS = VERSIONS + 4 + LATENCY_BUCKETS;
+/** What a lane answers with where something went wrong after an append, in the order of the columns. */
+const LANE_ERRORS: readonly number[] = [
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.NOT_LEADER_OR_FOLLOWER,
+  ErrorCode.REQUEST_TIMED_OUT,
+  ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+  ErrorCode.KAFKA_STORAGE_ERROR,
+];
+const SUM_COLUMNS = 3;
+const API_COLUMNS = VERSIONS + SUM_COLUMNS + LANE_ERRORS.length + LATENCY_BUCKETS;
 const TRAFFIC_COLUMNS = 5;
 
 /** Opens the lane of one event loop. Its thread starts with the first connection. */
@@ -84,16 +94,15 @@ function readCounts(columns: Float64Array): LaneCounts {
   const apis: LaneCounts["apis"][number][] = [];
   for (let apiKey = 0; apiKey < API_KEYS; apiKey++) {
     const api = columns.slice(TRANSPORT_COLUMNS + apiKey * API_COLUMNS).subarray(0, API_COLUMNS);
-    const [requestBytes = 0, replyBytes = 0, latencyNs = 0, storageErrors = 0] =
-      api.subarray(VERSIONS);
+    const [requestBytes = 0, replyBytes = 0, latencyNs = 0, ...rest] = api.subarray(VERSIONS);
     apis.push({
       apiKey,
       versions: api.subarray(0, VERSIONS),
       requestBytes,
       replyBytes,
       latencySumMs: latencyNs / 1e6,
-      latencyCounts: api.subarray(VERSIONS + 4),
-      storageErrors,
+      latencyCounts: api.subarray(VERSIONS + SUM_COLUMNS + LANE_ERRORS.length),
+      errors: LANE_ERRORS.map((code, index) => [code, rest[index] ?? 0] as const),
     });
   }
   return {

@@ -1,6 +1,6 @@
 /**
- * When a connection goes to the fast lane: after a row of requests that a lane might have served, answered at once. A connection that
- * comes back needs a longer row the next time, since going back and forth costs more than it gains.
+ * When a connection goes to the fast lane: after a row of requests that a lane might have served: answered at once, or produces. A
+ * connection that comes back needs a longer row the next time, since going back and forth costs more than it gains.
  */
 
 /** Requests in a row before a connection is lent for the first time. */
@@ -18,7 +18,7 @@ export class LendingRow {
     return this.#count >= this.#wanted;
   }
 
-  /** A request was answered at once (`isPlain`), or in some other way. */
+  /** A request that a lane might have served (`isPlain`), or another. */
   note(isPlain: boolean): void {
     this.#count = isPlain ? this.#count + 1 : 0;
   }

@@ -189,8 +189,8 @@ export interface LaneCounts {
     readonly latencySumMs: number;
     /** By bucket, as in `src/common/latency-histogram.ts`. */
     readonly latencyCounts: Float64Array;
-    /** Partitions answered with KAFKA_STORAGE_ERROR; there was no other error. */
-    readonly storageErrors: number;
+    /** Partitions answered with an error, by its code. */
+    readonly errors: readonly (readonly [number, number])[];
   }[];
 }
 

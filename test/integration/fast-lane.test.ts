@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { encodeRecordBatch } from "#protocol/records/record-batch.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { Reader } from "#protocol/codec/reader.ts";
+import { ApiVersionsApi } from "#protocol/generated/api-versions.ts";
 import { ProduceApi } from "#protocol/generated/produce.ts";
 import {
   type Case,
@@ -15,6 +16,7 @@ import {
   encodeCase,
   makeCase,
   MISSING_ID,
+  requestFrame,
   Numbers,
   Producers,
   TIMESTAMP,
@@ -24,6 +26,7 @@ import {
 import { startBroker, type TestBroker } from "../support/start-broker.ts";
 
 const ROW = 16;
+const NO_SOFTWARE = { clientSoftwareName: "", clientSoftwareVersion: "" };
 const CASES = 80;
 
 /** Sends a row of plain requests and then the cases, all on one connection, and returns what came back. */
@@ -279,4 +282,54 @@ test("producers that send at once are each answered in order, and every record l
   for (const found of offsets) {
     expect(found.toSorted((a, b) => a - b)).toEqual(found.map((_, at) => at));
   }
+}, 60_000);
+
+/** Requests on one connection, those in flight at once in one write, and a few that are not the lane's between them. */
+test("what waits for the disk is answered in the lane, in order, whatever else is sent", async () => {
+  await using broker = await startBroker();
+  await createTopics(broker);
+  const client = await Client.open(broker);
+  const one = (number: number): Case => {
+    const plain = oneRecord(number % PARTITIONS, false);
+    return {
+      ...plain,
+      request: (ids) => {
+        const request = plain.request(ids);
+        const topicData = request.topicData.map((topic) => ({ ...topic, name: "synced" }));
+        return { ...request, acks: number % 5 === 4 ? 1 : -1, topicData };
+      },
+    };
+  };
+  const offsets: number[][] = Array.from({ length: PARTITIONS }, () => []);
+  const answered = async (number: number): Promise<void> => {
+    const reader = new Reader((await client.reply()) ?? Buffer.alloc(0));
+    expect(reader.int32()).toBe(number);
+    reader.int8();
+    const [partition] =
+      ProduceApi.response.decode(reader, 9).responses[0]?.partitionResponses ?? [];
+    expect(partition?.errorCode).toBe(0);
+    offsets[number % PARTITIONS]?.push(partition?.baseOffset ?? -1);
+  };
+  let number = 0;
+  for (let group = 0; group < 60; group++) {
+    const count = 1 + (group % 9) * 12;
+    const frames = Array.from({ length: count }, (_, at) =>
+      encodeCase(one(number + at), number + at, new Map()),
+    );
+    const isForeign = group % 20 === 19;
+    if (isForeign) {
+      frames.push(requestFrame(ApiVersionsApi, 0, 1_000_000, null, NO_SOFTWARE));
+      frames.push(encodeCase(one(number + count), number + count, new Map()));
+    }
+    client.send(Buffer.concat(frames));
+    for (let at = 0; at < count; at++) await answered(number + at);
+    number += count;
+    if (isForeign) {
+      expect((await client.reply())?.readInt32BE(0)).toBe(1_000_000);
+      await answered(number++);
+    }
+  }
+  client.close();
+  for (const found of offsets) expect(found).toEqual(found.map((_, at) => at));
+  expect(await laneRequests(broker)).toBeGreaterThan(number / 2);
 }, 60_000);

@@ -59,6 +59,7 @@ pub fn lane_answer(
     Ok(match sluice_lane::serve(&mut frame, &header, &scene, &mut Peer::default(), &mut reply) {
         Served::Reply => Some(whole(&reply)?.into()),
         Served::NoReply => Some(Vec::new().into()),
+        Served::Waits => return Err(invalid("the answer waits")),
         Served::Close => return Err(invalid("the lane closes the connection")),
         Served::NotMine if reply.is_empty() => None,
         Served::NotMine => return Err(invalid("the lane left something in the reply")),

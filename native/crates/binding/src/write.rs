@@ -104,7 +104,6 @@ pub fn append(
     };
     let limits = AppendLimits {
         inline_bytes: if origin == Origin::Client { INLINE_BYTES } else { u64::MAX },
-        is_at_once: false,
     };
     let (outcome, woken_count) =
         counting_woken(|| partition.log.append_within(&mut records, &request, &limits));

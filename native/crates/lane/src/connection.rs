@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
-use sluice_sys::{Sent, send_file_from, send_from};
+use sluice_sys::{Interest, Sent, send_file_from, send_from};
 
 use crate::lane::Reason;
 use crate::reply::ReplyBuffer;
@@ -39,7 +39,9 @@ pub(crate) struct Connection {
     sent_of_slice: u64,
     /// The socket was full: watched for room, and not read.
     pub(crate) is_blocked: bool,
-    /// Goes back for this reason, with this input, once its replies are sent.
+    /// It is not read until so few of its requests wait; `None` where it is read.
+    pub(crate) paused_until: Option<usize>,
+    /// Goes back for this reason, with this input, once nothing waits and its replies are sent.
     pub(crate) leaving: Option<(Reason, Vec<u8>)>,
     /// When a request was last served, or reply bytes last left. Received bytes alone do not count: whoever feeds a frame in drops goes back
     /// to the loop, which has deadlines for that.
@@ -61,6 +63,7 @@ impl Connection {
             sent_slices: 0,
             sent_of_slice: 0,
             is_blocked: false,
+            paused_until: None,
             leaving: None,
             active_at: now,
         }
@@ -68,6 +71,17 @@ impl Connection {
 
     pub(crate) fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// What its socket is watched for.
+    pub(crate) fn interest(&self) -> Interest {
+        if self.is_blocked {
+            Interest::Writable
+        } else if self.paused_until.is_some() {
+            Interest::Failure
+        } else {
+            Interest::Readable
+        }
     }
 
     /// Input that is not consumed.

@@ -3,9 +3,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sluice_log::KafkaCode;
+
 /// APIs a lane serves: Produce and Fetch.
 pub const API_COUNT: usize = 2;
 const VERSION_COUNT: usize = 32;
+/// What a lane answers with where something went wrong after an append, as in `src/transport/fast-lane.ts`.
+pub const ERROR_CODES: [KafkaCode; 5] = [
+    KafkaCode::UNKNOWN_TOPIC_OR_PARTITION,
+    KafkaCode::NOT_LEADER_OR_FOLLOWER,
+    KafkaCode::REQUEST_TIMED_OUT,
+    KafkaCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaCode::KAFKA_STORAGE_ERROR,
+];
 /// Buckets of a latency histogram, as in `src/common/latency-histogram.ts`.
 pub const LATENCY_BUCKETS: usize = 73;
 
@@ -16,7 +26,8 @@ struct ApiCounts {
     reply_bytes: AtomicU64,
     latency: [AtomicU64; LATENCY_BUCKETS],
     latency_ns: AtomicU64,
-    storage_errors: AtomicU64,
+    /// By place in `ERROR_CODES`.
+    errors: [AtomicU64; ERROR_CODES.len()],
 }
 
 impl Default for ApiCounts {
@@ -27,7 +38,7 @@ impl Default for ApiCounts {
             reply_bytes: AtomicU64::new(0),
             latency: [const { AtomicU64::new(0) }; LATENCY_BUCKETS],
             latency_ns: AtomicU64::new(0),
-            storage_errors: AtomicU64::new(0),
+            errors: [const { AtomicU64::new(0) }; ERROR_CODES.len()],
         }
     }
 }
@@ -76,17 +87,18 @@ impl Counts {
         Self::add(&api.latency_ns, count * nanoseconds);
     }
 
-    /// Partitions that were answered with KAFKA_STORAGE_ERROR, the only error that a lane answers with.
-    pub fn storage_errors(&self, api_key: i16, count: u64) {
-        if count > 0
+    /// A partition that was answered with one of `ERROR_CODES`; any other code is no error.
+    pub fn error(&self, api_key: i16, code: KafkaCode) {
+        if let Some(place) = ERROR_CODES.iter().position(|known| *known == code)
             && let Some(api) = usize::try_from(api_key).ok().and_then(|key| self.apis.get(key))
+            && let Some(count) = api.errors.get(place)
         {
-            Self::add(&api.storage_errors, count);
+            Self::add(count, 1);
         }
     }
 
-    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds, storage errors and
-    /// buckets. Stops where `out` is full.
+    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds, errors by
+    /// code, and buckets. Stops where `out` is full.
     pub fn take(&self, out: &mut [f64]) {
         let mut places = out.iter_mut();
         let mut tell = |count: &AtomicU64| {
@@ -99,11 +111,8 @@ impl Counts {
         }
         for api in &self.apis {
             api.versions.iter().for_each(&mut tell);
-            for count in
-                [&api.request_bytes, &api.reply_bytes, &api.latency_ns, &api.storage_errors]
-            {
-                tell(count);
-            }
+            [&api.request_bytes, &api.reply_bytes, &api.latency_ns].into_iter().for_each(&mut tell);
+            api.errors.iter().for_each(&mut tell);
             api.latency.iter().for_each(&mut tell);
         }
     }

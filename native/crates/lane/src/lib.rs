@@ -3,7 +3,7 @@
 //! TypeScript accepts every connection, knows all of Kafka's rules and owns the connection for its whole life. What most requests
 //! of a busy connection need of that is nothing: a batch for a partition that is led here, or records that are there. A connection
 //! that has sent a row of such requests is lent to a lane, which reads, cuts frames, serves them and writes replies by itself. The
-//! first thing that is not plainly good and answerable at once (another API, an odd field, an error, a wait) goes *back*, with all
+//! first thing that is not plainly good (another API, an odd field, an error, a fetch that waits) goes *back*, with all
 //! bytes that were not consumed, as if TypeScript had read them itself.
 //!
 //! So a lane has no policy, and one rule: **an answer of the lane is byte for byte the answer of the TypeScript handler**. Whoever
@@ -23,19 +23,25 @@ pub mod reply;
 mod testing;
 pub mod topics;
 mod turns;
+mod waiting;
 mod worker;
+
+use std::collections::VecDeque;
 
 pub use counts::Counts;
 pub use frame::{Cursor, Header};
 pub use lane::{Lane, LaneLimits, Reason, Returned};
 pub use reply::ReplyBuffer;
 pub use topics::{Topic, TopicPartition, Topics};
+pub use waiting::WaitingProduce;
 
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
     /// The answer is in the reply buffer, as one whole frame.
     Reply,
+    /// Done, and answered later, in the order of the connection's requests.
+    Waits,
     /// Done, and nothing is answered (Produce with acks=0).
     NoReply,
     /// Done, and the connection is to be closed instead of an answer: an append without acknowledgement failed.
@@ -49,6 +55,8 @@ pub enum Served {
 pub struct Peer {
     /// Of its fetches.
     pub fetch: fetch::FetchPeer,
+    /// Its produces that are not answered yet.
+    pub waiting: VecDeque<WaitingProduce>,
 }
 
 /// What a frame is served with.
@@ -78,7 +86,7 @@ pub fn serve(
     reply: &mut ReplyBuffer,
 ) -> Served {
     match header.api_key {
-        PRODUCE_KEY => produce::serve_produce(frame, header, scene, reply),
+        PRODUCE_KEY => produce::serve_produce(frame, header, scene, &mut peer.waiting, reply),
         FETCH_KEY => fetch::serve_fetch(frame, header, scene, &mut peer.fetch, reply),
         _ => Served::NotMine,
     }

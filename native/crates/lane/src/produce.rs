@@ -4,13 +4,14 @@
 //! here. Everything else goes back untouched: a refused append leaves no trace in the log, and what it may have changed in the
 //! batch, its header, is put back.
 //!
-//! The log refuses what could not be answered at once, under its lock: what waits for a flush or for other replicas. A request for several
+//! What waits for a flush or for other replicas is answered when it is as safe as it has to be (`waiting.rs`). A request for several
 //! partitions is checked in all of them before anything is appended (`PartitionLog::append_several`). One of them may still fail to be
-//! written when others are; that is the one error that is answered here, and it has no words.
+//! written when others are: that error is answered here, as are those that end a wait, and none of them has words.
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,7 @@ use sluice_log::{
 use crate::frame::{Cursor, Header};
 use crate::reply::ReplyBuffer;
 use crate::topics::{Topic, TopicPartition};
+use crate::waiting::{WaitingProduce, waits};
 use crate::{Counts, PRODUCE_KEY, Scene, Served};
 
 const MIN_VERSION: i16 = 3;
@@ -43,11 +45,11 @@ const CODEC_ZSTD: u8 = 4;
 /// Partitions of one request.
 const PARTS_MAX: usize = 64;
 
-/// A batch may inflate to as much as on an event loop, and nobody waits.
-pub const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20, is_at_once: true };
+/// A batch may inflate to as much as on an event loop.
+pub const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20 };
 
 /// One batch of a Produce.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Part {
     /// Where it goes.
     pub topic: Arc<Topic>,
@@ -67,10 +69,12 @@ impl Part {
 }
 
 /// A Produce that the lane may append.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Produce {
     /// 0, 1 or -1.
     pub acks: i16,
+    /// How long its client waits, ms.
+    pub timeout_ms: i32,
     topic_count: usize,
     first: Part,
     rest: Vec<Part>,
@@ -79,7 +83,7 @@ pub struct Produce {
 impl Produce {
     /// Of one batch.
     pub fn of_one(acks: i16, first: Part) -> Self {
-        Self { acks, topic_count: 1, first, rest: Vec::new() }
+        Self { acks, timeout_ms: 0, topic_count: 1, first, rest: Vec::new() }
     }
 
     /// Reads a Produce. `None` for whatever the lane does not serve.
@@ -94,7 +98,7 @@ impl Produce {
             return None;
         }
         let acks = cursor.int16()?;
-        let _timeout_ms = cursor.int32()?;
+        let timeout_ms = cursor.int32()?;
         let topic_count = cursor.array_count(flexible)?;
         if !(-1..=1).contains(&acks) || topic_count > PARTS_MAX {
             return None;
@@ -143,7 +147,7 @@ impl Produce {
         if !cursor.is_at_end() {
             return None;
         }
-        Some(Self { acks, topic_count, first: first?, rest })
+        Some(Self { acks, timeout_ms, topic_count, first: first?, rest })
     }
 
     /// Its batch, where it has one only.
@@ -151,20 +155,23 @@ impl Produce {
         self.rest.is_empty().then_some(&self.first)
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Part> {
+    /// Its batches, in the order of the request.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// Appends and answers, or does nothing.
+    /// Appends, and answers or has the answer wait; or does nothing.
     pub fn serve(
         &self,
         frame: &mut [u8],
         header: &Header,
         scene: &Scene<'_>,
+        waiting: &mut VecDeque<WaitingProduce>,
         reply: &mut ReplyBuffer,
     ) -> Served {
+        let request_bytes = frame.len();
         let Some(part) = self.single() else {
-            return self.serve_several(frame, header, scene, reply);
+            return self.serve_several(frame, header, scene, waiting, reply);
         };
         let (Some(partition), Some(records)) =
             (part.partition(), frame.get_mut(part.records.clone()))
@@ -179,7 +186,8 @@ impl Produce {
             now_ms: scene.now_ms,
         };
         if let Ok(landed) = partition.log.append_within(records, &request, &LIMITS) {
-            return self.answer(header, [Some(&landed)], scene.counts, reply);
+            let sent = Sent { header, request_bytes };
+            return self.settle(&sent, &[Some(landed)], scene.counts, waiting, reply);
         }
         restore_head(records, &original);
         Served::NotMine
@@ -190,8 +198,10 @@ impl Produce {
         frame: &mut [u8],
         header: &Header,
         scene: &Scene<'_>,
+        waiting: &mut VecDeque<WaitingProduce>,
         reply: &mut ReplyBuffer,
     ) -> Served {
+        let request_bytes = frame.len();
         let heads: Option<Vec<BatchHead>> =
             self.parts().map(|part| head_of(frame.get(part.records.clone())?)).collect();
         let Some(heads) = heads else { return Served::NotMine };
@@ -214,8 +224,10 @@ impl Produce {
         }
         let landed = PartitionLog::append_several(&mut appends, self.acks, scene.now_ms, &LIMITS);
         if let Ok(outcomes) = landed {
-            let outcomes = outcomes.iter().map(|outcome| outcome.as_ref().ok());
-            return self.answer(header, outcomes, scene.counts, reply);
+            let outcomes: Vec<Option<AppendOutcome>> =
+                outcomes.into_iter().map(Result::ok).collect();
+            let sent = Sent { header, request_bytes };
+            return self.settle(&sent, &outcomes, scene.counts, waiting, reply);
         }
         for (part, head) in self.parts().zip(&heads) {
             if let Some(records) = frame.get_mut(part.records.clone()) {
@@ -225,28 +237,50 @@ impl Produce {
         Served::NotMine
     }
 
-    /// Counts appends, and answers them. `outcomes` has one for each batch, `None` where it could not be written.
-    pub fn answer<'o>(
+    /// Counts appends, and answers them, or has them wait: for what they promise, or behind what waits already. `outcomes` has one for each
+    /// batch, `None` where it could not be written.
+    pub fn settle(
         &self,
-        header: &Header,
-        outcomes: impl IntoIterator<Item = Option<&'o AppendOutcome>>,
+        sent: &Sent<'_>,
+        outcomes: &[Option<AppendOutcome>],
         counts: &Counts,
+        waiting: &mut VecDeque<WaitingProduce>,
         reply: &mut ReplyBuffer,
     ) -> Served {
-        let (version, flexible) = (header.api_version, header.is_flexible);
-        let mark = (self.acks != 0).then(|| {
-            let mark = reply.begin_frame(header.correlation_id, flexible);
-            reply.array_count(flexible, self.topic_count);
-            mark
-        });
-        let mut failed_count = 0;
-        let mut is_first_topic = true;
         for (part, landed) in self.parts().zip(outcomes) {
-            part.count(landed);
-            failed_count += u64::from(landed.is_none());
-            if mark.is_none() {
-                continue;
-            }
+            part.count(landed.as_ref());
+        }
+        if self.acks == 0 {
+            let is_whole = outcomes.iter().all(Option::is_some);
+            return if is_whole { Served::NoReply } else { Served::Close };
+        }
+        if !waiting.is_empty() || outcomes.iter().flatten().any(waits) {
+            let Sent { header, request_bytes } = *sent;
+            waiting.push_back(WaitingProduce::new(header, self, outcomes, request_bytes));
+            return Served::Waits;
+        }
+        let answers = outcomes.iter().map(|landed| match landed {
+            Some(landed) => (KafkaCode::NONE, Some(landed)),
+            None => (KafkaCode::KAFKA_STORAGE_ERROR, None),
+        });
+        self.write_answer(sent.header, answers, counts, reply);
+        Served::Reply
+    }
+
+    /// Writes the answer: for each batch its code, and where it landed if it did. Errors are counted.
+    pub fn write_answer<'o>(
+        &self,
+        header: &Header,
+        answers: impl IntoIterator<Item = (KafkaCode, Option<&'o AppendOutcome>)>,
+        counts: &Counts,
+        reply: &mut ReplyBuffer,
+    ) {
+        let (version, flexible) = (header.api_version, header.is_flexible);
+        let mark = reply.begin_frame(header.correlation_id, flexible);
+        reply.array_count(flexible, self.topic_count);
+        let mut is_first_topic = true;
+        for (part, (code, landed)) in self.parts().zip(answers) {
+            counts.error(PRODUCE_KEY, code);
             if part.topic_parts > 0 {
                 if !is_first_topic {
                     reply.no_tags(flexible);
@@ -259,20 +293,24 @@ impl Produce {
                 }
                 reply.array_count(flexible, part.topic_parts);
             }
-            part.answer(version, flexible, landed, reply);
+            part.answer(version, flexible, code, landed, reply);
         }
-        let Some(mark) = mark else {
-            return if failed_count == 0 { Served::NoReply } else { Served::Close };
-        };
-        counts.storage_errors(PRODUCE_KEY, failed_count);
         reply.no_tags(flexible);
         // Not throttled.
         reply.int32(0);
         reply.no_tags(flexible);
         // A few kilobytes at most.
         let _ = reply.end_frame(mark);
-        Served::Reply
     }
+}
+
+/// What an answer needs of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Its head.
+    pub header: &'a Header,
+    /// Bytes of its frame, size excluded.
+    pub request_bytes: usize,
 }
 
 impl Part {
@@ -291,11 +329,12 @@ impl Part {
         &self,
         version: i16,
         flexible: bool,
+        code: KafkaCode,
         landed: Option<&AppendOutcome>,
         reply: &mut ReplyBuffer,
     ) {
         reply.int32(self.index);
-        reply.int16(if landed.is_some() { 0 } else { KafkaCode::KAFKA_STORAGE_ERROR.0 });
+        reply.int16(code.0);
         reply.int64(landed.map_or(-1, |landed| landed.base_offset));
         reply.int64(landed.map_or(-1, |landed| landed.append_time_ms));
         if version >= 5 {
@@ -350,10 +389,11 @@ pub fn serve_produce(
     frame: &mut [u8],
     header: &Header,
     scene: &Scene<'_>,
+    waiting: &mut VecDeque<WaitingProduce>,
     reply: &mut ReplyBuffer,
 ) -> Served {
     match Produce::parse(frame, header, scene) {
-        Some(produce) => produce.serve(frame, header, scene, reply),
+        Some(produce) => produce.serve(frame, header, scene, waiting, reply),
         None => Served::NotMine,
     }
 }

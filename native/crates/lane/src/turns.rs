@@ -120,11 +120,11 @@ impl Turns {
         self.light.add_level(fd, Interest::Readable, index as u64)
     }
 
-    /// Watches it for room in its socket, or for input again.
-    pub(crate) fn watch(&self, connection: &Connection, interest: Interest, index: usize) {
+    /// Watches it for what it is interested in now.
+    pub(crate) fn watch(&self, connection: &Connection, index: usize) {
         let _ = self.set_of(connection.pace.is_bulky).change_level(
             connection.fd(),
-            interest,
+            connection.interest(),
             index as u64,
         );
     }
@@ -147,8 +147,9 @@ impl Turns {
         } else {
             self.bulky_count -= 1;
         }
-        let interest = if connection.is_blocked { Interest::Writable } else { Interest::Readable };
-        self.set_of(is_bulky).add_level(connection.fd(), interest, index as u64).is_ok()
+        self.set_of(is_bulky)
+            .add_level(connection.fd(), connection.interest(), index as u64)
+            .is_ok()
     }
 }
 

@@ -5,8 +5,9 @@
 //! buffer of its connection. A connection whose frames are large receives into such a buffer from the first byte, one frame at a
 //! time.
 //!
-//! A connection that has its replies not taken is not read.
+//! A connection that has its replies not taken is not read, nor is one of which many requests wait (`waiting.rs`).
 
+mod answers;
 mod rounds;
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sluice_sys::{Interest, Received, receive_into};
+use sluice_sys::{Received, receive_into};
 
 use crate::buffers::{Buffers, LARGEST_BYTES};
 use crate::connection::{Connection, Flow};
@@ -23,6 +24,7 @@ use crate::frame::Header;
 use crate::lane::{Command, Reason, Returned, Shared};
 use crate::reply::ReplyBuffer;
 use crate::turns::{Ready, Turns};
+use crate::waiting::Waiters;
 use crate::{Counts, Peer, Scene, Served, serve};
 
 const PREFIX_BYTES: usize = 4;
@@ -82,6 +84,11 @@ pub(crate) struct Worker {
     arena_used: usize,
     works: Vec<Work>,
     spare_replies: Vec<ReplyBuffer>,
+    waiters: Waiters,
+    /// Connections of which something may be settled.
+    settled: Vec<usize>,
+    /// When the first of what waits is answered at the latest.
+    next_deadline: Option<Instant>,
     now: Instant,
     now_ms: i64,
     swept_at: Instant,
@@ -92,6 +99,9 @@ impl Worker {
         let now = Instant::now();
         Self {
             buffers: Buffers::new(shared.limits.buffer_bytes),
+            waiters: Waiters::new(Arc::clone(&shared.wake)),
+            next_deadline: None,
+            settled: Vec::new(),
             shared,
             turns,
             connections: Vec::new(),
@@ -110,7 +120,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut ready = Vec::new();
         while !self.shared.is_stopping.load(Ordering::SeqCst) {
-            let timeout_ms = if self.by_token.is_empty() { -1 } else { SWEEP.as_millis() as i32 };
+            let timeout_ms = self.timeout_ms();
             let what = self.turns.wait(timeout_ms, &mut ready).unwrap_or_else(|_| {
                 // Only a broken descriptor of our own can cause this; yielding keeps it from becoming a hot loop.
                 std::thread::yield_now();
@@ -125,6 +135,7 @@ impl Worker {
                 self.turns.next_bulky(&what, &mut ready);
                 self.serve_ready(&ready);
                 self.take_commands();
+                self.answer_moved();
                 self.sweep();
             }));
             if turn.is_err() {
@@ -231,6 +242,11 @@ impl Worker {
     fn leave_with(&mut self, index: usize, reason: Reason, input: Vec<u8>) {
         let Some(connection) = self.connection(index) else { return };
         let is_lost = matches!(reason, Reason::Failed | Reason::Broken | Reason::SendDeadline);
+        if !is_lost && !connection.peer.waiting.is_empty() {
+            connection.leaving = Some((reason, input));
+            self.pause(index, 0);
+            return;
+        }
         if connection.has_slices() && !is_lost {
             connection.leaving = Some((reason, input));
             self.block(index);
@@ -268,7 +284,9 @@ impl Worker {
         for (index, connection) in self.connections.iter().enumerate() {
             let Some(connection) = connection else { continue };
             let silence = self.now.duration_since(connection.active_at);
-            if silence < IDLE {
+            // What waits has its own deadlines.
+            let is_awaited = !connection.peer.waiting.is_empty() && !connection.has_slices();
+            if silence < IDLE || is_awaited {
                 continue;
             }
             if !connection.is_blocked {
@@ -287,6 +305,7 @@ impl Worker {
                 _ => self.leave(index, reason),
             }
         }
+        self.waiters.sweep();
         if self.by_token.is_empty() {
             self.buffers.drop_idle();
             self.spare_replies.clear();
@@ -331,7 +350,7 @@ impl Worker {
         };
         if !connection.is_blocked {
             connection.is_blocked = true;
-            self.turns.watch(connection, Interest::Writable, index);
+            self.turns.watch(connection, index);
         }
     }
 
@@ -344,8 +363,10 @@ impl Worker {
             return;
         };
         connection.is_blocked = false;
-        self.turns.watch(connection, Interest::Readable, index);
-        if let Some((reason, input)) = connection.leaving.take() {
+        self.turns.watch(connection, index);
+        if connection.paused_until.is_some() {
+            self.resume(index);
+        } else if let Some((reason, input)) = connection.leaving.take() {
             self.leave_with(index, reason, input);
         } else {
             self.go_on(index);
@@ -374,6 +395,9 @@ impl Worker {
         let Some(connection) = self.connection(index) else { return };
         if connection.is_blocked {
             self.on_writable(index);
+        } else if connection.paused_until.is_some() {
+            // Nothing else is told of one that is not read.
+            self.leave(index, Reason::Failed);
         } else if connection.large_bytes > 0 {
             self.read_large(index);
         } else {
@@ -548,6 +572,10 @@ impl Worker {
 
     /// Serves the first frame that a connection holds. `false` when it must not be served further now.
     fn serve_held(&mut self, index: usize, total: usize) -> bool {
+        if self.must_wait(index) {
+            self.send(index);
+            return false;
+        }
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
             return false;
         };
@@ -645,7 +673,10 @@ impl Worker {
         let before = reply.bytes().len() as u64 + reply.slices_bytes();
         let peer = &mut connection.peer;
         let served = catch_unwind(AssertUnwindSafe(|| act(frame, &scene, peer, reply))).ok()?;
-        if served != Served::NotMine {
+        if served == Served::Waits {
+            connection.active_at = self.now;
+            self.begin_waiting(index);
+        } else if served != Served::NotMine {
             connection.active_at = self.now;
             let reply_bytes = reply.bytes().len() as u64 + reply.slices_bytes() - before;
             shared.counts.request(key, version, length, reply_bytes as usize);

@@ -17,7 +17,7 @@ use sluice_log::{
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const PRODUCERS: usize = 64;
-const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20, is_at_once: true };
+const LIMITS: AppendLimits = AppendLimits { inline_bytes: 1 << 20 };
 
 fn batch(count: usize, producer: Option<(i64, i32)>) -> Vec<u8> {
     let mut options = BatchOptions::default();

@@ -16,9 +16,11 @@ impl KafkaCode {
     pub const CORRUPT_MESSAGE: Self = Self(2);
     pub const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
     pub const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
+    pub const REQUEST_TIMED_OUT: Self = Self(7);
     pub const MESSAGE_TOO_LARGE: Self = Self(10);
     pub const RECORD_LIST_TOO_LARGE: Self = Self(18);
     pub const NOT_ENOUGH_REPLICAS: Self = Self(19);
+    pub const NOT_ENOUGH_REPLICAS_AFTER_APPEND: Self = Self(20);
     pub const INVALID_TIMESTAMP: Self = Self(32);
     pub const UNSUPPORTED_VERSION: Self = Self(35);
     pub const OUT_OF_ORDER_SEQUENCE_NUMBER: Self = Self(45);
@@ -34,8 +36,6 @@ impl KafkaCode {
     pub const INVALID_RECORD: Self = Self(87);
     /// Never sent to a client: the append would inflate more than its caller allows on this thread. Nothing was changed.
     pub const NOT_INLINE: Self = Self(i16::MIN);
-    /// Never sent to a client: the answer would have to wait, and its caller cannot. Nothing was changed.
-    pub const NOT_AT_ONCE: Self = Self(i16::MIN + 1);
 }
 
 impl fmt::Debug for KafkaCode {

@@ -97,18 +97,16 @@ pub struct AppendRequest {
     pub now_ms: i64,
 }
 
-/// What the caller of an append cannot do. What is refused for it (`KafkaCode::NOT_INLINE`, `KafkaCode::NOT_AT_ONCE`) changed nothing.
+/// What the caller of an append cannot do. What is refused for it (`KafkaCode::NOT_INLINE`) changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendLimits {
     /// Bytes that a batch may inflate to on this thread to be checked; a sixteenth of it to be compressed again.
     pub inline_bytes: u64,
-    /// Nobody waits: whatever could not be answered as soon as it is written is not written.
-    pub is_at_once: bool,
 }
 
 impl AppendLimits {
     /// Everything is taken.
-    pub const NONE: Self = Self { inline_bytes: u64::MAX, is_at_once: false };
+    pub const NONE: Self = Self { inline_bytes: u64::MAX };
 }
 
 /// Where an append landed.

@@ -38,10 +38,10 @@ impl Sent {
 }
 
 fn append_group(log: &PartitionLog, sent: &[Sent]) -> Vec<Outcome> {
-    append_group_within(log, sent, &AppendLimits::NONE)
+    append_group_within(log, sent, AppendLimits::NONE)
 }
 
-fn append_group_within(log: &PartitionLog, sent: &[Sent], limits: &AppendLimits) -> Vec<Outcome> {
+fn append_group_within(log: &PartitionLog, sent: &[Sent], limits: AppendLimits) -> Vec<Outcome> {
     let mut copies: Vec<Vec<u8>> = sent.iter().map(|one| one.bytes.clone()).collect();
     let mut requests: Vec<GroupedAppend<'_>> = copies
         .iter_mut()
@@ -53,18 +53,18 @@ fn append_group_within(log: &PartitionLog, sent: &[Sent], limits: &AppendLimits)
             outcome: None,
         })
         .collect();
-    log.append_group(&mut requests, NOW_MS, limits);
+    log.append_group(&mut requests, NOW_MS, &limits);
     requests.into_iter().map(|request| request.outcome.expect("an outcome for each")).collect()
 }
 
-fn append_alone(log: &PartitionLog, one: &Sent, limits: &AppendLimits) -> Outcome {
+fn append_alone(log: &PartitionLog, one: &Sent, limits: AppendLimits) -> Outcome {
     let request = AppendRequest {
         leader_epoch: one.leader_epoch,
         acks: one.acks,
         origin: Origin::Client,
         now_ms: NOW_MS,
     };
-    log.append_within(&mut one.bytes.clone(), &request, limits)
+    log.append_within(&mut one.bytes.clone(), &request, &limits)
 }
 
 /// A store whose syncs happen when it is told to.
@@ -301,10 +301,9 @@ proptest! {
         config in configs(),
         leading in leadings(),
         min_insync_replicas in 1i64..3,
-        is_at_once in any::<bool>(),
     ) {
         let config = LogConfig { min_insync_replicas, ..config };
-        let limits = AppendLimits { is_at_once, ..AppendLimits::NONE };
+        let limits = AppendLimits::NONE;
         let (mut alone, mut grouped) = (Twin::new(&config), Twin::new(&config));
         for twin in [&alone, &grouped] {
             twin.lead(leading);
@@ -315,8 +314,8 @@ proptest! {
                 Step::Group(plans) => {
                     let sent: Vec<Sent> = plans.iter().map(|plan| producers.send(plan)).collect();
                     let expected: Vec<Outcome> =
-                        sent.iter().map(|one| append_alone(&alone.log, one, &limits)).collect();
-                    let found = append_group_within(&grouped.log, &sent, &limits);
+                        sent.iter().map(|one| append_alone(&alone.log, one, limits)).collect();
+                    let found = append_group_within(&grouped.log, &sent, limits);
                     assert_eq!(format!("{expected:#?}"), format!("{found:#?}"));
                 }
                 Step::Sync => {

@@ -11,7 +11,7 @@ use sluice_log::{AppendLimits, AppendRequest, LogConfig, Origin};
 use support::*;
 
 fn inline(inline_bytes: u64) -> AppendLimits {
-    AppendLimits { inline_bytes, is_at_once: false }
+    AppendLimits { inline_bytes }
 }
 
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];

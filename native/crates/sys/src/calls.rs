@@ -349,6 +349,8 @@ pub enum Interest {
     Readable,
     /// It became writable.
     Writable,
+    /// Nothing but its end by a failure, which is always told.
+    Failure,
 }
 
 /// A descriptor that became ready, or failed; the next call on it tells which.
@@ -381,6 +383,7 @@ impl Epoll {
         let flag = match interest {
             Interest::Readable => libc::EPOLLIN,
             Interest::Writable => libc::EPOLLOUT,
+            Interest::Failure => 0,
         };
         let mut event = libc::epoll_event { events: (flag | libc::EPOLLET) as u32, u64: key };
         // SAFETY: the event is a local that outlives the call; the kernel only reads it.
@@ -410,6 +413,7 @@ impl Epoll {
         let flag = match interest {
             Interest::Readable => libc::EPOLLIN | libc::EPOLLRDHUP,
             Interest::Writable => libc::EPOLLOUT,
+            Interest::Failure => 0,
         };
         let mut event = libc::epoll_event { events: flag as u32, u64: key };
         // SAFETY: the event is a local that outlives the call; the kernel only reads it.

@@ -11,7 +11,7 @@ use sluice_log::{AppendOutcome, AppendRequest, GroupedAppend, Origin, PartitionL
 use super::{Next, PREFIX_BYTES, Work, Worker, next_frame};
 use crate::frame::Header;
 use crate::lane::Reason;
-use crate::produce::{BatchHead, LIMITS, Part, Produce, head_of, restore_head};
+use crate::produce::{BatchHead, LIMITS, Part, Produce, Sent, head_of, restore_head};
 use crate::{PRODUCE_KEY, Scene, Served};
 
 /// A Produce that waits for the others of its round.
@@ -73,6 +73,11 @@ impl Worker {
             };
             let Some(frame) = bytes.get_mut(PREFIX_BYTES..total) else { return };
             let header = Header::parse(frame);
+            if self.must_wait_for(index, header.as_ref()) {
+                work.is_done = true;
+                self.send(index);
+                return self.keep(index, arena.get(work.at..work.end).unwrap_or_default());
+            }
             let produce = header.filter(|header| header.api_key == PRODUCE_KEY);
             let served = if let Some(header) = produce {
                 let shared = Arc::clone(&self.shared);
@@ -100,8 +105,8 @@ impl Worker {
                     return;
                 }
                 // Of several partitions: by itself, and at once.
-                self.serve_with(index, frame, &header, |frame, scene, _, reply| {
-                    produce.serve(frame, &header, scene, reply)
+                self.serve_with(index, frame, &header, |frame, scene, peer, reply| {
+                    produce.serve(frame, &header, scene, &mut peer.waiting, reply)
                 })
             } else {
                 self.serve_one(index, frame)
@@ -168,16 +173,22 @@ impl Worker {
             }
             connection.active_at = self.now;
             let before = connection.reply.bytes().len();
-            item.produce.answer(
-                &item.header,
-                [Some(&landed)],
+            let request_bytes = item.end - item.start;
+            let outcome = item.produce.settle(
+                &Sent { header: &item.header, request_bytes },
+                &[Some(landed)],
                 &shared.counts,
+                &mut connection.peer.waiting,
                 &mut connection.reply,
             );
-            let reply_bytes = connection.reply.bytes().len() - before;
-            let request_bytes = item.end - item.start;
-            shared.counts.request(PRODUCE_KEY, item.header.api_version, request_bytes, reply_bytes);
-            served += 1;
+            if outcome == Served::Waits {
+                self.begin_waiting(index);
+            } else {
+                let reply_bytes = connection.reply.bytes().len() - before;
+                let version = item.header.api_version;
+                shared.counts.request(PRODUCE_KEY, version, request_bytes, reply_bytes);
+                served += 1;
+            }
             if !self.may_go_on(index) {
                 work.is_done = true;
                 let rest = arena.get(work.at..work.end).unwrap_or_default();

@@ -19,8 +19,6 @@ use crate::validate::Prepared;
 pub(super) struct Asked<'a> {
     pub(super) request: &'a AppendRequest,
     pub(super) config: &'a LogConfig,
-    /// See [`AppendLimits::is_at_once`](crate::types::AppendLimits).
-    pub(super) is_at_once: bool,
 }
 
 /// An append that is not refused.
@@ -55,47 +53,12 @@ impl PartitionLog {
                 is_duplicate: false,
             }));
         };
-        if let Some(outcome) = self.find_duplicate(inner, &first.header, asked)? {
+        if let Some(outcome) = self.find_duplicate(inner, &first.header, asked) {
             return Ok(Admitted::Settled(outcome));
         }
         let log_end_offset = inner.log_end_offset;
         self.assign(inner, prepared, request, log_end_offset)?;
-        let end = prepared.last().map_or(log_end_offset, |batch| batch.header.next_offset());
-        self.check_at_once(inner, asked, end)?;
         self.check_producers(inner, prepared, records, request.origin).map(Admitted::Placed)
-    }
-
-    /// Refuses, for who cannot wait, an append after which the log ends at `log_end_offset` and the answer waits for something. Holds for as
-    /// long as the lock is held.
-    pub(super) fn check_at_once(
-        &self,
-        inner: &Inner,
-        asked: &Asked<'_>,
-        log_end_offset: i64,
-    ) -> Result<(), AppendError> {
-        let Asked { request, config, is_at_once } = *asked;
-        if !is_at_once {
-            return Ok(());
-        }
-        // How many records wait for a flush is known only when those of the group before it are written.
-        let waits_for_sync =
-            config.flush_messages < i64::MAX || is_sync_promised(inner, request, config);
-        let waits_for_others = request.acks == -1
-            && inner.leadership.as_ref().is_some_and(|leadership| {
-                !leadership.commits_alone(
-                    log_end_offset,
-                    config.min_insync_replicas,
-                    request.now_ms,
-                )
-            });
-        if waits_for_sync || waits_for_others { Err(self.not_at_once()) } else { Ok(()) }
-    }
-
-    fn not_at_once(&self) -> AppendError {
-        AppendError::new(
-            KafkaCode::NOT_AT_ONCE,
-            format!("An append to {} would be answered later", self.label),
-        )
     }
 
     /// Refuses appends to a log that takes none.
@@ -176,23 +139,23 @@ impl PartitionLog {
         ))
     }
 
-    /// The answer to a client's retry of a batch that is in the producer's window. Refused is one that waits, where nobody can.
+    /// The answer to a client's retry of a batch that is in the producer's window.
     pub(super) fn find_duplicate(
         &self,
         inner: &Inner,
         header: &BatchHeader,
         asked: &Asked<'_>,
-    ) -> Result<Option<AppendOutcome>, AppendError> {
-        let Asked { request, config, is_at_once } = *asked;
+    ) -> Option<AppendOutcome> {
+        let Asked { request, config } = *asked;
         if !header.has_producer_id() || request.origin != Origin::Client {
-            return Ok(None);
+            return None;
         }
-        let Some(known) = inner.producers.find_duplicate(header) else { return Ok(None) };
+        let known = inner.producers.find_duplicate(header)?;
         let is_synced = self.flushed_offset.load(Ordering::Acquire) > known.last_offset;
         // Also where the original only waited because of `flush.messages`: its answer may never have been sent.
         let is_sync_wanted =
             config.flush_messages < i64::MAX || is_sync_promised(inner, request, config);
-        let outcome = AppendOutcome {
+        Some(AppendOutcome {
             base_offset: known.first_offset(),
             last_offset: known.last_offset,
             // Kafka tells the original's time whatever kind of time the topic keeps.
@@ -201,11 +164,7 @@ impl PartitionLog {
             await_sync: !is_synced && is_sync_wanted,
             await_replication: must_replicate(inner, request, known.last_offset),
             is_duplicate: true,
-        };
-        if is_at_once && (outcome.await_sync || outcome.await_replication) {
-            return Err(self.not_at_once());
-        }
-        Ok(Some(outcome))
+        })
     }
 
     /// Gives the batches their offsets, from `next_offset` on, and epoch, or checks those that a follower copied.

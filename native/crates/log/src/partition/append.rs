@@ -34,9 +34,8 @@ impl PartitionLog {
         self.append_within(records, request, &AppendLimits::NONE)
     }
 
-    /// As [`Self::append`], for a thread that others wait for. What is beyond `limits` is refused and the log not changed: with
-    /// [`KafkaCode::NOT_INLINE`], where `records` is not changed either and belongs on another thread, without a limit; or with
-    /// [`KafkaCode::NOT_AT_ONCE`], after which the header of the batch may be changed.
+    /// As [`Self::append`], for a thread that others wait for. What is beyond `limits` is refused with
+    /// [`KafkaCode::NOT_INLINE`]: nothing is changed, and `records` belongs on another thread, without a limit.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -55,7 +54,7 @@ impl PartitionLog {
             is_client: request.origin == Origin::Client,
             inline_bytes: limits.inline_bytes,
         };
-        let asked = Asked { request, config: &config, is_at_once: limits.is_at_once };
+        let asked = Asked { request, config: &config };
         match request.origin {
             Origin::Client => {
                 let mut batch = prepare_client(records, &rules)?;

@@ -82,7 +82,6 @@ impl PartitionLog {
             log: self,
             config: &config,
             now_ms,
-            is_at_once: limits.is_at_once,
             inner: contention::APPEND.lock(&self.inner),
             requests,
             batches,
@@ -111,7 +110,6 @@ struct Group<'g, 'r> {
     log: &'g PartitionLog,
     config: &'g LogConfig,
     now_ms: i64,
-    is_at_once: bool,
     inner: MutexGuard<'g, Inner>,
     requests: &'g mut [GroupedAppend<'r>],
     /// One per request; `None` once its outcome is known.
@@ -202,7 +200,7 @@ impl Group<'_, '_> {
     /// Takes a request into the run, or says that its batch is there already.
     fn admit(&mut self, at: usize) -> Result<Option<AppendOutcome>, AppendError> {
         let (log, config, request) = (self.log, self.config, self.request(at));
-        let asked = Asked { request: &request, config, is_at_once: self.is_at_once };
+        let asked = Asked { request: &request, config };
         if self.has_failed {
             log.refuse_unless_writable()?;
         }
@@ -216,14 +214,13 @@ impl Group<'_, '_> {
         if header.has_producer_id() && self.inner.producers.find_duplicate(&header).is_some() {
             // What it waits for depends on how far the run moves the high watermark.
             self.write();
-            return log.find_duplicate(&self.inner, &header, &asked);
+            return Ok(log.find_duplicate(&self.inner, &header, &asked));
         }
         let next_offset =
             self.run.as_ref().map_or(self.inner.log_end_offset, |run| run.next_offset);
         let Some(Some(batch)) = self.batches.get_mut(at) else { return Ok(None) };
         log.assign(&self.inner, std::slice::from_mut(batch), &request, next_offset)?;
         let header = batch.header;
-        log.check_at_once(&self.inner, &asked, header.next_offset())?;
         if header.has_producer_id() {
             self.inner.producers.check(&header, Origin::Client, &log.label)?;
         }

@@ -215,22 +215,6 @@ impl Leadership {
         Some(waited_for.map(|follower| follower.log_end_offset).fold(leader_end, i64::min))
     }
 
-    /// Whether a log that ends at `leader_end` is committed to its end without a word from any follower, whoever of them the controller
-    /// may take to be alive.
-    pub(super) fn commits_alone(
-        &self,
-        leader_end: i64,
-        configured_min_isr: i64,
-        now_ms: i64,
-    ) -> bool {
-        self.isr_size() >= self.min_isr(configured_min_isr)
-            && !self.followers.iter().any(|follower| {
-                follower.is_in_sync
-                    || follower.is_pending
-                    || follower.lags_within(leader_end, now_ms, self.lag_time_max_ms)
-            })
-    }
-
     fn qualifies(&self, follower: &Follower, high_watermark: i64, brokers: &Brokers) -> bool {
         follower.log_end_offset >= high_watermark
             && follower.log_end_offset >= self.epoch_start_offset

@@ -65,7 +65,7 @@ impl PartitionLog {
     ) -> Result<Vec<Result<AppendOutcome, AppendError>>, AppendError> {
         let mut parts = Vec::with_capacity(appends.len());
         for append in appends.iter_mut() {
-            parts.push(prepare(append, acks, now_ms, limits)?);
+            parts.push(prepare(append, acks, now_ms, limits.inline_bytes)?);
         }
         let mut by_address: Vec<usize> = (0..parts.len()).collect();
         by_address.sort_unstable_by_key(|at| parts.get(*at).map(|part| address_of(part.log)));
@@ -81,7 +81,7 @@ impl PartitionLog {
             part.inner = Some(contention::APPEND.lock(&part.log.inner));
         }
         for (part, append) in parts.iter_mut().zip(appends.iter()) {
-            part.admit(append.records, limits)?;
+            part.admit(append.records)?;
         }
         for part in parts.iter().filter(|part| part.is_placed()) {
             part.log.take_room(part.batch.size(), Origin::Client)?;
@@ -89,7 +89,7 @@ impl PartitionLog {
         let mut finished = Vec::with_capacity(parts.len());
         let (mut has_landed, mut failure) = (false, None);
         for (part, append) in parts.iter_mut().zip(appends.iter_mut()) {
-            let part = part.finish(append.records, limits, failure.is_some());
+            let part = part.finish(append.records, failure.is_some());
             match &part {
                 Ok(Finished::Landed(_)) => has_landed = true,
                 Ok(Finished::Settled(_)) => {}
@@ -124,18 +124,12 @@ fn prepare<'g>(
     append: &mut SeveralAppend<'g>,
     acks: i16,
     now_ms: i64,
-    limits: &AppendLimits,
+    inline_bytes: u64,
 ) -> Result<Part<'g>, AppendError> {
     let log = append.log;
     log.refuse_unless_writable()?;
     let config = log.config();
-    let rules = Rules {
-        config: &config,
-        label: &log.label,
-        now_ms,
-        is_client: true,
-        inline_bytes: limits.inline_bytes,
-    };
+    let rules = Rules { config: &config, label: &log.label, now_ms, is_client: true, inline_bytes };
     let batch = prepare_client(append.records, &rules)?;
     log.check_total(batch.size(), &config)?;
     let leader_epoch = append.leader_epoch;
@@ -144,10 +138,10 @@ fn prepare<'g>(
 }
 
 impl Part<'_> {
-    fn admit(&mut self, records: &[u8], limits: &AppendLimits) -> Result<(), AppendError> {
+    fn admit(&mut self, records: &[u8]) -> Result<(), AppendError> {
         let Self { log, config, request, batch, inner, admitted } = self;
         if let Some(inner) = inner {
-            let asked = Asked { request, config, is_at_once: limits.is_at_once };
+            let asked = Asked { request, config };
             *admitted = Some(log.admit(inner, std::slice::from_mut(batch), records, &asked)?);
         }
         Ok(())
@@ -158,12 +152,7 @@ impl Part<'_> {
     }
 
     /// Writes the batch and lets go of the lock.
-    fn finish(
-        &mut self,
-        records: &mut [u8],
-        limits: &AppendLimits,
-        has_failed: bool,
-    ) -> Result<Finished, AppendError> {
+    fn finish(&mut self, records: &mut [u8], has_failed: bool) -> Result<Finished, AppendError> {
         let Self { log, config, request, batch, inner, admitted } = self;
         let (Some(mut inner), Some(admitted)) = (inner.take(), admitted.take()) else {
             return Err(AppendError::new(KafkaCode::UNKNOWN_SERVER_ERROR, "not admitted"));
@@ -176,7 +165,7 @@ impl Part<'_> {
             // The directory may take nothing any more.
             log.refuse_unless_writable()?;
         }
-        let asked = Asked { request, config, is_at_once: limits.is_at_once };
+        let asked = Asked { request, config };
         let batch = std::slice::from_mut(batch);
         log.land(&mut inner, batch, records, &markers, &asked).map(Finished::Landed)
     }

@@ -1,5 +1,4 @@
-//! Appends whose callers cannot wait: what would be answered at once lands as it always does, everything else lands nowhere. And requests for
-//! several partitions, which land in all of them or in none.
+//! Requests for several partitions, which land in all of them or in none.
 // A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -17,7 +16,6 @@ use sluice_log::{
 };
 use support::*;
 
-const AT_ONCE: AppendLimits = AppendLimits { inline_bytes: u64::MAX, is_at_once: true };
 const EPOCH: i32 = 3;
 
 /// A store whose syncs happen when it is told to, with partitions that are led by node 1.
@@ -27,17 +25,14 @@ struct Store {
 }
 
 impl Store {
-    fn new(configs: &[LogConfig], isr: Option<&[i32]>) -> Self {
+    fn new(configs: &[LogConfig]) -> Self {
         let files: Arc<dyn FileSystem> = Arc::new(MemoryFileSystem::new());
         let manager = LogManager::open_stepped(files, options("/d")).unwrap();
         let logs = configs.iter().zip(0..).map(|(config, index)| {
             let log = manager
                 .create_partition("t", index, TopicId([7; 16]), None, config.clone())
                 .unwrap();
-            match isr {
-                None => log.set_leader(EPOCH).unwrap(),
-                Some(isr) => log.lead(EPOCH, Some(&led_by(1, &[1, 2, 3], isr))).unwrap(),
-            }
+            log.set_leader(EPOCH).unwrap();
             log
         });
         let logs = logs.collect();
@@ -49,120 +44,8 @@ fn asked(acks: i16, now_ms: i64) -> AppendRequest {
     AppendRequest { acks, leader_epoch: EPOCH, now_ms, ..request() }
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    /// Producer, what is added to its sequence, acks.
-    Append(i64, i32, i16),
-    /// Follower, how far its log is behind.
-    Fetch(i32, i64),
-    Isr(usize),
-    Pending(bool),
-    Sync,
-    Pass(i64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        12 => (0_i64..3, -1_i32..2, prop_oneof![Just(-1_i16), Just(1_i16)])
-            .prop_map(|(producer, skip, acks)| Step::Append(producer, skip, acks)),
-        3 => (2_i32..4, 0_i64..3).prop_map(|(id, lag)| Step::Fetch(id, lag)),
-        2 => (1_usize..4).prop_map(Step::Isr),
-        1 => any::<bool>().prop_map(Step::Pending),
-        1 => Just(Step::Sync),
-        1 => (0_i64..40_000).prop_map(Step::Pass),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_waits_for_nothing_lands_and_the_rest_does_not(
-        steps in proptest::collection::vec(step(), 1..40),
-        has_others in any::<bool>(),
-        acks_all_fsync in any::<bool>(),
-        acks_all_fsync_replicated in any::<bool>(),
-        flush_messages in prop_oneof![3 => Just(i64::MAX), 1 => Just(2_i64)],
-        min_insync_replicas in 1_i64..3,
-    ) {
-        let config = LogConfig {
-            acks_all_fsync,
-            acks_all_fsync_replicated,
-            flush_messages,
-            min_insync_replicas,
-            ..config()
-        };
-        let isr = has_others.then_some(&[1, 2][..]);
-        let stores = [(); 2].map(|()| Store::new(std::slice::from_ref(&config), isr));
-        let [plain, quick] = &stores;
-        let (plain_log, quick_log) = (&plain.logs[0], &quick.logs[0]);
-        let mut sequences = [0_i32; 3];
-        let (mut partition_epoch, mut now_ms) = (0, NOW_MS);
-        for step in steps {
-            match step {
-                Step::Append(producer, skip, acks) => {
-                    let sequence = &mut sequences[producer as usize];
-                    let bytes = sequenced(producer, 0, (*sequence + skip).max(0), &["v"]);
-                    let request = asked(acks, now_ms);
-                    let before = (quick_log.state(), quick_log.producers());
-                    let found = quick_log.append_within(&mut bytes.clone(), &request, &AT_ONCE);
-                    let expected = plain_log.append(&mut bytes.clone(), &request);
-                    if expected.as_ref().is_ok_and(|landed| !landed.is_duplicate) {
-                        *sequence = (*sequence + skip).max(0) + 1;
-                    }
-                    let waits = expected
-                        .as_ref()
-                        .is_ok_and(|landed| landed.await_sync || landed.await_replication);
-                    // Of a limit of records nobody knows when it is reached.
-                    let may_wait = flush_messages < i64::MAX;
-                    match found {
-                        Ok(found) => assert_eq!(Ok(found), expected),
-                        Err(refusal) if refusal.code == KafkaCode::NOT_AT_ONCE => {
-                            assert!(waits || may_wait || expected.is_err(), "{expected:?}");
-                            assert_eq!(before, (quick_log.state(), quick_log.producers()));
-                            let again = quick_log.append(&mut bytes.clone(), &request);
-                            assert_eq!(again, expected);
-                        }
-                        Err(refusal) => assert_eq!(Err(refusal), expected),
-                    }
-                }
-                Step::Fetch(id, lag) if has_others => {
-                    for log in [plain_log, quick_log] {
-                        let offset = (log.state().log_end_offset - lag).max(0);
-                        let mut fetch = replica_request(id, offset);
-                        fetch.replica = fetch.replica.map(|replica| sluice_log::ReplicaFetch { now_ms, ..replica });
-                        log.read(&fetch);
-                    }
-                }
-                Step::Isr(size) if has_others => {
-                    partition_epoch += 1;
-                    let isr = &[1, 2, 3][..size];
-                    let replication = sluice_log::Replication {
-                        partition_epoch,
-                        now_ms,
-                        ..led_by(1, &[1, 2, 3], isr)
-                    };
-                    for log in [plain_log, quick_log] {
-                        log.lead(EPOCH, Some(&replication)).unwrap();
-                    }
-                }
-                Step::Pending(is_pending) if has_others => {
-                    let additions: &[i32] = if is_pending { &[3] } else { &[] };
-                    for log in [plain_log, quick_log] {
-                        log.set_pending_isr(EPOCH, partition_epoch, additions, now_ms);
-                    }
-                }
-                Step::Sync => {
-                    for store in &stores {
-                        store.manager.step();
-                    }
-                }
-                Step::Pass(ms) => now_ms += ms,
-                Step::Fetch(..) | Step::Isr(_) | Step::Pending(_) => {}
-            }
-            assert_eq!(plain_log.state(), quick_log.state());
-        }
-    }
 
     /// One refused batch refuses all, and otherwise everything is as if each had come alone.
     #[test]
@@ -175,9 +58,9 @@ proptest! {
     ) {
         let config = LogConfig { acks_all_fsync: false, ..config() };
         let mut configs = vec![config.clone(); 4];
-        // The last one's answers would wait.
+        // The last one's answers wait.
         configs[3].acks_all_fsync = true;
-        let stores = [(); 2].map(|()| Store::new(&configs, None));
+        let stores = [(); 2].map(|()| Store::new(&configs));
         let [alone, several] = &stores;
         let mut sequences = [[0_i32; 2]; 4];
         for parts in requests {
@@ -209,13 +92,13 @@ proptest! {
                     leader_epoch: EPOCH,
                 })
                 .collect();
-            let found = PartitionLog::append_several(&mut appends, acks, NOW_MS, &AT_ONCE);
+            let found = PartitionLog::append_several(&mut appends, acks, NOW_MS, &AppendLimits::NONE);
             if let Ok(outcomes) = found {
                 let expected: Vec<Result<AppendOutcome, AppendError>> = sent
                     .iter()
                     .map(|(index, bytes)| {
                         let request = asked(acks, NOW_MS);
-                        alone.logs[*index].append_within(&mut bytes.clone(), &request, &AT_ONCE)
+                        alone.logs[*index].append_within(&mut bytes.clone(), &request, &AppendLimits::NONE)
                     })
                     .collect();
                 assert!(expected.iter().all(Result::is_ok));
@@ -231,7 +114,7 @@ proptest! {
                     let refused = sent.iter().filter(|(index, bytes)| {
                         let log = &store.logs[*index];
                         let request = asked(acks, NOW_MS);
-                        log.append_within(&mut bytes.clone(), &request, &AT_ONCE).is_err()
+                        log.append_within(&mut bytes.clone(), &request, &AppendLimits::NONE).is_err()
                     });
                     refused.count()
                 };
@@ -268,7 +151,7 @@ fn parts<'a>(store: &'a Store, batches: &'a mut [Vec<u8>]) -> Vec<SeveralAppend<
 #[test]
 fn a_failed_write_refuses_its_partition_only_and_all_where_nothing_landed() {
     for failing in [vec![1], vec![0, 1, 2], vec![0, 2]] {
-        let store = Store::new(&vec![config(); 3], None);
+        let store = Store::new(&vec![config(); 3]);
         let hits = Arc::new(AtomicUsize::new(0));
         let failing_hits = failing.clone();
         store.manager.failpoints().arm(Failpoint::AfterAppend, move || {
@@ -280,8 +163,12 @@ fn a_failed_write_refuses_its_partition_only_and_all_where_nothing_landed() {
             }
         });
         let mut batches = vec![sequenced(1, 0, 0, &["v"]); 3];
-        let outcomes =
-            PartitionLog::append_several(&mut parts(&store, &mut batches), 1, NOW_MS, &AT_ONCE);
+        let outcomes = PartitionLog::append_several(
+            &mut parts(&store, &mut batches),
+            1,
+            NOW_MS,
+            &AppendLimits::NONE,
+        );
         let ends: Vec<i64> = store.logs.iter().map(|log| log.state().log_end_offset).collect();
         if failing.len() == 3 {
             assert_eq!(outcomes.unwrap_err().code, KafkaCode::KAFKA_STORAGE_ERROR);
@@ -306,7 +193,7 @@ fn a_failed_write_refuses_its_partition_only_and_all_where_nothing_landed() {
 #[test]
 fn requests_in_any_order_of_partitions_do_not_deadlock() {
     const ROUNDS: usize = 400;
-    let store = Store::new(&vec![config(); 3], None);
+    let store = Store::new(&vec![config(); 3]);
     std::thread::scope(|scope| {
         for backwards in [false, true] {
             let store = &store;
@@ -317,7 +204,8 @@ fn requests_in_any_order_of_partitions_do_not_deadlock() {
                     if backwards {
                         appends.reverse();
                     }
-                    let outcomes = PartitionLog::append_several(&mut appends, 1, NOW_MS, &AT_ONCE);
+                    let outcomes =
+                        PartitionLog::append_several(&mut appends, 1, NOW_MS, &AppendLimits::NONE);
                     assert!(outcomes.unwrap().iter().all(Result::is_ok));
                 }
             });
