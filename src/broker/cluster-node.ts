@@ -379,7 +379,7 @@ export class ClusterNode {
    */
   connectToBroker(
     nodeId: number,
-    settings: Pick<PeerConnector, "maxFrameBytes" | "receiver" | "configure">,
+    settings: Pick<PeerConnector, "maxFrameBytes" | "receiver" | "readiness" | "configure">,
   ): Promise<Connection> {
     const { interBrokerListenerName } = this.#options.cluster;
     const endpoint = this.metadata.committed.brokers

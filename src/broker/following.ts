@@ -23,7 +23,7 @@ import { NativeReplicas } from "#replica/following/native-replicas.ts";
 import { type FollowingConfig, maxAnswerBytes } from "#replica/following/ports.ts";
 import { ReplicaFetchers } from "#replica/following/replica-fetchers.ts";
 import { ReplicaPublisher } from "#replica/following/replica-publisher.ts";
-import { createNativeAssist } from "#transport/sendfile.ts";
+import { createNativeAssist, createReadiness } from "#transport/sendfile.ts";
 import type { NativeAssist } from "#transport/transport.ts";
 import type { ClusterNode } from "./cluster-node.ts";
 import type { PartitionStore } from "./partition-store.ts";
@@ -61,6 +61,7 @@ export class Following implements MetadataPublisher {
     const connector = {
       maxFrameBytes: maxAnswerBytes(config),
       receiver: assist.receiver,
+      readiness: createReadiness(),
       ...receiveBuffer(assist, options.config),
     };
     this.#channel = node.openChannel();

@@ -8,7 +8,7 @@ import { Reader } from "#protocol/codec/reader.ts";
 import { Writer } from "#protocol/codec/writer.ts";
 import { ApiVersionsApi, makeApiVersionsRequest } from "#protocol/generated/api-versions.ts";
 import { decodeResponseHeader, encodeRequestHeader } from "#protocol/headers.ts";
-import type { DirectReceiver } from "#transport/ports.ts";
+import type { DirectReceiver, Readiness } from "#transport/ports.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { ClientError } from "./client-error.ts";
 import { FrameSocket, type FrameSocketOwner } from "./frame-socket.ts";
@@ -26,6 +26,8 @@ export interface ConnectionOptions {
   readonly asksForVersions?: boolean;
   /** Reads large answers past the event loop's own buffer. */
   readonly receiver?: DirectReceiver;
+  /** With `receiver`: has large answers pulled into memory that is used again. */
+  readonly readiness?: Readiness;
   /** Called with the socket's descriptor once connected. */
   readonly configure?: (fd: number) => void;
   /** Told once when the connection has ended, whoever ended it. */
@@ -322,6 +324,7 @@ async function openSocket(
     socket = await FrameSocket.open(address, timeoutMs, {
       maxFrameBytes: options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES,
       receiver: options.receiver ?? null,
+      readiness: options.readiness ?? null,
       configure: options.configure,
     });
   } catch (error) {

@@ -1,11 +1,21 @@
 /**
- * The socket of a client connection: bytes out, frames in. Frames are cut by the same receiver that the broker's side uses, so a large
- * answer goes from the kernel straight into a buffer that the next one uses again, where the owner says so with `recycle`.
+ * The socket of a client connection: bytes out, frames in. Frames are cut by the same receiver that the broker's side uses, so what does
+ * not come with the first chunk of a large answer goes from the kernel straight into a buffer that the next one uses again, where the owner
+ * says so with `recycle`.
+ *
+ * While answers are large they are pulled, where that is possible: the event loop is told not to read the socket, and all of an answer goes
+ * straight into that buffer (`frame-puller.ts`).
+ *
+ * ```
+ * handed over ──an answer of 64 KiB──► pulled ──eight in a row below 16 KiB──► handed over
+ * ```
  */
-import { FrameReceiver, ConsumeResult, type FrameMemory } from "#transport/frame-receiver.ts";
+import { FrameReceiver, ConsumeResult } from "#transport/frame-receiver.ts";
 import { freeNow } from "#transport/byte-pool.ts";
-import type { DirectReceiver } from "#transport/ports.ts";
+import type { DirectReceiver, Readiness, SocketWatch } from "#transport/ports.ts";
 import type { Address } from "./address.ts";
+import { AnswerMemory } from "./answer-memory.ts";
+import { FramePuller } from "./frame-puller.ts";
 
 /** How a socket behaves. */
 export interface FrameSocketOptions {
@@ -13,6 +23,8 @@ export interface FrameSocketOptions {
   readonly maxFrameBytes: number;
   /** Reads large answers past the event loop's own buffer; null does without. */
   readonly receiver: DirectReceiver | null;
+  /** Tells when there is something to pull; null has every answer handed over. */
+  readonly readiness: Readiness | null;
   /** Called with the descriptor once connected, for the kernel's settings of the socket. */
   readonly configure?: ((fd: number) => void) | undefined;
 }
@@ -27,16 +39,26 @@ export interface FrameSocketOwner {
   onClosed(reason: string | null): void;
 }
 
-type BunSocket = Bun.Socket<FrameSocket> & { readonly fd?: number };
+// The descriptor, pause and resume exist at run time and are missing from the published types.
+type BunSocket = Bun.Socket<FrameSocket> & { readonly fd?: number; pause(): void; resume(): void };
 
-/** Buffers up to this size are kept for the next answer. */
-const KEPT_BYTES_MAX = 32 << 20;
+/** An answer of this size has the following ones pulled. */
+const PULL_FROM_BYTES = 64 * 1024;
+/** So many answers in a row below this size have them handed over by the event loop again, which is sooner told. */
+const SMALL_BYTES = 16 * 1024;
+const SMALL_COUNT_MAX = 8;
 
 /** See the head of the file. */
 export class FrameSocket {
   readonly #memory: AnswerMemory = new AnswerMemory();
   readonly #receiver: FrameReceiver;
   readonly #direct: DirectReceiver | null;
+  readonly #readiness: Readiness | null;
+  readonly #maxFrameBytes: number;
+  #puller: FramePuller | null = null;
+  #watch: SocketWatch | null = null;
+  #lastFrameBytes = 0;
+  #smallCount = 0;
   #socket: BunSocket | null = null;
   #owner: FrameSocketOwner | null = null;
   #pending: Uint8Array[] = [];
@@ -45,8 +67,10 @@ export class FrameSocket {
   /** Of {@link FrameReceiver}, which tells more than is needed here. */
   hasMoreInput = false;
 
-  private constructor({ maxFrameBytes, receiver }: FrameSocketOptions) {
+  private constructor({ maxFrameBytes, receiver, readiness }: FrameSocketOptions) {
     this.#direct = receiver;
+    this.#readiness = readiness;
+    this.#maxFrameBytes = maxFrameBytes;
     this.#receiver = new FrameReceiver(this.#memory, this, maxFrameBytes);
   }
 
@@ -122,19 +146,26 @@ export class FrameSocket {
     this.#owner = null;
     const socket = this.#socket;
     this.#socket = null;
-    socket?.terminate();
+    // The watch holds the connection open as well.
     this.#end();
+    socket?.terminate();
   }
 
   // ---- from the socket ----
 
   /** @internal */
   onData(chunk: Uint8Array): void {
+    // The loop had read it already, or reads again because a write was cut short. It is in order all the same.
+    if (this.#puller !== null) {
+      this.#puller.take(chunk);
+      return;
+    }
     const result = this.#receiver.consume(chunk, 0, this);
     if (result === ConsumeResult.BAD_SIZE) this.#owner?.onBadSize(this.#receiver.refusedBytes);
     // Nobody looks at the bytes of a chunk that was copied whole.
     else if (!this.#isChunkKept) freeNow(chunk);
     this.#isChunkKept = false;
+    if (this.#lastFrameBytes >= PULL_FROM_BYTES && !this.#receiver.isMidFrame) this.#startPulling();
   }
 
   /** @internal */
@@ -169,6 +200,7 @@ export class FrameSocket {
   onFrame(bytes: Uint8Array, start: number, end: number): boolean {
     const isAssembled = this.#memory.isInUse(bytes);
     if (!isAssembled) this.#isChunkKept = true;
+    this.#lastFrameBytes = end - start;
     this.#owner?.onFrame(bytes.subarray(start, end));
     return false;
   }
@@ -187,7 +219,55 @@ export class FrameSocket {
   /** @internal Memory is there at once. */
   onBytesAvailable(): void {}
 
+  #startPulling(): void {
+    const socket = this.#socket;
+    const direct = this.#direct;
+    if (socket?.fd === undefined || direct === null || this.#readiness === null) return;
+    const { fd } = socket;
+    const watch = this.#readiness.watch(fd, () => this.#puller?.onReadable());
+    if (watch === null) return;
+    socket.pause();
+    this.#watch = watch;
+    this.#smallCount = 0;
+    this.#puller = new FramePuller({
+      memory: this.#memory,
+      maxFrameBytes: this.#maxFrameBytes,
+      receive: (into, at, length) => direct.receive(fd, into, at, length),
+      arm: (lowBytes) => {
+        if (!watch.arm(lowBytes)) this.#stopPulling();
+      },
+      onFrame: (frame) => {
+        this.#smallCount = frame.length < SMALL_BYTES ? this.#smallCount + 1 : 0;
+        this.#owner?.onFrame(frame);
+      },
+      onIdle: () => {
+        if (this.#smallCount >= SMALL_COUNT_MAX) this.#stopPulling();
+      },
+      onBadSize: (bytes) => this.#owner?.onBadSize(bytes),
+      // The loop will find the same and tell it as it always does.
+      onEnd: () => this.#stopPulling(),
+    });
+    this.#puller.begin();
+  }
+
+  /** Has the loop read again; what was pulled of an answer goes to the receiver first. */
+  #stopPulling(): void {
+    const puller = this.#puller;
+    if (puller === null) return;
+    const begun = puller.close();
+    this.#puller = null;
+    this.#watch?.close();
+    this.#watch = null;
+    this.#lastFrameBytes = 0;
+    if (begun !== null) this.onData(begun);
+    this.#socket?.resume();
+  }
+
   #end(): void {
+    this.#puller?.close();
+    this.#puller = null;
+    this.#watch?.close();
+    this.#watch = null;
     this.#receiver.release();
     this.#pending = [];
     this.#pendingBytes = 0;
@@ -203,50 +283,3 @@ const HANDLERS: Bun.SocketHandler<FrameSocket> = {
   // Told by the promise as well; without this it would be thrown besides.
   connectError: () => {},
 };
-
-/** Memory for answers under assembly: one buffer that is used again and again where answers are given back. */
-class AnswerMemory implements FrameMemory {
-  #inUse: Uint8Array | null = null;
-  #lent: Uint8Array | null = null;
-  #idle: Uint8Array | null = null;
-
-  isInUse(buffer: Uint8Array): boolean {
-    return buffer === this.#inUse;
-  }
-
-  takeIdle(bytes: number): Uint8Array | null {
-    const idle = this.#idle;
-    if (idle === null || idle.length < bytes) return null;
-    this.#idle = null;
-    this.#inUse = idle;
-    return idle;
-  }
-
-  take(bytes: number): Uint8Array {
-    const size = 2 ** Math.ceil(Math.log2(Math.max(1024, bytes)));
-    this.#inUse = new Uint8Array(Buffer.allocUnsafeSlow(size).buffer);
-    return this.#inUse;
-  }
-
-  release(buffer: Uint8Array, isRetained = false): void {
-    if (buffer === this.#inUse) this.#inUse = null;
-    if (isRetained) this.#lent = buffer;
-    else this.#keep(buffer);
-  }
-
-  leave(): void {}
-
-  recycle(): void {
-    const lent = this.#lent;
-    this.#lent = null;
-    if (lent !== null) this.#keep(lent);
-  }
-
-  #keep(buffer: Uint8Array): void {
-    const isLarger = buffer.length > (this.#idle?.length ?? 0);
-    if (isLarger && buffer.length <= KEPT_BYTES_MAX) {
-      if (this.#idle !== null) freeNow(this.#idle);
-      this.#idle = buffer;
-    } else freeNow(buffer);
-  }
-}

@@ -6,7 +6,7 @@ import { ClientError, refused } from "#client/client-error.ts";
 import { Connection } from "#client/connection.ts";
 import { ErrorCode } from "#common/error-code.ts";
 import type { Clock, Random } from "#common/time.ts";
-import type { DirectReceiver } from "#transport/ports.ts";
+import type { DirectReceiver, Readiness } from "#transport/ports.ts";
 import {
   isGenuineAnswer,
   makeHello,
@@ -33,6 +33,8 @@ export interface PeerConnector {
   readonly maxFrameBytes: number;
   /** For connections that bring much: reads past the event loop's own buffer. */
   readonly receiver?: DirectReceiver;
+  /** With `receiver`, for the same connections: has large answers pulled. */
+  readonly readiness?: Readiness;
   /** Called with the socket's descriptor once connected. */
   readonly configure?: (fd: number) => void;
 }

@@ -239,7 +239,8 @@ export class FrameReceiver {
   }
 }
 
-function readInt32(bytes: Uint8Array, at: number): number {
+/** A big-endian 32-bit integer, signed. */
+export function readInt32(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) << 24) |
     ((bytes[at + 1] as number) << 16) |

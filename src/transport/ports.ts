@@ -55,6 +55,25 @@ export interface DirectReceiver {
   receive(fd: number, into: Uint8Array, at: number, length: number): number;
 }
 
+/** Tells when a socket can be read that the event loop does not read; `createReadiness` makes it. */
+export interface Readiness {
+  /** Watches a socket until `close`, which must come before the socket's own. @returns null when the system refuses. */
+  watch(fd: number, onReadable: () => void): SocketWatch | null;
+}
+
+/** A socket that is watched. */
+export interface SocketWatch {
+  /**
+   * Calls back once when so many bytes can be read (0: all of the frame that begins there, or its size where that is above a MiB), or when the connection
+   * has ended or the kernel holds no more.
+   *
+   * @returns false when it will not.
+   */
+  arm(lowBytes: number): boolean;
+  /** Ends the watch; nothing is called any more. */
+  close(): void;
+}
+
 /** Where the answer to one request goes. Answered exactly once; answering after the connection closed is harmless. */
 export interface ReplyTarget {
   /** Answers with a frame (size prefix included). The bytes may be reused after the call. */

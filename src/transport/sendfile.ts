@@ -1,13 +1,16 @@
 /**
- * The addon's part of the transport: reading from a descriptor straight into a frame buffer, and the thread that sends
- * file slices. Nothing else in this folder knows that there is an addon; `Transport` works without one.
+ * The addon's part of the transport: reading from a descriptor straight into a frame buffer, the thread that waits until there is something
+ * to read, and the one that sends file slices. Nothing else in this folder knows that there is an addon; `Transport` works without one.
  */
 import {
   acknowledgedBytes,
+  armWatch,
   cancelSend,
   closeSender,
   descriptorLimit,
+  drainReady,
   drainSent,
+  openReadiness,
   openSender,
   planDrop,
   planSend,
@@ -15,13 +18,17 @@ import {
   raiseDescriptorLimit,
   recvInto,
   setSocketBuffers,
+  unwatchSocket,
+  watchSocket,
 } from "#native";
 import { openFastLane } from "./fast-lane.ts";
-import type { SlicedReply, SlicedSender } from "./ports.ts";
+import type { Readiness, SlicedReply, SlicedSender, SocketWatch } from "./ports.ts";
 import type { NativeAssist } from "./transport.ts";
 
 /** Completions fetched from the sender at a time. */
 const DRAIN_ROWS = 256;
+/** Sockets that are ready, fetched at a time. */
+const READY_ROWS = 64;
 
 /**
  * Asks whether an address can be listened on, without ever listening: a client that came at that moment would be accepted and dropped.
@@ -65,6 +72,43 @@ export function createNativeAssist(): NativeAssist {
         drop: planDrop,
         cancel: (token) => cancelSend(senderId, token),
         close: () => closeSender(senderId),
+      };
+    },
+  };
+}
+
+/**
+ * Waits for sockets whose readers the event loop was told to pause: a native thread waits, and tells this loop when to read. What the loop
+ * reads by itself arrives in memory of its own, a fresh copy of each piece; who waits here reads into what he has. One per event loop, for as
+ * long as that lives; the thread starts with the first watch.
+ */
+export function createReadiness(): Readiness {
+  const waiting = new Map<number, () => void>();
+  const tokens = new Float64Array(READY_ROWS);
+  let id: number | null = null;
+  let nextToken = 1;
+  const onReady = (): void => {
+    if (id === null) return;
+    for (;;) {
+      const count = drainReady(id, tokens);
+      // A callback may close other watches; their tokens then find nobody.
+      for (const token of tokens.slice(0, count)) waiting.get(token)?.();
+      if (count < READY_ROWS) return;
+    }
+  };
+  return {
+    watch(fd: number, onReadable: () => void): SocketWatch | null {
+      id ??= openReadiness(onReady);
+      const token = nextToken++;
+      const key = watchSocket(id, fd, token);
+      if (key === 0) return null;
+      waiting.set(token, onReadable);
+      return {
+        arm: (lowBytes) => armWatch(key, lowBytes),
+        close(): void {
+          waiting.delete(token);
+          unwatchSocket(key);
+        },
       };
     },
   };

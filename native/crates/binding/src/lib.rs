@@ -28,6 +28,7 @@ mod maintenance;
 mod pattern;
 mod raft;
 mod read;
+mod readiness;
 mod replication;
 mod simulation;
 mod slots;

@@ -56,6 +56,25 @@ pub(crate) fn receive(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
     })
 }
 
+/// As [`receive`]; the bytes stay to be received.
+pub(crate) fn peek(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    uninterrupted(|| {
+        // SAFETY: pointer and length are those of one exclusive slice; the kernel writes at most that many bytes into it.
+        checked_size(unsafe {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+            libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags)
+        })
+    })
+}
+
+/// Bytes that can be received now.
+pub(crate) fn readable_bytes(fd: RawFd) -> io::Result<c_int> {
+    let mut count: c_int = 0;
+    // SAFETY: the count is a local that outlives the call, which writes that one value.
+    checked(unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) })?;
+    Ok(count)
+}
+
 /// Sends what the socket takes without waiting. `more` announces that bytes follow at once, so that the kernel does not send a
 /// short segment for these.
 pub(crate) fn send(fd: RawFd, bytes: &[u8], more: bool) -> io::Result<usize> {
@@ -416,6 +435,23 @@ impl Epoll {
             Interest::Failure => 0,
         };
         let mut event = libc::epoll_event { events: flag as u32, u64: key };
+        // SAFETY: the event is a local that outlives the call; the kernel only reads it.
+        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &raw mut event) })?;
+        Ok(())
+    }
+
+    /// Adds a descriptor that is told of only when it is armed.
+    pub(crate) fn add_silent(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.control_once(libc::EPOLL_CTL_ADD, 0, fd, key)
+    }
+
+    /// Tells once that a descriptor added with [`Self::add_silent`] is readable, or the other end gone; at once if it is so now.
+    pub(crate) fn arm_once(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.control_once(libc::EPOLL_CTL_MOD, libc::EPOLLIN | libc::EPOLLRDHUP, fd, key)
+    }
+
+    fn control_once(&self, operation: c_int, flags: c_int, fd: RawFd, key: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: (flags | libc::EPOLLONESHOT) as u32, u64: key };
         // SAFETY: the event is a local that outlives the call; the kernel only reads it.
         checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &raw mut event) })?;
         Ok(())

@@ -1,4 +1,4 @@
-//! The system calls that the standard library does not offer, and the thread that sends files.
+//! The system calls that the standard library does not offer, and the threads that send files and wait for sockets.
 //!
 //! This is the only crate of the workspace with unsafe code. Everything unsafe is one libc call in [`calls`], wrapped so that
 //! its arguments are slices and typed values; the rest of the crate, and all of the other crates, are safe Rust on top.
@@ -14,6 +14,7 @@ mod address;
 mod calls;
 mod sender;
 mod socket;
+mod waiter;
 
 pub use address::probe_address;
 pub use calls::{
@@ -27,3 +28,4 @@ pub use socket::{
     Received, Sent, receive_into, send_file_from, send_from, set_no_delay,
     set_receive_buffer_bytes, set_send_buffer_bytes,
 };
+pub use waiter::Waiter;

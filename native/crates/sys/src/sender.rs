@@ -131,6 +131,15 @@ impl fmt::Debug for Outbox {
 }
 
 impl Outbox {
+    /// Makes one that calls `on_done`.
+    pub fn new(on_done: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            done: Mutex::new(VecDeque::new()),
+            is_told: AtomicBool::new(false),
+            on_done: Box::new(on_done),
+        })
+    }
+
     /// Takes up to `max` reports: token and status, 0 when all was sent, else the errno that ended the job.
     ///
     /// Reports left because of `max` do not call again: drain until fewer than `max` come.
@@ -145,7 +154,7 @@ impl Outbox {
         count
     }
 
-    fn report(&self, token: u64, status: i32) {
+    pub(crate) fn report(&self, token: u64, status: i32) {
         let mut done = lock(&self.done);
         done.push_back((token, status));
         let is_first = !self.is_told.swap(true, Ordering::AcqRel);
@@ -235,11 +244,7 @@ impl Sender {
 
     /// Opens a place for reports; see [`Outbox`].
     pub fn open_outbox(&self, on_done: impl Fn() + Send + Sync + 'static) -> Arc<Outbox> {
-        Arc::new(Outbox {
-            done: Mutex::new(VecDeque::new()),
-            is_told: AtomicBool::new(false),
-            on_done: Box::new(on_done),
-        })
+        Outbox::new(on_done)
     }
 
     /// Sends a job on the socket `fd`: at once, as far as the socket takes it, when all of its bytes are in memory; the rest on the
