@@ -388,8 +388,9 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
 
   /** What was received and not consumed; null where that is too much to go along. */
   #unconsumed(): Uint8Array | null {
-    const partial = this.#receiver.filledBytes > 0 ? this.#receiver.partial() : new Uint8Array();
-    if (this.#held.length === 0) return partial.length <= LENDING_BYTES_MAX ? partial : null;
+    if (this.#receiver.filledBytes > LENDING_BYTES_MAX) return null;
+    const partial = this.#receiver.partial();
+    if (this.#held.length === 0) return partial;
     const pieces = [partial, ...this.#held];
     pieces[1] = (this.#held[0] as Uint8Array).subarray(this.#heldPosition);
     const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
