@@ -631,7 +631,8 @@ export class Connection implements FrameConnection, FrameConsumer, BytePoolWaite
     if (this.#isClosed) return true;
     this.#environment.statistics.framesCount++;
     const { lane } = this.#environment;
-    const isCandidate = lane !== null && lane.isCandidate(bytes, start);
+    // One without a descriptor (TLS) is never lent, and must not wait for it.
+    const isCandidate = lane !== null && this.#socket.fd >= 0 && lane.isCandidate(bytes, start);
     const isProduce = isCandidate && bytes[start + 1] === PRODUCE_KEY;
     const isReleased = this.#environment.handler.onFrame(this, bytes, start, end);
     // A Produce may wait also in the lane.

@@ -37,6 +37,28 @@ class Echo implements FrameHandler {
   }
 }
 
+/** The same, a moment later, and while others are on their way. */
+class LateEcho extends Echo {
+  inFlightMax = 0;
+  #inFlight = 0;
+
+  override onFrame(
+    connection: FrameConnection,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): boolean {
+    const frame = framed(bytes.subarray(start, end));
+    const slot = connection.defer(true);
+    this.inFlightMax = Math.max(this.inFlightMax, ++this.#inFlight);
+    setTimeout(() => {
+      this.#inFlight--;
+      slot.reply(frame);
+    }, 2);
+    return true;
+  }
+}
+
 const transports: Transport[] = [];
 afterEach(async () => {
   for (const transport of transports.splice(0)) await transport.stop(0);
@@ -47,6 +69,27 @@ function start(handler: FrameHandler): [Transport, number] {
   transports.push(transport);
   const { port } = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });
   return [transport, port];
+}
+
+/** A transport that counts how often a connection is lent. */
+function startCounting(handler: FrameHandler): [port: number, lentCount: () => number] {
+  let lentCount = 0;
+  const transport = new Transport(OPTIONS, handler, {
+    ...createNativeAssist(),
+    openLane(options, host) {
+      const lane = openFastLane(options, host);
+      return {
+        ...lane,
+        adopt(token, fd, input) {
+          lentCount++;
+          return lane.adopt(token, fd, input);
+        },
+      };
+    },
+  });
+  transports.push(transport);
+  const { port } = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });
+  return [port, () => lentCount];
 }
 
 function framed(body: Uint8Array): Uint8Array {
@@ -257,30 +300,28 @@ test("who sends ahead is lent in the middle of a frame, wherever that is, and lo
   }
 });
 
+test("who is never without a request under way is lent all the same, with what it has sent meanwhile", async () => {
+  const handler = new LateEcho();
+  const [port, lentCount] = startCounting(handler);
+  const client = await connect(port);
+  const frames = Array.from({ length: 40 * ROW }, (_, index) => produceLike(index, 500 + index));
+  const sent = Buffer.concat(frames);
+  await client.send(sent);
+  const received = await client.received(sent.length);
+  expect(received.equals(sent)).toBe(true);
+  expect(handler.inFlightMax).toBeGreaterThan(1);
+  expect(lentCount()).toBeGreaterThan(0);
+  client.socket.end();
+});
+
 test("who sends large requests ahead is lent", async () => {
-  let lentCount = 0;
-  const assist = createNativeAssist();
-  const transport = new Transport(OPTIONS, new Echo(), {
-    ...assist,
-    openLane(options, host) {
-      const lane = openFastLane(options, host);
-      return {
-        ...lane,
-        adopt(token, fd, input) {
-          lentCount++;
-          return lane.adopt(token, fd, input);
-        },
-      };
-    },
-  });
-  transports.push(transport);
-  const { port } = transport.listen({ listenerName: "PLAINTEXT", hostname: "127.0.0.1", port: 0 });
+  const [port, lentCount] = startCounting(new Echo());
   const client = await connect(port);
   const frames = Array.from({ length: 4 * ROW }, (_, index) => produceLike(index, 131_000));
   const sent = Buffer.concat(frames);
   await client.send(sent);
   const received = await client.received(sent.length);
   expect(received.equals(sent)).toBe(true);
-  expect(lentCount).toBeGreaterThan(0);
+  expect(lentCount()).toBeGreaterThan(0);
   client.socket.end();
 });
