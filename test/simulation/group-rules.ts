@@ -51,6 +51,7 @@ export class GroupRules {
       }
       this.#owners.set(key, { member, name: `assignment ${generation} of ${member}` });
     }
+    this.#history.onAnswered(`assignment ${generation} of ${member}`);
   }
 
   /** A member is about to commit; again, perhaps. */
@@ -65,6 +66,7 @@ export class GroupRules {
     this.#acknowledged.set(partition, acknowledged);
     const name = nameOf(partition, generation, offset);
     acknowledged.push({ generation, offset, name });
+    this.#history.onAnswered(name);
   }
 
   /**

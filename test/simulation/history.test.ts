@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { EMPTY_IMAGE } from "#metadata/cluster-image.ts";
 import type { ClusterImage, PartitionImage } from "#metadata/cluster-image.ts";
+import { GroupRules } from "./group-rules.ts";
 import { History } from "./history.ts";
 import { MetadataRules } from "./metadata-rules.ts";
 import { PartitionRules } from "./replica-rules.ts";
@@ -52,6 +53,18 @@ describe("a history", () => {
     history.onUncleanElection(0, has.set("p-1", 2));
     expect([history.ackedAt(0, 0), history.ackedAt(0, 1)]).toEqual(["p-0", null]);
     expect(() => history.checkLog(0, logOf("p-1"), "it")).toThrow("p-0, acknowledged at 0");
+  });
+
+  test("forgives a commit that such a leader took, and none that was answered before", () => {
+    const history = new History(1);
+    const rules = new GroupRules(history, 0);
+    rules.onCommit(0, 1, 5);
+    rules.onCommitted(0, 1, 5);
+    rules.onCommit(0, 1, 6);
+    history.onWrittenForNothing(0, "a record of the coordinator");
+    rules.onCommitted(0, 1, 6);
+    expect(() => rules.onFetch(0, 1)(5)).not.toThrow();
+    expect(() => rules.onFetch(0, 1)(4)).toThrow("5 was acknowledged in 1");
   });
 
   test("holds nobody to what a leader took that had been replaced uncleanly", () => {

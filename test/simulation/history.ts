@@ -26,6 +26,8 @@ interface Written {
   readonly acks: number;
   /** -1 until it is acknowledged. */
   offset: number;
+  /** Of a coordinator's work, which has no offset: it was done. */
+  isAnswered: boolean;
   /** Replicas that lost it in a crash, or could not have got it because of one. */
   lostCopies: number;
 }
@@ -63,6 +65,7 @@ export class History {
       partition,
       acks,
       offset: -1,
+      isAnswered: false,
       lostCopies: 0,
     });
   }
@@ -128,10 +131,23 @@ export class History {
     }
   }
 
-  /** A leader that has not heard of an unclean election yet took it: nobody else ever will, whatever is said to those who wrote and read it. */
-  onWrittenForNothing(value: string): void {
-    const written = this.#written.get(value);
-    if (written !== undefined) written.lostCopies = Number.POSITIVE_INFINITY;
+  /** Who wrote it was told that it is done. */
+  onAnswered(value: string): void {
+    this.#known(value).isAnswered = true;
+  }
+
+  /**
+   * A leader that has not heard of an unclean election yet took it: nobody else ever will, whatever is said to those who wrote and read it. A
+   * coordinator's record does not say whose it is: it may be for any who wait for an answer.
+   */
+  onWrittenForNothing(partition: number, value: string): void {
+    const known = this.#written.get(value);
+    const open = [...this.#written.values()].filter(
+      (each) => each.partition === partition && each.offset < 0 && !each.isAnswered,
+    );
+    for (const written of known === undefined ? open : [known]) {
+      written.lostCopies = Number.POSITIVE_INFINITY;
+    }
   }
 
   /** Whether so many copies were lost that the record may be gone. */

@@ -137,7 +137,7 @@ export class PartitionRules {
       if (known === undefined) {
         there.push({ epoch, value, epochBefore });
         // The first to have a record is who leads in its epoch.
-        if (epoch < this.#uncleanEpoch) this.#history.onWrittenForNothing(value);
+        if (epoch < this.#uncleanEpoch) this.#history.onWrittenForNothing(this.#slot, value);
       } else if (known.value !== value || known.epochBefore !== epochBefore) {
         throw new Violation(
           "I3",

@@ -22,6 +22,8 @@ pub const META_PROPERTIES_FILE: &str = "meta.properties";
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 /// Leader epochs of a partition.
 pub const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
+/// Of a partition: its log was cut to this offset after the recovery points were written. Ours alone; an offset checkpoint with one entry.
+pub const CUT_MARK_FILE: &str = "cut-offset-checkpoint";
 
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -110,6 +112,21 @@ pub(crate) fn write_offsets(
     offsets: &Offsets,
 ) -> io::Result<()> {
     write_atomically(files, path, encode_checked_offsets(offsets).as_bytes())
+}
+
+/// Reads the mark of a partition's directory; `None` where there is none. A damaged one is told, and says that nothing is known to be on disk.
+pub(crate) fn read_cut_mark(
+    files: &dyn FileSystem,
+    directory: &Path,
+    partition: &(String, i32),
+    on_damage: impl FnOnce(&Path, &str),
+) -> Option<i64> {
+    let file = directory.join(CUT_MARK_FILE);
+    if !files.exists(&file) {
+        return None;
+    }
+    let offsets = read_offsets(files, &file, |why| on_damage(&file, why));
+    Some(offsets.get(partition).copied().unwrap_or(0))
 }
 
 /// A second copy of `meta.properties`, with a checksum line.

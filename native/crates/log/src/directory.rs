@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use crate::checkpoint::Offsets;
 use crate::contention;
 use crate::distrust;
 use crate::error::LogError;
@@ -43,6 +44,10 @@ pub(crate) struct Directory {
     queue: Mutex<Queue>,
     wake: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held while checkpoints are written.
+    pub(crate) checkpointing: Mutex<()>,
+    /// The recovery points that the checkpoint held last, also those of partitions that are gone.
+    pub(crate) recovery_points: Mutex<Offsets>,
     /// A `partition.metadata` written lately: the other partitions of its topic get it as a second name, which takes no inode.
     pub(crate) metadata_file: Mutex<Option<(TopicId, PathBuf)>>,
 }
@@ -101,6 +106,8 @@ impl Directory {
             queue: Mutex::default(),
             wake: Condvar::new(),
             thread: Mutex::new(None),
+            checkpointing: Mutex::new(()),
+            recovery_points: Mutex::default(),
             metadata_file: Mutex::new(None),
         })
     }

@@ -536,6 +536,8 @@ impl LogManager {
     }
 
     fn checkpoint_directory(&self, directory: &Arc<Directory>) -> std::io::Result<()> {
+        // Whoever comes later says what is newer.
+        let _turn = directory.checkpointing.lock();
         let logs: Vec<Arc<PartitionLog>> = self
             .partitions()
             .into_iter()
@@ -546,9 +548,12 @@ impl LogManager {
         let mut recovery_points = Offsets::new();
         let mut log_starts = Offsets::new();
         let mut high_watermarks = Offsets::new();
+        let mut told = Vec::with_capacity(logs.len() + futures.len());
         for log in logs.iter().chain(&futures).filter(|log| !log.is_deleted()) {
             let key = (log.topic().to_owned(), log.partition());
-            recovery_points.insert(key.clone(), log.recovery_point());
+            let of_log = log.tell_recovery_point();
+            recovery_points.insert(key.clone(), of_log.recovery_point);
+            told.push((log, of_log));
             if let Some(offset) = log.checkpointed_log_start() {
                 log_starts.insert(key.clone(), offset);
             }
@@ -557,6 +562,10 @@ impl LogManager {
         self.failpoints.hit(Failpoint::BeforeCheckpoint)?;
         let files = self.store.files();
         write_offsets(files, &directory.file(RECOVERY_POINT_FILE), &recovery_points)?;
+        *directory.recovery_points.lock() = recovery_points;
+        for (log, of_log) in &told {
+            log.on_checkpointed(of_log);
+        }
         write_offsets(files, &directory.file(LOG_START_FILE), &log_starts)?;
         write_offsets(files, &directory.file(REPLICATION_FILE), &high_watermarks)?;
         self.failpoints.hit(Failpoint::AfterCheckpoint)

@@ -11,7 +11,7 @@ use crate::check::{Checked, Subject, check_epochs, check_segment};
 use crate::checkpoint::{
     CLEAN_SHUTDOWN_FILE, LEADER_EPOCH_FILE, LOG_START_FILE, META_COPY_FILE, META_PROPERTIES_FILE,
     MetaProperties, Offsets, PARTITION_METADATA_FILE, RECOVERY_POINT_FILE, REPLICATION_FILE,
-    decode_meta_copy, decode_partition_metadata, read_offsets,
+    decode_meta_copy, decode_partition_metadata, read_cut_mark, read_offsets,
 };
 use crate::epochs::EpochCache;
 use crate::error::LogError;
@@ -263,9 +263,11 @@ pub(crate) fn outer_of(files: &dyn FileSystem, partition: &Path) -> Outer {
     let Some((topic, index)) = name.rsplit_once('-') else { return Outer::default() };
     let key = (topic.to_owned(), index.parse().unwrap_or(-1));
     let read = |name: &str| -> Offsets { read_offsets(files, &directory.join(name), |_| {}) };
+    let told = read(RECOVERY_POINT_FILE).get(&key).copied().unwrap_or(0);
+    let cut_to = read_cut_mark(files, partition, &key, |_, _| {}).unwrap_or(i64::MAX);
     Outer {
         is_clean: files.exists(&directory.join(CLEAN_SHUTDOWN_FILE)),
-        recovery_point: read(RECOVERY_POINT_FILE).get(&key).copied().unwrap_or(0),
+        recovery_point: told.min(cut_to),
         log_start_offset: read(LOG_START_FILE).get(&key).copied().unwrap_or(0),
     }
 }

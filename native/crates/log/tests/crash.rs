@@ -130,6 +130,110 @@ fn nothing_of_a_cut_tail_comes_back_between_new_records() {
     }
 }
 
+/// A log that is on disk up to offset 40, and says so in the checkpoint, is cut to offset 6 and takes records of another epoch that nobody
+/// syncs. The power fails: where those end in a torn write, the log ends, below the old recovery point too, and it knows their epoch.
+#[test]
+fn what_grows_after_a_cut_below_the_recovery_point_is_not_taken_for_safe() {
+    for is_checkpointed in [false, true] {
+        let (files, manager, log) = store(config());
+        log.set_leader(0).unwrap();
+        // With acks=1 nobody asks for a sync: what is on disk is what the lines below say.
+        let append = |value: String| {
+            log.append(&mut batch(&[&value]), &AppendRequest { acks: 1, ..request() }).unwrap();
+        };
+        (0..40).for_each(|at| append(format!("old {at} {}", "x".repeat(80))));
+        log.flush().unwrap();
+        manager.checkpoint().unwrap();
+        log.truncate_to(6).unwrap();
+        log.set_leader(2).unwrap();
+        (0..12).for_each(|at| append(format!("new {at} {}", "y".repeat(200))));
+        if is_checkpointed {
+            manager.checkpoint().unwrap();
+        }
+        let mut ends = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            let crashed = files.crash(CrashMode::KeepSome(seed));
+            let (_manager, log) = reopen(&crashed, config());
+            assert_eq!(log.quarantined(), None, "seed {seed}");
+            let records = records_from(&log, 0);
+            let end = log.state().log_end_offset;
+            assert_eq!(end, records.len() as i64, "seed {seed}: a hole");
+            for (at, (_, value)) in records.iter().enumerate().skip(6) {
+                assert!(value.starts_with(&format!("new {}", at - 6)), "seed {seed}: {value}");
+            }
+            if end > 6 {
+                let of_epoch = log.end_offset_for_epoch(-1, 0).unwrap();
+                assert_eq!((of_epoch.epoch, of_epoch.end_offset), (0, 6), "seed {seed}");
+            }
+            ends.insert(end);
+        }
+        assert!(ends.len() > 3, "the crashes differ: {ends:?}");
+    }
+}
+
+/// A partition is deleted and created again: what the checkpoint said of the former one is not believed of the new one.
+#[test]
+fn a_partition_that_is_created_again_is_not_taken_for_the_former_one() {
+    let (files, manager, log) = store(config());
+    for at in 0..20 {
+        append(&log, &batch(&[&format!("old {at}")])).unwrap();
+    }
+    log.flush().unwrap();
+    manager.checkpoint().unwrap();
+    manager.delete_partition(&log).unwrap();
+    let log = manager.create_partition("t", 0, TopicId([8; 16]), None, config()).unwrap();
+    for at in 0..6 {
+        let mut bytes = batch(&[&format!("new {at} {}", "y".repeat(300))]);
+        log.append(&mut bytes, &AppendRequest { acks: 1, ..request() }).unwrap();
+    }
+    let mut ends = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let crashed = files.crash(CrashMode::KeepSome(seed));
+        let manager = try_open(&crashed, options("/d")).unwrap();
+        let Some(log) = manager.partition("t", 0) else { continue };
+        assert_eq!(log.quarantined(), None, "seed {seed}");
+        let records = records_from(&log, 0);
+        assert_eq!(log.state().log_end_offset, records.len() as i64, "seed {seed}: a hole");
+        ends.insert(records.len());
+    }
+    assert!(ends.len() > 2, "{ends:?}");
+}
+
+/// The mark of such a cut goes with the next checkpoint, and without room for it nothing is cut.
+#[test]
+fn a_cut_below_the_recovery_point_is_marked_until_the_next_checkpoint() {
+    let mark = Path::new("/d/t-0/cut-offset-checkpoint");
+    let (files, manager, log) = store(config());
+    log.set_leader(0).unwrap();
+    for at in 0..20 {
+        append(&log, &batch(&[&format!("value {at}")])).unwrap();
+    }
+    log.flush().unwrap();
+    log.truncate_to(18).unwrap();
+    assert!(!files.paths().iter().any(|path| path == mark), "no checkpoint says otherwise");
+    manager.checkpoint().unwrap();
+    files.set_capacity(Some(files.used_bytes()));
+    assert!(log.truncate_to(9).is_err());
+    assert_eq!(log.state().log_end_offset, 18);
+    files.set_capacity(None);
+    log.truncate_to(9).unwrap();
+    let marked = files.content(mark).expect("a mark");
+    log.truncate_to(9).unwrap();
+    log.truncate_to(5).unwrap();
+    assert_ne!(files.content(mark).expect("a lower mark"), marked);
+    for damaged in [Vec::new(), b"rubbish".to_vec()] {
+        let crashed = files.crash(CrashMode::LoseUnsynced);
+        crashed.put(mark, damaged);
+        let (_manager, log) = reopen(&crashed, config());
+        assert_eq!(records_from(&log, 0).len(), 5);
+    }
+    manager.checkpoint().unwrap();
+    assert!(!files.paths().iter().any(|path| path == mark));
+    log.truncate_fully_and_start_at(2).unwrap();
+    assert!(files.paths().iter().any(|path| path == mark));
+    assert_eq!(log.state().log_end_offset, 2);
+}
+
 #[test]
 fn retries_are_known_after_rolls_and_a_crash() {
     let (files, _manager, log) = store(small());

@@ -72,6 +72,7 @@ pub(super) fn open_directory(
     let log_starts = read(LOG_START_FILE);
     let high_watermarks = read(REPLICATION_FILE);
     let directory = Directory::new(path.to_owned(), Arc::clone(store), options.disk_reserve_bytes);
+    directory.recovery_points.lock().clone_from(&recovery_points);
     let mut partitions = Vec::new();
     let mut is_new = true;
     for entry in files.list(path).map_err(unusable)? {

@@ -3,17 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::PartitionLog;
+use super::{Inner, PartitionLog};
 use crate::error::LogError;
 use crate::types::Change;
 
 impl PartitionLog {
-    /// Offset below which recovery need not look, for the checkpoint: synced records whose closed segments have synced indexes.
-    pub(crate) fn recovery_point(&self) -> i64 {
-        if self.is_quarantined.load(Ordering::Acquire) {
-            return self.loaded_recovery_point.load(Ordering::Acquire);
-        }
-        let inner = self.inner.lock();
+    /// Offset below which recovery need not look: synced records whose closed segments have synced indexes.
+    pub(super) fn recovery_point_of(&self, inner: &Inner) -> i64 {
         let flushed = self.flushed_offset().min(inner.epochs_synced_below());
         let closed = inner.segments.len().saturating_sub(1);
         inner

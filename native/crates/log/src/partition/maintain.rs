@@ -225,6 +225,7 @@ impl PartitionLog {
             drop(turn);
             return self.start_over_when(refusal, offset);
         }
+        self.mark_cut(&mut inner, offset).map_err(io)?;
         inner.truncations += 1;
         inner.cut_to = inner.cut_to.min(offset);
         // Recovery after a crash in the middle must not find the old tail below the recovery point.
@@ -298,6 +299,7 @@ impl PartitionLog {
             return Err(Refused::Role(code));
         }
         let io = |error: std::io::Error| LogError::io("truncate", &self.path(), &error);
+        self.mark_cut(&mut inner, offset).map_err(io)?;
         inner.truncations += 1;
         inner.cut_to = inner.cut_to.min(offset);
         self.flushed_offset.store(offset, Ordering::Release);

@@ -6,6 +6,7 @@
 mod admission;
 mod append;
 mod closing;
+mod cut_mark;
 mod damage;
 mod group;
 mod lookup;
@@ -18,6 +19,7 @@ mod replication;
 mod roll;
 mod several;
 
+use cut_mark::CutMark;
 pub(crate) use damage::Walk;
 pub use group::GroupedAppend;
 pub(crate) use recover::{Known, file_finding};
@@ -142,6 +144,7 @@ struct Inner {
     truncations: u64,
     /// Least offset that the log was cut to since a replica in another directory was last cut back as well; the largest number for never.
     cut_to: i64,
+    cut_mark: CutMark,
     /// Some transaction was aborted here once.
     has_aborted: bool,
     /// The log was cut, and what follows from that was not written for want of room: it is made up for before anything else is written.

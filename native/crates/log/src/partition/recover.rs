@@ -13,13 +13,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cut_mark::{CutMark, told_of_former, write_mark};
 use super::damage::{epoch_finding, hole_finding, load_holes};
 use super::{Inner, PartitionLog, Parts, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES};
 use crate::check::{Checked, Progress, Subject, Tail, check_segment};
 use crate::checkpoint::{
-    LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata,
-    encode_partition_metadata,
+    CUT_MARK_FILE, LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata,
+    encode_partition_metadata, read_cut_mark,
 };
 use crate::config::LogConfig;
 use crate::directory::Directory;
@@ -94,6 +95,7 @@ pub(super) fn empty_inner(offset: i64) -> Inner {
         is_new: false,
         truncations: 0,
         cut_to: i64::MAX,
+        cut_mark: CutMark::default(),
         has_aborted: false,
         is_cut_unfinished: false,
     }
@@ -149,6 +151,13 @@ impl PartitionLog {
             config.index_interval_bytes,
         )));
         inner.is_new = true;
+        if let Some(told) = told_of_former(directory, topic, partition) {
+            inner.cut_mark = CutMark { told, offset: Some(0) };
+            write_mark(files, &path, topic, partition, 0).map_err(|error| {
+                let _ = files.remove_directory(&path);
+                LogError::io("create", &path, &error)
+            })?;
+        }
         Ok(Self::assemble(Parts {
             topic: topic.to_owned(),
             partition,
@@ -164,7 +173,7 @@ impl PartitionLog {
     }
 
     /// Opens the directory of a partition. Never fails: what cannot be used is quarantined. An fsync that fails poisons the directory.
-    pub(crate) fn load(directory: &Arc<Directory>, known: Known) -> Arc<Self> {
+    pub(crate) fn load(directory: &Arc<Directory>, mut known: Known) -> Arc<Self> {
         let files = directory.store.files();
         let topic_id =
             read_small(files, &known.path.join(PARTITION_METADATA_FILE), SMALL_FILE_BYTES_MAX)
@@ -173,6 +182,19 @@ impl PartitionLog {
                 .and_then(|text| decode_partition_metadata(&text))
                 .unwrap_or(TopicId::ZERO);
         let mut inner = empty_inner(known.log_start_offset.max(0));
+        inner.cut_mark.told = known.recovery_point;
+        let key = (known.topic.clone(), known.partition);
+        let tell = |file: &Path, why: &str| {
+            let reaction = "the whole log is checked instead";
+            let finding = file_finding(file, FindingKind::OffsetCheckpoint, why, reaction);
+            directory.store.integrity.report(finding);
+        };
+        if !known.is_clean
+            && let Some(offset) = read_cut_mark(files, &known.path, &key, tell)
+        {
+            inner.cut_mark.offset = Some(offset);
+            known.recovery_point = known.recovery_point.min(offset);
+        }
         let loaded = load_inner(&directory.store, &known, &mut inner);
         // Only room is missing: the store opens it anew when there is some.
         let reopening =
@@ -224,7 +246,9 @@ pub(super) fn load_inner(
         }
         let path = known.path.join(&entry.name);
         let extension = Path::new(&entry.name).extension().and_then(|extension| extension.to_str());
-        if matches!(extension, Some("deleted" | "cleaned" | "tmp")) {
+        // A clean stop wrote the checkpoint after every cut.
+        let is_old_mark = known.is_clean && entry.name == CUT_MARK_FILE;
+        if is_old_mark || matches!(extension, Some("deleted" | "cleaned" | "tmp")) {
             files.remove_file(&path)?;
         } else if extension == Some("swap") {
             // Collected by `finish_swaps` before.

@@ -47,6 +47,7 @@ impl PartitionLog {
             }
         }
         let mut inner = self.inner.lock();
+        fresh.cut_mark = inner.cut_mark;
         fresh.role = inner.role;
         fresh.leader_epoch = inner.leader_epoch;
         fresh.leader_since = inner.leader_since;
