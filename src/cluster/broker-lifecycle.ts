@@ -71,7 +71,7 @@ export class BrokerLifecycle {
   #isUnderWay = false;
   #leaveByMs = Number.POSITIVE_INFINITY;
   #lastAnswerMs = 0;
-  #hasServed = false;
+  #hasCaughtUp = false;
   /** Whether records can be appended here. */
   hasRoom = true;
 
@@ -86,11 +86,6 @@ export class BrokerLifecycle {
   /** Epoch of the newest registration; -1 before the first. */
   get brokerEpoch(): number {
     return this.#brokerEpoch;
-  }
-
-  /** Whether clients have been served since the start. */
-  get hasServed(): boolean {
-    return this.#hasServed;
   }
 
   /** Whether the time in which a broker has to register for the first time is over. */
@@ -127,11 +122,14 @@ export class BrokerLifecycle {
     if (errorCode !== ErrorCode.NONE || this.#phase !== "registering") return;
     this.#brokerEpoch = brokerEpoch;
     this.#nextAtMs = nowMs;
-    this.#phase = this.#hasServed ? "waiting" : "catching-up";
+    // In a later life the controller waits until this broker has read its registration, whatever was published before.
+    this.#phase = this.#hasCaughtUp ? "waiting" : "catching-up";
   }
 
   /** Everything up to the own registration is applied, and every publisher has acted on it. */
   onCaughtUp(nowMs: number): void {
+    // Also while it has to register anew, because somebody else's request, of a life before it for instance, came between.
+    this.#hasCaughtUp = true;
     if (this.#phase !== "catching-up") return;
     this.#phase = "waiting";
     this.#nextAtMs = nowMs;
@@ -160,10 +158,7 @@ export class BrokerLifecycle {
     switch (this.#phase) {
       case "waiting":
         if (isFenced) this.#nextAtMs = nowMs + IMPATIENT_MS;
-        else {
-          this.#phase = "serving";
-          this.#hasServed = true;
-        }
+        else this.#phase = "serving";
         return;
       case "serving":
         if (isFenced && !this.#wantsRelief()) this.#nextAtMs = nowMs + IMPATIENT_MS;

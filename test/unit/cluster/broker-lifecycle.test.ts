@@ -45,7 +45,7 @@ describe("BrokerLifecycle", () => {
     expect([life.phase, life.next(63)]).toEqual(["waiting", { kind: "wait", untilMs: 113 }]);
     life.next(113);
     life.onHeartbeat(OK, 114);
-    expect([life.phase, life.hasServed]).toEqual(["serving", true]);
+    expect(life.phase).toBe("serving");
     expect(life.next(114)).toEqual({ kind: "wait", untilMs: 614 });
   });
 
@@ -96,6 +96,18 @@ describe("BrokerLifecycle", () => {
     expect(life.next(500)).toEqual({ kind: "register", previousBrokerEpoch: 7 });
     life.onRegistered(0, 20, 501);
     expect([life.phase, life.brokerEpoch]).toEqual(["waiting", 20]);
+  });
+
+  test("a stale epoch just before it has caught up: it asks to serve once it is registered again", () => {
+    const life = born();
+    life.next(0);
+    life.onRegistered(0, 7, 0);
+    life.next(0);
+    life.onHeartbeat({ ...OK, errorCode: STALE_BROKER_EPOCH }, 1);
+    life.onCaughtUp(2);
+    expect(life.next(2)).toEqual({ kind: "register", previousBrokerEpoch: 7 });
+    life.onRegistered(0, 20, 3);
+    expect(life.next(3)).toMatchObject({ kind: "heartbeat", brokerEpoch: 20, wantFence: false });
   });
 
   test("no answer: it tries again, and stays what it was", () => {
