@@ -84,7 +84,8 @@ impl FileCache {
     /// Closes the files that were not used for longest. Slots that are busy stay.
     fn evict(open: &mut Vec<Weak<Slot>>, count: usize, keep: Option<&Arc<Slot>>) {
         let mut alive: Vec<Arc<Slot>> = open.drain(..).filter_map(|slot| slot.upgrade()).collect();
-        alive.sort_by_key(|slot| slot.last_used.load(Ordering::Relaxed));
+        // Read once each: they are used while they are sorted, and a sort whose order changes under it panics.
+        alive.sort_by_cached_key(|slot| slot.last_used.load(Ordering::Relaxed));
         let mut left = count;
         for slot in alive {
             if keep.is_some_and(|keep| Arc::ptr_eq(keep, &slot)) {
@@ -213,5 +214,44 @@ impl Slot {
     /// Gives the descriptor back.
     pub(crate) fn close(&self) {
         *self.file.write() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::io::MemoryFileSystem;
+
+    /// Readers move files in the order of their last use while some are closed in that order.
+    #[test]
+    fn files_are_used_while_others_are_closed() {
+        let cache = FileCache::new(Arc::new(MemoryFileSystem::new()), 600);
+        cache.create_directory(Path::new("/d")).expect("a directory");
+        let slots: Vec<_> =
+            (0..600).map(|at| cache.slot(PathBuf::from(format!("/d/{at}")))).collect();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for step in [7, 11] {
+                let (slots, is_over) = (&slots, &is_over);
+                scope.spawn(move || {
+                    let mut at = 0;
+                    while !is_over.load(Ordering::Relaxed) {
+                        at = (at + step) % slots.len();
+                        assert!(slots.get(at).is_some_and(|slot| slot.file().is_ok()));
+                    }
+                });
+            }
+            let closer = scope.spawn(|| {
+                for turn in 0..15_000 {
+                    FileCache::evict(&mut cache.open.lock(), usize::from(turn % 50 == 0), None);
+                }
+            });
+            let closed = closer.join();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(closed.is_ok());
+        });
+        assert!(cache.open_count() <= 600);
     }
 }
