@@ -86,6 +86,14 @@ pub fn decode_checked_offsets(text: &str) -> Option<Offsets> {
     }
 }
 
+/// Whether an offset checkpoint is there and was written by us, not by Kafka.
+pub(crate) fn is_own(files: &dyn FileSystem, path: &Path) -> bool {
+    read_small(files, path, MAX_BYTES).is_ok_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        text.contains(CHECKSUM_TOPIC) && decode_checked_offsets(&text).is_some()
+    })
+}
+
 /// Reads an offset checkpoint; missing and damaged ones count as empty, since every offset can be found otherwise. Damage is told.
 pub(crate) fn read_offsets(
     files: &dyn FileSystem,

@@ -9,6 +9,7 @@
 //! Many partitions at once are synced by one call for the whole file system, where that is the cheaper way and tells of errors: two
 //! thousand files and directories one after another take seconds, all of them together tens of milliseconds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::checkpoint::Offsets;
 use crate::contention;
 use crate::distrust;
 use crate::error::LogError;
@@ -44,10 +44,8 @@ pub(crate) struct Directory {
     queue: Mutex<Queue>,
     wake: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held while checkpoints are written.
-    pub(crate) checkpointing: Mutex<()>,
-    /// The recovery points that the checkpoint held last, also those of partitions that are gone.
-    pub(crate) recovery_points: Mutex<Offsets>,
+    /// Held while checkpoints are written: the partitions that they speak of, also those that are gone since.
+    pub(crate) checkpointed: Mutex<BTreeSet<(String, i32)>>,
     /// A `partition.metadata` written lately: the other partitions of its topic get it as a second name, which takes no inode.
     pub(crate) metadata_file: Mutex<Option<(TopicId, PathBuf)>>,
 }
@@ -106,8 +104,7 @@ impl Directory {
             queue: Mutex::default(),
             wake: Condvar::new(),
             thread: Mutex::new(None),
-            checkpointing: Mutex::new(()),
-            recovery_points: Mutex::default(),
+            checkpointed: Mutex::default(),
             metadata_file: Mutex::new(None),
         })
     }

@@ -8,7 +8,7 @@ mod opening;
 mod shared_locks;
 mod space_watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -435,6 +435,9 @@ impl LogManager {
                 format!("{topic:?}-{partition} cannot be a partition"),
             ));
         }
+        for directory in self.directories.iter().flatten() {
+            self.forget_former(directory, &(topic.to_owned(), partition))?;
+        }
         let mut partitions = self.partitions.write();
         if partitions.by_name.contains_key(&(topic.to_owned(), partition)) {
             return Err(LogError::new(
@@ -535,9 +538,30 @@ impl LogManager {
         result
     }
 
+    /// Sees to it that the checkpoints of a directory say nothing of a partition that is about to be created there: a former one of the same name had another
+    /// log start, and other records on disk.
+    fn forget_former(
+        &self,
+        directory: &Arc<Directory>,
+        key: &(String, i32),
+    ) -> Result<(), LogError> {
+        let mut checkpointed = directory.checkpointed.lock();
+        if !checkpointed.contains(key) || directory.is_poisoned() {
+            return Ok(());
+        }
+        self.checkpoint_into(directory, &mut checkpointed)
+            .map_err(|error| LogError::io("write the checkpoints of", &directory.path, &error))
+    }
+
     fn checkpoint_directory(&self, directory: &Arc<Directory>) -> std::io::Result<()> {
-        // Whoever comes later says what is newer.
-        let _turn = directory.checkpointing.lock();
+        self.checkpoint_into(directory, &mut directory.checkpointed.lock())
+    }
+
+    fn checkpoint_into(
+        &self,
+        directory: &Arc<Directory>,
+        checkpointed: &mut BTreeSet<(String, i32)>,
+    ) -> std::io::Result<()> {
         let logs: Vec<Arc<PartitionLog>> = self
             .partitions()
             .into_iter()
@@ -560,14 +584,16 @@ impl LogManager {
             high_watermarks.insert(key, log.high_watermark());
         }
         self.failpoints.hit(Failpoint::BeforeCheckpoint)?;
+        // Should a file be written and the next one not.
+        checkpointed.extend(recovery_points.keys().cloned());
         let files = self.store.files();
         write_offsets(files, &directory.file(RECOVERY_POINT_FILE), &recovery_points)?;
-        *directory.recovery_points.lock() = recovery_points;
         for (log, of_log) in &told {
             log.on_checkpointed(of_log);
         }
         write_offsets(files, &directory.file(LOG_START_FILE), &log_starts)?;
         write_offsets(files, &directory.file(REPLICATION_FILE), &high_watermarks)?;
+        *checkpointed = recovery_points.into_keys().collect();
         self.failpoints.hit(Failpoint::AfterCheckpoint)
     }
 
@@ -577,6 +603,9 @@ impl LogManager {
         if self.check_open().is_err() {
             return Vec::new();
         }
+        // Should a crash leave only some of the segments that are about to go, the gap between them is below the recovery point: above it, it would be
+        // a write that was lost. Without room for that the segments go all the same, for that makes some.
+        let _ = self.write_checkpoints();
         let events: Vec<RetentionEvent> =
             self.partitions().iter().filter_map(|log| log.run_retention(now_ms)).collect();
         for directory in self.directories.iter().flatten() {

@@ -718,9 +718,9 @@ impl Segment {
         self.is_index_synced.store(true, Ordering::Release);
     }
 
-    /// Drops everything from the batch that holds `offset` on. Returns the new size.
-    pub(crate) fn truncate_to(&self, offset: i64) -> io::Result<u64> {
-        let Some(located) = self.locate(offset)? else { return Ok(self.size()) };
+    /// Drops everything from the batch that holds `offset` on. Returns that batch's base offset; `None` where there is none.
+    pub(crate) fn truncate_to(&self, offset: i64) -> io::Result<Option<i64>> {
+        let Some(located) = self.locate(offset)? else { return Ok(None) };
         self.cut(located.position)?;
         let interval_bytes = 4096;
         let mut state = self.state.lock();
@@ -769,7 +769,7 @@ impl Segment {
             Ok(())
         })?;
         self.truncate_aborted(offset)?;
-        Ok(self.size())
+        Ok(Some(located.header.base_offset))
     }
 
     /// Aborted transactions whose markers are in this segment.

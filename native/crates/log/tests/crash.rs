@@ -130,6 +130,36 @@ fn nothing_of_a_cut_tail_comes_back_between_new_records() {
     }
 }
 
+/// A batch that begins in the last few bytes of a sector, which is lost where the next one is kept: its base offset is zeros then and all else
+/// is there. That is a lost write, not damage.
+#[test]
+fn a_batch_that_lost_only_its_first_bytes_was_never_written() {
+    let (files, _manager, log) = store(config());
+    let append = |value: &str| {
+        log.append(&mut batch(&[value]), &AppendRequest { acks: 1, ..request() }).unwrap();
+    };
+    for at in 0..3 {
+        append(&format!("synced {at}"));
+    }
+    log.flush().unwrap();
+    let mut met = 0;
+    for at in 0..120 {
+        append("x".repeat(at % 37).as_str());
+        append(&"y".repeat(40));
+        append(&"z".repeat(40));
+        let ends = log.state().log_end_offset;
+        for seed in 0..12 {
+            let (_manager, log) = reopen(&files.crash(CrashMode::KeepSome(seed)), config());
+            assert_eq!(log.quarantined(), None, "{at} {seed}");
+            let end = log.state().log_end_offset;
+            assert_eq!(records_from(&log, 0).len() as i64, end, "{at} {seed}: a hole");
+            met += u32::from(end < ends);
+        }
+        log.flush().unwrap();
+    }
+    assert!(met > 100, "{met}");
+}
+
 /// A log that is on disk up to offset 40, and says so in the checkpoint, is cut to offset 6 and takes records of another epoch that nobody
 /// syncs. The power fails: where those end in a torn write, the log ends, below the old recovery point too, and it knows their epoch.
 #[test]

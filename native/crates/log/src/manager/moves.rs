@@ -203,8 +203,9 @@ impl LogManager {
     /// and a move to somewhere else may have ended.
     pub fn move_partition(&self, log: &Arc<PartitionLog>, target: usize) -> Result<(), LogError> {
         self.check_open()?;
-        let mut partitions = self.partitions.write();
         let key = key_of(log);
+        self.forget_former(self.usable(target)?, &key)?;
+        let mut partitions = self.partitions.write();
         if !partitions.by_name.get(&key).is_some_and(|known| Arc::ptr_eq(known, log)) {
             let message = format!("{}-{} is not here", key.0, key.1);
             return Err(LogError::new(LogError::PARTITION_UNKNOWN, message));
@@ -414,9 +415,13 @@ impl LogManager {
         let target = future.home();
         let is_dropped = self.drop_future(&mut partitions, &key).is_ok();
         let is_wanted = is_dropped && !is_other && !Arc::ptr_eq(&target, &current.home());
-        if is_wanted && let Some(index) = self.position_of(&target) {
+        drop(partitions);
+        if is_wanted
+            && let Some(index) = self.position_of(&target)
+            && self.forget_former(&target, &key).is_ok()
+        {
             // Copied from the beginning.
-            let _ = self.begin_move(&mut partitions, &current, index);
+            let _ = self.begin_move(&mut self.partitions.write(), &current, index);
         }
     }
 

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use super::moves::{FUTURE_SUFFIX, REPLACES_FILE, deleted_name, read_replaced};
 use super::{Opened, RecoveryProgress};
 use crate::checkpoint::{
-    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, NO_BROKER_EPOCH, RECOVERY_POINT_FILE, REPLICATION_FILE,
-    read_clean_shutdown, read_offsets,
+    CLEAN_SHUTDOWN_FILE, LOG_START_FILE, NO_BROKER_EPOCH, Offsets, RECOVERY_POINT_FILE,
+    REPLICATION_FILE, is_own, read_clean_shutdown, read_offsets, write_offsets,
 };
 use crate::config::StoreOptions;
 use crate::directory::Directory;
@@ -69,10 +69,12 @@ pub(super) fn open_directory(
         })
     };
     let recovery_points = read(RECOVERY_POINT_FILE);
+    let has_own_checkpoint = is_own(files, &path.join(RECOVERY_POINT_FILE));
     let log_starts = read(LOG_START_FILE);
     let high_watermarks = read(REPLICATION_FILE);
     let directory = Directory::new(path.to_owned(), Arc::clone(store), options.disk_reserve_bytes);
-    directory.recovery_points.lock().clone_from(&recovery_points);
+    let checkpointed = [&recovery_points, &log_starts, &high_watermarks];
+    directory.checkpointed.lock().extend(checkpointed.into_iter().flat_map(Offsets::keys).cloned());
     let mut partitions = Vec::new();
     let mut is_new = true;
     for entry in files.list(path).map_err(unusable)? {
@@ -97,10 +99,15 @@ pub(super) fn open_directory(
             is_future,
             config: options.defaults.clone(),
             is_clean: was_clean,
+            has_own_checkpoint,
             recovery_point: recovery_points.get(&key).copied().unwrap_or(0),
             log_start_offset: log_starts.get(&key).copied().unwrap_or(0),
             high_watermark: high_watermarks.get(&key).copied(),
         });
+    }
+    if is_new && !has_own_checkpoint {
+        // What a crash leaves before the first checkpoint is ours as well.
+        write_offsets(files, &path.join(RECOVERY_POINT_FILE), &Offsets::new()).map_err(unusable)?;
     }
     // A directory without partitions has nothing to recover.
     Ok(Opened { directory, was_clean: was_clean || is_new, broker_epoch, partitions })

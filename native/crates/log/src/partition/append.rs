@@ -220,6 +220,7 @@ pub(super) fn remember(
         position,
         end: position + header.size() as u64,
     });
+    inner.gap_from = None;
     inner.are_epochs_dirty |= inner.epochs.assign(header.leader_epoch, header.base_offset);
     match marker {
         Some(marker) => {

@@ -2,17 +2,14 @@
 //!
 //! The recovery point tells the next start that everything below it is on disk, so that a bad batch there is damage and no torn
 //! write. It stands in one checkpoint for a whole log directory, which is written now and then. A log that is cut below it and grows again would
-//! have its newest records, which nobody synced, taken for safe ones. The same holds for a partition that is deleted and created again. So before such a cut the offset is written to a file beside the segments, which
+//! have its newest records, which nobody synced, taken for safe ones. So before such a cut the offset is written to a file beside the segments, which
 //! holds against the checkpoint until that was written anew. (Kafka writes the whole checkpoint after each round of cuts.)
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::{Inner, PartitionLog};
 use crate::checkpoint::{CUT_MARK_FILE, Offsets, write_offsets};
-use crate::directory::Directory;
-use crate::io::FileSystem;
 
 /// What a checkpoint is about to say of a log.
 pub(crate) struct Told {
@@ -30,29 +27,6 @@ pub(super) struct CutMark {
     pub(super) offset: Option<i64>,
 }
 
-/// Writes the mark of the partition in this directory; it is on disk afterwards.
-pub(super) fn write_mark(
-    files: &dyn FileSystem,
-    path: &Path,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-) -> io::Result<()> {
-    let offsets = Offsets::from([((topic.to_owned(), partition), offset)]);
-    write_offsets(files, &path.join(CUT_MARK_FILE), &offsets)
-}
-
-/// What the checkpoint may say, until it is written anew, of a partition of this name that is created now: what it said of a former one. `None`
-/// where that is nothing.
-pub(super) fn told_of_former(directory: &Directory, topic: &str, partition: i32) -> Option<i64> {
-    // One that is being written may hold a partition that was deleted since it began.
-    if directory.checkpointing.is_locked() {
-        return Some(i64::MAX);
-    }
-    let key = (topic.to_owned(), partition);
-    directory.recovery_points.lock().get(&key).copied().filter(|told| *told > 0)
-}
-
 impl PartitionLog {
     /// Called before a cut to `offset`, with the lock held.
     ///
@@ -63,7 +37,8 @@ impl PartitionLog {
         if offset >= mark.offset.unwrap_or(i64::MAX).min(mark.told) {
             return Ok(());
         }
-        write_mark(self.store.files(), &self.path(), &self.topic, self.partition, offset)?;
+        let offsets = Offsets::from([((self.topic.clone(), self.partition), offset)]);
+        write_offsets(self.store.files(), &self.path().join(CUT_MARK_FILE), &offsets)?;
         inner.cut_mark.offset = Some(offset);
         Ok(())
     }

@@ -239,7 +239,10 @@ impl PartitionLog {
         let mut outcome = Ok(());
         if let Some(active) = inner.active().cloned() {
             let before = active.size();
-            outcome = active.truncate_to(offset).map(drop);
+            let cut = active.truncate_to(offset);
+            let first = cut.as_ref().copied().ok().flatten().or(inner.gap_from);
+            inner.gap_from = first.filter(|first| *first < offset);
+            outcome = cut.map(drop);
             if outcome.is_ok() || active.size() < before {
                 end = offset;
             }
@@ -317,6 +320,7 @@ impl PartitionLog {
         inner.are_epochs_dirty = true;
         inner.producers.clear(offset);
         inner.has_aborted = false;
+        inner.gap_from = None;
         inner.is_cut_unfinished = false;
         inner.set_high_watermark(offset);
         inner.needs_directory_sync = true;

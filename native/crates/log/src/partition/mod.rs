@@ -144,6 +144,8 @@ struct Inner {
     truncations: u64,
     /// Least offset that the log was cut to since a replica in another directory was last cut back as well; the largest number for never.
     cut_to: i64,
+    /// The log was cut within a batch: its records end here, before its end, until more come.
+    gap_from: Option<i64>,
     cut_mark: CutMark,
     /// Some transaction was aborted here once.
     has_aborted: bool,

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cut_mark::{CutMark, told_of_former, write_mark};
+use super::cut_mark::CutMark;
 use super::damage::{epoch_finding, hole_finding, load_holes};
 use super::{Inner, PartitionLog, Parts, Role};
 use crate::batch::{BatchHeader, HEADER_BYTES};
@@ -53,6 +53,8 @@ pub(crate) struct Known {
     pub(crate) config: LogConfig,
     pub(crate) is_clean: bool,
     pub(crate) recovery_point: i64,
+    /// The recovery point is told by us. Kafka's log cleaner leaves gaps between segments, also above its recovery points; ours there are lost writes.
+    pub(crate) has_own_checkpoint: bool,
     pub(crate) log_start_offset: i64,
     pub(crate) high_watermark: Option<i64>,
 }
@@ -95,6 +97,7 @@ pub(super) fn empty_inner(offset: i64) -> Inner {
         is_new: false,
         truncations: 0,
         cut_to: i64::MAX,
+        gap_from: None,
         cut_mark: CutMark::default(),
         has_aborted: false,
         is_cut_unfinished: false,
@@ -151,13 +154,6 @@ impl PartitionLog {
             config.index_interval_bytes,
         )));
         inner.is_new = true;
-        if let Some(told) = told_of_former(directory, topic, partition) {
-            inner.cut_mark = CutMark { told, offset: Some(0) };
-            write_mark(files, &path, topic, partition, 0).map_err(|error| {
-                let _ = files.remove_directory(&path);
-                LogError::io("create", &path, &error)
-            })?;
-        }
         Ok(Self::assemble(Parts {
             topic: topic.to_owned(),
             partition,
@@ -418,6 +414,7 @@ fn recover_segments(
         inner.segment_index(known.recovery_point).unwrap_or(0)
     };
     inner.log_end_offset = last.base_offset;
+    let has_epochs = !inner.epochs.entries().is_empty();
     for index in from..count {
         let Some(segment) = inner.segments.get(index).cloned() else { break };
         store.failpoints.hit(Failpoint::DuringRecovery)?;
@@ -442,8 +439,27 @@ fn recover_segments(
             }
             break;
         }
+        if index > from && is_after_lost_write(known, inner.log_end_offset, segment.base_offset) {
+            // What came before the segment did not reach the disk, be it a whole segment or the end of one.
+            let tail = Tail {
+                position: 0,
+                detail: format!(
+                    "the offsets {} to {} before it are missing",
+                    inner.log_end_offset,
+                    segment.base_offset - 1
+                ),
+                holds_batches: true,
+            };
+            let label = format!("{}-{}", known.topic, known.partition);
+            let end_offset = inner.log_end_offset;
+            let finding = torn_finding(&label, &segment, &tail, segment.size(), end_offset);
+            store.integrity.report(finding);
+            let rest: Vec<Arc<Segment>> = inner.segments.drain(index..).collect();
+            set_aside(files, &known.path, &rest)?;
+            break;
+        }
         let next_base = inner.segments.get(index + 1).map(|next| next.base_offset);
-        let recovered = recover_segment(store, known, inner, &segment, next_base)?;
+        let recovered = recover_segment(store, known, inner, &segment, next_base, has_epochs)?;
         checked.insert(segment.base_offset);
         let end_before = inner.log_end_offset;
         inner.log_end_offset = recovered.end_offset;
@@ -459,15 +475,7 @@ fn recover_segments(
                 SyncError::Failed(error) => sync_failure(error),
                 SyncError::NotBegun(error) => error,
             })?;
-            for later in rest {
-                if later.size() > 0 {
-                    later.rename_files(".cut")?;
-                } else {
-                    for path in later.rename_files(".deleted")? {
-                        files.remove_file(&path)?;
-                    }
-                }
-            }
+            set_aside(files, &known.path, &rest)?;
             if position == 0 && index > from && end_before < segment.base_offset {
                 // As above: nothing is left of it, and records before it are missing.
                 inner.segments.truncate(index);
@@ -483,6 +491,32 @@ fn recover_segments(
         }
     }
     Ok(checked)
+}
+
+/// Whether a segment that begins at `base_offset`, behind one that ends at `end_offset`, stands behind what a power cut took.
+fn is_after_lost_write(known: &Known, end_offset: i64, base_offset: i64) -> bool {
+    !known.is_clean
+        && known.has_own_checkpoint
+        && (known.recovery_point..base_offset).contains(&end_offset)
+}
+
+/// Moves segments aside that are not part of the log any more; empty ones go.
+fn set_aside(
+    files: &dyn FileSystem,
+    directory: &Path,
+    segments: &[Arc<Segment>],
+) -> io::Result<()> {
+    for segment in segments {
+        if segment.size() > 0 {
+            segment.rename_files(".cut")?;
+        } else {
+            for path in segment.rename_files(".deleted")? {
+                files.remove_file(&path)?;
+            }
+        }
+    }
+    // They must not come back between what is written next.
+    if segments.is_empty() { Ok(()) } else { files.sync_directory(directory).map_err(sync_failure) }
 }
 
 /// Log end offset by the tail behind the last index entry; `None` when something there is not as a clean stop leaves it.
@@ -539,6 +573,7 @@ fn recover_segment(
     inner: &mut Inner,
     segment: &Arc<Segment>,
     next_base: Option<i64>,
+    has_epochs: bool,
 ) -> Result<Recovered, Trouble> {
     segment.set_holes(Vec::new());
     segment.reset_indexes(known.config.index_interval_bytes);
@@ -556,7 +591,7 @@ fn recover_segment(
     let mut recovery = Recovery { segment, epochs: Vec::new() };
     let checked = check_segment(&subject, &mut recovery)?;
     let label = format!("{}-{}", known.topic, known.partition);
-    let durable_end = known.recovery_point;
+    let durable_end = if has_epochs { known.recovery_point } else { 0 };
     take_epochs(store, &label, inner, segment, &checked, &recovery.epochs, durable_end);
     let size = segment.size();
     let file = &subject.file;
@@ -564,7 +599,7 @@ fn recover_segment(
     for hole in &checked.holes {
         if !known.is_clean
             && hole.first_offset >= known.recovery_point
-            && has_zero_sector(file, hole.from, hole.to)?
+            && has_zero_sector(file, hole.from, hole.to, hole.first_offset)?
         {
             segment.set_holes(
                 checked.holes.iter().filter(|kept| kept.to <= hole.from).cloned().collect(),
@@ -587,7 +622,7 @@ fn recover_segment(
         let is_cut_short = tail.detail.starts_with("the file ends");
         let is_lost_write = !known.is_clean
             && !is_safe
-            && (is_cut_short || has_zero_sector(file, tail.position, size)?);
+            && (is_cut_short || has_zero_sector(file, tail.position, size, end_offset)?);
         if !tail.holds_batches && !has_later_records && !is_safe && !known.is_clean
             || is_lost_write && (has_later_records || tail.holds_batches)
         {
@@ -668,10 +703,10 @@ fn take_epochs(
             .epoch_faults
             .iter()
             .any(|fault| fault.epoch == epoch && fault.base_offset >= offset);
-        // The checkpoint of epochs is written before the recovery point moves: below that it knows better, or is damaged and rebuilt. What it
-        // knows already is not told to it again: an epoch assigned anew would take the later ones with it.
-        let known = inner.epochs.epoch_at(offset);
-        let is_known = known == Some(epoch) || (offset < durable_end && known.is_some());
+        // The checkpoint of epochs is written before the recovery point moves: below that it knows better, also of batches before its first epoch, which
+        // are below the log start, or it is damaged and rebuilt. What it knows already is not told to it again: an epoch assigned anew would take the
+        // later ones with it.
+        let is_known = offset < durable_end || inner.epochs.epoch_at(offset) == Some(epoch);
         if !is_fault && !is_known {
             inner.are_epochs_dirty |= inner.epochs.assign(epoch, offset);
         }
@@ -700,8 +735,14 @@ fn torn_finding(
     }
 }
 
-/// Whether a whole sector's part of `from..to` is zeros: a write that never reached the disk.
-fn has_zero_sector(file: &Arc<dyn StoreFile>, from: u64, to: u64) -> io::Result<bool> {
+/// Whether a whole sector's part of `from..to`, where a batch of base offset `first_offset` should begin, is zeros: a write that never reached
+/// the disk.
+fn has_zero_sector(
+    file: &Arc<dyn StoreFile>,
+    from: u64,
+    to: u64,
+    first_offset: i64,
+) -> io::Result<bool> {
     /// The first bytes of a batch are zeros often enough; its length, at 8, never is.
     const LEAST_BYTES: u64 = 12;
     let mut at = from;
@@ -712,7 +753,10 @@ fn has_zero_sector(file: &Arc<dyn StoreFile>, from: u64, to: u64) -> io::Result<
         let Some(part) = sector.get_mut(..(end - at) as usize) else { break };
         let got = read_full(&**file, part, at)?;
         let is_zero = part.iter().take(got).all(|byte| *byte == 0);
-        if is_zero && end - at >= LEAST_BYTES {
+        // Of the base offset it is known whether it is zeros.
+        let has_offset =
+            at == from && first_offset.to_be_bytes().iter().take(got).any(|byte| *byte != 0);
+        if is_zero && (end - at >= LEAST_BYTES || has_offset) {
             return Ok(true);
         }
         at = end;

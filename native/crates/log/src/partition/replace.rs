@@ -275,6 +275,7 @@ impl PartitionLog {
         let mut other = future.inner.lock();
         std::mem::swap(&mut inner.segments, &mut other.segments);
         std::mem::swap(&mut inner.recent, &mut other.recent);
+        std::mem::swap(&mut inner.gap_from, &mut other.gap_from);
         std::mem::swap(&mut inner.cut_mark, &mut other.cut_mark);
         inner.active_created_ms = other.active_created_ms;
         inner.truncations += 1;

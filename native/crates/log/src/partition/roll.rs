@@ -46,7 +46,8 @@ impl PartitionLog {
         config.segment_ms.saturating_sub(jitter(&self.label, base_offset, config.segment_jitter_ms))
     }
 
-    /// Closes the active segment and begins one at `base_offset`.
+    /// Closes the active segment and begins one for records from `base_offset` on. It is named after the end of the records before it, also where there
+    /// are none in between: after a crash a gap between segments means that something was lost.
     pub(super) fn roll(
         &self,
         inner: &mut Inner,
@@ -56,6 +57,10 @@ impl PartitionLog {
     ) -> std::io::Result<()> {
         self.store.failpoints.hit(Failpoint::BeforeRoll)?;
         let base_offset = base_offset.max(inner.log_end_offset);
+        let records_end = inner.gap_from.unwrap_or(inner.log_end_offset);
+        // So far from its name the offsets of a segment's index can count.
+        let is_far = base_offset - records_end > i64::from(i32::MAX / 2);
+        let base_offset = if is_far { base_offset } else { records_end };
         let is_replaced = inner.active().is_some_and(|active| active.size() == 0);
         if let Some(active) = inner.active().filter(|_| !is_replaced) {
             // A full disk here must not stop what the next write can still tell.
