@@ -62,7 +62,7 @@ export function takeThreadSnapshot(parts: ThreadParts): ThreadSnapshot {
     bufferIdleBytes: buffers?.idleBytes ?? 0,
     unsentBytes: transport?.unsentBytes ?? 0,
     delayedFetchCount: fetchCount,
-    delayedProduceCount: produceCount,
+    delayedProduceCount: produceCount + (transport?.statistics.laneWaitingCount ?? 0),
     fetchSessionCount: parts.sessions.size,
     refusedReplicaFetchCount: replicas.refusedReplicaFetchCount,
     replicationSentBytes: replicas.replicationSentBytes,

@@ -24,7 +24,7 @@ const RETURNED_COLUMNS = 4;
 /** Versions of an API that are counted apart. */
 const VERSIONS = 32;
 const API_KEYS = 2;
-const TRANSPORT_COLUMNS = 4;
+const TRANSPORT_COLUMNS = 5;
 /** What a lane answers with where something went wrong after an append, in the order of the columns. */
 const LANE_ERRORS: readonly number[] = [
   ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
@@ -90,7 +90,7 @@ export function openFastLane(options: LaneOptions, host: LaneHost): FastLane {
 }
 
 function readCounts(columns: Float64Array): LaneCounts {
-  const [frames = 0, receivedBytes = 0, writes = 0, slicedSends = 0] = columns;
+  const [frames = 0, receivedBytes = 0, writes = 0, slicedSends = 0, waiting = 0] = columns;
   const apis: LaneCounts["apis"][number][] = [];
   for (let apiKey = 0; apiKey < API_KEYS; apiKey++) {
     const api = columns.slice(TRANSPORT_COLUMNS + apiKey * API_COLUMNS).subarray(0, API_COLUMNS);
@@ -110,6 +110,7 @@ function readCounts(columns: Float64Array): LaneCounts {
     receivedBytes,
     writesCount: writes,
     slicedSendsCount: slicedSends,
+    waitingCount: waiting,
     apis,
   };
 }

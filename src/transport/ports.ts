@@ -153,6 +153,8 @@ export interface TransportStatistics {
   receivedBytes: number;
   writesCount: number;
   slicedSendsCount: number;
+  /** Produces that the fast lane has appended and not answered yet. */
+  laneWaitingCount: number;
   closedIdleCount: number;
   closedFrameDeadlineCount: number;
   closedBadFrameCount: number;
@@ -199,6 +201,8 @@ export interface LaneCounts {
   readonly receivedBytes: number;
   readonly writesCount: number;
   readonly slicedSendsCount: number;
+  /** Requests that wait now; not since it was last asked. */
+  readonly waitingCount: number;
   readonly apis: readonly {
     readonly apiKey: number;
     /** Requests by version; all were answered at once. */

@@ -174,6 +174,7 @@ export class Transport {
     receivedBytes: 0,
     writesCount: 0,
     slicedSendsCount: 0,
+    laneWaitingCount: 0,
     closedIdleCount: 0,
     closedFrameDeadlineCount: 0,
     closedBadFrameCount: 0,
@@ -266,6 +267,7 @@ export class Transport {
     this.statistics.receivedBytes += counts.receivedBytes;
     this.statistics.writesCount += counts.writesCount;
     this.statistics.slicedSendsCount += counts.slicedSendsCount;
+    this.statistics.laneWaitingCount = counts.waitingCount;
     return counts;
   }
 

@@ -17,11 +17,18 @@ const adminPorts: number[] = [];
 let cluster: BrokerCluster;
 let leader: ClusterNode;
 
-/** Requests that the fast lane of the leader answered. */
-async function laneRequests(): Promise<number> {
+/** What the leader says of itself under a name. */
+async function metric(name: string): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${adminPorts[leader.id - 1]}/metrics`)).text();
-  return Number(/^sluice_fast_lane_requests_total (\d+)/m.exec(text)?.[1]);
+  const line = text.split("\n").find((each) => each.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1));
 }
+
+/** Requests that the fast lane of the leader answered. */
+const laneRequests = (): Promise<number> => metric("sluice_fast_lane_requests_total");
+
+/** Produces that wait, in the lane or elsewhere. */
+const waitingProduces = (): Promise<number> => metric('sluice_purgatory_requests{api="Produce"}');
 
 beforeAll(async () => {
   for (let at = 0; at < 3; at++) adminPorts.push(await freePort());
@@ -88,7 +95,15 @@ test("what waits for followers is answered in the lane, and not later than the p
   const follower = cluster.nodes.find(({ id }) => id !== leader.id);
   follower?.pause();
   try {
-    expect(await send(-1, 200)).toEqual([ErrorCode.REQUEST_TIMED_OUT, sequence]);
+    // Shorter than it takes to find the follower silent, which would end the wait well.
+    const answer = send(-1, 300);
+    await until(
+      async () => (await waitingProduces()) === 1,
+      250,
+      () => "nobody waits",
+    );
+    expect(await answer).toEqual([ErrorCode.REQUEST_TIMED_OUT, sequence]);
+    expect(await waitingProduces()).toBe(0);
   } finally {
     follower?.resume();
   }

@@ -60,6 +60,7 @@ function threadOf(directory: PartitionDirectory): ThreadSnapshot {
       writesCount: 40,
       laneFramesCount: 7,
       slicedSendsCount: 1,
+      laneWaitingCount: 0,
       closedIdleCount: 1,
       closedFrameDeadlineCount: 0,
       closedBadFrameCount: 0,

@@ -115,6 +115,7 @@ function harness(
       writesCount: 0,
       laneFramesCount: 0,
       slicedSendsCount: 0,
+      laneWaitingCount: 0,
       closedIdleCount: 0,
       closedFrameDeadlineCount: 0,
       closedBadFrameCount: 0,

@@ -55,6 +55,8 @@ pub struct Counts {
     pub writes: AtomicU64,
     /// Replies with file slices.
     pub sliced_sends: AtomicU64,
+    /// Produces that are appended and not answered yet.
+    pub waiting: AtomicU64,
 }
 
 impl Counts {
@@ -97,18 +99,23 @@ impl Counts {
         }
     }
 
-    /// Takes everything: transport's four numbers, then by API versions, request bytes, reply bytes, nanoseconds, errors by
+    /// Takes everything: transport's four numbers, how many wait now, which stays, then by API versions, request bytes, reply bytes, nanoseconds, errors by
     /// code, and buckets. Stops where `out` is full.
     pub fn take(&self, out: &mut [f64]) {
-        let mut places = out.iter_mut();
+        let (transport, rest) = out.split_at_mut(out.len().min(4));
+        let counts = [&self.frames, &self.received_bytes, &self.writes, &self.sliced_sends];
+        for (place, count) in transport.iter_mut().zip(counts) {
+            *place = count.swap(0, Ordering::Relaxed) as f64;
+        }
+        let mut places = rest.iter_mut();
+        if let Some(place) = places.next() {
+            *place = self.waiting.load(Ordering::Relaxed) as f64;
+        }
         let mut tell = |count: &AtomicU64| {
             if let Some(place) = places.next() {
                 *place = count.swap(0, Ordering::Relaxed) as f64;
             }
         };
-        for count in [&self.frames, &self.received_bytes, &self.writes, &self.sliced_sends] {
-            tell(count);
-        }
         for api in &self.apis {
             api.versions.iter().for_each(&mut tell);
             [&api.request_bytes, &api.reply_bytes, &api.latency_ns].into_iter().for_each(&mut tell);

@@ -223,6 +223,8 @@ impl Worker {
     fn remove(&mut self, index: usize) -> Option<Connection> {
         let mut connection = self.connections.get_mut(index)?.take()?;
         self.turns.remove(&connection);
+        let waiting = connection.peer.waiting.len() as u64;
+        self.shared.counts.waiting.fetch_sub(waiting, Ordering::Relaxed);
         self.by_token.remove(&connection.token);
         self.free.push(index);
         if !connection.input.is_empty() {

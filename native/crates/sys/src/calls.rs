@@ -361,7 +361,7 @@ impl EventFd {
     }
 }
 
-/// What a descriptor is watched for. Both are edge-triggered: told once, and again only after it changed.
+/// What a descriptor is watched for. Unless it is added by level, it is told once, and again only after it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// It became readable.

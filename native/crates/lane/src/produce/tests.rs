@@ -81,7 +81,7 @@ impl Table {
     fn error_count(&self) -> f64 {
         let mut columns = [0.0; 64];
         self.counts.take(&mut columns);
-        columns[4 + 32 + 3..][..crate::counts::ERROR_CODES.len()].iter().sum()
+        columns[5 + 32 + 3..][..crate::counts::ERROR_CODES.len()].iter().sum()
     }
 }
 

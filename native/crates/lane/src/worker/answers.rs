@@ -1,11 +1,12 @@
 //! Answering what waits: which connections are to be looked at, who is not read meanwhile, and when patience ends.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{SWEEP, Worker};
-use crate::PRODUCE_KEY;
 use crate::frame::Header;
 use crate::waiting::{WAITING_MAX, WaitingProduce};
+use crate::{Counts, PRODUCE_KEY};
 
 impl Worker {
     /// How long to wait for the next event.
@@ -28,6 +29,7 @@ impl Worker {
     pub(super) fn begin_waiting(&mut self, index: usize) {
         let Some(connection) = self.connections.get(index).and_then(Option::as_ref) else { return };
         let Some(last) = connection.peer.waiting.back() else { return };
+        Counts::add(&self.shared.counts.waiting, 1);
         for log in last.logs() {
             self.waiters.add(log, index);
         }
@@ -147,6 +149,7 @@ impl Worker {
                 connection.reply = self.spare_replies.pop().unwrap_or_default();
             }
             front.answer(&self.shared.counts, &mut connection.reply);
+            self.shared.counts.waiting.fetch_sub(1, Ordering::Relaxed);
             has_answered = true;
         }
         if !has_answered {
