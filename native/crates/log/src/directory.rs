@@ -44,7 +44,9 @@ pub(crate) struct Directory {
     queue: Mutex<Queue>,
     wake: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held while checkpoints are written: the partitions that they speak of, also those that are gone since.
+    /// Held while checkpoints are written.
+    pub(crate) checkpointing: Mutex<()>,
+    /// The partitions that checkpoints speak of, or are about to, also those that are gone since.
     pub(crate) checkpointed: Mutex<BTreeSet<(String, i32)>>,
     /// A `partition.metadata` written lately: the other partitions of its topic get it as a second name, which takes no inode.
     pub(crate) metadata_file: Mutex<Option<(TopicId, PathBuf)>>,
@@ -104,6 +106,7 @@ impl Directory {
             queue: Mutex::default(),
             wake: Condvar::new(),
             thread: Mutex::new(None),
+            checkpointing: Mutex::new(()),
             checkpointed: Mutex::default(),
             metadata_file: Mutex::new(None),
         })

@@ -8,7 +8,7 @@ mod opening;
 mod shared_locks;
 mod space_watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -545,23 +545,17 @@ impl LogManager {
         directory: &Arc<Directory>,
         key: &(String, i32),
     ) -> Result<(), LogError> {
-        let mut checkpointed = directory.checkpointed.lock();
-        if !checkpointed.contains(key) || directory.is_poisoned() {
+        // Nobody waits here for a checkpoint that is being written, unless it is in the way.
+        if !directory.checkpointed.lock().contains(key) || directory.is_poisoned() {
             return Ok(());
         }
-        self.checkpoint_into(directory, &mut checkpointed)
+        self.checkpoint_directory(directory)
             .map_err(|error| LogError::io("write the checkpoints of", &directory.path, &error))
     }
 
     fn checkpoint_directory(&self, directory: &Arc<Directory>) -> std::io::Result<()> {
-        self.checkpoint_into(directory, &mut directory.checkpointed.lock())
-    }
-
-    fn checkpoint_into(
-        &self,
-        directory: &Arc<Directory>,
-        checkpointed: &mut BTreeSet<(String, i32)>,
-    ) -> std::io::Result<()> {
+        // Whoever comes later says what is newer.
+        let _turn = directory.checkpointing.lock();
         let logs: Vec<Arc<PartitionLog>> = self
             .partitions()
             .into_iter()
@@ -569,6 +563,9 @@ impl LogManager {
             .collect();
         let futures: Vec<Arc<PartitionLog>> =
             self.futures().into_iter().filter(|log| Arc::ptr_eq(&log.home(), directory)).collect();
+        // Before they are asked whether they were deleted: who is created after that finds itself here.
+        let keys = logs.iter().chain(&futures).map(|log| (log.topic().to_owned(), log.partition()));
+        directory.checkpointed.lock().extend(keys);
         let mut recovery_points = Offsets::new();
         let mut log_starts = Offsets::new();
         let mut high_watermarks = Offsets::new();
@@ -584,8 +581,6 @@ impl LogManager {
             high_watermarks.insert(key, log.high_watermark());
         }
         self.failpoints.hit(Failpoint::BeforeCheckpoint)?;
-        // Should a file be written and the next one not.
-        checkpointed.extend(recovery_points.keys().cloned());
         let files = self.store.files();
         write_offsets(files, &directory.file(RECOVERY_POINT_FILE), &recovery_points)?;
         for (log, of_log) in &told {
@@ -593,7 +588,7 @@ impl LogManager {
         }
         write_offsets(files, &directory.file(LOG_START_FILE), &log_starts)?;
         write_offsets(files, &directory.file(REPLICATION_FILE), &high_watermarks)?;
-        *checkpointed = recovery_points.into_keys().collect();
+        *directory.checkpointed.lock() = recovery_points.into_keys().collect();
         self.failpoints.hit(Failpoint::AfterCheckpoint)
     }
 
