@@ -160,6 +160,27 @@ fn a_batch_that_lost_only_its_first_bytes_was_never_written() {
     assert!(met > 100, "{met}");
 }
 
+/// The length of a closed segment's last batch grew by a flipped bit, and the process was killed: the batch seems to be cut short, as a lost write
+/// would be, but all of it is there. What follows stays.
+#[test]
+fn a_wrong_length_at_the_end_of_a_segment_is_damage() {
+    let (files, _manager, log) = store(small());
+    for at in 0..12 {
+        append(&log, &batch(&[&format!("value {at} {}", "z".repeat(120))])).unwrap();
+    }
+    let crashed = files.crash(CrashMode::ProcessOnly);
+    let mut bytes = crashed.content(Path::new(LOG)).unwrap();
+    let size = bytes.len() / 3;
+    assert_eq!(headers(&bytes).len(), 3, "of the first segment");
+    bytes[2 * size + 9] ^= 8;
+    crashed.put(Path::new(LOG), bytes);
+    let (_manager, log) = reopen(&crashed, small());
+    assert_eq!(log.quarantined(), None);
+    assert_eq!(log.state().log_end_offset, 12);
+    let codes: Vec<i16> = (0..12).map(|at| log.read(&read_request(at)).code.0).collect();
+    assert_eq!(codes, [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
 /// A log that is on disk up to offset 40, and says so in the checkpoint, is cut to offset 6 and takes records of another epoch that nobody
 /// syncs. The power fails: where those end in a torn write, the log ends, below the old recovery point too, and it knows their epoch.
 #[test]

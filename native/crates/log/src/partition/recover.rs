@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::cut_mark::CutMark;
 use super::damage::{epoch_finding, hole_finding, load_holes};
 use super::{Inner, PartitionLog, Parts, Role};
-use crate::batch::{BatchHeader, HEADER_BYTES};
+use crate::batch::{BatchHeader, HEADER_BYTES, is_crc_valid};
 use crate::check::{Checked, Progress, Subject, Tail, check_segment};
 use crate::checkpoint::{
     CUT_MARK_FILE, LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, decode_partition_metadata,
@@ -39,6 +39,8 @@ use crate::transactions::AbortedEntry;
 use crate::types::TopicId;
 
 const RECOVERY_WINDOW_BYTES: usize = 512 << 10;
+/// Longer ones are not looked at whole.
+const LONGEST_BATCH_BYTES: u64 = 64 << 20;
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
 const SECTOR_BYTES: u64 = 512;
 
@@ -619,7 +621,8 @@ fn recover_segment(
             .iter()
             .any(|later| later.base_offset > segment.base_offset && later.size() > 0);
         let is_safe = end_offset < known.recovery_point;
-        let is_cut_short = tail.detail.starts_with("the file ends");
+        let is_cut_short = tail.detail.starts_with("the file ends")
+            && !is_whole_but_its_length(file, tail.position, size)?;
         let is_lost_write = !known.is_clean
             && !is_safe
             && (is_cut_short || has_zero_sector(file, tail.position, size, end_offset)?);
@@ -762,6 +765,21 @@ fn has_zero_sector(
         at = end;
     }
     Ok(false)
+}
+
+/// Whether a batch that claims to reach beyond the file is all there, by its CRC, which does not cover the length: then nothing was lost but that.
+fn is_whole_but_its_length(
+    file: &Arc<dyn StoreFile>,
+    position: u64,
+    size: u64,
+) -> io::Result<bool> {
+    let length = size.saturating_sub(position);
+    if length < HEADER_BYTES as u64 || length > LONGEST_BATCH_BYTES {
+        return Ok(false);
+    }
+    let mut batch = vec![0; length as usize];
+    let got = read_full(&**file, &mut batch, position)?;
+    Ok(got == batch.len() && is_crc_valid(&batch))
 }
 
 /// Copies what is about to be cut beside the segment: nobody is to say that records vanished without a trace.
