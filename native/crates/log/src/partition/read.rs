@@ -248,7 +248,8 @@ impl PartitionLog {
                 reach.next_offset = Some(first.header.next_offset());
             }
             if reach.end <= start {
-                return Ok(None);
+                // As above: what was found is set aside by now.
+                return if index == 0 && is_in_hole(segment) { Err(damaged()) } else { Ok(None) };
             }
             let slice = self.slice(segment, (start, reach.end), request.offset, next_base)?;
             if let Some(slice) = &slice {
